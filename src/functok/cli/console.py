@@ -1,0 +1,84 @@
+"""Progress for people: bars with the time left in a terminal, plain lines everywhere else."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+
+from functok.progress import Task
+
+_EVERY = 5.0
+"""Seconds between two plain lines about the same task."""
+
+
+class _BarTask:
+    def __init__(self, bars: Bars, identifier: int) -> None:
+        self._bars, self._identifier = bars, identifier
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        self._bars.update(self._identifier, advance=amount, note=note)  # type: ignore[arg-type]
+
+
+class _LineTask:
+    def __init__(self, console: Console, name: str, total: int, unit: str) -> None:
+        self._console, self._name, self._total, self._unit = console, name, total, unit
+        self._done, self._skipped = 0, 0
+        self._started = self._last = time.monotonic()
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        if self._done == 0 and amount > 1:
+            self._skipped = amount  # found finished, not done now
+        self._done += amount
+        now = time.monotonic()
+        fresh = self._done - self._skipped
+        if now - self._last >= _EVERY and 0 < fresh and self._done < self._total:
+            self._last = now
+            left = (now - self._started) / fresh * (self._total - self._done)
+            self._say(f"about {left:.0f} s left", note)
+
+    def close(self) -> None:
+        self._say(f"{time.monotonic() - self._started:.1f} s", "")
+
+    def _say(self, when: str, note: str) -> None:
+        parts = [f"{self._done}/{self._total} {self._unit}".strip(), when, note]
+        self._console.print(f"  {self._name}: " + ", ".join(part for part in parts if part))
+
+
+class ConsoleProgress:
+    """Draws on standard error, so that standard output holds results alone."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str = "") -> Iterator[Task]:
+        if not self._console.is_terminal:
+            line = _LineTask(self._console, name, total, unit)
+            yield line
+            line.close()
+            return
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Bars(*columns, console=self._console) as bars:
+            yield _BarTask(bars, bars.add_task(name, total=total, note=""))
+
+    def say(self, sentence: str) -> None:
+        self._console.print(sentence)

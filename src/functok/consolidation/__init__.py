@@ -1,0 +1,1 @@
+"""The paper's §4: what pre-training consolidates, checkpoint by checkpoint."""

@@ -1,0 +1,65 @@
+"""A training run as a sequence of checkpoints, whoever trained it.
+
+A checkpoint is a Hugging Face folder or a revision on the hub; what we trained and what others
+published go through the same code afterwards.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from functok.errors import UserError
+
+_STEP = re.compile(r"(?:^|[-_])(?:step|checkpoint)-?(\d+)")
+
+
+@dataclass(frozen=True, order=True)
+class Checkpoint:
+    """One moment of a training run."""
+
+    step: int
+    """Updates done."""
+    model: str
+    """Folder or hub name."""
+    revision: str | None = None
+    """Revision on the hub."""
+
+
+def step_of(name: str) -> int:
+    """The step in a revision's or folder's name: ``step3000``, ``checkpoint-400``, ``step-000128``.
+
+    Raises:
+        UserError: if there is none.
+    """
+    match = _STEP.search(name)
+    if match is None:
+        raise UserError(
+            f"The revision {name!r} does not say its step; names like step3000, "
+            "stage1-step1000-tokens4B or checkpoint-400 do."
+        )
+    return int(match[1])
+
+
+def published(model: str, revisions: Sequence[str]) -> list[Checkpoint]:
+    """A published model's checkpoints in order of step; without ``revisions`` the model as it is.
+
+    For a local folder the revisions are its subfolders.
+
+    Raises:
+        UserError: if two revisions claim the same step, or a subfolder is missing.
+    """
+    if not revisions:
+        return [Checkpoint(0, model)]
+    folder = Path(model).expanduser()
+    found = []
+    for revision in revisions:
+        if folder.is_dir():
+            if not (folder / revision).is_dir():
+                raise UserError(f"Model folder {folder} has no checkpoint {revision!r} in it.")
+            found.append(Checkpoint(step_of(revision), str(folder / revision)))
+        else:
+            found.append(Checkpoint(step_of(revision), model, revision))
+    if len({checkpoint.step for checkpoint in found}) < len(found):
+        raise UserError(f"Two of the revisions {', '.join(revisions)} are of the same step.")
+    return sorted(found)

@@ -1,0 +1,134 @@
+"""The loss on held-out text, by transition group and checkpoint: paper §4.2, Figure 9.
+
+Written as sums and counts by hash group of documents, so that means, shares of the total and
+their intervals all follow from one table.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import torch
+from jaxtyping import Float, Int
+
+from functok.corpus.splits import GROUPS, document_groups
+from functok.models.language import Model, token_losses
+from functok.stats import Estimate, jackknife, jackknife_ratio
+from functok.tokens.classes import EXCLUDED, TRANSITIONS, transitions
+from functok.tokens.contexts import ContextRows, context_rows
+from functok.tokens.encode import Encoded
+
+
+def loss_table(
+    losses: Callable[[ContextRows], Float[np.ndarray, "rows positions"]],
+    encoded: Encoded,
+    context: int,
+    separator: int | None,
+    classes: Int[np.ndarray, " vocabulary"],
+) -> pa.Table:
+    """Sum ``losses`` by transition group and hash group of documents.
+
+    Columns: group (``ff``, ``fc``, ``cf``, ``cc``), document_group, loss_sum (nats), count.
+    """
+    sums = np.zeros((EXCLUDED + 1) * GROUPS)
+    counts = np.zeros((EXCLUDED + 1) * GROUPS, np.int64)
+    groups = document_groups(encoded.keys)
+    for rows in context_rows(encoded, context, separator):
+        within = rows.document >= 0
+        transition = transitions(classes, rows.ids[within], rows.targets[within])
+        cell = transition * GROUPS + groups[rows.document[within]]
+        sums += np.bincount(cell, weights=losses(rows)[within], minlength=len(sums))
+        counts += np.bincount(cell, minlength=len(counts))
+    size = EXCLUDED * GROUPS
+    return pa.table(
+        {
+            "group": np.repeat(TRANSITIONS, GROUPS),
+            "document_group": np.tile(np.arange(GROUPS), EXCLUDED),
+            "loss_sum": sums[:size],
+            "count": counts[:size],
+        }
+    )
+
+
+def model_losses(model: Model) -> Callable[[ContextRows], Float[np.ndarray, "rows positions"]]:
+    """The next-token losses of ``model``, in nats."""
+
+    def losses(rows: ContextRows) -> Float[np.ndarray, "rows positions"]:
+        found = token_losses(model, torch.from_numpy(rows.ids), torch.from_numpy(rows.targets))
+        return found.double().cpu().numpy()
+
+    return losses
+
+
+class GroupedLoss:
+    """Sums and counts as [transition group × hash group] arrays, from a ``loss_table``."""
+
+    def __init__(self, table: pl.DataFrame) -> None:
+        order = {name: index for index, name in enumerate(TRANSITIONS)}
+        row = np.array([order[name] for name in table["group"]])
+        column = table["document_group"].to_numpy()
+        self.sums = np.zeros((EXCLUDED, GROUPS))
+        self.counts = np.zeros((EXCLUDED, GROUPS))
+        self.sums[row, column] = table["loss_sum"].to_numpy()
+        self.counts[row, column] = table["count"].to_numpy()
+        self.used = np.flatnonzero(self.counts.sum(0))
+
+    def mean(self, group: str | None = None) -> Estimate:
+        """Mean loss of a transition group, or of all, in nats."""
+        rows = slice(None) if group is None else [TRANSITIONS.index(group)]
+        return jackknife_ratio(self.sums[rows].sum(0), self.counts[rows].sum(0))
+
+    def share_of_tokens(self, group: str) -> Estimate:
+        return jackknife_ratio(self.counts[TRANSITIONS.index(group)], self.counts.sum(0))
+
+    def share_of_loss(self, group: str) -> Estimate:
+        return jackknife_ratio(self.sums[TRANSITIONS.index(group)], self.sums.sum(0))
+
+    def contrast(self, one: str, two: str) -> Estimate:
+        """Mean loss of group ``one`` minus that of ``two``."""
+        return contrast([(self, 1.0)], one, two)
+
+
+def contrast(weighted: list[tuple[GroupedLoss, float]], one: str, two: str) -> Estimate:
+    """Σ weight · (mean of ``one`` − mean of ``two``) over losses on the same documents."""
+    used = weighted[0][0].used
+
+    def statistic(kept: np.ndarray) -> float:
+        total = 0.0
+        for loss, weight in weighted:
+            for group, sign in ((one, 1.0), (two, -1.0)):
+                row = TRANSITIONS.index(group)
+                some = used[kept]
+                total += weight * sign * loss.sums[row, some].sum() / loss.counts[row, some].sum()
+        return total
+
+    return jackknife(statistic, len(used))
+
+
+def summary(table: pl.DataFrame) -> pl.DataFrame:
+    """Means and shares by step and group, each with its interval.
+
+    Columns: step, group (the four and ``all``), mean, share_of_tokens, share_of_loss, and for
+    each ``_low`` and ``_high``.
+    """
+    rows = []
+    for (step,), part in table.group_by("step", maintain_order=True):
+        loss = GroupedLoss(part)
+        for group in (*TRANSITIONS, "all"):
+            whole = group == "all"
+            one = Estimate(1.0, 1.0, 1.0)
+            found = {
+                "mean": loss.mean(None if whole else group),
+                "share_of_tokens": one if whole else loss.share_of_tokens(group),
+                "share_of_loss": one if whole else loss.share_of_loss(group),
+            }
+            row: dict[str, object] = {"step": step, "group": group}
+            for name, estimate in found.items():
+                row |= {
+                    name: estimate.value,
+                    f"{name}_low": estimate.low,
+                    f"{name}_high": estimate.high,
+                }
+            rows.append(row)
+    return pl.DataFrame(rows)

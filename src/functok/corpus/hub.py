@@ -1,0 +1,69 @@
+"""A Hugging Face dataset as a corpus, streamed, shard by shard.
+
+The cursor is ours: a shard is one of the dataset's own files, read from its start. ``datasets``'
+``state_dict`` has lost and repeated rows on resume (huggingface/datasets#8145, #8308), so it is
+not used.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from functok.corpus import Document, split_spec
+from functok.errors import UserError
+from functok.store import fingerprint
+
+
+class HubCorpus:
+    """A dataset by name, or a local folder in the hub's layout."""
+
+    def __init__(self, spec: str) -> None:
+        self.spec = spec
+        allowed = ("config", "split", "field", "revision")
+        name, self.options = split_spec(spec, allowed)
+        self.name = name.removeprefix("hf://")
+        self.field = self.options.get("field", "text")
+
+    @cached_property
+    def _dataset(self) -> Any:
+        from datasets import load_dataset
+        from datasets.exceptions import DatasetNotFoundError
+
+        try:
+            return load_dataset(
+                self.name,
+                self.options.get("config"),
+                split=self.options.get("split", "train"),
+                revision=self.options.get("revision"),
+                streaming=True,
+            )
+        except (DatasetNotFoundError, FileNotFoundError, ConnectionError) as error:
+            raise UserError(
+                f"Corpus {self.spec!r} cannot be reached ({_first_line(error)}); check the name, "
+                "or download it and give the folder."
+            ) from error
+        except (ValueError, RuntimeError) as error:
+            # a wrong config or split, or a dataset that wants to run its own script
+            raise UserError(f"Corpus {self.spec!r} cannot be opened: {_first_line(error)}") from error
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.name, self.options)
+
+    def shards(self) -> Sequence[str]:
+        return [str(index) for index in range(self._dataset.num_shards)]
+
+    def documents(self, shard: str) -> Iterator[Document]:
+        rows = self._dataset.shard(num_shards=self._dataset.num_shards, index=int(shard))
+        for number, row in enumerate(rows, start=1):
+            text = row.get(self.field)
+            if not isinstance(text, str):
+                raise UserError(
+                    f"Corpus {self.spec!r} has no text in field {self.field!r} (a row has "
+                    f"{', '.join(row)}); name the right one with ?field=NAME."
+                )
+            yield Document(f"{self.name}:{shard}:{number}", text)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,28 @@
+"""The one kind of error a user can mend, and the nearest valid name to what was typed."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(ValueError):
+    """Input that cannot be used as it is.
+
+    Its message is one sentence that names what is wrong, where, and how to fix it. The command
+    line prints that sentence and exits with code 2; anything else that escapes is a defect of
+    functok and keeps its traceback.
+    """
+
+
+def require(condition: bool, sentence: str) -> None:
+    """Raise ``UserError(sentence)`` unless ``condition`` holds."""
+    if not condition:
+        raise UserError(sentence)
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """A clause that helps with a mistyped ``name``: the nearest valid one, else all of them."""
+    options = sorted(valid)
+    close = get_close_matches(name, options, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "valid are " + ", ".join(options)

@@ -1,0 +1,1 @@
+"""The token–feature bipartite graph: paper §3.1."""

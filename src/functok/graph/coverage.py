@@ -1,0 +1,190 @@
+"""Degree, cumulative coverage, and what as many random positions would cover.
+
+The paper's own view (§3.1, Table 1, Figure 5) and its first control (equal exposure). With N
+positions in all, feature j active at Y_j of them, and F* features active anywhere, n positions
+drawn without replacement cover
+
+    E[Cov(n)] = (1/F*) Σ_j [1 − C(N − Y_j, n) / C(N, n)]
+
+of the active features, in closed form. R = Cov(set) / E[Cov(n)] with n the set's own number of
+positions says whether the set reaches more than its frequency alone would: log R > 0 is more,
+log R < 0 is less, and "less" is a legitimate outcome.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float, Int
+from scipy.special import gammaln
+
+from functok.corpus.splits import GROUPS
+from functok.graph.build import TokenFeatureGraph
+from functok.stats import Estimate, jackknife
+from functok.tokens.classes import CLASS_NAMES
+
+
+def expected_coverage(
+    active_at: Int[np.ndarray, " features"], positions: int, drawn: int
+) -> float:
+    """Share of the active features that ``drawn`` random positions out of ``positions`` reach.
+
+    Args:
+        active_at: positions at which each feature is active, Y_j; features with 0 do not count.
+        positions: N.
+        drawn: n.
+    """
+    counts, times = np.unique(active_at[active_at > 0], return_counts=True)
+    if drawn == 0 or len(counts) == 0:
+        return 0.0
+    possible = positions - counts >= drawn
+    rest = (positions - counts)[possible].astype(float)
+    missed = np.zeros(len(counts))
+    missed[possible] = np.exp(
+        gammaln(rest + 1)
+        - gammaln(rest - drawn + 1)
+        - gammaln(positions + 1)
+        + gammaln(positions - drawn + 1)
+    )
+    return float(times @ (1 - missed) / times.sum())
+
+
+def token_degrees(graph: TokenFeatureGraph, min_count: int = 1) -> Int[np.ndarray, " vocabulary"]:
+    """Features with an edge to each token: active at ``min_count`` or more of its occurrences."""
+    pair, where = np.unique(
+        graph.token * graph.features + graph.feature, return_inverse=True
+    )
+    occurrences = np.bincount(where, weights=graph.occurrences, minlength=len(pair))
+    edges = pair[occurrences >= min_count]
+    return np.bincount(edges // graph.features, minlength=graph.vocabulary)
+
+
+def frequency_order(graph: TokenFeatureGraph) -> Int[np.ndarray, " seen"]:
+    """Token ids that occur in the graph, most frequent first, ties by lower id."""
+    occurrences = graph.token_occurrences.sum(0)
+    order = np.argsort(-occurrences, kind="stable")
+    return order[: np.count_nonzero(occurrences)]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a set of tokens reaches, beside as many random positions."""
+
+    of_active: Estimate
+    """Share of the features active anywhere, with its interval."""
+    of_all: float
+    """Share of the dictionary."""
+    random: float
+    """Expected share of the active features at equally many random positions."""
+    log_ratio: Estimate
+    """log R with its jackknife interval over hash groups of documents."""
+    positions: int
+    """Occurrences of the set's tokens."""
+
+
+class _ByGroup:
+    """Activity by hash group, from which leaving a group out is a subtraction."""
+
+    def __init__(self, graph: TokenFeatureGraph, tokens: Int[np.ndarray, " tokens"]) -> None:
+        inside = np.zeros(graph.vocabulary, dtype=bool)
+        inside[tokens] = True
+        self.everywhere = self._activity(graph, np.ones(len(graph.key), dtype=bool))
+        self.in_set = self._activity(graph, inside[graph.token])
+        self.positions = graph.token_occurrences.sum(1)
+        self.set_positions = graph.token_occurrences[:, inside].sum(1)
+
+    @staticmethod
+    def _activity(graph: TokenFeatureGraph, kept: np.ndarray) -> np.ndarray:
+        cell = graph.group[kept] * graph.features + graph.feature[kept]
+        weights = graph.occurrences[kept]
+        flat = np.bincount(cell, weights=weights, minlength=GROUPS * graph.features)
+        return flat.reshape(GROUPS, graph.features).astype(np.int64)
+
+    def shares(self, kept: Int[np.ndarray, " kept"]) -> tuple[float, float]:
+        """On the groups ``kept``: coverage of the active features by the set, and by as many random positions."""
+        everywhere = self.everywhere[kept].sum(0)
+        active = np.count_nonzero(everywhere)
+        reached = np.count_nonzero(self.in_set[kept].sum(0)) / active
+        drawn = int(self.set_positions[kept].sum())
+        return reached, expected_coverage(everywhere, int(self.positions[kept].sum()), drawn)
+
+    def log_ratio(self, kept: Int[np.ndarray, " kept"]) -> float:
+        reached, random = self.shares(kept)
+        return math.log(reached / random) if reached else -math.inf
+
+
+def coverage(graph: TokenFeatureGraph, tokens: Int[np.ndarray, " tokens"]) -> Coverage:
+    """Coverage of ``tokens``, at least one of which must occur in the graph."""
+    by_group = _ByGroup(graph, tokens)
+    used = np.flatnonzero(by_group.positions)
+    reached, random = by_group.shares(used)
+    active = np.count_nonzero(by_group.everywhere.sum(0))
+    return Coverage(
+        of_active=jackknife(lambda kept: by_group.shares(used[kept])[0], len(used)),
+        of_all=reached * active / graph.features,
+        random=random,
+        log_ratio=jackknife(lambda kept: by_group.log_ratio(used[kept]), len(used)),
+        positions=int(by_group.set_positions.sum()),
+    )
+
+
+def coverage_table(
+    graph: TokenFeatureGraph, order: Int[np.ndarray, " tokens"], shown: list[str], top: int = 10
+) -> pa.Table:
+    """Cumulative coverage of the first ``top`` tokens of ``order``: the paper's Table 1.
+
+    Columns: rank, token_id, token, positions (of the set so far), of_active (with _low and
+    _high), of_all, random (expected at equally many random positions), log_ratio with log_ratio_low and log_ratio_high.
+    """
+    rows = []
+    for rank in range(1, min(top, len(order)) + 1):
+        found = coverage(graph, order[:rank])
+        token = int(order[rank - 1])
+        rows.append(
+            {
+                "rank": rank,
+                "token_id": token,
+                "token": shown[token],
+                "positions": found.positions,
+                "of_active": found.of_active.value,
+                "of_active_low": found.of_active.low,
+                "of_active_high": found.of_active.high,
+                "of_all": found.of_all,
+                "random": found.random,
+                "log_ratio": found.log_ratio.value,
+                "log_ratio_low": found.log_ratio.low,
+                "log_ratio_high": found.log_ratio.high,
+            }
+        )
+    return pa.Table.from_pylist(rows)
+
+
+def degree_table(
+    graph: TokenFeatureGraph, classes: Int[np.ndarray, " vocabulary"], shown: list[str]
+) -> pa.Table:
+    """One row per token in the graph, by falling frequency: the paper's Figure 5.
+
+    Columns: rank, token_id, token, class, occurrences, degree, and random_degree: what as many
+    random positions would reach, the degree that frequency alone explains.
+    """
+    order = frequency_order(graph)
+    occurrences = graph.token_occurrences.sum(0)[order]
+    active_at = np.bincount(graph.feature, weights=graph.occurrences, minlength=graph.features)
+    active_at = active_at.astype(np.int64)
+    active = np.count_nonzero(active_at)
+    distinct, where = np.unique(occurrences, return_inverse=True)
+    random: Float[np.ndarray, " distinct"] = np.array(
+        [active * expected_coverage(active_at, graph.positions, int(drawn)) for drawn in distinct]
+    )
+    return pa.table(
+        {
+            "rank": np.arange(1, len(order) + 1),
+            "token_id": order,
+            "token": [shown[token] for token in order],
+            "class": [CLASS_NAMES[classes[token]] for token in order],
+            "occurrences": occurrences,
+            "degree": token_degrees(graph)[order],
+            "random_degree": random[where],
+        }
+    )

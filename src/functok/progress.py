@@ -1,0 +1,46 @@
+"""How long work tells what it is doing, without knowing who listens.
+
+Nothing below the command line prints. Work that takes time receives a ``Progress`` and reports
+to it; the command line passes one that draws bars or writes lines, tests and notebooks pass
+``Silent()``.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Task(Protocol):
+    """One piece of work under way."""
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        """Report ``amount`` more units done; ``note`` is the newest figure worth showing."""
+        ...
+
+
+class Progress(Protocol):
+    """A listener to work under way."""
+
+    def task(self, name: str, total: int, unit: str = "") -> AbstractContextManager[Task]:
+        """Open a task of ``total`` units; leaving the context closes it."""
+        ...
+
+    def say(self, sentence: str) -> None:
+        """One line that the user should see."""
+        ...
+
+
+class _SilentTask:
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        return
+
+
+class Silent:
+    """A listener that shows nothing."""
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str = "") -> Iterator[Task]:
+        yield _SilentTask()
+
+    def say(self, sentence: str) -> None:
+        return

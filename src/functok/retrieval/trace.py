@@ -1,0 +1,91 @@
+"""Which token of a prompt switches on which feature: paper §3.2, Figure 6."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float, Int
+
+from functok.errors import UserError
+from functok.models.dictionaries import Dictionary
+from functok.models.language import Model, residual_stream
+from functok.tokens.classes import CLASS_NAMES, SPECIAL
+from functok.tokens.encode import Tokenizer, separator_id
+
+
+def prompt_ids(tokenizer: Tokenizer, prompt: str, model: Model) -> list[int]:
+    """The ids of ``prompt`` as the model reads it, with the separator before it.
+
+    Raises:
+        UserError: if it is empty, or longer than the model's context.
+    """
+    ids = tokenizer.encode(prompt, add_special_tokens=False)
+    if not ids:
+        raise UserError("The prompt is empty; give one with at least one token.")
+    separator = separator_id(tokenizer)
+    ids = ids if separator is None else [separator, *ids]
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if longest is not None and len(ids) > longest:
+        raise UserError(
+            f"The prompt has {len(ids)} tokens but the model reads at most {longest}; shorten it."
+        )
+    return ids
+
+
+def trace(
+    model: Model,
+    dictionary: Dictionary,
+    ids: Sequence[int],
+    layer: int,
+    classes: Int[np.ndarray, " vocabulary"],
+    density: Float[np.ndarray, " features"],
+    shown: Sequence[str],
+) -> pl.DataFrame:
+    """Every feature active at every token of a prompt; special tokens are left out.
+
+    Args:
+        ids: the prompt, see ``prompt_ids``.
+        density: share of corpus positions at which each feature is active, for choosing later.
+
+    Returns:
+        Columns position, token_id, token, class, feature, activation, density, and first: whether
+        the feature fires here for the first time in the prompt.
+    """
+    hidden = residual_stream(model, torch.tensor([list(ids)]), layer)[0]
+    active = dictionary.encode(hidden)
+    position = active.rows.cpu().numpy()
+    feature = active.features.cpu().numpy()
+    token = np.asarray(ids)[position]
+    table = pl.DataFrame(
+        {
+            "position": position,
+            "token_id": token,
+            "token": [shown[index] for index in token],
+            "class": [CLASS_NAMES[classes[index]] for index in token],
+            "feature": feature,
+            "activation": active.values.float().cpu().numpy(),
+            "density": density[feature],
+        }
+    )
+    table = table.filter(pl.Series(classes[token] != SPECIAL))
+    return table.with_columns(
+        (pl.col("position") == pl.col("position").min().over("feature")).alias("first")
+    )
+
+
+def strongest(table: pl.DataFrame, count: int, densest: float = 0.1) -> list[int]:
+    """The ``count`` features with the highest peaks, in the order in which they first fire.
+
+    Features active at more than ``densest`` of all positions say little about one prompt and are
+    passed over.
+    """
+    peaks = (
+        table.filter(pl.col("density") <= densest)
+        .group_by("feature")
+        .agg(pl.col("activation").max().alias("peak"), pl.col("position").min())
+        .sort("peak", "feature", descending=[True, False])
+        .head(count)
+        .sort("position", "peak", "feature", descending=[False, True, False])
+    )
+    return peaks["feature"].to_list()

@@ -1,0 +1,1 @@
+"""The whole paper as one resumable run, from one study file."""

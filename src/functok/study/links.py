@@ -1,0 +1,96 @@
+"""The links of a study in order, what each needs, and what determines it.
+
+The report is a link too; it comes after the figures and lives with them (``functok.report``).
+"""
+
+from functok.claims import assemble
+from functok.study import consolidating, mapping, preparing, retrieving
+from functok.study.provenance import write_provenance
+from functok.study.run import Link, Run
+
+
+def _claims(run: Run, key: str) -> None:
+    write_provenance(run)
+    assemble(run.folder)
+
+
+LINKS = (
+    Link(
+        "tokenizer",
+        "Reading the corpus, making the tokenizer",
+        (),
+        lambda run: [run.corpus.fingerprint, run.study.tokenizer.model_dump()],
+        preparing.tokenizer,
+    ),
+    Link(
+        "documents",
+        "Encoding the documents",
+        ("tokenizer",),
+        lambda run: run.study.held_out,
+        preparing.documents,
+    ),
+    Link(
+        "tokens",
+        "Counting tokens, finding the function tokens",
+        ("documents",),
+        lambda run: run.study.tokens.model_dump(),
+        preparing.tokens,
+    ),
+    Link(
+        "pretrain",
+        "Pre-training the model",
+        ("tokens",),
+        lambda run: [run.study.model.model_dump(mode="json"), run.study.checkpoint_steps()],
+        consolidating.model,
+    ),
+    Link(
+        "losses",
+        "Splitting the held-out loss by transition group",
+        ("pretrain",),
+        lambda run: None,
+        consolidating.losses,
+    ),
+    Link(
+        "dictionaries",
+        "Training sparse autoencoders",
+        ("pretrain",),
+        lambda run: run.study.dictionaries.model_dump(mode="json"),
+        mapping.dictionaries,
+    ),
+    Link(
+        "graph",
+        "Building the token–feature graph",
+        ("dictionaries",),
+        lambda run: run.study.graph.model_dump(),
+        mapping.graph,
+    ),
+    Link(
+        "coverage",
+        "Measuring coverage beside random positions",
+        ("graph",),
+        lambda run: None,
+        mapping.reach,
+    ),
+    Link(
+        "trace",
+        "Tracing features through prompts",
+        ("graph",),
+        lambda run: run.study.trace.prompts,
+        retrieving.traces,
+    ),
+    Link(
+        "steer",
+        "Steering features",
+        ("graph",),
+        lambda run: run.study.steer.model_dump(),
+        retrieving.steering,
+    ),
+    Link(
+        "claims",
+        "Assembling the claims",
+        ("losses", "coverage", "steer"),
+        lambda run: None,
+        _claims,
+    ),
+)
+

@@ -1,0 +1,201 @@
+"""Links in order, each done once.
+
+A link is done when its marker holds the fingerprint of everything that determines its outputs:
+its settings and the fingerprints of the links it needs. So a run that was killed, or a study that
+changed in one place, repeats only what it must. The marker goes before a link starts and comes
+when it has ended.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import yaml
+
+from functok.consolidation.checkpoints import Checkpoint, published
+from functok.corpus import Corpus, open_corpus
+from functok.engine import Engine, InProcess
+from functok.errors import UserError
+from functok.models.dictionaries import Dictionary
+from functok.models.language import Model, load_model
+from functok.progress import Progress
+from functok.store import RunFolder, fingerprint, read_json, write_json, write_text
+from functok.study.settings import Study, differences, dump_study, load_study
+from functok.tokens.classes import class_array
+from functok.tokens.encode import (
+    Encoded,
+    Tokenizer,
+    load_tokenizer,
+    separator_id,
+    shown_tokens,
+    special_ids,
+)
+
+
+@dataclass
+class Run:
+    """A study under way in its folder: what links read from one another."""
+
+    study: Study
+    folder: RunFolder
+    progress: Progress
+    engine: Engine = field(default_factory=InProcess)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return open_corpus(self.study.corpus)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return load_tokenizer(str(self.folder.tokenizer))
+
+    @cached_property
+    def separator(self) -> int | None:
+        return separator_id(self.tokenizer)
+
+    @cached_property
+    def special(self) -> list[int]:
+        return special_ids(self.tokenizer)
+
+    @cached_property
+    def shown(self) -> list[str]:
+        """Every token id of the model's vocabulary as people can read it."""
+        shown = shown_tokens(self.tokenizer)
+        return shown + [f"⟨{index}⟩" for index in range(len(shown), self.vocabulary)]
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """Token ids that the model can read (some embed more than the tokenizer has)."""
+        model = self.model(self.checkpoints[-1])
+        return model.get_input_embeddings().weight.shape[0]
+
+    @cached_property
+    def classes(self) -> np.ndarray:
+        """The class of every token id of the model's vocabulary."""
+        table = pl.read_parquet(self.folder.tokens("function_tokens"))
+        return class_array(table["token_id"].to_list(), self.special, self.vocabulary)
+
+    @cached_property
+    def checkpoints(self) -> list[Checkpoint]:
+        """The model's checkpoints in order of step."""
+        part = self.study.model
+        if part.load:
+            return published(part.load, part.revisions)
+        steps = self.study.checkpoint_steps()
+        return [Checkpoint(step, str(self.folder.model(step))) for step in steps]
+
+    @cached_property
+    def decomposed(self) -> list[Checkpoint]:
+        """The checkpoints that get an SAE."""
+        wanted = self.study.dictionaries.checkpoints
+        if not wanted:
+            return self.checkpoints if self.study.model.load else self.checkpoints[-1:]
+        found = [checkpoint for checkpoint in self.checkpoints if checkpoint.step in wanted]
+        missing = set(wanted) - {checkpoint.step for checkpoint in found}
+        if missing:
+            raise UserError(
+                f"dictionaries.checkpoints names the steps {sorted(missing)}, which the model "
+                f"does not have; it has {[checkpoint.step for checkpoint in self.checkpoints]}."
+            )
+        return found
+
+    def encoded(self, split: str) -> Encoded:
+        return Encoded.load(self.folder.encoded(split))
+
+    def model(self, checkpoint: Checkpoint) -> Model:
+        return load_model(checkpoint.model, checkpoint.revision)
+
+    def dictionary(self, checkpoint: Checkpoint) -> Dictionary:
+        return Dictionary.load(self.folder.dictionary(checkpoint.step))
+
+
+@dataclass(frozen=True)
+class Link:
+    """One part of the study."""
+
+    name: str
+    title: str
+    """What it does, for people."""
+    needs: tuple[str, ...]
+    settings: Callable[[Run], Any]
+    """What, besides the links it needs, determines its outputs."""
+    work: Callable[[Run, str], None]
+    """Does it; the second argument is the link's key."""
+
+
+@dataclass
+class Runner:
+    """Brings a run's links up to date."""
+
+    run: Run
+    links: Sequence[Link]
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def key(self, name: str) -> str:
+        """The fingerprint of everything that determines a link's outputs."""
+        if name not in self.keys:
+            link = self._link(name)
+            needed = [self.key(other) for other in link.needs]
+            settings = link.settings(self.run)
+            self.keys[name] = fingerprint(name, self.run.study.seed, settings, needed)
+        return self.keys[name]
+
+    def is_done(self, name: str) -> bool:
+        return self.run.folder.is_done(name, self.key(name))
+
+    def bring(self, name: str) -> None:
+        """Do link ``name`` and those it needs, as far as they are not done."""
+        if self.is_done(name):
+            return
+        link = self._link(name)
+        for other in link.needs:
+            self.bring(other)
+        self.run.folder.unmark(name)
+        self.run.progress.say(link.title)
+        started = time.monotonic()
+        link.work(self.run, self.key(name))
+        self._time(name, time.monotonic() - started)
+        self.run.folder.mark_done(name, self.key(name))
+
+    def _time(self, name: str, seconds: float) -> None:
+        path = self.run.folder.timings
+        timings = read_json(path) if path.exists() else {}
+        write_json(path, {**timings, name: round(seconds, 2)})
+
+    def _link(self, name: str) -> Link:
+        return next(link for link in self.links if link.name == name)
+
+
+def settle(study: Study, folder: RunFolder, replace: bool) -> None:
+    """Write the resolved study into the folder, unless another one's results would be lost.
+
+    Raises:
+        UserError: if the folder belongs to a study with other settings and ``replace`` is not set.
+    """
+    if folder.study.exists() and not replace:
+        old = yaml.safe_load(folder.study.read_text("utf-8"))
+        changed = differences(old, study.model_dump(mode="json"))
+        if changed:
+            raise UserError(
+                f"The run folder {folder.root} holds a study with other settings "
+                f"({', '.join(changed)}); choose another folder with -o, or pass --replace to "
+                "compute again what those settings change."
+            )
+    write_text(folder.study, dump_study(study))
+
+
+def open_run(path: Path, progress: Progress) -> Run:
+    """The run in folder ``path``.
+
+    Raises:
+        UserError: if there is none.
+    """
+    folder = RunFolder(path)
+    if not folder.study.is_file():
+        raise UserError(f"There is no run in {path}; functok run STUDY.yaml makes one.")
+    return Run(load_study(folder.study), folder, progress)

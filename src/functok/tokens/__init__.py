@@ -1,0 +1,1 @@
+"""What is a function token? Tokenizers and bulk encoding, counts, the set and its classes."""
