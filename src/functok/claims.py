@@ -117,7 +117,10 @@ def verdict(effects: list[dict], needed: int, margin: float, adjusted: dict[str,
     if not effects:
         return "undecided"
     for row in effects:
-        if row["effect_high"] < 0 or -margin < row["effect_low"] <= 0 <= row["effect_high"] < margin:
+        if (
+            row["effect_high"] < 0
+            or -margin < row["effect_low"] <= 0 <= row["effect_high"] < margin
+        ):
             return "not supported"
     complete = len(effects) == needed
     above = all(row["effect_low"] > 0 for row in effects)

@@ -28,8 +28,8 @@ class Partial(Protocol):
     def save(self, folder: Path) -> None: ...
 
 
-Shard = TypeVar("Shard")
-Result = TypeVar("Result", bound=Partial)
+Shard = TypeVar("Shard", contravariant=True)
+Result = TypeVar("Result", bound=Partial, covariant=True)
 
 
 class Job(Protocol[Shard, Result]):
@@ -96,14 +96,18 @@ class _Piece:
             partial.save(folder)
 
 
+Some = TypeVar("Some")
+Whole = TypeVar("Whole", bound=Partial)
+
+
 def run_shards(
-    job: Job[Shard, Result],
-    shards: Sequence[Shard],
+    job: Job[Some, Whole],
+    shards: Sequence[Some],
     folder: Path,
     engine: Engine | None = None,
     progress: Progress | None = None,
     name: str = "shards",
-) -> Result:
+) -> Whole:
     """The merged result of ``job`` over ``shards``.
 
     Args:

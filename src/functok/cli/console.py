@@ -41,7 +41,7 @@ class _LineTask:
         self._done += amount
         now = time.monotonic()
         fresh = self._done - self._skipped
-        if now - self._last >= _EVERY and 0 < fresh and self._done < self._total:
+        if now - self._last >= _EVERY and fresh > 0 and self._done < self._total:
             self._last = now
             left = (now - self._started) / fresh * (self._total - self._done)
             self._say(f"about {left:.0f} s left", note)

@@ -81,7 +81,9 @@ class FileCorpus:
                 f"Corpus file {path} is damaged or cut short ({error}); fetch it again."
             ) from error
         except OSError as error:
-            raise UserError(f"Cannot read corpus file {path}: {error.strerror or error}.") from error
+            raise UserError(
+                f"Cannot read corpus file {path}: {error.strerror or error}."
+            ) from error
 
 
 def _known(file: Path) -> bool:

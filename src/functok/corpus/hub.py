@@ -44,7 +44,9 @@ class HubCorpus:
             ) from error
         except (ValueError, RuntimeError) as error:
             # a wrong config or split, or a dataset that wants to run its own script
-            raise UserError(f"Corpus {self.spec!r} cannot be opened: {_first_line(error)}") from error
+            raise UserError(
+                f"Corpus {self.spec!r} cannot be opened: {_first_line(error)}"
+            ) from error
 
     @property
     def fingerprint(self) -> str:

@@ -46,8 +46,8 @@ class PythonDocs:
         )
         if not sources:
             raise UserError(
-                f"This Python carries no sources in {self.root}, so there is no python-docs corpus; "
-                "use another Python, or another corpus."
+                f"This Python carries no sources in {self.root}, so there is no python-docs "
+                "corpus; use another Python, or another corpus."
             )
         seen: set[int] = set()
         for source in sources:
@@ -69,9 +69,11 @@ def _documents(source: Path, name: Path) -> Iterator[Document]:
 
 
 def _docstrings(node: ast.AST, name: str) -> Iterator[Document]:
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        if text := ast.get_docstring(node):
-            yield Document(name, text)
+    documented = isinstance(
+        node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    )
+    if documented and (text := ast.get_docstring(node)):
+        yield Document(name, text)
     for child in ast.iter_child_nodes(node):
         named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         yield from _docstrings(child, f"{name}.{child.name}" if named else name)

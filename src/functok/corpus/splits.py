@@ -33,8 +33,6 @@ def document_groups(keys: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " do
     return mixed(keys, 1) % GROUPS
 
 
-def held_out(
-    keys: Int[np.ndarray, " documents"], share: float
-) -> Bool[np.ndarray, " documents"]:
+def held_out(keys: Int[np.ndarray, " documents"], share: float) -> Bool[np.ndarray, " documents"]:
     """Mask of the documents kept from training: about ``share`` of them, chosen by hash."""
     return mixed(keys, 2) % 1_000_000 < share * 1_000_000

@@ -83,9 +83,7 @@ class TokenFeatureGraph:
         """The identity of ``merge``."""
         none, nothing = np.empty(0, np.int64), np.empty(0, np.float64)
         tokens = np.zeros((GROUPS, vocabulary), np.int64)
-        return cls(
-            vocabulary, features, none, none, none, nothing, nothing, tokens, tokens.copy()
-        )
+        return cls(vocabulary, features, none, none, none, nothing, nothing, tokens, tokens.copy())
 
     @classmethod
     def of(cls, seen: Observations, vocabulary: int, features: int) -> Self:
@@ -111,13 +109,14 @@ class TokenFeatureGraph:
     def merge(self, other: Self) -> Self:
         """The graph of both; no document may be in the two."""
         assert (self.vocabulary, self.features) == (other.vocabulary, other.features)
-        columns = (
-            np.concatenate([getattr(self, name), getattr(other, name)]) for name in _COLUMNS
+        key, occurrences, documents, total, largest = (
+            np.concatenate([getattr(self, name), getattr(other, name)])
+            for name in ("key", "occurrences", "documents", "sum", "max")
         )
         return type(self)(
             self.vocabulary,
             self.features,
-            *_reduce(*columns),
+            *_reduce(key, occurrences, documents, total, largest),
             self.token_occurrences + other.token_occurrences,
             self.token_documents + other.token_documents,
         )
@@ -205,16 +204,13 @@ class TokenFeatureGraph:
         )
 
 
-_COLUMNS = ("key", "occurrences", "documents", "sum", "max")
-
-
 def _reduce(
     key: np.ndarray,
     occurrences: np.ndarray,
     documents: np.ndarray,
     total: np.ndarray,
     largest: np.ndarray,
-) -> tuple[np.ndarray, ...]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Add up the rows that share a key; keys come out ascending and distinct."""
     if len(key) == 0:
         return key, occurrences, documents, total, largest

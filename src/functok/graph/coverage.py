@@ -25,9 +25,7 @@ from functok.stats import Estimate, jackknife
 from functok.tokens.classes import CLASS_NAMES
 
 
-def expected_coverage(
-    active_at: Int[np.ndarray, " features"], positions: int, drawn: int
-) -> float:
+def expected_coverage(active_at: Int[np.ndarray, " features"], positions: int, drawn: int) -> float:
     """Share of the active features that ``drawn`` random positions out of ``positions`` reach.
 
     Args:
@@ -52,9 +50,7 @@ def expected_coverage(
 
 def token_degrees(graph: TokenFeatureGraph, min_count: int = 1) -> Int[np.ndarray, " vocabulary"]:
     """Features with an edge to each token: active at ``min_count`` or more of its occurrences."""
-    pair, where = np.unique(
-        graph.token * graph.features + graph.feature, return_inverse=True
-    )
+    pair, where = np.unique(graph.token * graph.features + graph.feature, return_inverse=True)
     occurrences = np.bincount(where, weights=graph.occurrences, minlength=len(pair))
     edges = pair[occurrences >= min_count]
     return np.bincount(edges // graph.features, minlength=graph.vocabulary)
@@ -102,7 +98,7 @@ class _ByGroup:
         return flat.reshape(GROUPS, graph.features).astype(np.int64)
 
     def shares(self, kept: Int[np.ndarray, " kept"]) -> tuple[float, float]:
-        """On the groups ``kept``: coverage of the active features by the set, and by as many random positions."""
+        """Coverage by the set, and by as many random positions, on the groups ``kept``."""
         everywhere = self.everywhere[kept].sum(0)
         active = np.count_nonzero(everywhere)
         reached = np.count_nonzero(self.in_set[kept].sum(0)) / active
@@ -134,8 +130,9 @@ def coverage_table(
 ) -> pa.Table:
     """Cumulative coverage of the first ``top`` tokens of ``order``: the paper's Table 1.
 
-    Columns: rank, token_id, token, positions (of the set so far), of_active (with _low and
-    _high), of_all, random (expected at equally many random positions), log_ratio with log_ratio_low and log_ratio_high.
+    Columns: rank, token_id, token, positions (of the set so far), of_active, of_all, random
+    (expected at equally many random positions), log_ratio; of_active and log_ratio with their
+    intervals as _low and _high.
     """
     rows = []
     for rank in range(1, min(top, len(order)) + 1):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def document_shards(encoded: Encoded, tokens: int = 16_384) -> list[tuple[int, i
     """Runs of whole documents of about ``tokens`` tokens."""
     shard_of = encoded.offsets[:-1] // tokens
     bounds = np.flatnonzero(np.diff(shard_of, prepend=-1, append=-1))
-    return [(int(start), int(stop)) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [(int(start), int(stop)) for start, stop in pairwise(bounds)]
 
 
 def observe(

@@ -180,7 +180,7 @@ def _batches(
 @torch.no_grad()
 def _set_threshold(sae: Any, activations: Tensor, k: int) -> None:
     """The threshold at which the sample's mean L0 is ``k``."""
-    sample = activations[: 16_384]
+    sample = activations[:16_384]
     before = (sample - sae.b_dec) @ sae.W_enc + sae.b_enc
     if sae.cfg.rescale_acts_by_decoder_norm:
         before = before * sae.W_dec.norm(dim=-1)

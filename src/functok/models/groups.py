@@ -67,9 +67,7 @@ class GroupLoss:
             ids: the current tokens, the model's input.
             targets: the next tokens; −100 where there is none.
         """
-        losses = cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), reduction="none"
-        )
+        losses = cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
         counted = targets.flatten() >= 0
         with torch.no_grad():
             # Ignored targets go to a row beyond the last, so that no mask has to be read back.

@@ -32,7 +32,8 @@ def load_model(name: str, revision: str | None = None, device: str = "cpu") -> M
     folder = Path(name).expanduser()
     if folder.is_dir() and not any(folder.glob("*.safetensors*")):
         raise UserError(
-            f"Model folder {folder} holds no weights; it needs model.safetensors beside config.json."
+            f"Model folder {folder} holds no weights; it needs model.safetensors beside "
+            "config.json."
         )
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -48,7 +49,7 @@ def load_model(name: str, revision: str | None = None, device: str = "cpu") -> M
             f"Model {name!r} cannot be loaded ({line}); give a Hugging Face folder, or the name of "
             "a causal LM on the hub."
         ) from error
-    return model.to(device).eval()
+    return model.to(torch.device(device)).eval()  # type: ignore[arg-type]
 
 
 def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
@@ -143,9 +144,7 @@ def residual_stream(
 
 
 @contextmanager
-def replacing(
-    model: Model, layer: int, change: Callable[[Tensor], Tensor]
-) -> Iterator[None]:
+def replacing(model: Model, layer: int, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Pass the residual stream after ``layer`` through ``change`` on every forward pass."""
 
     def write(module: nn.Module, inputs: Any, output: Any) -> Any:

@@ -262,9 +262,7 @@ def _keep(
         (temporary / "step.json").write_text(str(step))
 
 
-def _resume(
-    model: Model, optimizer: torch.optim.AdamW, ledger: _Ledger, folder: Path
-) -> int:
+def _resume(model: Model, optimizer: torch.optim.AdamW, ledger: _Ledger, folder: Path) -> int:
     step = read_json(folder / "step.json")
     tensors = load_file(folder / "state.safetensors")
     with torch.no_grad():
@@ -277,4 +275,3 @@ def _resume(
     columns = pq.read_table(folder / "metrics.parquet").to_pydict()
     ledger.rows = list(zip(*(columns[name] for name in _Ledger.NAMES), strict=True))
     return step
-

@@ -106,6 +106,18 @@ def function_prompts(
     return prompts
 
 
+def last_function_token(ids: Sequence[int], classes: Int[np.ndarray, " vocabulary"]) -> int:
+    """Position of the last function token of a prompt.
+
+    Raises:
+        UserError: if there is none.
+    """
+    places = np.flatnonzero(classes[np.asarray(ids)] == FUNCTION)
+    if len(places) == 0:
+        raise UserError("The prompt holds no function token to steer; name a position.")
+    return int(places[-1])
+
+
 def steering_vectors(
     hidden: Float[Tensor, " d_model"], directions: Float[Tensor, "features d_model"], alpha: float
 ) -> Float[Tensor, "features d_model"]:

@@ -81,7 +81,9 @@ def losses(run: Run, key: str) -> None:
 
     bigram = KneserNeyBigram.fit(run.encoded("train"), run.classes)
     floor = loss_table(bigram.losses, held_out, *place)
-    write_table(run.folder.consolidation("floors"), floor.add_column(0, "floor", [[FLOOR] * len(floor)]))
+    write_table(
+        run.folder.consolidation("floors"), floor.add_column(0, "floor", [[FLOOR] * len(floor)])
+    )
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     write_table(run.folder.consolidation("loss_summary"), summary(frame).to_arrow())

@@ -93,4 +93,3 @@ LINKS = (
         _claims,
     ),
 )
-

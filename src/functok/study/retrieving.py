@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from functok.errors import require
 from functok.evidence import Evidence, as_columns
 from functok.graph.build import TokenFeatureGraph
 from functok.models.interventions import Intervention, generate, intervene
@@ -11,6 +12,7 @@ from functok.models.language import residual_stream
 from functok.retrieval.steering import (
     following,
     function_prompts,
+    last_function_token,
     pick_features,
     steering_effects,
     steering_vectors,
@@ -23,16 +25,21 @@ from functok.study.run import Run
 
 def traces(run: Run, key: str) -> None:
     """Trace the study's prompts through the last checkpoint's SAE."""
+    tables = [
+        traced(run, prompt).with_columns(prompt=pl.lit(number), text=pl.lit(prompt))
+        for number, prompt in enumerate(run.study.trace.prompts)
+    ]
+    write_table(run.folder.retrieval("traces"), pl.concat(tables).to_arrow())
+
+
+def traced(run: Run, prompt: str) -> pl.DataFrame:
+    """One prompt's trace (see ``retrieval.trace.trace``)."""
     checkpoint = run.decomposed[-1]
     model, dictionary = run.model(checkpoint), run.dictionary(checkpoint)
     density = feature_density(TokenFeatureGraph.load(run.folder.graph(checkpoint.step)))
+    ids = prompt_ids(run.tokenizer, prompt, model)
     layer = run.study.dictionaries.layer
-    tables = []
-    for number, prompt in enumerate(run.study.trace.prompts):
-        ids = prompt_ids(run.tokenizer, prompt, model)
-        table = trace(model, dictionary, ids, layer, run.classes, density, run.shown)
-        tables.append(table.with_columns(prompt=pl.lit(number), text=pl.lit(prompt)))
-    write_table(run.folder.retrieval("traces"), pl.concat(tables).to_arrow())
+    return trace(model, dictionary, ids, layer, run.classes, density, run.shown)
 
 
 def feature_density(graph: TokenFeatureGraph) -> np.ndarray:
@@ -61,9 +68,7 @@ def steering(run: Run, key: str) -> None:
         run.separator,
         run.vocabulary,
     )
-    prompts = function_prompts(
-        held_out.where(~learning), run.classes, part.prompts, run.separator
-    )
+    prompts = function_prompts(held_out.where(~learning), run.classes, part.prompts, run.separator)
     effects = steering_effects(
         model, dictionary, prompts, features, expected, layer, part.strength, seed
     )
@@ -76,7 +81,12 @@ def steering(run: Run, key: str) -> None:
         .sort("gain", "feature", descending=[True, False])
         .row(0, named=True)
     )
-    _show(run, best["feature"], expected[list(features).index(best["feature"])])
+    likely = np.argsort(-expected[list(features).index(best["feature"])], kind="stable")[:8]
+    text = steered(run, part.shown, best["feature"], None, part.strength, part.generated)
+    text = text.with_columns(
+        follows_in_text=pl.lit(", ".join(run.shown[token] for token in likely))
+    )
+    write_table(run.folder.retrieval("steered_text"), text.to_arrow())
 
 
 def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:
@@ -105,35 +115,61 @@ def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:
     ).write(run.folder)
 
 
-def _show(run: Run, feature: int, expected: np.ndarray) -> None:
-    """Continuations of one prompt: unsteered, steered, and pushed in a random direction."""
-    part, checkpoint = run.study.steer, run.decomposed[-1]
+def steered(
+    run: Run, prompt: str, feature: int, position: int | None, strength: float, tokens: int
+) -> pl.DataFrame:
+    """Continuations of ``prompt``: unsteered, steered, and pushed in a random direction.
+
+    Args:
+        prompt: what the model reads.
+        feature: whose decoder direction is added.
+        position: where, from 0 (the separator counts); None is the last function token.
+        strength: norm of what is added, in units of the residual stream's own norm there.
+        tokens: how many to generate, greedily.
+
+    Returns:
+        Columns direction (``none``, ``feature``, ``random``), feature, strength, prompt,
+        position, token (at that position), continuation.
+
+    Raises:
+        UserError: for a feature or position that does not exist.
+    """
+    checkpoint = run.decomposed[-1]
     model, dictionary = run.model(checkpoint), run.dictionary(checkpoint)
     layer = run.study.dictionaries.layer
-    ids = prompt_ids(run.tokenizer, part.shown, model)
-    hidden = residual_stream(model, torch.tensor([ids]), layer)[0, -1].float()
-    random = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(run.study.seed))
-    directions = torch.stack([dictionary.W_dec[feature].float(), random])
-    vectors = dict(
-        zip(("feature", "random"), steering_vectors(hidden, directions, part.strength), strict=True)
+    ids = prompt_ids(run.tokenizer, prompt, model)
+    if position is None:
+        position = last_function_token(ids, run.classes)
+    require(
+        0 <= position < len(ids),
+        f"There is no position {position}: the prompt has positions 0 to {len(ids) - 1}.",
     )
-    likely = ", ".join(run.shown[token] for token in np.argsort(-expected, kind="stable")[:8])
+    require(
+        0 <= feature < dictionary.features,
+        f"There is no feature {feature}: the SAE has features 0 to {dictionary.features - 1}.",
+    )
+    hidden = residual_stream(model, torch.tensor([ids]), layer)[0, position].float().cpu()
+    random = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(run.study.seed))
+    directions = torch.stack([dictionary.W_dec[feature].float().cpu(), random])
+    vectors = steering_vectors(hidden, directions, strength)
+    changes = {
+        "none": [],
+        "feature": [Intervention(layer, position, vectors[0])],
+        "random": [Intervention(layer, position, vectors[1])],
+    }
     rows = []
-    for direction in ("none", "feature", "random"):
-        changes = []
-        if direction in vectors:
-            changes = [Intervention(layer, len(ids) - 1, vectors[direction])]
-        with intervene(model, changes):
-            continuation = generate(model, ids, part.generated)
+    for direction, change in changes.items():
+        with intervene(model, change):
+            continuation = generate(model, ids, tokens)
         rows.append(
             {
                 "direction": direction,
                 "feature": feature,
-                "strength": part.strength,
-                "prompt": part.shown,
-                "position": len(ids) - 1,
+                "strength": strength,
+                "prompt": prompt,
+                "position": position,
+                "token": run.shown[ids[position]],
                 "continuation": run.tokenizer.decode(continuation),
-                "follows_in_text": likely,
             }
         )
-    write_table(run.folder.retrieval("steered_text"), pl.DataFrame(rows).to_arrow())
+    return pl.DataFrame(rows)

@@ -84,7 +84,7 @@ def _rows(encoded: Encoded, pieces: list, separator: int | None) -> ContextRows:
         position[row, here] = np.arange(start, stop)
         following = encoded.ids[offset + start + 1 : min(offset + stop + 1, end)]
         targets[row, lead : lead + len(following)] = following
-        if lead:
+        if lead and separator is not None:
             ids[row, 0] = separator
             targets[row, 0] = encoded.ids[offset + start]
     return ContextRows(ids, targets, document_of, position)

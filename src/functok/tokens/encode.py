@@ -156,9 +156,7 @@ class Encoded:
     def slice(self, start: int, stop: int) -> "Encoded":
         """Documents ``start`` to ``stop``."""
         bounds = self.offsets[start : stop + 1]
-        return Encoded(
-            self.ids[bounds[0] : bounds[-1]], bounds - bounds[0], self.keys[start:stop]
-        )
+        return Encoded(self.ids[bounds[0] : bounds[-1]], bounds - bounds[0], self.keys[start:stop])
 
     def save(self, path: Path) -> None:
         with writing(path) as temporary:

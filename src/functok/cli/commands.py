@@ -1,0 +1,127 @@
+"""Every command: its arguments, and the one call that does the work."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="functok",
+    help="How a language model's function tokens retrieve and consolidate memory.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Target = Annotated[
+    Path, typer.Argument(help="A run folder, or a study file (.yaml), whose run is made.")
+]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Run folder; by default runs/<study name>.")
+]
+Replace = Annotated[
+    bool,
+    typer.Option(help="Where the run folder's study had other settings, compute again."),
+]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that build the graph side by side.")]
+
+
+@app.command()
+def demo(output: Output = None, replace: Replace = False) -> None:
+    """Run the demo study: the whole paper on this Python's documentation, in minutes."""
+    from functok.studies import study_file
+
+    run(study_file("demo"), output, replace)
+
+
+@app.command()
+def run(
+    study: Target, output: Output = None, replace: Replace = False, workers: Workers = 1
+) -> None:
+    """Run a whole study, or whatever of it is not done yet."""
+    from functok.cli.show import show_findings
+    from functok.cli.work import bring
+
+    show_findings(bring(study, "report", output, replace, workers))
+
+
+def _link(name: str, summary: str) -> None:
+    """Add the command that brings a run up to one link, with the links it needs."""
+
+    def command(
+        target: Target, output: Output = None, replace: Replace = False, workers: Workers = 1
+    ) -> None:
+        from functok.cli.show import show_link
+        from functok.cli.work import bring
+
+        show_link(bring(target, name, output, replace, workers), name)
+
+    app.command(name, help=summary)(command)
+
+
+_link("tokens", "Count tokens and find the function tokens.")
+_link("pretrain", "Pre-train the model, or check the published one.")
+_link("losses", "Split the held-out loss by transition group, beside a Kneser–Ney bigram.")
+_link("dictionaries", "Train SAEs at the chosen checkpoints and judge them.")
+_link("graph", "Build the token–feature graph and count the features that fire.")
+_link("coverage", "Coverage of the most frequent tokens, beside as many random positions.")
+_link("claims", "Assemble the claims, each with its control and verdict.")
+_link("report", "Draw the figures and write the report.")
+
+
+@app.command()
+def trace(
+    target: Target,
+    prompt: Annotated[
+        str | None, typer.Option(help="Trace this prompt instead of the study's.")
+    ] = None,
+    output: Output = None,
+    replace: Replace = False,
+) -> None:
+    """Which token of a prompt switches on which feature."""
+    from functok.cli.show import show_link, show_trace
+    from functok.cli.work import bring
+    from functok.study.retrieving import traced
+
+    made = bring(target, "trace" if prompt is None else "graph", output, replace)
+    if prompt is None:
+        show_link(made, "trace")
+    else:
+        show_trace(traced(made, prompt), made.study.trace.features)
+
+
+@app.command()
+def steer(
+    target: Target,
+    prompt: Annotated[
+        str | None, typer.Option(help="Steer this prompt instead of the study's.")
+    ] = None,
+    feature: Annotated[
+        int | None, typer.Option(help="The feature to add; required with --prompt.")
+    ] = None,
+    position: Annotated[
+        int | None,
+        typer.Option(help="Where, from 0; by default the prompt's last function token."),
+    ] = None,
+    strength: Annotated[
+        float, typer.Option(help="In units of the residual stream's norm there.")
+    ] = 1.0,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 24,
+    output: Output = None,
+    replace: Replace = False,
+) -> None:
+    """Add a feature's direction at one position; steered beside unsteered."""
+    from functok.cli.show import print_table, show_link
+    from functok.cli.work import bring
+    from functok.errors import UserError
+    from functok.study.retrieving import steered
+
+    if prompt is not None and feature is None:
+        raise UserError("--prompt needs --feature; functok trace shows which features fire.")
+    made = bring(target, "steer" if prompt is None else "graph", output, replace)
+    if prompt is None or feature is None:
+        show_link(made, "steer")
+    else:
+        table = steered(made, prompt, feature, position, strength, tokens)
+        print_table(table.select("direction", "token", "continuation"))

@@ -1,0 +1,46 @@
+"""What the commands do: find or make the run, and bring it to a link."""
+
+import os
+from pathlib import Path
+
+from functok.cli.console import ConsoleProgress
+from functok.engine import Engine, InProcess, Workers
+from functok.errors import UserError
+from functok.report import LINKS
+from functok.store import RunFolder
+from functok.study.run import Run, Runner, open_run, settle
+from functok.study.settings import load_study
+
+
+def bring(target: Path, link: str, output: Path | None, replace: bool, workers: int = 1) -> Run:
+    """Bring the run of ``target``, a run folder or a study file, up to ``link``.
+
+    Raises:
+        UserError: if ``target`` is neither, or anything on the way is the user's to mend.
+    """
+    # Loading bars of libraries would be torn through by ours.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    run = _run(target, output)
+    run.engine = engine(workers)
+    with run.folder.opened():
+        settle(run.study, run.folder, replace)
+        Runner(run, LINKS).bring(link)
+    return run
+
+
+def engine(workers: int) -> Engine:
+    """Where shards run."""
+    return InProcess() if workers == 1 else Workers(workers)
+
+
+def _run(target: Path, output: Path | None) -> Run:
+    if target.is_dir():
+        if output is not None and output != target:
+            raise UserError(f"{target} is a run folder already; leave -o away.")
+        return open_run(target, ConsoleProgress())
+    study = load_study(target)
+    folder = RunFolder(output or Path("runs") / study.name)
+    return Run(study, folder, ConsoleProgress())
