@@ -26,3 +26,9 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return "valid are " + ", ".join(options)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what a library says, or the error's kind where it says nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0].rstrip(".") if said else type(error).__name__

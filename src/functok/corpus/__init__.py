@@ -25,9 +25,14 @@ documents never stand on both sides of a split.
 import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from functok.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from functok.corpus.problems import Problems
 
 
 class Document(NamedTuple):
@@ -60,8 +65,12 @@ class Corpus(Protocol):
         """Names of the shards, in a fixed order."""
         ...
 
-    def documents(self, shard: str) -> Iterator[Document]:
-        """The documents of one shard, in a fixed order."""
+    def documents(self, shard: str, problems: "Problems | None" = None) -> Iterator[Document]:
+        """The documents of one shard, in a fixed order; stops at a problem by default."""
+        ...
+
+    def blocks(self, shard: str, problems: "Problems") -> "Iterator[pa.Array]":
+        """The texts of one shard in blocks (see ``corpus/blocks.py``), in the same order."""
         ...
 
 

@@ -1,24 +1,27 @@
 """Local files as a corpus: text, JSON lines (plain, gzip, zstandard) and Parquet.
 
 One file is one shard. A file that cannot be read to its end, or a line that is not what it should
-be, stops the run with a sentence that names file and line: nothing is dropped silently.
+be, is a problem (``corpus/problems.py``): nothing is dropped silently.
 """
 
 import glob
 import gzip
-import io
-import json
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import zstandard
 
 from functok.corpus import Document, split_spec
-from functok.errors import UserError
+from functok.corpus.blocks import any_blank, blocks_of
+from functok.corpus.json_lines import parsed, read_lines
+from functok.corpus.lines import line_blocks
+from functok.corpus.parquet import parquet_blocks, read_rows, whole
+from functok.corpus.problems import Problems
+from functok.errors import UserError, first_line
 from functok.store import fingerprint
 
 SUFFIXES = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
@@ -63,109 +66,68 @@ class FileCorpus:
     def shards(self) -> Sequence[str]:
         return [str(file) for file in self.files]
 
-    def documents(self, shard: str) -> Iterator[Document]:
-        path = Path(shard)
-        try:
+    def documents(self, shard: str, problems: Problems | None = None) -> Iterator[Document]:
+        path, problems = Path(shard), problems or Problems()
+        with _whole_file(path, problems):
             if path.suffix == ".parquet":
-                yield from _parquet(path, self.field)
+                for rows in parquet_blocks(path, self.field, problems):
+                    yield from read_rows(rows, path, problems)
             elif path.suffix == ".txt":
-                yield Document(path.name, path.read_text("utf-8"))
+                yield Document(path.name, path.read_bytes().decode())
             else:
-                yield from _json_lines(path, self.field)
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"Corpus file {path} is not UTF-8 (byte {error.start}); convert it first."
-            ) from error
-        except (zstandard.ZstdError, gzip.BadGzipFile, EOFError, pa.ArrowException) as error:
-            raise UserError(
-                f"Corpus file {path} is damaged or cut short ({error}); fetch it again."
-            ) from error
-        except OSError as error:
-            raise UserError(
-                f"Cannot read corpus file {path}: {error.strerror or error}."
-            ) from error
+                for lines in line_blocks(path):
+                    yield from read_lines(lines, path, self.field, problems)
+
+    def blocks(self, shard: str, problems: Problems) -> Iterator[pa.Array]:
+        path = Path(shard)
+        if path.suffix == ".txt":
+            yield from blocks_of(self.documents(shard, problems), problems, shard)
+            return
+        with _whole_file(path, problems):
+            if path.suffix == ".parquet":
+                for rows in parquet_blocks(path, self.field, problems):
+                    slow = partial(read_rows, rows, path, problems)
+                    yield from _checked(whole(rows), slow, problems, shard)
+            else:
+                for lines in line_blocks(path):
+                    slow = partial(read_lines, lines, path, self.field, problems)
+                    yield from _checked(parsed(lines, self.field), slow, problems, shard)
+
+
+def _checked(
+    texts: pa.Array | None,
+    slow: Callable[[], Iterator[Document]],
+    problems: Problems,
+    shard: str,
+) -> Iterator[pa.Array]:
+    """The texts where nothing is wrong with them, else what the careful way makes of them."""
+    if texts is None or any_blank(texts):
+        yield from blocks_of(slow(), problems, shard)
+    elif len(texts):
+        yield texts
+
+
+@contextmanager
+def _whole_file(path: Path, problems: Problems) -> Iterator[None]:
+    """Meet as one problem what keeps a file from being read to its end."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        what = f"is not UTF-8 (byte {error.start})"
+        problems.meet(path, 0, "not Unicode", what, "convert it first")
+    except (
+        zstandard.ZstdError,
+        gzip.BadGzipFile,
+        zlib.error,
+        EOFError,
+        pa.ArrowException,
+    ) as error:
+        what = f"is damaged or cut short ({first_line(error)})"
+        problems.meet(path, 0, "unreadable file", what, "fetch it again")
+    except OSError as error:
+        what = f"cannot be read: {error.strerror or error}"
+        problems.meet(path, 0, "unreadable file", what, "mend it")
 
 
 def _known(file: Path) -> bool:
     return file.name.endswith(SUFFIXES)
-
-
-def _opened(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    if path.suffix == ".zst":
-        return io.BufferedReader(_WholeFrames(path))
-    return open(path, "rb")
-
-
-class _WholeFrames(io.RawIOBase):
-    """A zstandard file's text, which complains where the file ends inside a frame.
-
-    ``zstandard.open`` returns what it has when a file is cut short, and says nothing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "rb")  # noqa: SIM115 (closed with this reader)
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._inside = False
-        self._ready = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._ready:
-            compressed = self._frame.unused_data or self._file.read(1 << 17)
-            if not compressed:
-                if self._inside:
-                    raise EOFError("the file ends inside a compressed frame")
-                return 0
-            if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-            self._ready = self._frame.decompress(compressed)
-            self._inside = not self._frame.eof
-        size = min(len(buffer), len(self._ready))
-        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
-        return size
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def _json_lines(path: Path, field: str) -> Iterator[Document]:
-    with _opened(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            where = f"Corpus file {path}, line {number}"
-            try:
-                row = json.loads(line)
-            except UnicodeDecodeError:
-                raise
-            except ValueError as error:
-                raise UserError(f"{where}: this is not JSON ({error}); mend the line.") from error
-            text = row.get(field) if isinstance(row, dict) else None
-            if not isinstance(text, str):
-                fields = ", ".join(row) if isinstance(row, dict) else type(row).__name__
-                raise UserError(
-                    f"{where}: there is no text in field {field!r} (the line has {fields}); "
-                    "name the right one with ?field=NAME."
-                )
-            yield Document(f"{path.name}:{number}", text)
-
-
-def _parquet(path: Path, field: str) -> Iterator[Document]:
-    with pq.ParquetFile(path) as file:
-        names = file.schema_arrow.names
-        if field not in names or not pa.types.is_string(file.schema_arrow.field(field).type):
-            raise UserError(
-                f"Corpus file {path} has no text column {field!r} (it has {', '.join(names)}); "
-                "name the right one with ?field=NAME."
-            )
-        row = 0
-        for batch in file.iter_batches(batch_size=1024, columns=[field]):
-            for text in batch.column(0).to_pylist():
-                row += 1
-                if text is not None:
-                    yield Document(f"{path.name}:{row}", text)

@@ -9,8 +9,13 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
+
 from functok.corpus import Document, split_spec
-from functok.errors import UserError
+from functok.corpus.blocks import blocks_of
+from functok.corpus.json_lines import encodable
+from functok.corpus.problems import Problems
+from functok.errors import UserError, first_line
 from functok.store import fingerprint
 
 
@@ -39,13 +44,13 @@ class HubCorpus:
             )
         except (DatasetNotFoundError, FileNotFoundError, ConnectionError) as error:
             raise UserError(
-                f"Corpus {self.spec!r} cannot be reached ({_first_line(error)}); check the name, "
+                f"Corpus {self.spec!r} cannot be reached ({first_line(error)}); check the name, "
                 "or download it and give the folder."
             ) from error
         except (ValueError, RuntimeError) as error:
             # a wrong config or split, or a dataset that wants to run its own script
             raise UserError(
-                f"Corpus {self.spec!r} cannot be opened: {_first_line(error)}"
+                f"Corpus {self.spec!r} cannot be opened: {first_line(error)}"
             ) from error
 
     @property
@@ -55,17 +60,21 @@ class HubCorpus:
     def shards(self) -> Sequence[str]:
         return [str(index) for index in range(self._dataset.num_shards)]
 
-    def documents(self, shard: str) -> Iterator[Document]:
+    def documents(self, shard: str, problems: Problems | None = None) -> Iterator[Document]:
+        problems = problems or Problems()
         rows = self._dataset.shard(num_shards=self._dataset.num_shards, index=int(shard))
         for number, row in enumerate(rows, start=1):
             text = row.get(self.field)
             if not isinstance(text, str):
-                raise UserError(
-                    f"Corpus {self.spec!r} has no text in field {self.field!r} (a row has "
-                    f"{', '.join(row)}); name the right one with ?field=NAME."
-                )
-            yield Document(f"{self.name}:{shard}:{number}", text)
+                what = f"there is no text in field {self.field!r} (a row has {', '.join(row)})"
+                remedy = "name the right one with ?field=NAME"
+                problems.meet(f"{self.spec} (part {shard})", number, "no text", what, remedy)
+            elif not encodable(text):
+                what = "the text holds half a surrogate pair, which is no Unicode character"
+                problems.meet(f"{self.spec} (part {shard})", number, "not Unicode", what, "mend it")
+            else:
+                yield Document(f"{self.name}:{shard}:{number}", text)
 
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    def blocks(self, shard: str, problems: Problems) -> Iterator[pa.Array]:
+        documents = self.documents(shard, problems)
+        return blocks_of(documents, problems, f"{self.spec} (part {shard})")

@@ -14,7 +14,11 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import pyarrow as pa
+
 from functok.corpus import Document
+from functok.corpus.blocks import blocks_of
+from functok.corpus.problems import Problems
 from functok.errors import UserError
 from functok.store import fingerprint
 
@@ -38,7 +42,10 @@ class PythonDocs:
     def shards(self) -> Sequence[str]:
         return ["standard-library"]
 
-    def documents(self, shard: str) -> Iterator[Document]:
+    def blocks(self, shard: str, problems: Problems) -> Iterator[pa.Array]:
+        return blocks_of(self.documents(shard), problems, self.spec)
+
+    def documents(self, shard: str, problems: Problems | None = None) -> Iterator[Document]:
         sources = sorted(
             path
             for path in self.root.rglob("*.py")

@@ -11,7 +11,9 @@ import numpy as np
 from jaxtyping import Int
 from safetensors.numpy import load_file, save_file
 
+from functok.tokens.bulk import Ids
 from functok.tokens.encode import Encoded
+from functok.tokens.frequencies import document_frequencies
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,11 @@ class TokenCounts:
         return cls(np.zeros(vocabulary, np.int64), np.zeros(vocabulary, np.int64), 0)
 
     @classmethod
-    def of(cls, encoded: Encoded, vocabulary: int) -> Self:
+    def of(cls, encoded: Encoded | Ids, vocabulary: int) -> Self:
         """The counts of some documents."""
         occurrences = np.bincount(encoded.ids, minlength=vocabulary)
-        pairs = np.unique(encoded.document_of() * vocabulary + encoded.ids)
-        documents = np.bincount(pairs % vocabulary, minlength=vocabulary)
-        return cls(occurrences, documents, len(encoded))
+        documents = document_frequencies(encoded.ids, encoded.offsets, vocabulary)
+        return cls(occurrences, documents, len(encoded.offsets) - 1)
 
     def merge(self, other: Self) -> Self:
         """The counts of both; documents must not be shared between the two."""

@@ -1,0 +1,73 @@
+"""Texts from JSON lines: a fast way for blocks in which nothing is wrong, a careful one for others.
+
+The fast way (pyarrow) is taken only where it must agree with the careful one (Python's ``json``):
+valid UTF-8, as many rows as lines, a text in every row. Anything else is read again line by line,
+which finds what is wrong and where.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.json
+
+from functok.corpus import Document
+from functok.corpus.lines import Lines
+from functok.corpus.problems import Problems
+
+
+def parsed(lines: Lines, field: str) -> pa.Array | None:
+    """The texts of a block in which nothing is wrong, as ``large_string``; else ``None``."""
+    rows = lines.text.count(b"\n") + (not lines.text.endswith(b"\n"))
+    try:
+        lines.text.decode()
+        table = pyarrow.json.read_json(
+            pa.BufferReader(lines.text),
+            pyarrow.json.ReadOptions(use_threads=False, block_size=len(lines.text) + 1),
+            pyarrow.json.ParseOptions(
+                explicit_schema=pa.schema({field: pa.large_string()}),
+                unexpected_field_behavior="ignore",
+            ),
+        )
+    except (UnicodeDecodeError, pa.ArrowException):
+        return None
+    texts = table[field]
+    if len(texts) != rows or texts.null_count:
+        return None
+    return pa.concat_arrays(texts.chunks)
+
+
+def read_lines(lines: Lines, path: Path, field: str, problems: Problems) -> Iterator[Document]:
+    """The documents of a block, one line after another; blank lines are no documents."""
+    for number, line in enumerate(lines.text.split(b"\n"), start=lines.first):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except UnicodeDecodeError as error:
+            what = f"this is not UTF-8 (byte {error.start})"
+            problems.meet(path, number, "not Unicode", what, "convert it")
+            continue
+        except (ValueError, RecursionError) as error:
+            problems.meet(path, number, "not JSON", f"this is not JSON ({error})", "mend the line")
+            continue
+        text = row.get(field) if isinstance(row, dict) else None
+        if not isinstance(text, str):
+            fields = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+            what = f"there is no text in field {field!r} (the line has {fields or 'nothing'})"
+            problems.meet(path, number, "no text", what, "name the right one with ?field=NAME")
+        elif not encodable(text):
+            what = "the text holds half a surrogate pair, which is no Unicode character"
+            problems.meet(path, number, "not Unicode", what, "mend the line")
+        else:
+            yield Document(f"{path.name}:{number}", text)
+
+
+def encodable(text: str) -> bool:
+    """Whether a text is Unicode through and through; JSON can spell lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

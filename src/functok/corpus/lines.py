@@ -1,0 +1,98 @@
+"""Files as blocks of whole lines: plain, gzip or zstandard, a few megabytes at a time.
+
+Where a file breaks off, the whole lines before the break come first and the error after them.
+"""
+
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import zstandard
+
+BLOCK = 4 << 20
+"""Bytes of text in a block, about: large enough to encode on all cores, small beside memory."""
+
+
+class Lines(NamedTuple):
+    """Whole lines of a file."""
+
+    first: int
+    """Number of the first line, from 1."""
+    text: bytes
+    """The lines; the file's last may lack its newline."""
+
+
+def line_blocks(path: Path, size: int = BLOCK) -> Iterator[Lines]:
+    """The file's lines in blocks of about ``size`` bytes, or of one longer line.
+
+    Raises:
+        OSError, EOFError, zstandard.ZstdError: where the file breaks off.
+    """
+    first, parts, held = 1, [], 0
+    broken: Exception | None = None
+    with _opened(path) as stream:
+        while True:
+            try:
+                piece = stream.read1(1 << 20)  # type: ignore[attr-defined]
+            except (OSError, EOFError, zstandard.ZstdError) as error:
+                piece, broken = b"", error
+            parts.append(piece)
+            held += len(piece)
+            if piece and (held < size or b"\n" not in piece):
+                continue
+            text = b"".join(parts)
+            stop = text.rfind(b"\n") + 1 if piece or broken else len(text)
+            if stop:
+                yield Lines(first, text[:stop])
+                first += text.count(b"\n", 0, stop)
+            parts, held = [text[stop:]], len(text) - stop
+            if broken is not None:
+                raise broken
+            if not piece:
+                return
+
+
+def _opened(path: Path) -> IO[bytes]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    if path.suffix == ".zst":
+        return io.BufferedReader(_WholeFrames(path))
+    return open(path, "rb")
+
+
+class _WholeFrames(io.RawIOBase):
+    """A zstandard file's text, which complains where the file ends inside a frame.
+
+    ``zstandard.open`` returns what it has when a file is cut short, and says nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "rb")  # noqa: SIM115 (closed with this reader)
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._inside = False
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._ready:
+            compressed = self._frame.unused_data or self._file.read(1 << 17)
+            if not compressed:
+                if self._inside:
+                    raise EOFError("the file ends inside a compressed frame")
+                return 0
+            if self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            self._ready = memoryview(self._frame.decompress(compressed))
+            self._inside = not self._frame.eof
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

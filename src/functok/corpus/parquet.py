@@ -1,0 +1,62 @@
+"""Texts from a column of a Parquet file, a few thousand rows at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from functok.corpus import Document
+from functok.corpus.problems import Problems
+
+
+class Rows(NamedTuple):
+    """Some rows of a text column."""
+
+    first: int
+    """Number of the first row, from 1."""
+    texts: pa.Array
+    """Their texts as ``large_string``; there may be nulls, and bytes that are not UTF-8."""
+
+
+def parquet_blocks(path: Path, field: str, problems: Problems) -> Iterator[Rows]:
+    """The column ``field`` of the file in blocks of rows; without such a column, nothing."""
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        if field not in schema.names or not _is_text(schema.field(field).type):
+            what = f"has no text column {field!r} (it has {', '.join(schema.names)})"
+            problems.meet(path, 0, "no text", what, "name the right one with ?field=NAME")
+            return
+        first = 1
+        for batch in file.iter_batches(batch_size=4096, columns=[field]):
+            yield Rows(first, batch.column(0).cast(pa.large_string(), safe=False))
+            first += batch.num_rows
+
+
+def whole(rows: Rows) -> pa.Array | None:
+    """The texts of rows in which nothing is wrong, else ``None``."""
+    if rows.texts.null_count:
+        return None
+    try:
+        rows.texts.validate(full=True)
+    except pa.ArrowInvalid:
+        return None
+    return rows.texts
+
+
+def read_rows(rows: Rows, path: Path, problems: Problems) -> Iterator[Document]:
+    """The documents of some rows, one after another."""
+    for number, text in enumerate(rows.texts.cast(pa.large_binary()).to_pylist(), rows.first):
+        if text is None:
+            problems.meet(path, number, "no text", "the row has no text", "remove it")
+            continue
+        try:
+            yield Document(f"{path.name}:{number}", text.decode())
+        except UnicodeDecodeError as error:
+            what = f"this is not UTF-8 (byte {error.start})"
+            problems.meet(path, number, "not Unicode", what, "convert it")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)

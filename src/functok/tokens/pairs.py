@@ -1,0 +1,87 @@
+"""How often one token follows another in the same document, for the tokens that matter.
+
+The shares of the four transition groups need the function tokens, which are known only after the
+corpus is counted. A second pass would double the cost. So the first pass counts the pairs among
+*candidates*, the tokens most frequent in a sample, with all other tokens as one: where the
+function tokens are among the candidates, the shares follow exactly, at any coverage. Where they
+are not, a second pass counts pairs by class.
+
+A *code* stands for a candidate (its place among them), for the rest, or for special tokens.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from functok.tokens.classes import CONTENT, FUNCTION, SPECIAL, TRANSITIONS
+
+CANDIDATES = 254
+"""Most candidates: with the rest and the special tokens, a code is one byte."""
+CODES = 256
+REST, SPECIALS = 254, 255
+
+
+def candidate_codes(
+    candidates: Int[np.ndarray, " candidates"], special: list[int], vocabulary: int
+) -> Int[np.ndarray, " vocabulary"]:
+    """The code of every token id."""
+    assert len(candidates) <= CANDIDATES
+    codes = np.full(vocabulary, REST, np.uint8)
+    codes[candidates] = np.arange(len(candidates))
+    codes[special] = SPECIALS
+    return codes
+
+
+def class_codes(classes: Int[np.ndarray, " vocabulary"]) -> Int[np.ndarray, " vocabulary"]:
+    """Codes that tell classes apart and nothing else."""
+    of_class = np.zeros(3, np.uint8)
+    of_class[[FUNCTION, CONTENT, SPECIAL]] = 0, REST, SPECIALS
+    return of_class[classes]
+
+
+def pair_counts(
+    ids: Int[np.ndarray, " tokens"],
+    offsets: Int[np.ndarray, " bounds"],
+    codes: Int[np.ndarray, " vocabulary"],
+) -> Int[np.ndarray, "codes codes"]:
+    """Occurrences of each pair of codes, current then next, within documents."""
+    of = codes[ids].astype(np.uint16)
+    pairs = (of[:-1] << np.uint16(8)) | of[1:]
+    counts = np.bincount(pairs, minlength=CODES * CODES)
+    between = np.unique(offsets[(offsets > 0) & (offsets < len(ids))]) - 1
+    counts -= np.bincount(pairs[between], minlength=CODES * CODES)
+    return counts.reshape(CODES, CODES)
+
+
+class TransitionShares(NamedTuple):
+    """Shares of the four transition groups among pairs without a special token."""
+
+    ff: float
+    fc: float
+    cf: float
+    cc: float
+    pairs: int
+    """Pairs counted."""
+
+
+def transition_shares(
+    counts: Int[np.ndarray, "codes codes"],
+    codes: Int[np.ndarray, " vocabulary"],
+    classes: Int[np.ndarray, " vocabulary"],
+) -> TransitionShares | None:
+    """The shares under ``classes``, or ``None`` where a code mixes classes."""
+    class_of = np.full(CODES, SPECIAL)
+    for kind in (CONTENT, FUNCTION, SPECIAL):
+        class_of[codes[classes == kind]] = kind
+    if not np.array_equal(class_of[codes], classes):
+        return None
+    groups = np.zeros(3 * 3, np.int64)
+    np.add.at(groups, (class_of[:, None] * 3 + class_of).ravel(), counts.ravel())
+    kept = [int(groups[3 * one + two]) for one, two in _GROUPS]
+    total = sum(kept)
+    return TransitionShares(*(count / max(total, 1) for count in kept), total)
+
+
+_CLASS = {"f": FUNCTION, "c": CONTENT}
+_GROUPS = tuple((_CLASS[name[0]], _CLASS[name[1]]) for name in TRANSITIONS)
