@@ -25,5 +25,8 @@ lint: setup
 	$(bin)/ruff format --check src tests benchmarks
 	$(bin)/pyright
 
+bench: setup
+	$(bin)/python benchmarks/tokens.py
+
 clean:
 	rm -rf $(venv) runs .pytest_cache .hypothesis .ruff_cache

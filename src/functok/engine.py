@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
+from functok.errors import UserError
 from functok.progress import Progress, Silent
 from functok.store import fingerprint, writing_folder
 
@@ -91,6 +92,8 @@ class _Piece:
     folder: Path
 
     def __call__(self) -> None:
+        if self.folder.exists():  # a machine that was given up for dead has finished it after all
+            return
         partial = self.job.run(self.shard)
         with writing_folder(self.folder) as folder:
             partial.save(folder)
@@ -119,7 +122,7 @@ def run_shards(
         name: what the work is called there.
 
     Raises:
-        UserError: if a partial result cannot be written.
+        UserError: if a partial result cannot be written, or is not where all machines see it.
     """
     assert shards, "a corpus without documents is refused before it is sharded"
     places = [folder / fingerprint(job.key, job.shard_key(shard)) for shard in shards]
@@ -132,4 +135,10 @@ def run_shards(
         task.advance(len(shards) - len(pieces))
         for _ in (engine or InProcess()).each(pieces):
             task.advance()
+    missing = [place for place in places if not place.exists()]
+    if missing:
+        raise UserError(
+            f"{len(missing)} partial results were made elsewhere and are not in {folder}; give a "
+            "folder with -o that every machine of the cluster sees under the same path."
+        )
     return reduce(lambda one, other: one.merge(other), map(job.load, places))

@@ -1,5 +1,6 @@
 """Every command: its arguments, and the one call that does the work."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,22 @@ Replace = Annotated[
     bool,
     typer.Option(help="Where the run folder's study had other settings, compute again."),
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that build the graph side by side.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that work on shards side by side.")]
+
+
+class Bounds(StrEnum):
+    reach = "reach"
+    below = "below"
+
+
+class Engines(StrEnum):
+    local = "local"
+    ray = "ray"
+
+
+class OnErrors(StrEnum):
+    stop = "stop"
+    skip = "skip"
 
 
 @app.command()
@@ -60,7 +76,53 @@ def _link(name: str, summary: str) -> None:
     app.command(name, help=summary)(command)
 
 
-_link("tokens", "Count tokens and find the function tokens.")
+@app.command()
+def tokens(
+    target: Annotated[
+        str, typer.Argument(help="A corpus; or a run folder, or a study file (.yaml).")
+    ],
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Of a corpus: tokenizer by name, folder or tokenizer.json.")
+    ] = None,
+    coverage: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the occurrences to cover.")
+    ] = 0.40,
+    boundary: Annotated[
+        Bounds, typer.Option(help="Reach the share, or stop at the last token below it.")
+    ] = Bounds.reach,
+    engine: Annotated[Engines, typer.Option(help="Where shards are counted.")] = Engines.local,
+    address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster: auto, or host:port.")
+    ] = None,
+    workers: Workers = 1,
+    on_error: Annotated[
+        OnErrors, typer.Option(help="At what is no document: stop, or leave it out and say so.")
+    ] = OnErrors.stop,
+    output: Output = None,
+    replace: Replace = False,
+) -> None:
+    """Count tokens and find the function tokens: of a corpus, or of a run."""
+    from functok.cli.count import count, is_run
+
+    if is_run(target, tokenizer):
+        from functok.cli.show import show_link
+        from functok.cli.work import bring
+
+        show_link(bring(Path(target), "tokens", output, replace, workers), "tokens")
+    else:
+        count(
+            target,
+            tokenizer,
+            output,
+            coverage=coverage,
+            boundary=boundary.value,
+            on_error=on_error.value,
+            engine=engine.value,
+            address=address,
+            workers=workers,
+        )
+
+
 _link("pretrain", "Pre-train the model, or check the published one.")
 _link("losses", "Split the held-out loss by transition group, beside a Kneser–Ney bigram.")
 _link("dictionaries", "Train SAEs at the chosen checkpoints and judge them.")

@@ -30,8 +30,9 @@ SUFFIXES = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 class FileCorpus:
     """Files by path, folder or glob."""
 
-    def __init__(self, spec: str) -> None:
+    def __init__(self, spec: str, absolute: bool = False) -> None:
         self.spec = spec
+        self.absolute = absolute
         self.pattern, options = split_spec(spec, allowed=("field",))
         self.field = options.get("field", "text")
         self.files  # noqa: B018 (a corpus that is not there is refused at once)
@@ -56,7 +57,7 @@ class FileCorpus:
                 raise UserError(
                     f"Corpus file {file} is of an unknown kind; known are {', '.join(SUFFIXES)}."
                 )
-        return sorted(found)
+        return sorted(file.resolve() if self.absolute else file for file in found)
 
     @property
     def fingerprint(self) -> str:

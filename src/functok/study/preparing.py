@@ -5,6 +5,7 @@ from functok.corpus.splits import held_out
 from functok.errors import UserError
 from functok.store import write_table
 from functok.study.run import Run
+from functok.tokens.bytes import token_bytes
 from functok.tokens.classes import FunctionTokens, count_table
 from functok.tokens.counts import TokenCounts
 from functok.tokens.encode import (
@@ -50,6 +51,8 @@ def tokens(run: Run, key: str) -> None:
     for split in SPLITS:
         counts = counts.merge(TokenCounts.of(run.encoded(split), size))
     chosen = FunctionTokens.by_coverage(counts, run.special, part.coverage, part.boundary)
-    table = count_table(counts, run.special, shown_tokens(run.tokenizer))
+    table = count_table(
+        counts, run.special, shown_tokens(run.tokenizer), token_bytes(run.tokenizer)
+    )
     write_table(run.folder.tokens("counts"), table)
     write_table(run.folder.tokens("function_tokens"), table.slice(0, len(chosen.ids)))

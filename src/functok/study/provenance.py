@@ -1,14 +1,11 @@
 """What a run was made with: ``provenance.json``."""
 
-import hashlib
 import platform
-import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from functok.store import write_json
 from functok.study.run import Run
+from functok.versions import commit, package_version, sha256
 
 _PACKAGES = ("functok", "torch", "transformers", "tokenizers", "sae-lens", "numpy", "polars")
 
@@ -21,19 +18,19 @@ def write_provenance(run: Run) -> None:
         models[str(checkpoint.step)] = {
             "model": checkpoint.model,
             "revision": checkpoint.revision,
-            "sha256": {file.name: _sha256(file) for file in files},
+            "sha256": {file.name: sha256(file) for file in files},
         }
     write_json(
         run.folder.provenance,
         {
-            "versions": {name: _version(name) for name in _PACKAGES},
+            "versions": {name: package_version(name) for name in _PACKAGES},
             "python": platform.python_version(),
             "machine": platform.machine(),
             "device": "cpu",
-            "commit": _commit(),
+            "commit": commit(),
             "seed": run.study.seed,
             "corpus": {"spec": run.corpus.spec, "fingerprint": run.corpus.fingerprint},
-            "tokenizer": {"sha256": _sha256(run.folder.tokenizer / "tokenizer.json")},
+            "tokenizer": {"sha256": sha256(run.folder.tokenizer / "tokenizer.json")},
             "models": models,
             "excluded": {
                 "token_ids": run.special,
@@ -47,25 +44,3 @@ def write_provenance(run: Run) -> None:
             },
         },
     )
-
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The commit of the source tree that is running, if it runs from one."""
-    command: list[Any] = ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip()

@@ -101,7 +101,7 @@ def _by_gigatoken(fast: Any, texts: pa.Array) -> Ids:
     from awkward.index import Index64
 
     offsets, data = buffers(texts)
-    characters = NumpyArray(data, parameters={"__array__": "char"})
+    characters = NumpyArray(data, parameters={"__array__": "char"})  # type: ignore[arg-type]
     layout = ListOffsetArray(Index64(offsets), characters, parameters={"__array__": "string"})
     found = fast.encode_batch(awkward.Array(layout)).layout
     bounds = np.asarray(found.offsets.data)

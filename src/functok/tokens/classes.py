@@ -118,11 +118,14 @@ def transitions(
     return np.where(special, EXCLUDED, 2 * one.astype(np.int64) + two)
 
 
-def count_table(counts: TokenCounts, special: Sequence[int], shown: Sequence[str]) -> pa.Table:
+def count_table(
+    counts: TokenCounts, special: Sequence[int], shown: Sequence[str], spelled: Sequence[bytes]
+) -> pa.Table:
     """``tokens/counts.parquet``: one row per token that occurs, most frequent first.
 
-    Columns: rank (from 1), token_id, token (as shown), occurrences, fraction (of all occurrences,
-    special tokens left out), cumulative, documents, document_coverage (share of documents).
+    Columns: rank (from 1), token_id, token (as shown), bytes (of text it stands for), occurrences,
+    fraction (of all occurrences, special tokens left out), cumulative, documents,
+    document_coverage (share of documents).
     """
     order, shares = ranked(counts, special)
     return pa.table(
@@ -130,6 +133,7 @@ def count_table(counts: TokenCounts, special: Sequence[int], shown: Sequence[str
             "rank": np.arange(1, len(order) + 1),
             "token_id": order,
             "token": [shown[index] for index in order],
+            "bytes": pa.array([spelled[index] for index in order], pa.binary()),
             "occurrences": counts.occurrences[order],
             "fraction": shares,
             "cumulative": np.cumsum(shares),

@@ -78,10 +78,10 @@ def transition_shares(
         return None
     groups = np.zeros(3 * 3, np.int64)
     np.add.at(groups, (class_of[:, None] * 3 + class_of).ravel(), counts.ravel())
-    kept = [int(groups[3 * one + two]) for one, two in _GROUPS]
-    total = sum(kept)
-    return TransitionShares(*(count / max(total, 1) for count in kept), total)
+    ff, fc, cf, cc = (int(groups[3 * _CLASS[one] + _CLASS[two]]) for one, two in TRANSITIONS)
+    total = ff + fc + cf + cc
+    every = max(total, 1)
+    return TransitionShares(ff / every, fc / every, cf / every, cc / every, total)
 
 
 _CLASS = {"f": FUNCTION, "c": CONTENT}
-_GROUPS = tuple((_CLASS[name[0]], _CLASS[name[1]]) for name in TRANSITIONS)
