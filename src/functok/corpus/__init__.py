@@ -25,7 +25,7 @@ documents never stand on both sides of a split.
 import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from functok.errors import UserError
 
@@ -43,6 +43,7 @@ class Document(NamedTuple):
         return int.from_bytes(blake2b(self.text.encode(), digest_size=8).digest(), "big") >> 1
 
 
+@runtime_checkable
 class Corpus(Protocol):
     """Documents in shards that can be read independently, in any order, again and again."""
 

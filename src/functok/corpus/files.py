@@ -8,10 +8,10 @@ import glob
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,8 @@ import zstandard
 from functok.corpus import Document, split_spec
 from functok.errors import UserError
 from functok.store import fingerprint
+
+_DAMAGE = (zstandard.ZstdError, gzip.BadGzipFile, zlib.error, EOFError, pa.ArrowException)
 
 SUFFIXES = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 
@@ -76,7 +78,7 @@ class FileCorpus:
             raise UserError(
                 f"Corpus file {path} is not UTF-8 (byte {error.start}); convert it first."
             ) from error
-        except (zstandard.ZstdError, gzip.BadGzipFile, EOFError, pa.ArrowException) as error:
+        except _DAMAGE as error:
             raise UserError(
                 f"Corpus file {path} is damaged or cut short ({error}); fetch it again."
             ) from error
@@ -90,9 +92,9 @@ def _known(file: Path) -> bool:
     return file.name.endswith(SUFFIXES)
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> io.BufferedIOBase:
     if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
+        return gzip.GzipFile(path, "rb")
     if path.suffix == ".zst":
         return io.BufferedReader(_WholeFrames(path))
     return open(path, "rb")
@@ -141,9 +143,11 @@ def _json_lines(path: Path, field: str) -> Iterator[Document]:
             where = f"Corpus file {path}, line {number}"
             try:
                 row = json.loads(line)
-            except UnicodeDecodeError:
-                raise
-            except ValueError as error:
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"{where}: this is not UTF-8 (its byte {error.start}); convert it first."
+                ) from error
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"{where}: this is not JSON ({error}); mend the line.") from error
             text = row.get(field) if isinstance(row, dict) else None
             if not isinstance(text, str):
@@ -152,13 +156,20 @@ def _json_lines(path: Path, field: str) -> Iterator[Document]:
                     f"{where}: there is no text in field {field!r} (the line has {fields}); "
                     "name the right one with ?field=NAME."
                 )
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise UserError(
+                    f"{where}: the text holds half a character (a lone surrogate at "
+                    f"{error.start}); mend the line."
+                ) from error
             yield Document(f"{path.name}:{number}", text)
 
 
 def _parquet(path: Path, field: str) -> Iterator[Document]:
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
-        if field not in names or not pa.types.is_string(file.schema_arrow.field(field).type):
+        if field not in names or not _is_text(file.schema_arrow.field(field).type):
             raise UserError(
                 f"Corpus file {path} has no text column {field!r} (it has {', '.join(names)}); "
                 "name the right one with ?field=NAME."
@@ -169,3 +180,9 @@ def _parquet(path: Path, field: str) -> Iterator[Document]:
                 row += 1
                 if text is not None:
                     yield Document(f"{path.name}:{row}", text)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Arrow's three string types: pandas writes the first, polars the second."""
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(kind) for test in tests)

@@ -5,9 +5,13 @@ The cursor is ours: a shard is one of the dataset's own files, read from its sta
 not used.
 """
 
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from functok.corpus import Document, split_spec
 from functok.errors import UserError
@@ -50,14 +54,16 @@ class HubCorpus:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self.name, self.options)
+        found = sorted(file for file in Path(self.name).rglob("*") if file.is_file())
+        stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
+        return fingerprint(self.name, self.options, stats)
 
     def shards(self) -> Sequence[str]:
         return [str(index) for index in range(self._dataset.num_shards)]
 
     def documents(self, shard: str) -> Iterator[Document]:
         rows = self._dataset.shard(num_shards=self._dataset.num_shards, index=int(shard))
-        for number, row in enumerate(rows, start=1):
+        for number, row in enumerate(self._read(rows), start=1):
             text = row.get(self.field)
             if not isinstance(text, str):
                 raise UserError(
@@ -65,6 +71,15 @@ class HubCorpus:
                     f"{', '.join(row)}); name the right one with ?field=NAME."
                 )
             yield Document(f"{self.name}:{shard}:{number}", text)
+
+    def _read(self, rows: Iterable[dict]) -> Iterator[dict]:
+        try:
+            yield from rows
+        except (pa.ArrowException, UnicodeError, OSError, EOFError, zlib.error) as error:
+            raise UserError(
+                f"Corpus {self.spec!r} cannot be read to its end ({_first_line(error)}); check "
+                "its files, or run the same command again."
+            ) from error
 
 
 def _first_line(error: Exception) -> str:

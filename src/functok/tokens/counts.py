@@ -5,7 +5,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from jaxtyping import Int
@@ -26,21 +25,21 @@ class TokenCounts:
     """Documents counted, empty ones too."""
 
     @classmethod
-    def zero(cls, vocabulary: int) -> Self:
+    def zero(cls, vocabulary: int) -> "TokenCounts":
         """The identity of ``merge``."""
         return cls(np.zeros(vocabulary, np.int64), np.zeros(vocabulary, np.int64), 0)
 
     @classmethod
-    def of(cls, encoded: Encoded, vocabulary: int) -> Self:
+    def of(cls, encoded: Encoded, vocabulary: int) -> "TokenCounts":
         """The counts of some documents."""
         occurrences = np.bincount(encoded.ids, minlength=vocabulary)
         pairs = np.unique(encoded.document_of() * vocabulary + encoded.ids)
         documents = np.bincount(pairs % vocabulary, minlength=vocabulary)
         return cls(occurrences, documents, len(encoded))
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "TokenCounts") -> "TokenCounts":
         """The counts of both; documents must not be shared between the two."""
-        return type(self)(
+        return TokenCounts(
             self.occurrences + other.occurrences,
             self.documents + other.documents,
             self.corpus_documents + other.corpus_documents,
@@ -55,7 +54,7 @@ class TokenCounts:
         save_file(columns, folder / "counts.safetensors")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> "TokenCounts":
         columns = load_file(folder / "counts.safetensors")
         return cls(
             columns["occurrences"], columns["documents"], int(columns["corpus_documents"][0])
