@@ -81,7 +81,7 @@ CLAIMS = (
     Claim(
         "loss",
         "§4.2, Figure 9",
-        "Predicting content after a function token is what is hard, and drives learning.",
+        "Predicting content after a function token is the hardest, so it dominates training.",
         "function→content 4.88 nats, content→content 3.69 (1.5B); no floor",
         ("E-loss",),
         0.05,

@@ -45,15 +45,12 @@ def jackknife(
         groups: number of groups.
         level: confidence level.
     """
-    everything = np.ones(groups, dtype=bool)
-    value = float(statistic(everything))
-    if groups < 2:
-        return Estimate(value, float("nan"), float("nan"))
-    left_out = np.empty(groups)
-    for group in range(groups):
-        kept = everything.copy()
-        kept[group] = False
-        left_out[group] = statistic(kept)
+    all_but_one = ~np.eye(groups, dtype=bool)
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0: undefined, hence NaN
+        value = float(statistic(np.ones(groups, dtype=bool)))
+        if groups < 2:
+            return Estimate(value, float("nan"), float("nan"))
+        left_out = np.array([statistic(kept) for kept in all_but_one])
     if not np.isfinite(left_out).all():
         return Estimate(value, float("nan"), float("nan"))
     variance = (groups - 1) / groups * np.square(left_out - left_out.mean()).sum()
@@ -84,11 +81,14 @@ def jackknife_p_value(estimate: Estimate, groups: int, null: float = 0.0) -> flo
 
 
 def holm(p_values: Mapping[str, float], family: tuple[str, ...]) -> dict[str, float]:
-    """Holm's step-down adjusted p over a declared ``family``; a test not run counts as p = 1.
+    """Holm's step-down adjusted p over a declared ``family``.
+
+    A test that was not run, or whose p is NaN, counts as p = 1.
 
     Source: Holm (1979), Scandinavian Journal of Statistics 6.
     """
     raw = {name: p_values.get(name, 1.0) for name in family}
+    raw = {name: 1.0 if np.isnan(p) else p for name, p in raw.items()}
     ordered = sorted(family, key=lambda name: raw[name])
     adjusted: dict[str, float] = {}
     running = 0.0

@@ -26,6 +26,13 @@ class Checkpoint:
     """Revision on the hub."""
 
 
+def weights_stamp(checkpoint: Checkpoint) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of a local checkpoint's files; nothing for one on the hub."""
+    folder = Path(checkpoint.model).expanduser()
+    files = sorted(folder.glob("*.*")) if folder.is_dir() else []
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
 def step_of(name: str) -> int:
     """The step in a revision's or folder's name: ``step3000``, ``checkpoint-400``, ``step-000128``.
 

@@ -84,4 +84,4 @@ class KneserNeyBigram:
     def losses(self, rows: ContextRows) -> Float[np.ndarray, "rows positions"]:
         """−log P of every next token, in nats; 0 where a token cannot be predicted."""
         found = self.probabilities(rows.ids, np.maximum(rows.targets, 0))
-        return -np.log(np.where(found > 0, found, 1.0))
+        return -np.log(np.where((found > 0) & (rows.targets >= 0), found, 1.0))

@@ -36,7 +36,7 @@ class Firing:
 def log_ratio(late: Firing, early: Firing) -> Estimate:
     """log(features late / features early), both on the same documents."""
     return jackknife(
-        lambda kept: float(np.log(late.count(kept) / early.count(kept))), len(late.used)
+        lambda kept: float(np.log(np.divide(late.count(kept), early.count(kept)))), len(late.used)
     )
 
 

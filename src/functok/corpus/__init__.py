@@ -25,14 +25,12 @@ documents never stand on both sides of a split.
 import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
+import pyarrow as pa
+
+from functok.corpus.problems import Problems
 from functok.errors import UserError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from functok.corpus.problems import Problems
 
 
 class Document(NamedTuple):
@@ -48,6 +46,7 @@ class Document(NamedTuple):
         return int.from_bytes(blake2b(self.text.encode(), digest_size=8).digest(), "big") >> 1
 
 
+@runtime_checkable
 class Corpus(Protocol):
     """Documents in shards that can be read independently, in any order, again and again."""
 
@@ -65,11 +64,11 @@ class Corpus(Protocol):
         """Names of the shards, in a fixed order."""
         ...
 
-    def documents(self, shard: str, problems: "Problems | None" = None) -> Iterator[Document]:
+    def documents(self, shard: str, problems: Problems | None = None) -> Iterator[Document]:
         """The documents of one shard, in a fixed order; stops at a problem by default."""
         ...
 
-    def blocks(self, shard: str, problems: "Problems") -> "Iterator[pa.Array]":
+    def blocks(self, shard: str, problems: Problems) -> Iterator[pa.Array]:
         """The texts of one shard in blocks (see ``corpus/blocks.py``), in the same order."""
         ...
 

@@ -5,8 +5,10 @@ The cursor is ours: a shard is one of the dataset's own files, read from its sta
 not used.
 """
 
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -55,7 +57,9 @@ class HubCorpus:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self.name, self.options)
+        found = sorted(file for file in Path(self.name).rglob("*") if file.is_file())
+        stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
+        return fingerprint(self.name, self.options, stats)
 
     def shards(self) -> Sequence[str]:
         return [str(index) for index in range(self._dataset.num_shards)]
@@ -63,7 +67,7 @@ class HubCorpus:
     def documents(self, shard: str, problems: Problems | None = None) -> Iterator[Document]:
         problems = problems or Problems()
         rows = self._dataset.shard(num_shards=self._dataset.num_shards, index=int(shard))
-        for number, row in enumerate(rows, start=1):
+        for number, row in enumerate(self._read(rows, shard, problems), start=1):
             text = row.get(self.field)
             if not isinstance(text, str):
                 what = f"there is no text in field {self.field!r} (a row has {', '.join(row)})"
@@ -78,3 +82,12 @@ class HubCorpus:
     def blocks(self, shard: str, problems: Problems) -> Iterator[pa.Array]:
         documents = self.documents(shard, problems)
         return blocks_of(documents, problems, f"{self.spec} (part {shard})")
+
+    def _read(self, rows: Iterable[dict], shard: str, problems: Problems) -> Iterator[dict]:
+        try:
+            yield from rows
+        except (pa.ArrowException, UnicodeError, OSError, EOFError, zlib.error) as error:
+            what = f"cannot be read to its end ({first_line(error)})"
+            remedy = "check it, or run the same command again"
+            place = f"{self.spec} (part {shard})"
+            problems.meet(place, 0, "unreadable file", what, remedy)

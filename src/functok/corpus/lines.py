@@ -7,7 +7,7 @@ import gzip
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import zstandard
 
@@ -35,7 +35,7 @@ def line_blocks(path: Path, size: int = BLOCK) -> Iterator[Lines]:
     with _opened(path) as stream:
         while True:
             try:
-                piece = stream.read1(1 << 20)  # type: ignore[attr-defined]
+                piece = stream.read1(1 << 20)
             except (OSError, EOFError, zstandard.ZstdError) as error:
                 piece, broken = b"", error
             parts.append(piece)
@@ -54,9 +54,9 @@ def line_blocks(path: Path, size: int = BLOCK) -> Iterator[Lines]:
                 return
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> io.BufferedIOBase:
     if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
+        return gzip.GzipFile(path, "rb")
     if path.suffix == ".zst":
         return io.BufferedReader(_WholeFrames(path))
     return open(path, "rb")

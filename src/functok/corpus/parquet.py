@@ -59,4 +59,6 @@ def read_rows(rows: Rows, path: Path, problems: Problems) -> Iterator[Document]:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    """Arrow's three string types: pandas writes the first, polars the second."""
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(kind) for test in tests)

@@ -50,7 +50,8 @@ class Problems:
             UserError: under ``"stop"``.
         """
         if self.on_error == "stop":
-            where = f"Corpus file {file}, line {line}:" if line else f"Corpus file {file}"
+            source = file if str(file).startswith("hf://") else f"file {file}"
+            where = f"Corpus {source}, line {line}:" if line else f"Corpus {source}"
             raise UserError(f"{where} {what}; {remedy}, or pass --on-error skip to leave it out.")
         self._add([Problem(str(file), kind, line, what)], {(str(file), kind): 1})
 

@@ -82,6 +82,8 @@ def _docstrings(node: ast.AST, name: str) -> Iterator[Document]:
     if documented and (text := ast.get_docstring(node)):
         yield Document(name, text)
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            continue  # nothing in an expression has a docstring
         named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         yield from _docstrings(child, f"{name}.{child.name}" if named else name)
 

@@ -14,7 +14,6 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -79,14 +78,14 @@ class TokenFeatureGraph:
     token_documents: Int[np.ndarray, "groups vocabulary"]
 
     @classmethod
-    def zero(cls, vocabulary: int, features: int) -> Self:
+    def zero(cls, vocabulary: int, features: int) -> "TokenFeatureGraph":
         """The identity of ``merge``."""
         none, nothing = np.empty(0, np.int64), np.empty(0, np.float64)
         tokens = np.zeros((GROUPS, vocabulary), np.int64)
         return cls(vocabulary, features, none, none, none, nothing, nothing, tokens, tokens.copy())
 
     @classmethod
-    def of(cls, seen: Observations, vocabulary: int, features: int) -> Self:
+    def of(cls, seen: Observations, vocabulary: int, features: int) -> "TokenFeatureGraph":
         """The graph of some whole documents."""
         cell = seen.group * vocabulary + seen.token
         chosen = seen.chosen()
@@ -106,14 +105,14 @@ class TokenFeatureGraph:
             np.bincount(cell[chosen], minlength=size).reshape(GROUPS, vocabulary),
         )
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "TokenFeatureGraph") -> "TokenFeatureGraph":
         """The graph of both; no document may be in the two."""
         assert (self.vocabulary, self.features) == (other.vocabulary, other.features)
         key, occurrences, documents, total, largest = (
             np.concatenate([getattr(self, name), getattr(other, name)])
             for name in ("key", "occurrences", "documents", "sum", "max")
         )
-        return type(self)(
+        return TokenFeatureGraph(
             self.vocabulary,
             self.features,
             *_reduce(key, occurrences, documents, total, largest),
@@ -172,7 +171,7 @@ class TokenFeatureGraph:
         (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> "TokenFeatureGraph":
         """Read what ``save`` wrote.
 
         Raises:

@@ -36,16 +36,39 @@ def expected_coverage(active_at: Int[np.ndarray, " features"], positions: int, d
     counts, times = np.unique(active_at[active_at > 0], return_counts=True)
     if drawn == 0 or len(counts) == 0:
         return 0.0
+    if drawn == positions:
+        return 1.0
+    reached = np.ones(len(counts))
     possible = positions - counts >= drawn
-    rest = (positions - counts)[possible].astype(float)
-    missed = np.zeros(len(counts))
-    missed[possible] = np.exp(
-        gammaln(rest + 1)
-        - gammaln(rest - drawn + 1)
-        - gammaln(positions + 1)
-        + gammaln(positions - drawn + 1)
+    reached[possible] = -np.expm1(_log_missed(counts[possible].astype(float), positions, drawn))
+    return float(times @ reached / times.sum())
+
+
+def _log_missed(
+    counts: Float[np.ndarray, " features"], positions: int, drawn: int
+) -> Float[np.ndarray, " features"]:
+    """log C(N − Y, n) / C(N, n), for N − Y ≥ n.
+
+    As four log Γ this would be the small difference of huge numbers (at N = 5·10⁶ and Y = n = 1
+    off by 4 %); in Stirling's series ln N cancels beforehand, and log1p keeps the rest exact.
+    """
+    a, b, c = positions - counts, float(positions - drawn), positions - counts - drawn
+    found = gammaln(a + 1) - gammaln(c + 1) - gammaln(positions + 1) + gammaln(b + 1)
+    far = c >= 10  # nearer, next to nothing is missed, and the series does not hold
+    a, c, y = a[far], c[far], counts[far]
+    found[far] = (
+        (a + 0.5) * np.log1p(-y / positions)
+        + (b + 0.5) * np.log1p(-drawn / positions)
+        - (c + 0.5) * np.log1p(-(y + drawn) / positions)
+        + (_beyond_stirling(a) - _beyond_stirling(c))
+        + (_beyond_stirling(b) - _beyond_stirling(float(positions)))
     )
-    return float(times @ (1 - missed) / times.sum())
+    return found
+
+
+def _beyond_stirling(x: np.ndarray | float) -> np.ndarray | float:
+    """log Γ(x + 1) − (x + ½) log x + x − ½ log 2π, for x ≥ 10 to 10⁻¹²."""
+    return 1 / (12 * x) - 1 / (360 * x**3) + 1 / (1260 * x**5) - 1 / (1680 * x**7)
 
 
 def token_degrees(graph: TokenFeatureGraph, min_count: int = 1) -> Int[np.ndarray, " vocabulary"]:
@@ -101,6 +124,8 @@ class _ByGroup:
         """Coverage by the set, and by as many random positions, on the groups ``kept``."""
         everywhere = self.everywhere[kept].sum(0)
         active = np.count_nonzero(everywhere)
+        if active == 0:
+            return math.nan, math.nan
         reached = np.count_nonzero(self.in_set[kept].sum(0)) / active
         drawn = int(self.set_positions[kept].sum())
         return reached, expected_coverage(everywhere, int(self.positions[kept].sum()), drawn)

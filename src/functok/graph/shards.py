@@ -1,7 +1,7 @@
 """Documents → graph, shard by shard: forward pass to the layer, sparse encoding, counting."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,12 +53,12 @@ class GraphJob:
         return TokenFeatureGraph.load(folder)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _model(name: str, revision: str | None) -> Model:
     return load_model(name, revision)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _dictionary(folder: Path) -> Dictionary:
     return Dictionary.load(folder)
 

@@ -11,15 +11,15 @@ encoder on loading, so that a feature's activation is the norm of what it writes
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from functok.errors import UserError
+from functok.errors import UserError, require
 from functok.store import read_json
 
 TILE = 1 << 25
@@ -92,10 +92,15 @@ class Dictionary:
     @torch.no_grad()
     def decode(self, active: Activations, rows: int) -> Float[Tensor, "rows d_model"]:
         """The reconstruction x̂ of ``rows`` residual vectors from their active features."""
-        shape = (rows, self.features)
-        indices = torch.stack([active.rows, active.features])
-        sparse = torch.sparse_coo_tensor(indices, active.values, shape, is_coalesced=True)
-        return torch.sparse.mm(sparse, self.W_dec) + self.b_dec
+        every = torch.arange(rows, device=active.rows.device)
+        written = nn.functional.embedding_bag(
+            active.features,
+            self.W_dec,
+            torch.searchsorted(active.rows, every),  # where each row starts
+            mode="sum",
+            per_sample_weights=active.values,
+        )
+        return written + self.b_dec
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "Dictionary":
@@ -112,13 +117,8 @@ class Dictionary:
                 f"SAE folder {folder} cannot be read ({error}); it needs cfg.json and "
                 "sae_weights.safetensors as SAELens writes them."
             ) from error
-        architecture = config.get("architecture", "standard")
-        normalisation = config.get("normalize_activations", "none")
-        if architecture not in ("standard", "topk", "jumprelu") or normalisation != "none":
-            raise UserError(
-                f"SAE {folder} is {architecture} with normalize_activations={normalisation!r}; "
-                "functok reads standard, topk and jumprelu with the normalisation folded in."
-            )
+        architecture, k = _architecture(config, folder)
+        _check_weights(weights, architecture, folder)
         W_enc, b_enc, W_dec = weights["W_enc"], weights["b_enc"], weights["W_dec"]
         if config.get("rescale_acts_by_decoder_norm"):
             norms = W_dec.norm(dim=1).clamp(min=1e-8)
@@ -129,10 +129,56 @@ class Dictionary:
             W_dec=W_dec,
             b_dec=weights["b_dec"],
             architecture=architecture,
-            k=int(config.get("k") or 0),
+            k=k,
             threshold=weights.get("threshold"),
             subtract_b_dec=config.get("apply_b_dec_to_input", True),
         )
+
+
+def _architecture(config: Any, folder: Path) -> tuple[str, int]:
+    """The architecture, and k (``topk``; 0 otherwise), of a SAELens ``cfg.json``.
+
+    Before version 6, SAELens called a TopK "standard" with ``activation_fn_str`` "topk".
+    """
+    require(isinstance(config, dict), f"SAE folder {folder} holds no settings in its cfg.json.")
+    architecture = config.get("architecture", "standard")
+    normalisation = config.get("normalize_activations") or "none"
+    activation = config.get("activation_fn_str") or config.get("activation_fn") or "relu"
+    k = config.get("k")
+    if activation == "topk":
+        architecture, activation = "topk", "relu"
+        k = k or (config.get("activation_fn_kwargs") or {}).get("k")
+    require(
+        architecture in ("standard", "topk", "jumprelu")
+        and normalisation == "none"
+        and activation == "relu",
+        f"SAE {folder} is {architecture} with normalize_activations={normalisation!r} and "
+        f"activation {activation!r}; functok reads standard, topk and jumprelu with ReLU and the "
+        "normalisation folded in.",
+    )
+    if architecture != "topk":
+        return architecture, 0
+    require(bool(k), f"SAE {folder} is topk but its cfg.json names no k.")
+    return architecture, int(k)
+
+
+def _check_weights(weights: dict[str, Tensor], architecture: str, folder: Path) -> None:
+    names = ["W_enc", "b_enc", "W_dec", "b_dec", *["threshold"] * (architecture == "jumprelu")]
+    lacking = [name for name in names if name not in weights]
+    require(not lacking, f"SAE {folder} is {architecture} but holds no {', '.join(lacking)}.")
+    shapes = {name: tuple(weights[name].shape) for name in names}
+    features, d_model = len(weights["b_enc"]), len(weights["b_dec"])
+    wanted = {
+        "W_enc": (d_model, features),
+        "b_enc": (features,),
+        "W_dec": (features, d_model),
+        "b_dec": (d_model,),
+        "threshold": (features,),
+    }
+    require(
+        all(shapes[name] == wanted[name] for name in names),
+        f"SAE {folder} holds weights of shapes that do not fit together: {shapes}.",
+    )
 
 
 def _largest(

@@ -108,7 +108,7 @@ def _add(
     ids, targets = torch.from_numpy(rows.ids), torch.from_numpy(rows.targets)
     counted = (rows.document >= 0) & (classes[rows.ids] != SPECIAL)
     where = torch.from_numpy(counted)
-    x = residual_stream(model, ids, layer)[where]
+    x = residual_stream(model, ids, layer).float().cpu()[where]
     active = dictionary.encode(x)
     reconstruction = dictionary.decode(active, len(x))
 

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from functok.errors import UserError, require
+from functok.models.dictionaries import TILE
 from functok.models.language import Model, residual_stream
 from functok.models.training import window_order
 from functok.progress import Progress, Silent
@@ -180,7 +181,7 @@ def _batches(
 @torch.no_grad()
 def _set_threshold(sae: Any, activations: Tensor, k: int) -> None:
     """The threshold at which the sample's mean L0 is ``k``."""
-    sample = activations[:16_384]
+    sample = activations[: min(16_384, max(TILE // sae.cfg.d_sae, 1))]
     before = (sample - sae.b_dec) @ sae.W_enc + sae.b_enc
     if sae.cfg.rescale_acts_by_decoder_norm:
         before = before * sae.W_dec.norm(dim=-1)

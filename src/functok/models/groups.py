@@ -69,12 +69,10 @@ class GroupLoss:
         """
         losses = cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
         counted = targets.flatten() >= 0
-        with torch.no_grad():
-            # Ignored targets go to a row beyond the last, so that no mask has to be read back.
-            groups = self.groups(ids, targets).flatten().where(counted, self.group_count)
-            room = torch.zeros(self.group_count + 1, dtype=torch.float64, device=losses.device)
-            self._sums += room.index_add(0, groups, losses.double())[:-1]
-            self._counts += room.index_add(0, groups, counted.double())[:-1].long()
+        with torch.no_grad():  # an ignored target adds nothing: its loss and its count are 0
+            groups = self.groups(ids, targets).flatten()
+            self._sums.index_add_(0, groups, losses.double())
+            self._counts.index_add_(0, groups, counted.long())
         return losses.sum() / counted.sum()
 
     def take(self) -> GroupSums:

@@ -92,6 +92,7 @@ def generate(model: Model, ids: Sequence[int], tokens: int) -> list[int]:
         attention_mask=torch.ones_like(prompt),
         max_new_tokens=tokens,
         do_sample=False,
-        pad_token_id=model.config.eos_token_id or 0,
+        repetition_penalty=1.0,  # some models' generation_config.json asks for another
+        pad_token_id=0,  # never seen: there is one row
     )
     return output[0, len(ids) :].tolist()

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from functok.errors import UserError
@@ -36,19 +37,27 @@ def load_model(name: str, revision: str | None = None, device: str = "cpu") -> M
             "config.json."
         )
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, report = AutoModelForCausalLM.from_pretrained(
             str(folder) if folder.is_dir() else name,
             revision=revision,
             dtype="auto",
             use_safetensors=True,
             trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # reported below, in words
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         line = (str(error).strip().splitlines() or ["unknown"])[0].rstrip(".")
         raise UserError(
             f"Model {name!r} cannot be loaded ({line}); give a Hugging Face folder, or the name of "
             "a causal LM on the hub."
         ) from error
+    unset = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
+    if unset:
+        raise UserError(
+            f"Model {name!r} cannot be used: {len(unset)} of its weights are missing or of another "
+            f"shape than its config.json says, such as {min(unset)}; give a complete checkpoint."
+        )
     return model.to(torch.device(device)).eval()  # type: ignore[arg-type]
 
 

@@ -42,6 +42,9 @@ class LlamaShape:
     """Width of the feed-forward layer."""
     tied_embeddings: bool = True
     """Whether the output head is the input embedding."""
+    initializer_range: float | None = None
+    """Standard deviation of the initial weights; by default 1/√hidden_size, which is near the
+    usual 0.02 at a width of 2,500 and lets narrow models learn from the start."""
 
     def __post_init__(self) -> None:
         require(
@@ -99,6 +102,7 @@ def new_llama(shape: LlamaShape, vocabulary: int, context: int, seed: int) -> Mo
         num_key_value_heads=shape.key_value_heads,
         max_position_embeddings=2 * context,
         tie_word_embeddings=shape.tied_embeddings,
+        initializer_range=shape.initializer_range or shape.hidden_size**-0.5,
         bos_token_id=None,
         eos_token_id=None,
     )
@@ -199,10 +203,17 @@ def train(
             batch = torch.from_numpy(windows[order]).to(model.device)
             mean, norm = _update(model, optimizer, settings, loss, batch, step)
             if not math.isfinite(mean) or not math.isfinite(norm):
-                good = max((kept for kept in wanted if kept <= step), default=0)
+                # A loss that is not finite condemns the weights that it was computed with.
+                sound = step if math.isfinite(mean) else step - 1
+                good = max((kept for kept in wanted if kept <= sound), default=None)
+                advice = (
+                    "There is no good checkpoint before it."
+                    if good is None
+                    else f"The last good checkpoint is step {good}."
+                )
                 raise UserError(
                     f"The loss is no longer finite at step {step + 1}; lower learning_rate "
-                    f"(now {settings.learning_rate:g}). The last good checkpoint is step {good}."
+                    f"(now {settings.learning_rate:g}). {advice}"
                 )
             sums = loss.take()
             rate = learning_rate(settings, step)

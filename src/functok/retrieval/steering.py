@@ -27,7 +27,7 @@ from functok.graph.build import TokenFeatureGraph
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions import Intervention, intervene
 from functok.models.language import Model, residual_stream
-from functok.tokens.classes import FUNCTION
+from functok.tokens.classes import EXCLUDED, FUNCTION, transitions
 from functok.tokens.contexts import context_rows
 from functok.tokens.encode import Encoded
 
@@ -69,14 +69,19 @@ def following(
     layer: int,
     context: int,
     separator: int | None,
-    vocabulary: int,
+    classes: Int[np.ndarray, " vocabulary"],
 ) -> Float[np.ndarray, "features vocabulary"]:
-    """q_f: how often each token comes next where each of ``features`` is active, as shares."""
-    counts = np.zeros((len(features), vocabulary))
+    """q_f: how often each token comes next where each of ``features`` is active, as shares.
+
+    Special tokens count neither as the place nor as what comes next.
+    """
+    counts = np.zeros((len(features), len(classes)))
     place = np.full(dictionary.features, -1)
     place[features] = np.arange(len(features))
     for rows in context_rows(encoded, context, separator):
-        predicted = (rows.document >= 0) & (rows.targets >= 0)
+        predicted = (rows.document >= 0) & (
+            transitions(classes, rows.ids, rows.targets) != EXCLUDED
+        )
         hidden = residual_stream(model, torch.from_numpy(rows.ids), layer)
         active = dictionary.encode(hidden[torch.from_numpy(predicted)])
         which = place[active.features.cpu().numpy()]

@@ -14,11 +14,11 @@ from functok.tokens.classes import CLASS_NAMES, SPECIAL
 from functok.tokens.encode import Tokenizer, separator_id
 
 
-def prompt_ids(tokenizer: Tokenizer, prompt: str, model: Model) -> list[int]:
+def prompt_ids(tokenizer: Tokenizer, prompt: str, model: Model, room: int = 0) -> list[int]:
     """The ids of ``prompt`` as the model reads it, with the separator before it.
 
     Raises:
-        UserError: if it is empty, or longer than the model's context.
+        UserError: if it is empty, or does not leave ``room`` tokens of the model's context.
     """
     ids = tokenizer.encode(prompt, add_special_tokens=False)
     if not ids:
@@ -26,9 +26,11 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str, model: Model) -> list[int]:
     separator = separator_id(tokenizer)
     ids = ids if separator is None else [separator, *ids]
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if longest is not None and len(ids) > longest:
+    if longest is not None and len(ids) + room > longest:
+        generated = f", {room} more are to be generated," if room else ""
         raise UserError(
-            f"The prompt has {len(ids)} tokens but the model reads at most {longest}; shorten it."
+            f"The prompt has {len(ids)} tokens{generated} but the model reads at most {longest}; "
+            "shorten it."
         )
     return ids
 

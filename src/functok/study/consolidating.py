@@ -16,7 +16,7 @@ from functok.consolidation.losses import (
 )
 from functok.evidence import Evidence, as_columns
 from functok.models.groups import GroupLoss
-from functok.models.language import Model, check_tokenizer
+from functok.models.language import Model, check_tokenizer, layer_of
 from functok.models.training import new_llama, train
 from functok.stats import jackknife_p_value
 from functok.store import write_table, writing_folder
@@ -32,7 +32,10 @@ def model(run: Run, key: str) -> None:
     part = run.study.model
     if part.load:
         for checkpoint in run.checkpoints:
-            check_tokenizer(run.model(checkpoint), run.tokenizer, checkpoint.model)
+            loaded = run.model(checkpoint)
+            check_tokenizer(loaded, run.tokenizer, checkpoint.model)
+            layer_of(loaded, run.study.dictionaries.layer)
+        assert run.decomposed  # steps that the model does not have are refused before the work
         return
     state = run.folder.resume(f"model-{key}")
     if not state.exists() and run.folder.models.exists():

@@ -4,6 +4,7 @@ The report is a link too; it comes after the figures and lives with them (``func
 """
 
 from functok.claims import assemble
+from functok.consolidation.checkpoints import weights_stamp
 from functok.study import consolidating, mapping, preparing, retrieving
 from functok.study.provenance import write_provenance
 from functok.study.run import Link, Run
@@ -12,6 +13,14 @@ from functok.study.run import Link, Run
 def _claims(run: Run, key: str) -> None:
     write_provenance(run)
     assemble(run.folder)
+
+
+def _model_settings(run: Run) -> list:
+    part = run.study.model
+    if part.load:
+        stamps = [weights_stamp(checkpoint) for checkpoint in run.checkpoints]
+        return [part.load, part.revisions, part.context, stamps]
+    return [part.model_dump(mode="json"), run.study.checkpoint_steps()]
 
 
 LINKS = (
@@ -40,7 +49,7 @@ LINKS = (
         "pretrain",
         "Pre-training the model",
         ("tokens",),
-        lambda run: [run.study.model.model_dump(mode="json"), run.study.checkpoint_steps()],
+        _model_settings,
         consolidating.model,
     ),
     Link(

@@ -66,9 +66,14 @@ def steering(run: Run, key: str) -> None:
         layer,
         run.study.context,
         run.separator,
-        run.vocabulary,
+        run.classes,
     )
     prompts = function_prompts(held_out.where(~learning), run.classes, part.prompts, run.separator)
+    require(
+        bool(prompts) and bool(expected.any()),
+        "The held-out documents give no prompt to steer, or none of the features is followed by "
+        "anything in them; raise held_out or give more text.",
+    )
     effects = steering_effects(
         model, dictionary, prompts, features, expected, layer, part.strength, seed
     )
@@ -137,7 +142,7 @@ def steered(
     checkpoint = run.decomposed[-1]
     model, dictionary = run.model(checkpoint), run.dictionary(checkpoint)
     layer = run.study.dictionaries.layer
-    ids = prompt_ids(run.tokenizer, prompt, model)
+    ids = prompt_ids(run.tokenizer, prompt, model, room=tokens)
     if position is None:
         position = last_function_token(ids, run.classes)
     require(

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int
+from jaxtyping import Integer
 from tokenizers import Tokenizer as Backend
 
 from functok.corpus.blocks import buffers, text_array
@@ -23,9 +23,9 @@ from functok.tokens.hostile import hostile_texts
 class Ids(NamedTuple):
     """Some documents as token ids, without added special tokens."""
 
-    ids: Int[np.ndarray, " tokens"]
+    ids: Integer[np.ndarray, " tokens"]
     """Of all documents, one after another (32 bits)."""
-    offsets: Int[np.ndarray, " bounds"]
+    offsets: Integer[np.ndarray, " bounds"]
     """Document d is ``ids[offsets[d] : offsets[d + 1]]``."""
 
 
@@ -118,7 +118,7 @@ def _joined(parts: list[np.ndarray]) -> Ids:
     return Ids(np.concatenate([np.empty(0, np.uint32), *parts]), offsets)
 
 
-def _different(one: Ids, other: Ids) -> Int[np.ndarray, " documents"]:
+def _different(one: Ids, other: Ids) -> Integer[np.ndarray, " documents"]:
     """Documents whose ids differ."""
     pairs = zip(_documents(one), _documents(other), strict=True)
     return np.flatnonzero([not np.array_equal(left, right) for left, right in pairs])

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int
+from jaxtyping import Integer
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer as Backend
 
@@ -47,19 +46,19 @@ class CorpusCounts:
     """What one pass over some shards gives: a commutative monoid."""
 
     tokens: TokenCounts
-    pairs: Int[np.ndarray, "codes codes"]
+    pairs: Integer[np.ndarray, "codes codes"]
     """Pairs of codes within documents, current then next."""
     problems: Problems
 
     @classmethod
-    def zero(cls, vocabulary: int, on_error: OnError = "stop") -> Self:
+    def zero(cls, vocabulary: int, on_error: OnError = "stop") -> "CorpusCounts":
         """The identity of ``merge``."""
         pairs = np.zeros((CODES, CODES), np.int64)
         return cls(TokenCounts.zero(vocabulary), pairs, Problems(on_error))
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "CorpusCounts") -> "CorpusCounts":
         """The counts of both; documents must not be shared between the two."""
-        return type(self)(
+        return CorpusCounts(
             self.tokens.merge(other.tokens),
             self.pairs + other.pairs,
             self.problems.merge(other.problems),
@@ -71,7 +70,7 @@ class CorpusCounts:
         save_file({"pairs": self.pairs}, folder / "pairs.safetensors")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> "CorpusCounts":
         pairs = load_file(folder / "pairs.safetensors")["pairs"]
         return cls(TokenCounts.load(folder), pairs, Problems.load(folder))
 
@@ -193,7 +192,7 @@ def _sample(heads: Sequence[pa.Array]) -> pa.Array:
 
 def _frequent_codes(
     encoder: BulkEncoder, heads: Sequence[pa.Array], special: Sequence[int], vocabulary: int
-) -> Int[np.ndarray, " vocabulary"]:
+) -> Integer[np.ndarray, " vocabulary"]:
     """Codes whose candidates are the tokens most frequent at the head of the corpus."""
     occurrences = np.zeros(vocabulary, np.int64)
     for head in heads:

@@ -5,10 +5,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 from safetensors.numpy import load_file, save_file
 
 from functok.tokens.bulk import Ids
@@ -20,28 +19,28 @@ from functok.tokens.frequencies import document_frequencies
 class TokenCounts:
     """Counts over a vocabulary; special tokens are counted like any other until a set is made."""
 
-    occurrences: Int[np.ndarray, " vocabulary"]
+    occurrences: Integer[np.ndarray, " vocabulary"]
     """Occurrences per token id."""
-    documents: Int[np.ndarray, " vocabulary"]
+    documents: Integer[np.ndarray, " vocabulary"]
     """Documents that contain the token, per token id."""
     corpus_documents: int
     """Documents counted, empty ones too."""
 
     @classmethod
-    def zero(cls, vocabulary: int) -> Self:
+    def zero(cls, vocabulary: int) -> "TokenCounts":
         """The identity of ``merge``."""
         return cls(np.zeros(vocabulary, np.int64), np.zeros(vocabulary, np.int64), 0)
 
     @classmethod
-    def of(cls, encoded: Encoded | Ids, vocabulary: int) -> Self:
+    def of(cls, encoded: Encoded | Ids, vocabulary: int) -> "TokenCounts":
         """The counts of some documents."""
         occurrences = np.bincount(encoded.ids, minlength=vocabulary)
         documents = document_frequencies(encoded.ids, encoded.offsets, vocabulary)
         return cls(occurrences, documents, len(encoded.offsets) - 1)
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "TokenCounts") -> "TokenCounts":
         """The counts of both; documents must not be shared between the two."""
-        return type(self)(
+        return TokenCounts(
             self.occurrences + other.occurrences,
             self.documents + other.documents,
             self.corpus_documents + other.corpus_documents,
@@ -56,7 +55,7 @@ class TokenCounts:
         save_file(columns, folder / "counts.safetensors")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> "TokenCounts":
         columns = load_file(folder / "counts.safetensors")
         return cls(
             columns["occurrences"], columns["documents"], int(columns["corpus_documents"][0])

@@ -9,7 +9,7 @@ which hold all of these and the historic and minority scripts around them, are e
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int
+from jaxtyping import Integer
 
 from functok.corpus.blocks import buffers
 
@@ -44,7 +44,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
 _POINTS, _STARTS = _tables()
 
 
-def disputed(texts: pa.Array) -> Int[np.ndarray, " documents"]:
+def disputed(texts: pa.Array) -> Integer[np.ndarray, " documents"]:
     """The documents with a disputed character in them."""
     offsets, data = buffers(texts)
     data = data[offsets[0] : offsets[-1]]

@@ -173,6 +173,9 @@ def _bounds(lengths: np.ndarray) -> np.ndarray:
 
 def encode(documents: Iterable[Document], tokenizer: Tokenizer, batch: int = 1024) -> Encoded:
     """Encode ``documents`` without added special tokens."""
+    # a tokenizer.json may carry what it was last used with; documents are encoded whole
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
     parts: list[np.ndarray] = []
     keys: list[int] = []
     for some in _batches(documents, batch):

@@ -9,15 +9,15 @@ after sorting a pair counts where it differs from the one before.
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 
 RUN = 1 << 16
 """Tokens that are sorted together, about; a longer document is one run."""
 
 
 def document_frequencies(
-    ids: Int[np.ndarray, " tokens"], offsets: Int[np.ndarray, " bounds"], vocabulary: int
-) -> Int[np.ndarray, " vocabulary"]:
+    ids: Integer[np.ndarray, " tokens"], offsets: Integer[np.ndarray, " bounds"], vocabulary: int
+) -> Integer[np.ndarray, " vocabulary"]:
     """Documents that contain each token; document d is ``ids[offsets[d] : offsets[d + 1]]``."""
     bits = max(int(vocabulary - 1).bit_length(), 1)
     kept = [_distinct(ids, offsets, *run, bits) for run in _runs(offsets, 1 << (32 - bits))]
@@ -36,7 +36,7 @@ def _runs(offsets: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
 
 def _distinct(
     ids: np.ndarray, offsets: np.ndarray, start: int, stop: int, bits: int
-) -> Int[np.ndarray, " pairs"]:
+) -> Integer[np.ndarray, " pairs"]:
     """The ids of documents ``start`` to ``stop``, each once per document."""
     numbers = np.arange(stop - start, dtype=np.uint32) << np.uint32(bits)
     pairs = np.repeat(numbers, np.diff(offsets[start : stop + 1]))

@@ -12,7 +12,7 @@ A *code* stands for a candidate (its place among them), for the rest, or for spe
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 
 from functok.tokens.classes import CONTENT, FUNCTION, SPECIAL, TRANSITIONS
 
@@ -23,8 +23,8 @@ REST, SPECIALS = 254, 255
 
 
 def candidate_codes(
-    candidates: Int[np.ndarray, " candidates"], special: list[int], vocabulary: int
-) -> Int[np.ndarray, " vocabulary"]:
+    candidates: Integer[np.ndarray, " candidates"], special: list[int], vocabulary: int
+) -> Integer[np.ndarray, " vocabulary"]:
     """The code of every token id."""
     assert len(candidates) <= CANDIDATES
     codes = np.full(vocabulary, REST, np.uint8)
@@ -33,7 +33,7 @@ def candidate_codes(
     return codes
 
 
-def class_codes(classes: Int[np.ndarray, " vocabulary"]) -> Int[np.ndarray, " vocabulary"]:
+def class_codes(classes: Integer[np.ndarray, " vocabulary"]) -> Integer[np.ndarray, " vocabulary"]:
     """Codes that tell classes apart and nothing else."""
     of_class = np.zeros(3, np.uint8)
     of_class[[FUNCTION, CONTENT, SPECIAL]] = 0, REST, SPECIALS
@@ -41,10 +41,10 @@ def class_codes(classes: Int[np.ndarray, " vocabulary"]) -> Int[np.ndarray, " vo
 
 
 def pair_counts(
-    ids: Int[np.ndarray, " tokens"],
-    offsets: Int[np.ndarray, " bounds"],
-    codes: Int[np.ndarray, " vocabulary"],
-) -> Int[np.ndarray, "codes codes"]:
+    ids: Integer[np.ndarray, " tokens"],
+    offsets: Integer[np.ndarray, " bounds"],
+    codes: Integer[np.ndarray, " vocabulary"],
+) -> Integer[np.ndarray, "codes codes"]:
     """Occurrences of each pair of codes, current then next, within documents."""
     of = codes[ids].astype(np.uint16)
     pairs = (of[:-1] << np.uint16(8)) | of[1:]
@@ -66,9 +66,9 @@ class TransitionShares(NamedTuple):
 
 
 def transition_shares(
-    counts: Int[np.ndarray, "codes codes"],
-    codes: Int[np.ndarray, " vocabulary"],
-    classes: Int[np.ndarray, " vocabulary"],
+    counts: Integer[np.ndarray, "codes codes"],
+    codes: Integer[np.ndarray, " vocabulary"],
+    classes: Integer[np.ndarray, " vocabulary"],
 ) -> TransitionShares | None:
     """The shares under ``classes``, or ``None`` where a code mixes classes."""
     class_of = np.full(CODES, SPECIAL)

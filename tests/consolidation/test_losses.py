@@ -1,0 +1,140 @@
+"""Losses by group against a loop over documents, and their intervals against dropping groups."""
+
+from collections import defaultdict
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import t as student
+
+from functok.consolidation.losses import GroupedLoss, contrast, loss_table, summary
+from functok.corpus.splits import GROUPS, document_groups, mixed
+from functok.tokens.classes import CONTENT, FUNCTION, SPECIAL, TRANSITIONS
+from functok.tokens.encode import Encoded
+
+CLASSES = np.array([SPECIAL, FUNCTION, FUNCTION, CONTENT, CONTENT, CONTENT], np.int8)
+LETTER = {FUNCTION: "f", CONTENT: "c"}
+
+texts = st.lists(st.lists(st.integers(0, 5), max_size=15), max_size=8)
+
+
+def _encoded(documents: list[list[int]]) -> Encoded:
+    ids = np.array([token for document in documents for token in document], np.int32)
+    offsets = np.cumsum([0, *map(len, documents)])
+    return Encoded(ids, offsets, mixed(np.arange(len(documents)), 5))
+
+
+def _loss(current, following):
+    """Some function of the two tokens, as exact as floats are; wrong pairs give wrong sums."""
+    return current + following / 64
+
+
+def _losses(rows):
+    return _loss(rows.ids, rows.targets).astype(np.float64)
+
+
+@given(texts, st.integers(2, 6), st.sampled_from([None, 0]))
+def test_the_table_equals_a_loop_over_documents(documents, context, separator):
+    encoded = _encoded(documents)
+    sums, counts = defaultdict(float), defaultdict(int)
+    for text, key in zip(documents, encoded.keys, strict=True):
+        group = int(document_groups(np.array([key]))[0])
+        for one, two in pairwise(text):
+            if SPECIAL not in (CLASSES[one], CLASSES[two]):
+                cell = (LETTER[CLASSES[one]] + LETTER[CLASSES[two]], group)
+                sums[cell] += _loss(one, two)
+                counts[cell] += 1
+    table = loss_table(_losses, encoded, context, separator, CLASSES).to_pylist()
+    assert [(row["group"], row["document_group"]) for row in table] == [
+        (name, group) for name in TRANSITIONS for group in range(GROUPS)
+    ]
+    for row in table:
+        cell = (row["group"], row["document_group"])
+        assert row["loss_sum"] == sums[cell]
+        assert row["count"] == counts[cell]
+
+
+USED = [0, 3, 9, 30]
+
+
+def _frame(seed: int, step: int = 5) -> pl.DataFrame:
+    """A table in which every transition group occurs in every hash group used."""
+    chance = np.random.default_rng(seed)
+    rows = []
+    for name in TRANSITIONS:
+        for group in range(GROUPS):
+            count = int(chance.integers(1, 50)) if group in USED else 0
+            rows.append((step, name, group, count * chance.uniform(1, 4), count))
+    columns = ["step", "group", "document_group", "loss_sum", "count"]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def _total(frame: pl.DataFrame, column: str, name: str | None, out: int | None) -> float:
+    return sum(
+        row[column]
+        for row in frame.to_dicts()
+        if (name is None or row["group"] == name) and row["document_group"] != out
+    )
+
+
+def _checked(found: dict | object, statistic) -> None:
+    """``found`` equals ``statistic(None)`` and the spread of leaving out each group."""
+    without = np.array([statistic(group) for group in USED])
+    spread = np.sqrt((len(USED) - 1) * np.mean((without - without.mean()) ** 2))
+    half = student.ppf(0.975, len(USED) - 1) * spread
+    value, low, high = found if isinstance(found, tuple) else (found.value, found.low, found.high)  # type: ignore
+    assert value == pytest.approx(statistic(None))
+    assert low == pytest.approx(value - half)
+    assert high == pytest.approx(value + half)
+
+
+def test_the_summary_equals_sums_over_rows():
+    first, second = _frame(0, step=5), _frame(1, step=50)
+    table = summary(pl.concat([first, second]))
+    assert table["step"].to_list() == [5] * 5 + [50] * 5
+    for row in table.to_dicts():
+        frame = first if row["step"] == 5 else second
+        name = None if row["group"] == "all" else row["group"]
+
+        def ratio(top, top_name, bottom, bottom_name, frame=frame):
+            return lambda out: (
+                _total(frame, top, top_name, out) / _total(frame, bottom, bottom_name, out)
+            )
+
+        def triple(column, row=row):
+            return row[column], row[f"{column}_low"], row[f"{column}_high"]
+
+        _checked(triple("mean"), ratio("loss_sum", name, "count", name))
+        _checked(triple("share_of_tokens"), ratio("count", name, "count", None))
+        _checked(triple("share_of_loss"), ratio("loss_sum", name, "loss_sum", None))
+
+
+def test_a_contrast_of_excess_losses_equals_the_difference_of_differences():
+    model, floor = _frame(2), _frame(3)
+
+    def mean(frame: pl.DataFrame, name: str, out: int | None) -> float:
+        return _total(frame, "loss_sum", name, out) / _total(frame, "count", name, out)
+
+    def excess(out: int | None) -> float:
+        ours = mean(model, "fc", out) - mean(model, "cc", out)
+        return ours - (mean(floor, "fc", out) - mean(floor, "cc", out))
+
+    weighted = [(GroupedLoss(model), 1.0), (GroupedLoss(floor), -1.0)]
+    _checked(contrast(weighted, "fc", "cc"), excess)
+    alone = GroupedLoss(model).contrast("fc", "cc")
+    _checked(alone, lambda out: mean(model, "fc", out) - mean(model, "cc", out))
+
+
+def test_a_group_without_tokens_has_no_mean_and_raises_no_warning():
+    frame = _frame(4).with_columns(
+        pl.when(pl.col("group") == "ff").then(0).otherwise(pl.col(name)).alias(name)
+        for name in ("loss_sum", "count")
+    )
+    loss = GroupedLoss(frame)
+    assert np.isnan(loss.mean("ff").value)
+    assert np.isnan(loss.contrast("ff", "cc").value)
+    assert loss.share_of_loss("ff").value == 0
+    assert loss.share_of_tokens("ff").value == 0

@@ -1,0 +1,174 @@
+"""SAEs trained on activations whose features are known."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from functok.errors import UserError
+from functok.models.dictionaries import Dictionary
+from functok.models.dictionary_training import (
+    DictionarySettings,
+    sample_activations,
+    train_dictionary,
+)
+from functok.models.training import LlamaShape, new_llama
+from functok.tokens.classes import class_array
+from functok.tokens.encode import Encoded
+
+D_MODEL, TRUE, ACTIVE = 16, 24, 3
+
+
+def planted(rows: int = 4096, scale: float = 7.0) -> Tensor:
+    """Sums of a few of 24 fixed directions; their norm is far from √d_model."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(TRUE, D_MODEL, generator=generator))
+    chosen = torch.rand(rows, TRUE, generator=generator).argsort(1)[:, :ACTIVE]
+    strength = 0.5 + torch.rand(rows, ACTIVE, generator=generator)
+    codes = torch.zeros(rows, TRUE).scatter_(1, chosen, strength)
+    return scale * (codes @ directions + 0.1)
+
+
+SETTINGS = {
+    "topk": DictionarySettings(
+        architecture="topk", width=48, k=ACTIVE, steps=150, batch=256, learning_rate=5e-3
+    ),
+    "batchtopk": DictionarySettings(
+        architecture="batchtopk", width=48, k=ACTIVE, steps=150, batch=256, learning_rate=5e-3
+    ),
+    "jumprelu": DictionarySettings(
+        architecture="jumprelu",
+        width=48,
+        l0_coefficient=0.5,
+        steps=150,
+        batch=256,
+        learning_rate=5e-3,
+    ),
+}
+
+
+def explained_variance(dictionary: Dictionary, x: Tensor) -> float:
+    error = (x - dictionary.decode(dictionary.encode(x), len(x))).square().sum()
+    return 1 - (error / (x - x.mean(0)).square().sum()).item()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> dict:
+    root = tmp_path_factory.mktemp("trained")
+    for name, settings in SETTINGS.items():
+        train_dictionary(planted(), settings, layer=2, seed=0, folder=root / name)
+    return {name: root / name for name in SETTINGS}
+
+
+@pytest.mark.parametrize("architecture", SETTINGS)
+def test_a_trained_sae_explains_planted_features_it_has_not_seen(trained, architecture):
+    dictionary = Dictionary.load(trained[architecture])
+    assert dictionary.features == 48
+    fresh = planted(6000)[4096:]
+    assert explained_variance(dictionary, fresh) > 0.8
+    untrained = DictionarySettings(architecture=architecture, width=48, k=ACTIVE, steps=1, batch=8)
+    folder = trained[architecture].parent / f"untrained-{architecture}"
+    train_dictionary(planted(), untrained, 2, 0, folder)
+    assert explained_variance(Dictionary.load(folder), fresh) < 0.5
+
+
+@pytest.mark.parametrize("architecture", SETTINGS)
+def test_the_saved_folder_is_one_that_sae_lens_reads_alike(trained, architecture):
+    from sae_lens import SAE
+
+    theirs, ours = SAE.load_from_disk(trained[architecture]), Dictionary.load(trained[architecture])
+    x = planted(200)
+    with torch.no_grad():
+        expected = theirs(x)
+    torch.testing.assert_close(ours.decode(ours.encode(x), 200), expected, rtol=1e-3, atol=1e-3)
+    assert theirs.cfg.metadata.hook_name == "blocks.2.hook_resid_post"
+    assert theirs.cfg.architecture() == ("topk" if architecture == "topk" else "jumprelu")
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 300.0])
+@pytest.mark.parametrize("steps", [2, 40])
+def test_a_batch_top_k_trained_briefly_still_has_k_features_on_average(tmp_path, steps, scale):
+    """SAELens' own running threshold is far off by then, and the scale is folded in."""
+    settings = DictionarySettings(
+        architecture="batchtopk", width=64, k=5, steps=steps, batch=128, learning_rate=1e-3
+    )
+    x = planted(3000, scale)
+    train_dictionary(x, settings, 0, 0, tmp_path / "sae")
+    active = Dictionary.load(tmp_path / "sae").encode(x)
+    assert len(active.values) / len(x) == pytest.approx(5, rel=0.1)
+
+
+def test_one_recipe_gives_the_same_sae_at_every_scale(tmp_path):
+    settings = DictionarySettings(width=32, k=4, steps=20, batch=128)
+    for name, scale in (("small", 0.5), ("large", 64.0)):
+        train_dictionary(planted(1000, scale), settings, 0, 0, tmp_path / name)
+    small, large = (Dictionary.load(tmp_path / name) for name in ("small", "large"))
+    one, other = small.encode(planted(100, 0.5)), large.encode(planted(100, 64.0))
+    assert one.features.tolist() == other.features.tolist()
+    torch.testing.assert_close(128 * one.values, other.values, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("architecture", SETTINGS)
+def test_the_seed_decides_every_byte(tmp_path, architecture):
+    settings = DictionarySettings(architecture=architecture, width=32, k=4, steps=6, batch=64)
+    state = torch.random.get_rng_state()
+    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+        train_dictionary(planted(500), settings, 0, seed, tmp_path / name)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    one, again, other = (
+        (tmp_path / name / "sae_weights.safetensors").read_bytes()
+        for name in ("one", "again", "other")
+    )
+    assert one == again
+    assert one != other
+
+
+def test_a_diverging_sae_is_refused_and_not_saved(tmp_path):
+    settings = DictionarySettings(width=32, k=4, steps=20, batch=64, learning_rate=1e30)
+    with pytest.raises(UserError, match="SAE 3 diverged; lower learning_rate \\(now 1e\\+30\\)"):
+        train_dictionary(planted(500), settings, 0, 0, tmp_path / "sae", name="SAE 3")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_sae_lens_the_user_is_told_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sae_lens", None)
+    with pytest.raises(UserError, match=r"pip install 'functok\[sae\]'"):
+        train_dictionary(planted(100), SETTINGS["topk"], 0, 0, tmp_path / "sae")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"k": 0}, {"batch": 0}, {"k": 9, "width": 8}])
+def test_impossible_sae_settings_are_refused(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        DictionarySettings(**wrong)
+
+
+@pytest.mark.parametrize("separator", [None, 0])
+@pytest.mark.parametrize("count", [7, 23, 1000])
+def test_the_sample_is_the_residual_stream_at_the_first_tokens_that_are_not_special(
+    separator, count
+):
+    shape = LlamaShape(hidden_size=16, layers=2, heads=2, key_value_heads=2, intermediate_size=24)
+    model = new_llama(shape, 20, 32, 0)
+    documents = [[3, 4, 5, 6, 7], [8, 1, 9, 10], [11, 12, 13, 14, 15, 16, 17, 18, 1, 19, 2, 4, 6]]
+    flat = np.array([token for document in documents for token in document], np.int32)
+    encoded = Encoded(flat, np.array([0, 5, 9, 22]), np.array([101, 102, 103]))
+    classes = class_array([3, 4], [0, 1], 20)
+    expected, left = [], count
+    lead = [] if separator is None else [separator]
+    for document in documents:
+        kept = document[: max(left, 0)]
+        left -= len(document)
+        if kept:
+            with torch.no_grad():
+                ids = torch.tensor([lead + kept])
+                hidden = model(ids, output_hidden_states=True).hidden_states[1][0, len(lead) :]
+            expected += [row for row, token in zip(hidden, kept, strict=True) if token != 1]
+    sample = sample_activations(model, encoded, 0, 32, separator, classes, count)
+    assert len(sample) == len(expected)
+    key = lambda row: row[0].item()  # noqa: E731
+    torch.testing.assert_close(
+        torch.stack(sorted(sample, key=key)), torch.stack(sorted(expected, key=key))
+    )

@@ -1,0 +1,165 @@
+"""Interventions against editing the next layer's input by hand, with and without a cache."""
+
+import pytest
+import torch
+from families import LAYERS, VOCABULARY, WIDTH, edited_logits, tiny
+from torch import Tensor, nn
+
+from functok.errors import UserError
+from functok.models.interventions import Intervention, generate, intervene
+
+PROMPT = [3, 17, 4, 29, 11, 8]
+VECTOR = 12 * torch.randn(WIDTH, generator=torch.Generator().manual_seed(1))
+
+
+def by_hand(change: Intervention):
+    """The intervention as an edit of a whole sequence; beyond its end, nothing."""
+
+    def edit(hidden: Tensor) -> Tensor:
+        if change.position < hidden.shape[1]:
+            for row in range(len(hidden)):
+                vector = change.vector if change.vector.ndim == 1 else change.vector[row]
+                old = hidden[row, change.position]
+                hidden[row, change.position] = vector if change.kind == "set" else old + vector
+        return hidden
+
+    return edit
+
+
+def without_cache(model: nn.Module, change: Intervention, tokens: int) -> list[int]:
+    """Greedy decoding that computes the whole sequence again for every token."""
+    ids = list(PROMPT)
+    for _ in range(tokens):
+        logits = edited_logits(model, torch.tensor([ids]), change.layer, by_hand(change))
+        ids.append(int(logits[0, -1].argmax()))
+    return ids[len(PROMPT) :]
+
+
+def hooks(model: nn.Module) -> int:
+    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules())
+
+
+@pytest.mark.parametrize("kind", ["add", "set"])
+@pytest.mark.parametrize(("layer", "position"), [(0, 0), (1, 4), (LAYERS - 1, 8)])
+def test_an_intervention_equals_editing_the_next_layers_input(model, ids, layer, position, kind):
+    change = Intervention(layer, position, VECTOR, kind)
+    with torch.no_grad():
+        plain = model(ids, use_cache=False).logits
+        with intervene(model, [change]):
+            changed = model(ids, use_cache=False).logits
+    torch.testing.assert_close(changed, edited_logits(model, ids, layer, by_hand(change)))
+    assert torch.equal(changed[:, :position], plain[:, :position])
+    assert (changed[:, position] - plain[:, position]).abs().max() > 0.01
+
+
+def test_several_interventions_act_together(model, ids):
+    first, second = Intervention(0, 2, VECTOR), Intervention(2, 5, -VECTOR, "set")
+    with torch.no_grad(), intervene(model, [first]):
+        expected = edited_logits(model, ids, 2, by_hand(second))
+    with torch.no_grad(), intervene(model, [second, first]):
+        torch.testing.assert_close(model(ids, use_cache=False).logits, expected)
+
+
+@pytest.mark.parametrize("kind", ["add", "set"])
+def test_each_row_of_a_batch_may_have_its_own_vector(model, ids, kind):
+    vectors = torch.stack([VECTOR, VECTOR.flip(0)])
+    with torch.no_grad(), intervene(model, [Intervention(1, 3, vectors, kind)]):
+        together = model(ids, use_cache=False).logits
+    for row in range(2):
+        with torch.no_grad(), intervene(model, [Intervention(1, 3, vectors[row], kind)]):
+            alone = model(ids[row : row + 1], use_cache=False).logits
+        torch.testing.assert_close(together[row : row + 1], alone)
+    assert (together[0] - together[1]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("position", [0, 3, len(PROMPT) - 1, len(PROMPT) + 2])
+def test_generating_with_a_cache_equals_computing_the_whole_sequence_again(model, position):
+    change = Intervention(1, position, VECTOR, "set")
+    with intervene(model, [change]):
+        generated = generate(model, PROMPT, 8)
+    assert len(generated) == 8
+    assert generated == without_cache(model, change, 8)
+
+
+def test_steering_the_last_token_of_the_prompt_changes_what_is_generated(model):
+    plain = generate(model, PROMPT, 8)
+    change = Intervention(LAYERS - 1, len(PROMPT) - 1, VECTOR, "set")
+    with intervene(model, [change]):
+        assert generate(model, PROMPT, 8) != plain
+    assert generate(model, PROMPT, 8) == plain
+
+
+def test_generated_tokens_are_left_alone(model):
+    """Only the prompt's positions are told to change; the cache must not shift them."""
+    written: list[int] = []
+    layer = 1
+    plain = generate(model, PROMPT, 6)
+    change = Intervention(layer, 0, torch.zeros(WIDTH), "add")
+    with intervene(model, [change]):
+        handle = model.base_model.register_forward_hook(
+            lambda module, inputs, output: written.append(output[0].shape[1])
+        )
+        assert generate(model, PROMPT, 6) == plain
+        handle.remove()
+    assert written == [len(PROMPT), 1, 1, 1, 1, 1]  # it is a cache that was tested
+
+
+def test_a_position_beyond_the_sequence_changes_nothing(model, ids):
+    with torch.no_grad():
+        plain = model(ids).logits
+        with intervene(model, [Intervention(1, ids.shape[1], VECTOR)]):
+            assert torch.equal(model(ids).logits, plain)
+
+
+def test_hooks_are_gone_afterwards_and_after_an_error():
+    model = tiny("Llama")
+    before = hooks(model)
+    with intervene(model, [Intervention(0, 0, VECTOR), Intervention(1, 0, VECTOR)]):
+        assert hooks(model) == before + 3
+    assert hooks(model) == before
+    with pytest.raises(RuntimeError, match="odd"), intervene(model, [Intervention(0, 0, VECTOR)]):
+        raise RuntimeError("odd")
+    assert hooks(model) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (Intervention(LAYERS, 0, VECTOR), "There is no layer 3"),
+        (Intervention(-1, 0, VECTOR), "There is no layer -1"),
+        (Intervention(0, -1, VECTOR), "There is no position -1"),
+        (Intervention(0, 0, torch.ones(WIDTH + 1)), "17 dimensions but the residual stream 16"),
+        (Intervention(0, 0, VECTOR * torch.nan), "not finite"),
+        (Intervention(0, 0, VECTOR * torch.inf), "not finite"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_leaves_no_hook(change, sentence):
+    model = tiny("Llama")
+    before = hooks(model)
+    with (
+        pytest.raises(UserError, match=sentence),
+        intervene(model, [Intervention(0, 0, VECTOR), change]),
+    ):
+        pass
+    assert hooks(model) == before
+
+
+@pytest.mark.parametrize("end", [None, 0, 7, [7, 9]])
+def test_generation_stops_at_the_models_end_token(end):
+    model = tiny("Qwen2")
+    free = generate(model, PROMPT, 12)
+    model.config.eos_token_id = model.generation_config.eos_token_id = end
+    ends = {end} if isinstance(end, int) else set(end or ())
+    stop = next((index + 1 for index, token in enumerate(free) if token in ends), len(free))
+    assert generate(model, PROMPT, 12) == free[:stop]
+    assert all(0 <= token < VOCABULARY for token in free)
+
+
+def test_decoding_is_greedy_whatever_the_models_folder_prefers():
+    model = tiny("Llama")
+    plain = generate(model, PROMPT, 8)
+    model.generation_config.update(
+        do_sample=True, temperature=5.0, top_k=3, repetition_penalty=50.0
+    )
+    assert generate(model, PROMPT, 8) == plain
+    assert len(set(plain)) < 8  # a penalty on repetition would show

@@ -1,0 +1,266 @@
+"""Steering against editing the residual stream by hand, and on a feature whose effect is known."""
+
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from functok.corpus.splits import GROUPS
+from functok.errors import UserError
+from functok.graph.build import TokenFeatureGraph
+from functok.models.dictionaries import Dictionary
+from functok.models.language import residual_stream
+from functok.models.training import LlamaShape, new_llama
+from functok.retrieval import steering
+from functok.retrieval.steering import (
+    Prompt,
+    following,
+    function_prompts,
+    last_function_token,
+    pick_features,
+    steering_effects,
+    steering_vectors,
+)
+from functok.tokens.classes import FUNCTION, class_array
+from functok.tokens.encode import Encoded
+
+VOCABULARY, WIDTH, FEATURES, LAST = 20, 16, 12, 1
+CLASSES = class_array([2, 3, 4], [0], VOCABULARY)
+FUNCTION_IDS = {2, 3, 4}
+
+
+@pytest.fixture(scope="module")
+def model():
+    shape = LlamaShape(hidden_size=WIDTH, heads=2, key_value_heads=2, intermediate_size=24)
+    return new_llama(shape, VOCABULARY, 40, 0).eval()
+
+
+@pytest.fixture(scope="module")
+def dictionary() -> Dictionary:
+    generator = torch.Generator().manual_seed(3)
+    return Dictionary(
+        W_enc=30 * torch.randn(WIDTH, FEATURES, generator=generator),
+        b_enc=-2 * torch.rand(FEATURES, generator=generator),
+        W_dec=torch.randn(FEATURES, WIDTH, generator=generator),
+        b_dec=torch.zeros(WIDTH),
+        architecture="standard",
+    )
+
+
+def encoded(texts: list[list[int]]) -> Encoded:
+    bounds = np.cumsum([0, *map(len, texts)])
+    return Encoded(
+        np.fromiter(chain.from_iterable(texts), np.int32), bounds, 1000 + np.arange(len(texts))
+    )
+
+
+def documents(count: int = 12, longest: int = 40) -> list[list[int]]:
+    random = np.random.default_rng(1)
+    return [
+        random.integers(1, VOCABULARY, random.integers(1, longest)).tolist() for _ in range(count)
+    ]
+
+
+PROMPTS = [Prompt(1000, [0, 7, 8, 3]), Prompt(1001, [0, 9, 2, 11, 12, 4]), Prompt(1002, [0, 3])]
+
+
+def last_hidden(model, ids: list[int]) -> torch.Tensor:
+    """What enters the final norm at the last position."""
+    seen = []
+    hook = model.model.norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        model(torch.tensor([ids]))
+    hook.remove()
+    return seen[0][0, -1]
+
+
+@pytest.mark.parametrize("separator", [None, 0])
+def test_following_counts_the_next_tokens_where_a_feature_is_active(model, dictionary, separator):
+    features = np.array([7, 1, 4])
+    texts = [[*document, 0, 5, *document[:9]] for document in documents()]  # 0 is special
+    shares = following(model, dictionary, encoded(texts), features, 0, 64, separator, CLASSES)
+    counts = np.zeros((3, VOCABULARY))
+    lead = [] if separator is None else [separator]
+    for document in texts:
+        with torch.no_grad():
+            states = model(torch.tensor([lead + document]), output_hidden_states=True).hidden_states
+        z = states[1][0, len(lead) :] @ dictionary.W_enc + dictionary.b_enc
+        for position in range(len(document) - 1):
+            if 0 in document[position : position + 2]:
+                continue
+            for row, feature in enumerate(features):
+                counts[row, document[position + 1]] += bool(z[position, feature] > 0)
+    assert counts.sum(1).min() > 10
+    np.testing.assert_allclose(shares, counts / counts.sum(1, keepdims=True), atol=1e-12)
+
+
+def test_a_feature_that_is_never_active_is_followed_by_nothing(model, dictionary):
+    silent = replace(dictionary, b_enc=torch.full((FEATURES,), -1e6))
+    shares = following(model, silent, encoded(documents()), np.array([0, 3]), 0, 64, None, CLASSES)
+    assert not shares.any()
+    assert len(steering_effects(model, silent, PROMPTS, np.array([0, 3]), shares, 0, 1.0, 0)) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    texts=st.lists(st.lists(st.integers(1, VOCABULARY - 1), max_size=30), min_size=1, max_size=8),
+    count=st.integers(1, 5),
+    shortest=st.integers(1, 6),
+    further=st.integers(0, 12),
+    separator=st.sampled_from([None, 0]),
+)
+def test_prompts_are_beginnings_cut_after_their_last_function_token(
+    texts, count, shortest, further, separator
+):
+    longest = shortest + further
+    lead = [] if separator is None else [separator]
+    expected = []
+    for key, text in enumerate(texts, start=1000):
+        cuts = [
+            stop
+            for stop in range(shortest, min(longest, len(text)) + 1)
+            if text[stop - 1] in FUNCTION_IDS
+        ]
+        if cuts:
+            expected.append(Prompt(key, lead + text[: cuts[-1]]))
+    found = function_prompts(encoded(texts), CLASSES, count, separator, shortest, longest)
+    assert found == expected[:count]
+    assert all(CLASSES[prompt.ids[-1]] == FUNCTION for prompt in found)
+
+
+def test_the_last_function_token_is_found_or_asked_for():
+    assert last_function_token([0, 3, 7, 2, 9, 11], CLASSES) == 3
+    with pytest.raises(UserError, match="no function token to steer"):
+        last_function_token([0, 9, 11], CLASSES)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.floats(0.01, 100), st.integers(1, 6))
+def test_steering_vectors_have_the_norm_asked_for_and_the_feature_direction(seed, alpha, count):
+    generator = torch.Generator().manual_seed(seed)
+    hidden = 5 * torch.randn(WIDTH, generator=generator)
+    directions = torch.randn(count, WIDTH, generator=generator)
+    vectors = steering_vectors(hidden, directions, alpha)
+    torch.testing.assert_close(vectors.norm(dim=1), (alpha * hidden.norm()).expand(count))
+    cosine = torch.nn.functional.cosine_similarity(vectors, directions)
+    torch.testing.assert_close(cosine, torch.ones(count))
+
+
+def test_gain_and_divergence_equal_those_of_an_edit_by_hand(model, dictionary, monkeypatch):
+    changes = []
+    intervene = steering.intervene
+
+    def recording(model, some):
+        changes.extend(some)
+        return intervene(model, some)
+
+    monkeypatch.setattr(steering, "intervene", recording)
+    features, alpha = np.array([2, 5, 9]), 1.5
+    expected = np.random.default_rng(0).dirichlet(np.ones(VOCABULARY), 3)
+    table = steering_effects(model, dictionary, PROMPTS, features, expected, LAST, alpha, seed=4)
+    head = model.get_output_embeddings()
+    rows = []
+    for prompt, change in zip(PROMPTS, changes, strict=True):
+        hidden = last_hidden(model, prompt.ids)
+        assert (change.layer, change.position, change.kind) == (LAST, len(prompt.ids) - 1, "add")
+        assert change.vector.shape == (6, WIDTH)
+        norms = (alpha * hidden.norm()).expand(6)  # features and random directions alike
+        torch.testing.assert_close(change.vector.norm(dim=1), norms)
+        along = dictionary.W_dec[features] / dictionary.W_dec[features].norm(dim=1, keepdim=True)
+        torch.testing.assert_close(change.vector[:3], along * norms[:3, None])
+        for index in range(6):
+            with torch.no_grad():
+                plain, steered = (
+                    head(model.model.norm(state)).double().softmax(0).numpy()
+                    for state in (hidden, hidden + change.vector[index])
+                )
+            gain = (expected[index % 3] * (np.log(steered) - np.log(plain))).sum()
+            kl = (steered * (np.log(steered) - np.log(plain))).sum()
+            kind = "feature" if index < 3 else "random"
+            rows.append((prompt.document, int(features[index % 3]), kind, gain, kl))
+    assert table.drop("gain", "kl").rows() == [row[:3] for row in rows]
+    np.testing.assert_allclose(table["gain"], [row[3] for row in rows], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(table["kl"], [row[4] for row in rows], rtol=1e-3, atol=1e-5)
+    assert table["kl"].min() > 0
+
+
+def test_random_directions_follow_from_the_seed_and_are_the_same_for_every_prompt(
+    model, dictionary, monkeypatch
+):
+    features, expected = np.array([2, 5]), np.full((2, VOCABULARY), 1 / VOCABULARY)
+
+    def vectors(seed: int) -> list[torch.Tensor]:
+        seen = []
+        intervene = steering.intervene
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                steering, "intervene", lambda m, c: (seen.append(c[0].vector), intervene(m, c))[1]
+            )
+            steering_effects(model, dictionary, PROMPTS, features, expected, LAST, 1.0, seed)
+        return [some[2:] / some[2:].norm(dim=1, keepdim=True) for some in seen]
+
+    one, again, other = vectors(1), vectors(1), vectors(2)
+    assert all(map(torch.equal, one, again))
+    torch.testing.assert_close(one[0], one[1])
+    assert (one[0] - other[0]).abs().max() > 0.1
+
+
+def test_steering_an_unembedding_direction_gains_more_than_a_random_one(model, dictionary):
+    tokens = np.array([6, 13, 17])
+    head = model.get_output_embeddings().weight.detach()
+    planted = replace(dictionary, W_dec=head[torch.arange(FEATURES) + 6].clone())
+    expected = np.eye(VOCABULARY)[tokens]
+    table = steering_effects(model, planted, PROMPTS, tokens - 6, expected, LAST, 3.0, seed=0)
+    gain, chance = (
+        table.filter(pl.col("direction") == kind)["gain"].to_numpy()
+        for kind in ("feature", "random")
+    )
+    assert len(gain) == len(chance) == 9
+    assert (gain > np.maximum(chance, 0)).all()
+    opposite = replace(planted, W_dec=-planted.W_dec)
+    against = steering_effects(model, opposite, PROMPTS, tokens - 6, expected, LAST, 3.0, seed=0)
+    assert against.filter(pl.col("direction") == "feature")["gain"].max() < 0
+
+
+def test_steering_below_the_last_layer_reads_the_norm_of_that_layer(model, dictionary, monkeypatch):
+    seen = []
+    intervene = steering.intervene
+    monkeypatch.setattr(
+        steering, "intervene", lambda m, c: (seen.append(c[0].vector), intervene(m, c))[1]
+    )
+    steering_effects(
+        model, dictionary, PROMPTS[:1], np.array([1]), np.ones((1, VOCABULARY)), 0, 2.0, 0
+    )
+    hidden = residual_stream(model, torch.tensor([PROMPTS[0].ids]), 0)[0, -1]
+    torch.testing.assert_close(seen[0].norm(dim=1), (2 * hidden.norm()).expand(2))
+
+
+def graph_with(active_at: list[int], positions: int) -> TokenFeatureGraph:
+    """A graph of one token whose features are active at so many positions."""
+    used = np.flatnonzero(active_at)
+    counts = np.array(active_at)[used]
+    tokens = np.zeros((GROUPS, 1), np.int64)
+    tokens[0, 0] = positions
+    weight = counts.astype(float)
+    return TokenFeatureGraph(
+        1, len(active_at), used, counts, counts, weight, weight, tokens, tokens
+    )
+
+
+def test_features_are_picked_among_those_neither_rare_nor_dense():
+    graph = graph_with([0, 9, 10, 500, 1000, 1001, 10_000, 77], 10_000)
+    assert pick_features(graph, 99, seed=0).tolist() == [2, 3, 4, 7]
+    few = [tuple(pick_features(graph, 2, seed)) for seed in range(20)]
+    assert all(len(set(some)) == 2 and list(some) == sorted(some) for some in few)
+    assert {feature for some in few for feature in some} == {2, 3, 4, 7}
+    assert few[3] == tuple(pick_features(graph, 2, 3))
+
+
+def test_without_a_usable_feature_the_user_is_told():
+    with pytest.raises(UserError, match="none can be steered"):
+        pick_features(graph_with([0, 9, 9_999], 10_000), 2, 0)
