@@ -178,8 +178,12 @@ def _parquet(path: Path, field: str) -> Iterator[Document]:
         for batch in file.iter_batches(batch_size=1024, columns=[field]):
             for text in batch.column(0).to_pylist():
                 row += 1
-                if text is not None:
-                    yield Document(f"{path.name}:{row}", text)
+                if text is None:
+                    raise UserError(
+                        f"Corpus file {path}, row {row}: column {field!r} holds no text there; "
+                        "leave such rows out."
+                    )
+                yield Document(f"{path.name}:{row}", text)
 
 
 def _is_text(kind: pa.DataType) -> bool:
