@@ -50,13 +50,14 @@ def measures(cells: np.ndarray) -> dict[str, np.ndarray]:
     with np.errstate(invalid="ignore", divide="ignore"):
         chance = ((tp + fp) * (tp + fn) + (tn + fp) * (tn + fn)) / n**2
         product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
-        return {
+        found = {
             "jaccard": tp / (tp + fp + fn),
             "precision": tp / (tp + fp),
             "recall": tp / (tp + fn),
             "kappa": ((tp + tn) / n - chance) / (1 - chance),
             "mcc": (tp * tn - fp * fn) / np.sqrt(product),
         }
+    return {name: np.asarray(value) for name, value in found.items()}
 
 
 def agreement_table(
@@ -99,7 +100,8 @@ def ranking(
     precision over the steps of recall, equal scores in one step, as scikit-learn does.
     """
     order = np.argsort(-score, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)  # ends of ties
+    ranked = score[order]
+    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(order) - 1)  # ends of ties
     hits = np.cumsum(positive[..., order], axis=-1)[..., last].astype(float)
     misses = np.cumsum(negative[..., order], axis=-1)[..., last].astype(float)
     hit_step = np.diff(hits, prepend=0.0)
@@ -110,7 +112,7 @@ def ranking(
         auroc = (hit_step * below).sum(-1) / (hits[..., -1] * misses[..., -1])
         precision = np.where(hits + misses > 0, hits / (hits + misses), 0.0)
         average = (hit_step * precision).sum(-1) / hits[..., -1]
-    return auroc, average
+    return np.asarray(auroc), np.asarray(average)
 
 
 def ranking_table(
@@ -173,12 +175,10 @@ def ranking_table(
 
 
 def _resampled(cells: np.ndarray, bootstraps: int, seed: int) -> Int[np.ndarray, "draws 4"]:
-    """Sums over units drawn with replacement."""
+    """Sums over units drawn with replacement; units with equal cells are drawn as one kind."""
     rng = np.random.default_rng(seed)
-    units = len(cells)
-    return np.stack(
-        [rng.multinomial(units, np.full(units, 1 / units)) @ cells for _ in range(bootstraps)]
-    )
+    kinds, how_many = np.unique(cells, axis=0, return_counts=True)
+    return rng.multinomial(len(cells), how_many / len(cells), bootstraps) @ kinds
 
 
 def _interval(draws: np.ndarray) -> dict[str, float]:

@@ -45,7 +45,7 @@ SCORES = {
 }
 """Columns that rank tokens from even to bursty; −1 where low means even."""
 
-_EXACT = 10**9
+_SERIES = 50  # from here on Stirling's series has ten digits
 _CHUNK = 10**7
 
 
@@ -56,9 +56,8 @@ def expected_documents(
 ) -> Float[np.ndarray, " tokens"]:
     """Documents that a token of this frequency reaches if its occurrences fall at random.
 
-    ``E[DF] = Σ_d [1 − C(N − n_d, k) / C(N, k)]`` for k occurrences, N positions in all. Above
-    10⁹ positions the log-gamma differences lose digits, and (1 − k/N)^n_d takes the ratio's
-    place; its relative error is about (k n_d / N) · n_d / 2N.
+    ``E[DF] = Σ_d [1 − C(N − n_d, k) / C(N, k)]`` for k occurrences, N positions in all, to about
+    nine digits however large the corpus.
     """
     positions = int((lengths * documents_of_length).sum())
     distinct, where = np.unique(occurrences, return_inverse=True)
@@ -67,31 +66,42 @@ def expected_documents(
     step = max(_CHUNK // max(len(lengths), 1), 1)
     for start in range(0, len(distinct), step):
         k = distinct[start : start + step, None]
-        missed = _missed(k, sizes, positions)
-        found[start : start + step] = (1 - missed) @ how_many
+        found[start : start + step] = _reached(k, sizes, positions) @ how_many
     return found[where]
 
 
-def _missed(k: np.ndarray, size: np.ndarray, positions: int) -> np.ndarray:
-    """Chance that k random positions all lie outside a document of ``size`` positions."""
-    if positions > _EXACT:
-        with np.errstate(divide="ignore"):
-            return np.exp(size * np.log1p(-k / positions))
-    left = np.maximum(positions - size - k, -1)
-    log_ratio = (
-        gammaln(positions - size + 1)
-        - gammaln(np.maximum(left, 0) + 1)
-        - gammaln(positions + 1)
-        + gammaln(positions - k + 1)
-    )
-    return np.where(left < 0, 0.0, np.exp(np.minimum(log_ratio, 0.0)))
+def _reached(k: np.ndarray, size: np.ndarray, positions: int) -> np.ndarray:
+    """Chance that at least one of k random positions lies in a document of ``size`` positions.
+
+    The ratio of binomials is symmetric in both; its logarithm is about −k·size/N, far below the
+    rounding error of a log-gamma of N. With d the smaller of both, m the larger, a = N + 1:
+
+        d·log(1 − m/a) + h(a − m) − h(a),   h(x) = log Γ(x) − log Γ(x − d) − d·log x
+
+    and Stirling's series for h leaves nothing large to cancel.
+    """
+    few, many = np.minimum(k, size), np.maximum(k, size)
+    left = positions - few - many
+    top = positions + 1.0
+
+    def h(x: np.ndarray) -> np.ndarray:
+        rest = x - few
+        series = (1 / x - 1 / rest) / 12 - (x**-3 - rest**-3) / 360
+        return -(rest - 0.5) * np.log1p(-few / x) - few + series
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        large = few * np.log1p(-many / top) + h(top - many) - h(np.asarray(top))
+    small = gammaln(top - few) - gammaln(np.maximum(left, 0) + 1) - gammaln(top)
+    small = small + gammaln(top - many)
+    log_missed = np.where(left > _SERIES, large, small)
+    return np.where(left < 0, 1.0, -np.expm1(np.minimum(log_missed, 0.0)))
 
 
 def juilland(parts: PartCounts) -> Float[np.ndarray, " vocabulary"]:
     """Juilland's D over the parts that are not empty; NaN for tokens that do not occur."""
     token, _, share = _cells(parts)
     used = np.count_nonzero(parts.sizes)
-    vocabulary = parts.counts.shape[1]
+    vocabulary = parts.shape[1]
     mean = np.bincount(token, share, vocabulary) / used
     square = np.bincount(token, share**2, vocabulary) / used
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -104,7 +114,7 @@ def deviation_of_proportions(
 ) -> tuple[Float[np.ndarray, " vocabulary"], Float[np.ndarray, " vocabulary"]]:
     """Gries' DP and DPnorm; NaN for tokens that do not occur."""
     token, part, _ = _cells(parts)
-    vocabulary, sizes = parts.counts.shape[1], parts.sizes
+    vocabulary, sizes = parts.shape[1], parts.sizes
     s = sizes / sizes.sum()
     v = parts.counts.data / parts.occurrences[token]
     beyond = np.bincount(token, np.abs(v - s[part]) - s[part], vocabulary)
@@ -117,7 +127,7 @@ def deviation_of_proportions(
 def kl_dispersion(parts: PartCounts) -> Float[np.ndarray, " vocabulary"]:
     """Kullback–Leibler divergence of v from s, in bits; NaN for tokens that do not occur."""
     token, part, _ = _cells(parts)
-    vocabulary, sizes = parts.counts.shape[1], parts.sizes
+    vocabulary, sizes = parts.shape[1], parts.sizes
     v = parts.counts.data / parts.occurrences[token]
     kl = np.bincount(token, v * np.log2(v * sizes.sum() / sizes[part]), vocabulary)
     return np.where(parts.occurrences > 0, np.maximum(kl, 0.0), np.nan)
@@ -126,7 +136,7 @@ def kl_dispersion(parts: PartCounts) -> Float[np.ndarray, " vocabulary"]:
 def _cells(parts: PartCounts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Token, part, and occurrences / n_d of every cell that is not zero."""
     table = parts.counts
-    part = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
+    part = np.repeat(np.arange(parts.shape[0]), np.diff(table.indptr))
     return table.indices, part, table.data / parts.sizes[part]
 
 

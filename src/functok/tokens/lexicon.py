@@ -65,19 +65,23 @@ _MAIN = {
             beneath beside besides inside outside onto except past amid amidst throughout underneath
             unlike versus vs until till opposite alongside aboard atop concerning regarding
             considering including excluding notwithstanding minus plus round according worth as
-            astride barring circa o' 'til""",
+            astride betwixt apropos pending sans thru barring circa o' 'til""",
         "CCONJ": "and but or nor & yet",
         "SCONJ": """that if because while whether although though unless whereas lest whenever
             wherever once provided 'cause albeit whilst""",
         "AUX": """is was be are will can would have do were has been could should did am may had
             being does might must 's 'm 'll 've 're 'd shall ought cannot 'tis 'twas
-            ain gonna having doing done wanna""",
+            ain't gonna having doing done hath doth hast dost shalt wilt art wert don't doesn't
+            didn't isn't aren't wasn't weren't haven't hasn't hadn't can't couldn't won't wouldn't
+            shouldn't mustn't mightn't needn't daren't oughtn't""",
         "PRON": """i you it they we my he your me their his what there our who them which him she
             her us its something anyone anything nothing someone everything everyone those
             yourself myself himself herself itself themselves ourselves yourselves oneself
             whatever whoever whomever whom whose nobody somebody everybody anybody none mine
             yours hers ours theirs thee thou thy thine ye thyself 'em y'all
-            one's whosoever themself""",
+            one's whosoever themself aught naught i'm i've i'll i'd you're you've you'll you'd
+            he's he'll he'd she's she'll she'd it's it'll we're we've we'll we'd they're they've
+            they'll they'd that's there's what's who's let's""",
         "PART": "to not n't 't",
     },
     "fr": {

@@ -11,7 +11,7 @@ order, with the same result to the last bit.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -46,6 +46,11 @@ class PartCounts:
     """Sparse [parts, vocabulary], whole numbers."""
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Parts, vocabulary."""
+        return cast(tuple[int, int], self.counts.shape)
+
+    @property
     def sizes(self) -> Int[np.ndarray, " parts"]:
         """Tokens per part."""
         return np.asarray(self.counts.sum(axis=1)).ravel().astype(np.int64)
@@ -58,20 +63,21 @@ class PartCounts:
     @property
     def presence(self) -> Int[np.ndarray, " vocabulary"]:
         """Parts that contain the token; its document frequency where parts are documents."""
-        return np.bincount(self.counts.indices, minlength=self.counts.shape[1])
+        return np.bincount(self.counts.indices, minlength=self.shape[1])
 
     @classmethod
-    def by_document(cls, encoded: Encoded, vocabulary: int) -> Self:
+    def by_document(cls, encoded: Encoded, vocabulary: int) -> "PartCounts":
         """Every document is a part."""
         table = sparse.csr_array(
             (np.ones(len(encoded.ids), np.int64), encoded.ids, encoded.offsets),
             shape=(len(encoded), vocabulary),
+            copy=True,  # what follows sorts in place
         )
         table.sum_duplicates()
         return cls(table)
 
     @classmethod
-    def zero(cls, vocabulary: int, parts: int = PARTS) -> Self:
+    def zero(cls, vocabulary: int, parts: int = PARTS) -> "PartCounts":
         """The identity of ``merge``."""
         return cls(sparse.csr_array((parts, vocabulary), dtype=np.int64))
 
@@ -85,7 +91,7 @@ class PartCounts:
 
     def without(self, tokens: list[int]) -> "PartCounts":
         """The same corpus as if ``tokens`` (special ones) did not occur in it."""
-        kept = np.ones(self.counts.shape[1], np.int64)
+        kept = np.ones(self.shape[1], np.int64)
         kept[tokens] = 0
         table = sparse.csr_array(self.counts * kept[None, :])
         table.eliminate_zeros()
@@ -95,10 +101,10 @@ class PartCounts:
         """Occurrences per token with part d taken ``weights[d]`` times (a bootstrap draw)."""
         return np.asarray(weights @ self.counts).ravel()
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "PartCounts") -> "PartCounts":
         """The counts of both; the parts must be defined alike."""
-        assert self.counts.shape == other.counts.shape, "parts or vocabularies differ"
-        return type(self)(sparse.csr_array(self.counts + other.counts))
+        assert self.shape == other.shape, "parts or vocabularies differ"
+        return PartCounts(sparse.csr_array(self.counts + other.counts))
 
 
 @dataclass(frozen=True)
@@ -115,14 +121,14 @@ class Spread:
     """Documents of each length."""
 
     @classmethod
-    def zero(cls, vocabulary: int, parts: int = PARTS) -> Self:
+    def zero(cls, vocabulary: int, parts: int = PARTS) -> "Spread":
         """The identity of ``merge``."""
         nothing = np.zeros(0, np.int64)
         counts, table = TokenCounts.zero(vocabulary), PartCounts.zero(vocabulary, parts)
         return cls(counts, table, nothing, nothing)
 
     @classmethod
-    def of(cls, encoded: Encoded, vocabulary: int, parts: int = PARTS) -> Self:
+    def of(cls, encoded: Encoded, vocabulary: int, parts: int = PARTS) -> "Spread":
         """The spread of some documents."""
         by_document = PartCounts.by_document(encoded, vocabulary)
         lengths, how_many = np.unique(by_document.sizes, return_counts=True)
@@ -133,7 +139,7 @@ class Spread:
             how_many.astype(np.int64),
         )
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "Spread") -> "Spread":
         """The spread of both; documents must not be shared between the two."""
         lengths, where = np.unique(
             np.concatenate([self.lengths, other.lengths]), return_inverse=True
@@ -142,7 +148,7 @@ class Spread:
         np.add.at(
             how_many, where, np.concatenate([self.documents_of_length, other.documents_of_length])
         )
-        return type(self)(
+        return Spread(
             self.counts.merge(other.counts), self.parts.merge(other.parts), lengths, how_many
         )
 
@@ -160,7 +166,7 @@ class Spread:
         save_file(columns, folder / "spread.safetensors")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> "Spread":
         columns = load_file(folder / "spread.safetensors")
         table = sparse.csr_array(
             (columns["data"], columns["indices"], columns["indptr"]),

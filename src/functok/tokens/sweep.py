@@ -132,7 +132,7 @@ def stability_table(
     """
     full = {found: _members(parts.occurrences, special, found) for found in thresholds}
     drawn: dict[float, list[np.ndarray]] = {coverage: [] for coverage in thresholds}
-    for weights in _draws(parts.counts.shape[0], bootstraps, seed):
+    for weights in _draws(parts.shape[0], bootstraps, seed):
         occurrences = parts.weighted(weights)
         for coverage in thresholds:
             drawn[coverage].append(_members(occurrences, special, coverage))
@@ -150,7 +150,7 @@ def stability_table(
                 "size_high": int(sizes.max()),
                 "jaccard": float(overlap.mean()),
                 "jaccard_low": float(overlap.min()),
-                "always": float(sets.all(0)[members].mean()),
+                "always": float(np.all(sets, axis=0)[members].mean()),
                 "ever": int(sets.any(0).sum()),
             }
         )
@@ -165,8 +165,8 @@ def membership(
     seed: int = 0,
 ) -> Float[np.ndarray, " vocabulary"]:
     """Share of bootstraps in which each token is a function token."""
-    total = np.zeros(parts.counts.shape[1])
-    for weights in _draws(parts.counts.shape[0], bootstraps, seed):
+    total = np.zeros(parts.shape[1])
+    for weights in _draws(parts.shape[0], bootstraps, seed):
         total += _members(parts.weighted(weights), special, coverage)
     return total / bootstraps
 

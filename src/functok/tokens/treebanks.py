@@ -26,6 +26,8 @@ UPOS = (
 """The 17 universal part-of-speech tags."""
 
 _COLUMNS = 10
+_SCHEMA = {name: pl.Int64() for name in ("document", "sentence", "start", "stop")}
+_SCHEMA |= {name: pl.String() for name in ("form", "upos")}
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,7 @@ def read_treebank(path: Path) -> Treebank:
             _add_sentence(document, lines, sentence, file)
             sentence += 1
         _close(document, texts, rows)
-    names = ("document", "sentence", "start", "stop", "form", "upos")
-    types = (pl.Int64, pl.Int64, pl.Int64, pl.Int64, pl.String, pl.String)
-    schema = dict(zip(names, types, strict=True))
-    return Treebank(tuple(texts), pl.DataFrame(rows, schema=schema, orient="row"))
+    return Treebank(tuple(texts), pl.DataFrame(rows, schema=pl.Schema(_SCHEMA), orient="row"))
 
 
 def _close(document: _Document, texts: list[str], rows: list) -> None:

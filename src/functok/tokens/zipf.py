@@ -53,7 +53,9 @@ def exponent(frequencies: Int[np.ndarray, " ranks"], first: int = 1) -> float:
         return low
     if excess(high) >= 0:
         return high
-    return float(brentq(excess, low, high, xtol=1e-10))
+    root = brentq(excess, low, high, xtol=1e-10)
+    assert isinstance(root, float)
+    return root
 
 
 def _distance(frequencies: Int[np.ndarray, " ranks"], first: int, alpha: float) -> float:
@@ -79,7 +81,7 @@ def zipf_table(parts: PartCounts, ranges: tuple = RANGES) -> pl.DataFrame:
     distance (largest gap between fitted and seen cumulative share, 0 to 1), occurrences (that
     the fit rests on: half of the corpus). Ranges beyond the vocabulary that occurs are left out.
     """
-    rows = parts.counts.shape[0]
+    rows = parts.shape[0]
     count = min(_GROUPS, rows)
     coarse = parts.grouped(np.arange(rows) % count, count)
     occurring = np.flatnonzero(coarse.occurrences)
