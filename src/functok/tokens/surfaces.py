@@ -37,7 +37,8 @@ class Surfaces:
     """The vocabulary as text."""
 
     text: tuple[str, ...]
-    """Per token: its text without the one leading blank that marks a word's start."""
+    """Per token: its text without the one leading blank that marks a word's start; the bytes of a
+    fragment are escaped (``\\xe2``)."""
     initial: Bool[np.ndarray, " vocabulary"]
     """The token begins a word by its form (a blank before it, or no continuation mark)."""
     whole: Bool[np.ndarray, " vocabulary"]
@@ -106,15 +107,22 @@ def _byte_level(entry: str) -> tuple[str, bool, bool]:
     if any(letter not in _BYTES for letter in entry):
         return entry, False, True
     raw = bytes(_BYTES[letter] for letter in entry)
-    text = raw.decode("utf-8", errors="replace")
-    return *_split_blank(text), "\ufffd" not in text
+    return *_split_blank(raw.decode("utf-8", errors="backslashreplace")), _is_utf8(raw)
 
 
 def _metaspace(entry: str) -> tuple[str, bool, bool]:
     if match := _BYTE_TOKEN.fullmatch(entry):
         value = int(match[1], 16)
-        return (chr(value), False, True) if value < 128 else ("\ufffd", False, False)
+        return (chr(value), False, True) if value < 128 else (f"\\x{value:02x}", False, False)
     return *_split_blank(entry.replace("▁", " ")), True
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _byte_alphabet() -> dict[str, int]:
