@@ -63,3 +63,12 @@ def test_no_table_holds_a_number_that_is_not_one(tables):
     for name in ("dispersion", "sweep", "stability", "definitions"):
         floats = tables[name].select(selectors.float())
         assert floats.fill_nan(None).null_count().sum_horizontal().item() == 0
+
+
+def test_a_definition_that_finds_nothing_is_left_out():
+    texts = ["cat dog cat", "dog cat dog"]
+    tokenizer = train_tokenizer(texts, 265)
+    encoded = encode([Document(text, text) for text in texts], tokenizer)
+    names = describe(encoded, tokenizer, languages=())["definitions"]["definition"].to_list()
+    assert names[0] == "frequency 40%"
+    assert not any(name.startswith("lexicon") for name in names)

@@ -6,10 +6,13 @@ tokenizer; it writes nothing. docs/function-tokens.md reads them.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import polars as pl
 
+from functok.errors import UserError
 from functok.tokens.agreement import agreement_table, confusion, ranking_table
 from functok.tokens.alignment import align
 from functok.tokens.classes import FUNCTION, FunctionTokens
@@ -59,7 +62,8 @@ def definition_sets(
 
     Names: ``frequency 40%`` (the paper's, first) and the other thresholds; ``documents (same
     size)`` … for each dispersion score at the same number of tokens and at the same share of
-    positions; ``lexicon`` and ``treebank NAME``, each with and without punctuation and numbers.
+    positions; ``lexicon`` and ``treebank NAME``, each with and without punctuation and numbers. A
+    definition by which no token of the corpus is function is left out.
 
     Args:
         dispersion: of ``dispersion_table``.
@@ -77,9 +81,11 @@ def definition_sets(
             f"{score} (same {same})": found[score] for score in SCORES if score != "occurrences"
         }
     for suffix, closed in _SWITCHES.items():
-        sets[f"lexicon{suffix}"] = by_subclass(by_text, counts, special, closed)
-        for name, table in types.items():
-            sets[f"treebank {name}{suffix}"] = by_treebank(table, counts, special, closed)
+        made = {f"lexicon{suffix}": partial(by_subclass, by_text)}
+        made |= {f"treebank {name}{suffix}": partial(by_treebank, types[name]) for name in types}
+        for name, make in made.items():
+            with suppress(UserError):  # a lexicon or treebank of another language finds none
+                sets[name] = make(counts, special, closed)
     return sets
 
 
