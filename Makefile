@@ -1,28 +1,33 @@
-.PHONY: setup demo test lint bench calibrate clean
+.PHONY: setup demo test lint clean
 
 python ?= python3
 venv := .venv
 bin := $(venv)/bin
+pip := $(bin)/pip install --quiet -c constraints.txt
 
-# The environment is made anew when the requirements change.
+# The environment is brought up to date when the requirements change. torch comes first, pinned,
+# so that no other package pulls in a build of several gigabytes.
 $(venv)/ready: pyproject.toml constraints.txt
 	$(python) -m venv $(venv)
-	$(bin)/pip install --quiet --upgrade pip
-	$(bin)/pip install --quiet -c constraints.txt torch
-	$(bin)/pip install --quiet -c constraints.txt -e '.[lint]'
+	$(pip) torch
+	$(pip) -e '.[sae]'
 	touch $@
 
-setup: $(venv)/ready
+$(venv)/ready-to-test: $(venv)/ready
+	$(pip) -e '.[lint]'
+	touch $@
 
-demo: setup
+setup: $(venv)/ready-to-test
+
+demo: $(venv)/ready
 	$(bin)/functok demo
 
-test: setup
+test: $(venv)/ready-to-test
 	$(bin)/pytest -n 2
 
-lint: setup
-	$(bin)/ruff check src tests benchmarks
-	$(bin)/ruff format --check src tests benchmarks
+lint: $(venv)/ready-to-test
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
 	$(bin)/pyright
 
 bench: setup

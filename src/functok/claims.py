@@ -3,7 +3,7 @@
 The rule, the same for every claim: a claim is decided by its tests' *effects*, each the
 comparison of what was measured with its control.
 
-* supported      every test that ran has an interval above 0 (a primary test also p < .05 after
+* supported      every test ran and has an interval above 0 (a primary test also p < .05 after
                  Holm's correction over all eight, where a test not run counts as p = 1);
 * not supported  some test that ran has an interval below 0 or spanning 0 so tightly that the
                  effect is smaller than the claim's margin either way;

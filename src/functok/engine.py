@@ -14,17 +14,20 @@ from dataclasses import dataclass
 from functools import reduce
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from functok.errors import UserError
 from functok.progress import Progress, Silent
 from functok.store import fingerprint, writing_folder
 
 
+@runtime_checkable
 class Partial(Protocol):
     """A mergeable result: ``merge`` is associative and commutative."""
 
-    def merge(self, other: Self) -> Self: ...
+    def merge(self, other: Any) -> Any:
+        """The result of both, which are of the same type."""
+        ...
 
     def save(self, folder: Path) -> None: ...
 
@@ -33,6 +36,7 @@ Shard = TypeVar("Shard", contravariant=True)
 Result = TypeVar("Result", bound=Partial, covariant=True)
 
 
+@runtime_checkable
 class Job(Protocol[Shard, Result]):
     """What is done with one shard. It must be importable where it runs."""
 
@@ -50,6 +54,7 @@ class Job(Protocol[Shard, Result]):
     def load(self, folder: Path) -> Result: ...
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Where shards run."""
 

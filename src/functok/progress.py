@@ -7,9 +7,10 @@ to it; the command line passes one that draws bars or writes lines, tests and no
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Task(Protocol):
     """One piece of work under way."""
 
@@ -18,6 +19,7 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
 class Progress(Protocol):
     """A listener to work under way."""
 

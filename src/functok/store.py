@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ import pyarrow.parquet as pq
 from functok.errors import UserError
 
 _UNFINISHED = ".unfinished-"
+_REPLACED = ".replaced-"
 
 
 def fingerprint(*parts: object) -> str:
@@ -43,6 +45,14 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def _refusal(error: Exception) -> str | None:
+    """Why the system refused to write, if it was the system; Rust's libraries say it in words."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    said = re.search(r"([^:]+) \(os error \d+\)", str(error))
+    return said[1].strip() if said else None
+
+
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``; an unwritable folder or full disk is the user's to mend."""
@@ -50,16 +60,19 @@ def _beside(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-    except OSError as error:
+    except Exception as error:  # tokenizers and safetensors raise what is no OSError
+        reason = _refusal(error)
+        if reason is None:
+            raise
         raise UserError(
-            f"Cannot write {path}: {error.strerror or error}; free or choose another place "
+            f"Cannot write {path}: {reason}; free or choose another place "
             "and run the same command again, finished work is kept."
         ) from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        elif temporary.exists():  # it cannot where its parent is no folder
+            temporary.unlink()
 
 
 @contextmanager
@@ -76,8 +89,9 @@ def writing(path: Path) -> Iterator[Path]:
 def writing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; on success it takes its place at ``path`` at once.
 
-    A folder that is there already is replaced. Between its removal and the renaming nothing is
-    there, which a reader sees as "not yet computed", never as half a result.
+    A folder that is there already is replaced: it steps aside under a temporary name first, so
+    that no reader ever sees it half removed. Where a process is killed between the two renamings,
+    ``RunFolder.opened`` puts the old one back.
     """
     with _beside(path) as temporary:
         temporary.mkdir()
@@ -85,10 +99,28 @@ def writing_folder(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             _flush(file)
         _flush(temporary)
-        if path.exists():
-            shutil.rmtree(path)
+        aside = _aside(path)
         os.replace(temporary, path)
         _flush(path.parent)
+        if aside is not None:
+            shutil.rmtree(aside)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder, if it is there, so that it is gone at once for every reader."""
+    if path.exists():
+        unwanted = path.parent / f"{_UNFINISHED}{uuid4().hex[:8]}-{path.name}"
+        os.replace(path, unwanted)
+        shutil.rmtree(unwanted)
+
+
+def _aside(path: Path) -> Path | None:
+    """Move what is at ``path`` to a name from which it can be put back."""
+    if not path.exists():
+        return None
+    aside = path.parent / f"{_REPLACED}{uuid4().hex[:8]}-{path.name}"
+    os.replace(path, aside)
+    return aside
 
 
 def write_table(path: Path, table: pa.Table | dict[str, Any]) -> None:
@@ -189,7 +221,7 @@ class RunFolder:
     def report(self) -> Path:
         return self.root / "report.html"
 
-    # What only resuming needs: it may be deleted once a run has finished.
+    # What only resuming needs: partials and states may be deleted once a run has finished.
 
     def partials(self, name: str) -> Path:
         return self.root / ".state" / "partials" / name
@@ -214,9 +246,19 @@ class RunFolder:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Hold the folder for one process at a time, and sweep what a killed one left behind."""
+        """Hold the folder for one process at a time, and sweep what a killed one left behind.
+
+        Raises:
+            UserError: if it cannot be written, is held by another process, or is no run folder
+                but holds something (which a run could overwrite).
+        """
         state = self.root / ".state"
         try:
+            known = state.exists() or self.study.exists()
+            if not known and self.root.is_dir() and any(self.root.iterdir()):
+                raise UserError(
+                    f"The folder {self.root} is not empty and holds no run; choose another with -o."
+                )
             state.mkdir(parents=True, exist_ok=True)
             lock = open(state / "lock", "w")  # noqa: SIM115 (held until the run closes)
         except OSError as error:
@@ -232,6 +274,16 @@ class RunFolder:
                     f"Another functok process is working in {self.root}; wait for it to end "
                     "or choose another folder with -o."
                 ) from error
-            for left in self.root.rglob(f"{_UNFINISHED}*"):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            self._sweep()
             yield
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left unfinished; put back what it had not yet replaced."""
+        for left in list(self.root.rglob(f"{_REPLACED}*")):
+            place = left.parent / left.name.removeprefix(_REPLACED).split("-", 1)[1]
+            if place.exists():
+                remove_folder(left)
+            else:
+                os.replace(left, place)
+        for left in list(self.root.rglob(f"{_UNFINISHED}*")):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()

@@ -36,7 +36,7 @@ def _losses(rows):
     return _loss(rows.ids, rows.targets).astype(np.float64)
 
 
-@given(texts, st.integers(2, 6), st.sampled_from([None, 0]))
+@given(texts, st.integers(2, 6), st.sampled_from([None, 0, 3]))
 def test_the_table_equals_a_loop_over_documents(documents, context, separator):
     encoded = _encoded(documents)
     sums, counts = defaultdict(float), defaultdict(int)

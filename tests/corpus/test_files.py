@@ -218,3 +218,10 @@ def test_the_fingerprint_follows_the_files_and_the_field(tmp_path):
     assert open_corpus(f"{tmp_path}?field=body").fingerprint != before
     (tmp_path / "b.jsonl").write_bytes(_lines())
     assert open_corpus(str(tmp_path)).fingerprint != before
+
+
+def test_a_parquet_row_without_text_is_named(tmp_path):
+    path = tmp_path / "pages.parquet"
+    pq.write_table(pa.table({"text": ["one", None, "three"]}), path)
+    with pytest.raises(UserError, match=r"pages\.parquet, row 2"):
+        list(read_documents(open_corpus(str(path))))

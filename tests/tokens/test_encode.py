@@ -148,3 +148,10 @@ def test_every_token_is_shown_and_blanks_are_visible(tokenizer):
     assert "␣the" in shown
     assert not any(character in token for token in shown for character in " \n\t\ufffd")
     assert shown[tokenizer.convert_tokens_to_ids("Ã")].startswith("⟨")  # a lone byte
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"model": {"type": "nothing"}}', "[]"])
+def test_a_damaged_tokenizer_file_is_refused_in_a_sentence(tmp_path, content):
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_tokenizer(str(tmp_path))

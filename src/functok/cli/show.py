@@ -6,6 +6,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from functok.report.findings import learned
 from functok.retrieval.trace import strongest
 from functok.study.run import Run
 
@@ -93,14 +94,7 @@ def show_findings(run: Run) -> None:
         pl.col("verdict").first(),
     )
     print_table(rows.drop("claim"), blank="not run")
-    losses = pl.read_parquet(run.folder.consolidation("loss_summary"))
-    floor = pl.read_parquet(run.folder.consolidation("floors"))
-    last = losses.filter(pl.col("group") == "all").sort("step").row(-1, named=True)
-    bigram = float(floor["loss_sum"].sum()) / float(floor["count"].sum())
-    print_line(
-        f"Held-out loss {last['mean']:.3f} nats at step {last['step']}; "
-        f"Kneser–Ney bigram on the same tokens {bigram:.3f}."
-    )
+    print_line(learned(run.folder))
     print_line(f"Report: {run.folder.report}")
 
 

@@ -72,7 +72,7 @@ class FileCorpus:
         with _whole_file(path, problems):
             if path.suffix == ".parquet":
                 for rows in parquet_blocks(path, self.field, problems):
-                    yield from read_rows(rows, path, problems)
+                    yield from read_rows(rows, path, self.field, problems)
             elif path.suffix == ".txt":
                 yield Document(path.name, path.read_bytes().decode())
             else:
@@ -87,7 +87,7 @@ class FileCorpus:
         with _whole_file(path, problems):
             if path.suffix == ".parquet":
                 for rows in parquet_blocks(path, self.field, problems):
-                    slow = partial(read_rows, rows, path, problems)
+                    slow = partial(read_rows, rows, path, self.field, problems)
                     yield from _checked(whole(rows), slow, problems, shard)
             else:
                 for lines in line_blocks(path):

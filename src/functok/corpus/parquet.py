@@ -45,11 +45,12 @@ def whole(rows: Rows) -> pa.Array | None:
     return rows.texts
 
 
-def read_rows(rows: Rows, path: Path, problems: Problems) -> Iterator[Document]:
+def read_rows(rows: Rows, path: Path, field: str, problems: Problems) -> Iterator[Document]:
     """The documents of some rows, one after another."""
     for number, text in enumerate(rows.texts.cast(pa.large_binary()).to_pylist(), rows.first):
         if text is None:
-            problems.meet(path, number, "no text", "the row has no text", "remove it")
+            what = f"column {field!r} holds no text there"
+            problems.meet(path, number, "no text", what, "leave such rows out")
             continue
         try:
             yield Document(f"{path.name}:{number}", text.decode())

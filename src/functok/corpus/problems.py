@@ -50,8 +50,10 @@ class Problems:
             UserError: under ``"stop"``.
         """
         if self.on_error == "stop":
-            source = file if str(file).startswith("hf://") else f"file {file}"
-            where = f"Corpus {source}, line {line}:" if line else f"Corpus {source}"
+            hub, rows = str(file).startswith("hf://"), str(file).endswith(".parquet")
+            source = file if hub else f"file {file}"
+            unit = "row" if hub or rows else "line"
+            where = f"Corpus {source}, {unit} {line}:" if line else f"Corpus {source}"
             raise UserError(f"{where} {what}; {remedy}, or pass --on-error skip to leave it out.")
         self._add([Problem(str(file), kind, line, what)], {(str(file), kind): 1})
 

@@ -1,11 +1,13 @@
-"""One self-contained HTML file from a run folder."""
+"""One self-contained HTML file from a run folder, and the link that writes it."""
 
 from functok.study.links import LINKS as STUDY_LINKS
 from functok.study.run import Link, Run
 
 
 def _report(run: Run, key: str) -> None:
-    return None
+    from functok.report.write import write_report  # charts load slowly, and only here
+
+    write_report(run.folder)
 
 
 LINKS = (

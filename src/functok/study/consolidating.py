@@ -1,7 +1,5 @@
 """The links of the paper's §4 that need no SAE: pre-training, and the loss by group."""
 
-import shutil
-
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -19,7 +17,7 @@ from functok.models.groups import GroupLoss
 from functok.models.language import Model, check_tokenizer, layer_of
 from functok.models.training import new_llama, train
 from functok.stats import jackknife_p_value
-from functok.store import write_table, writing_folder
+from functok.store import remove_folder, write_table, writing_folder
 from functok.study.run import Run
 from functok.tokens.classes import TRANSITIONS, class_array
 from functok.tokens.contexts import packed_windows
@@ -38,8 +36,10 @@ def model(run: Run, key: str) -> None:
         assert run.decomposed  # steps that the model does not have are refused before the work
         return
     state = run.folder.resume(f"model-{key}")
-    if not state.exists() and run.folder.models.exists():
-        shutil.rmtree(run.folder.models)  # of other settings; settle() has asked
+    if not state.exists():
+        # Models and states of other settings; settle() has asked.
+        remove_folder(state.parent)
+        remove_folder(run.folder.models)
     function = pl.read_parquet(run.folder.tokens("function_tokens"))["token_id"].to_list()
     size = len(run.tokenizer)
     windows = packed_windows(run.encoded("train"), part.training.context, run.separator)

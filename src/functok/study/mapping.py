@@ -30,6 +30,7 @@ def dictionaries(run: Run, key: str) -> None:
         folder = run.folder.dictionary(checkpoint.step)
         made = f"dictionary-{checkpoint.step}"
         if not run.folder.is_done(made, key):
+            run.folder.unmark(made)
             sample = sample_activations(model, training, *place, part.recipe.activations)
             name = f"SAE at step {checkpoint.step}"
             train_dictionary(
@@ -105,6 +106,7 @@ def _growth_evidence(run: Run, firing: dict[int, Firing]) -> None:
     """Do more features fire at the end than in the untrained model, under one recipe?"""
     steps = sorted(firing)
     if len(steps) < 2 or steps[0] != 0:
+        run.folder.test("E-growth").unlink(missing_ok=True)  # of other settings
         return  # no untrained model among the checkpoints: the claim stays without its control
     late, untrained = firing[steps[-1]], firing[0]
     effect = log_ratio(late, untrained)

@@ -1,5 +1,8 @@
 """The links before any model: tokenizer, encoded documents, function tokens."""
 
+import numpy as np
+import pyarrow as pa
+
 from functok.corpus import read_documents
 from functok.corpus.splits import held_out
 from functok.errors import UserError
@@ -31,17 +34,29 @@ def tokenizer(run: Run, key: str) -> None:
 
 
 def documents(run: Run, key: str) -> None:
-    """Encode every document, and split by the hash of its text."""
-    encoded = encode(read_documents(run.corpus), run.tokenizer)
+    """Encode every document once, and split by the hash of its text."""
+    read = encode(read_documents(run.corpus), run.tokenizer)
+    # A text that stands twice would be one document in a shard and two across shards.
+    once = np.zeros(len(read), dtype=bool)
+    once[np.unique(read.keys, return_index=True)[1]] = True
+    if not once.all():
+        run.progress.say(f"  {np.count_nonzero(~once)} repeated documents are left out")
+    encoded = read.where(once)
     apart = held_out(encoded.keys, run.study.held_out)
-    for split, chosen in zip(SPLITS, (~apart, apart), strict=True):
-        some = encoded.where(chosen)
+    sizes = []
+    parts = {"train": encoded.where(~apart), "held-out": encoded.where(apart)}
+    for split, some in parts.items():
         if len(some.ids) == 0:
             raise UserError(
                 f"Corpus {run.corpus.spec!r} is too small: with held_out {run.study.held_out} no "
                 f"document falls into the {split} split; give more documents."
             )
+    for split, some in parts.items():
         some.save(run.folder.encoded(split))
+        sizes.append({"split": split, "documents": len(some), "tokens": len(some.ids)})
+    repeated = {"split": "repeated", "documents": int((~once).sum())}
+    repeated["tokens"] = len(read.ids) - len(encoded.ids)
+    write_table(run.folder.tokens("documents"), pa.Table.from_pylist([*sizes, repeated]))
 
 
 def tokens(run: Run, key: str) -> None:

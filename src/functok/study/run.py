@@ -2,8 +2,8 @@
 
 A link is done when its marker holds the fingerprint of everything that determines its outputs:
 its settings and the fingerprints of the links it needs. So a run that was killed, or a study that
-changed in one place, repeats only what it must. The marker goes before a link starts and comes
-when it has ended.
+changed in one place, repeats only what it must. A link's marker, and those of all that follow from
+it, go before the link starts; its own comes when it has ended.
 """
 
 import time
@@ -155,12 +155,21 @@ class Runner:
         link = self._link(name)
         for other in link.needs:
             self.bring(other)
-        self.run.folder.unmark(name)
+        for stale in self._following(name):
+            self.run.folder.unmark(stale)
         self.run.progress.say(link.title)
         started = time.monotonic()
         link.work(self.run, self.key(name))
         self._time(name, time.monotonic() - started)
         self.run.folder.mark_done(name, self.key(name))
+
+    def _following(self, name: str) -> list[str]:
+        """``name`` and every link that needs it, directly or through others."""
+        found = [name]
+        for link in self.links:  # each comes after those it needs
+            if set(link.needs) & set(found):
+                found.append(link.name)
+        return found
 
     def _time(self, name: str, seconds: float) -> None:
         path = self.run.folder.timings

@@ -23,6 +23,7 @@ from functok.corpus.problems import OnError, Problems
 from functok.engine import Engine, run_shards
 from functok.progress import Progress
 from functok.store import fingerprint
+from functok.threads import mapped, threads_here
 from functok.tokens.bulk import BulkEncoder, EncodingPath
 from functok.tokens.classes import Boundary, FunctionTokens
 from functok.tokens.counts import TokenCounts
@@ -100,10 +101,15 @@ class CountJob:
         codes = np.frombuffer(self.codes, np.uint8)
         whole = CorpusCounts.zero(len(codes), self.on_error)
         tokens, pairs, problems = whole.tokens, whole.pairs, whole.problems
-        for texts in self.corpus.blocks(shard, problems):
+
+        def counted(texts: pa.Array) -> tuple[TokenCounts, np.ndarray]:
             found = encoder.encode(texts)
-            tokens = tokens.merge(TokenCounts.of(found, len(codes)))
-            pairs += pair_counts(found.ids, found.offsets, codes)
+            pairs = pair_counts(found.ids, found.offsets, codes)
+            return TokenCounts.of(found, len(codes)), pairs
+
+        blocks = self.corpus.blocks(shard, problems)
+        for some, among in mapped(counted, blocks, threads_here()):
+            tokens, pairs = tokens.merge(some), pairs + among
         return CorpusCounts(tokens, pairs, problems)
 
     def load(self, folder: Path) -> CorpusCounts:

@@ -41,7 +41,10 @@ def load_tokenizer(name: str) -> Tokenizer:
         tokenizer = AutoTokenizer.from_pretrained(
             str(file.parent) if file.is_file() else name, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:
+        # ``tokenizers`` raises a bare Exception for a damaged file; anything else is our defect.
+        if not isinstance(error, OSError | ValueError | KeyError) and type(error) is not Exception:
+            raise
         raise UserError(
             f"Tokenizer {name!r} cannot be loaded ({_first_line(error)}); give the name of one on "
             "the Hugging Face hub, or a folder that holds tokenizer.json."

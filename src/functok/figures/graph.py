@@ -1,0 +1,126 @@
+"""The token–feature graph: paper §3.1, Figure 5 and Table 1, beside what frequency explains.
+
+A token that occurs often meets many features, whatever it is. The grey dashes say how many as
+many random positions would meet.
+"""
+
+import altair as alt
+import polars as pl
+from altair.typing import ChartType
+
+from functok.figures.style import (
+    CLASS_SCALE,
+    CONTROL,
+    DASHES,
+    FUNCTION,
+    HEIGHT,
+    TOKEN_FONT,
+    WIDTH,
+    named,
+    rank_axis,
+    styled,
+    thinned,
+)
+
+_RANDOM = "as many random positions"
+
+
+def degrees(degree: pl.DataFrame, labelled: int = 8) -> pl.DataFrame:
+    """The tokens drawn: those of degree 1 or more (a log scale has no 0), the tail thinned.
+
+    Args:
+        degree: ``graph/step-…/degree.parquet``.
+        labelled: how many tokens of highest degree carry their name.
+
+    Returns:
+        ``degree`` with ``label``: the token, empty for those without a name.
+    """
+    seen = degree.filter((pl.col("degree") > 0) & pl.col("class").is_in(["function", "content"]))
+    top = seen.sort("degree", "rank", descending=[True, False]).head(labelled)["rank"].to_list()
+    label = pl.when(pl.col("rank").is_in(top)).then(pl.col("token"))
+    return thinned(seen.with_columns(label.alias("label")))
+
+
+def token_degree(table: pl.DataFrame) -> ChartType:
+    """Degree against frequency rank, log-log, beside the degree that frequency alone explains."""
+    x = rank_axis("rank by frequency in the graph's text (log scale)")
+    y = alt.Y("degree:Q", title="degree: features linked to the token (log scale)").scale(
+        type="log"
+    )
+    base = alt.Chart(table, width=WIDTH, height=HEIGHT + 40).encode(
+        x=x,
+        tooltip=[
+            "rank:Q",
+            "token:N",
+            "class:N",
+            alt.Tooltip("occurrences:Q", format=",d"),
+            alt.Tooltip("degree:Q", format=",d"),
+            alt.Tooltip("random_degree:Q", format=",.1f", title=_RANDOM),
+        ],
+    )
+    colour = alt.Scale(
+        domain=["function", "content", _RANDOM],
+        range=[*CLASS_SCALE.to_dict()["range"], CONTROL],
+    )
+    layers = (
+        base.mark_point(opacity=0.55, size=18).encode(y=y, color=alt.Color("class:N", scale=colour))
+        + named(base.mark_line(strokeDash=DASHES).encode(y="random_degree:Q"), _RANDOM, colour)
+        + base.transform_filter("isValid(datum.label)")
+        .mark_text(dy=-10, fontSize=11, font=TOKEN_FONT)
+        .encode(y=y, text="label:N")
+    )
+    return styled(
+        layers,
+        "Degree of each token",
+        "dashed: the degree that frequency alone explains",
+    )
+
+
+def coverage_by_rank(coverage: pl.DataFrame) -> pl.DataFrame:
+    """``graph/step-…/coverage.parquet`` with ``label``: rank and token, unique on the axis."""
+    ends = pl.col("of_active_low", "of_active_high").fill_nan(None)
+    label = pl.format("{} {}", "rank", "token").alias("label")
+    return coverage.with_columns(ends, label).select(
+        "rank",
+        "token",
+        "label",
+        "positions",
+        "of_active",
+        "of_active_low",
+        "of_active_high",
+        "random",
+    )
+
+
+def cumulative_coverage(table: pl.DataFrame) -> ChartType:
+    """Share of the active features that the most frequent tokens reach together."""
+    measured = "the most frequent tokens together"
+    colour = alt.Scale(domain=[measured, _RANDOM], range=[FUNCTION, CONTROL])
+    base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
+        x=alt.X("label:N", title="tokens added in order of frequency")
+        .sort(None)
+        .axis(labelAngle=-40, labelFont=TOKEN_FONT)
+        .scale(domain=table["label"].to_list()),
+        tooltip=[
+            "rank:Q",
+            "token:N",
+            alt.Tooltip("positions:Q", format=",d", title="positions so far"),
+            alt.Tooltip("of_active:Q", format=".1%", title="coverage"),
+            alt.Tooltip("of_active_low:Q", format=".1%", title="95 % from"),
+            alt.Tooltip("of_active_high:Q", format=".1%", title="to"),
+            alt.Tooltip("random:Q", format=".1%", title=_RANDOM),
+        ],
+    )
+    y = (
+        alt.Y("of_active:Q", title="share of the active features")
+        .axis(format=".0%")
+        .scale(domain=[0, 1])
+    )
+    layers = (
+        base.mark_area(opacity=0.2, color=FUNCTION).encode(
+            y=alt.Y("of_active_low:Q"), y2="of_active_high:Q"
+        )
+        + named(base.mark_line(point=True).encode(y=y), measured, colour)
+        + named(base.mark_line(point=True, strokeDash=DASHES).encode(y="random:Q"), _RANDOM, colour)
+    )
+    return styled(layers, "Coverage of the most frequent tokens", "band: 95 % interval")

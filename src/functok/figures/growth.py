@@ -1,0 +1,117 @@
+"""SAE quality and the features that fire, over checkpoints: paper §4.1, Figure 8.
+
+The paper's counts come from SAEs of unequal recipe and unstated quality. Here quality is drawn
+beside the count, and the untrained model stands in both as the control.
+"""
+
+import altair as alt
+import polars as pl
+from altair.typing import ChartType
+
+from functok.figures.style import (
+    CONTROL,
+    DASHES,
+    HEIGHT,
+    MEASURED,
+    WIDTH,
+    steps_axis,
+    styled,
+)
+
+_QUALITY = {
+    "l0": ("features active at a position (L0)", ".1f"),
+    "explained_variance": ("explained variance", ".3f"),
+    "ce_recovered": ("cross-entropy recovered", ".3f"),
+}
+
+
+def sae_qualities(dictionaries: pl.DataFrame) -> pl.DataFrame:
+    """``consolidation/dictionaries.parquet`` by step: each measure with its interval."""
+    names = [f"{name}{end}" for name in _QUALITY for end in ("", "_low", "_high")]
+    return dictionaries.sort("step").select("step", "width", pl.col(names).fill_nan(None))
+
+
+def sae_quality(table: pl.DataFrame) -> ChartType:
+    """L0, explained variance and cross-entropy recovered, over checkpoints."""
+    panels = []
+    for name, (title, form) in _QUALITY.items():
+        base = alt.Chart(table, width=WIDTH, height=110).encode(
+            x=steps_axis(table["step"]),
+            tooltip=[
+                "step:Q",
+                alt.Tooltip(f"{name}:Q", format=form, title=title),
+                alt.Tooltip(f"{name}_low:Q", format=form, title="95 % from"),
+                alt.Tooltip(f"{name}_high:Q", format=form, title="to"),
+            ],
+        )
+        y = alt.Y(f"{name}:Q", title=None).scale(zero=name == "l0", nice=True)
+        line = base.mark_line(color=MEASURED, point=alt.OverlayMarkDef(color=MEASURED, size=40))
+        panels.append(
+            alt.layer(
+                _interval(base, name), line.encode(y=y), title=alt.TitleParams(title, fontSize=12)
+            )
+        )
+    return styled(
+        alt.vconcat(*panels, spacing=18),
+        "How faithful the SAEs are",
+        "held-out tokens; bars: 95 % intervals; step 0, where there is one, is the untrained model",
+    )
+
+
+def features_by_step(growth: pl.DataFrame) -> pl.DataFrame:
+    """``consolidation/growth.parquet`` by step."""
+    return growth.sort("step").with_columns(pl.col("features_low", "features_high").fill_nan(None))
+
+
+def features_firing(table: pl.DataFrame) -> ChartType:
+    """Distinct features that fire on the same positions, the SAE's width as the ceiling."""
+    base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
+        x=steps_axis(table["step"]),
+        tooltip=[
+            "step:Q",
+            alt.Tooltip("features:Q", format=",d", title="features that fire"),
+            alt.Tooltip("features_low:Q", format=",.0f", title="95 % from"),
+            alt.Tooltip("features_high:Q", format=",.0f", title="to"),
+            alt.Tooltip("width:Q", format=",d", title="features in the SAE"),
+            alt.Tooltip("positions:Q", format=",d"),
+        ],
+    )
+    y = alt.Y("features:Q", title="features that fire").axis(format=",d").scale(domainMin=0)
+    kind = alt.Color(
+        "kind:N", scale=alt.Scale(domain=["trained", "untrained"], range=[MEASURED, CONTROL])
+    )
+    marked = base.transform_calculate(kind="datum.step == 0 ? 'untrained' : 'trained'")
+    untrained = (
+        alt.Chart(table)
+        .transform_filter("datum.step == 0")
+        .mark_rule(color=CONTROL, strokeDash=DASHES)
+        .encode(y="features:Q")
+    )
+    width = (
+        alt.Chart(table)
+        .mark_rule(color=CONTROL, strokeWidth=1)
+        .encode(
+            y="max(width):Q", tooltip=[alt.Tooltip("max(width):Q", title="features in the SAE")]
+        )
+    )
+    layers = (
+        width
+        + untrained
+        + _interval(base, "features")
+        + base.mark_line(color=MEASURED).encode(y=y)
+        + marked.mark_point(size=70, opacity=1).encode(y=y, color=kind)
+    )
+    return styled(
+        layers,
+        "Features that fire at each checkpoint",
+        "solid grey: all the features the SAE has; dashed: the untrained model (step 0)",
+    )
+
+
+def _interval(base: alt.Chart, name: str) -> alt.Chart:
+    """The 95 % interval of ``name``; a bar where both its ends are known."""
+    return (
+        base.transform_filter(f"isValid(datum.{name}_low)")
+        .mark_rule(color=MEASURED, strokeWidth=2)
+        .encode(y=f"{name}_low:Q", y2=f"{name}_high:Q")
+    )

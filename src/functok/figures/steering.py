@@ -1,0 +1,89 @@
+"""Does the model follow the feature that is added, beyond any push: paper §3.2, Appendix A.
+
+For every feature steered, the gain of what follows it in text under its own direction and under a
+random direction of equal norm at the same place.
+"""
+
+import altair as alt
+import numpy as np
+import polars as pl
+from altair.typing import ChartType
+
+from functok.figures.style import CONTROL, DASHES, MEASURED, WIDTH, styled
+from functok.stats import jackknife_ratio
+
+_NAMES = {"feature": "the feature's direction", "random": "a random direction of equal norm"}
+
+
+def gains(steering: pl.DataFrame) -> pl.DataFrame:
+    """Mean gain by feature and direction over documents, with jackknife intervals.
+
+    Args:
+        steering: ``retrieval/steering.parquet``.
+
+    Returns:
+        Columns feature, direction, gain, gain_low, gain_high (nats), documents; features by
+        falling gain of their own direction.
+    """
+    rows = []
+    for (feature, direction), part in steering.group_by("feature", "direction"):
+        values = part.sort("document")["gain"].to_numpy()
+        found = jackknife_ratio(values, np.ones(len(values)))
+        rows.append(
+            {
+                "feature": feature,
+                "direction": _NAMES[str(direction)],
+                "gain": found.value,
+                "gain_low": found.low,
+                "gain_high": found.high,
+                "documents": len(values),
+            }
+        )
+    table = pl.DataFrame(rows).with_columns(pl.col("gain_low", "gain_high").fill_nan(None))
+    own = table.filter(pl.col("direction") == _NAMES["feature"]).select(
+        "feature", pl.col("gain").alias("own")
+    )
+    return (
+        table.join(own, on="feature", how="left")
+        .sort("own", "feature", "direction", descending=[True, False, False])
+        .drop("own")
+    )
+
+
+def steering_gain(table: pl.DataFrame) -> ChartType:
+    """Gain of each feature's direction beside a random one's."""
+    order = table["feature"].unique(maintain_order=True).to_list()
+    names = list(_NAMES.values())
+    base = alt.Chart(table, width=WIDTH, height=max(120, 17 * len(order))).encode(
+        y=alt.Y("feature:O", title="feature").scale(domain=order),
+        color=alt.Color("direction:N").scale(domain=names, range=[MEASURED, CONTROL]),
+        tooltip=[
+            "feature:O",
+            "direction:N",
+            alt.Tooltip("gain:Q", format=".3f", title="gain, nats"),
+            alt.Tooltip("gain_low:Q", format=".3f", title="95 % from"),
+            alt.Tooltip("gain_high:Q", format=".3f", title="to"),
+            alt.Tooltip("documents:Q", title="prompts"),
+        ],
+    )
+    x = alt.X("gain:Q", title="gain, nats")
+    dashes = (
+        alt.when(f"datum.direction == '{_NAMES['random']}'")
+        .then(alt.value([3, 2]))
+        .otherwise(alt.value([1, 0]))
+    )
+    layers = (
+        alt.Chart(table)
+        .transform_aggregate(rows="count()")  # one line, not one per row
+        .mark_rule(color=CONTROL, strokeDash=DASHES)
+        .encode(x=alt.datum(0))
+        + base.transform_filter("isValid(datum.gain_low)")
+        .mark_rule(strokeWidth=1.5)
+        .encode(x="gain_low:Q", x2="gain_high:Q", strokeDash=dashes)
+        + base.mark_point(opacity=1).encode(x=x)
+    )
+    return styled(
+        layers,
+        "Does the model follow the feature?",
+        "log-probability gained by what follows the feature in text; bars: 95 % intervals",
+    )

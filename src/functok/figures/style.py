@@ -1,0 +1,108 @@
+"""How all charts look: one palette, one theme, one axis of training steps.
+
+The colours are Okabe and Ito's, which stay apart under every common colour blindness. A colour
+means the same thing everywhere: orange is function, blue is content, green is a measured quantity
+that belongs to neither, and grey dashes are always what something is held against.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import altair as alt
+import numpy as np
+import polars as pl
+from altair.typing import ChartType
+
+from functok.tokens.classes import ARROWS
+
+FUNCTION, CONTENT, MEASURED, CONTROL = "#d55e00", "#0072b2", "#009e73", "#808080"
+DASHES = [5, 4]
+WIDTH, HEIGHT = 620, 340
+TOKEN_FONT = "DejaVu Sans, Noto Sans Symbols2, sans-serif"
+"""For tokens: the first two have ␣ and ⏎, which are else taken from whatever face has them."""
+
+CLASS_SCALE = alt.Scale(domain=["function", "content"], range=[FUNCTION, CONTENT])
+GROUP_SCALE = alt.Scale(
+    domain=list(ARROWS.values()), range=[FUNCTION, "#cc79a7", "#e69f00", CONTENT]
+)
+
+_TEXT = {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal"}
+_CONFIG: dict[str, Any] = {
+    # A generic family: a static picture must not depend on a font that only one machine has.
+    "font": "sans-serif",
+    "background": "white",
+    # One label per point for screen readers would treble a picture; the table is beside it.
+    "aria": False,
+    "view": {"stroke": None},
+    "title": {
+        "anchor": "start",
+        "fontSize": 15,
+        "fontWeight": 600,
+        "subtitleFontSize": 12,
+        "offset": 12,
+    },
+    "axis": {**_TEXT, "gridOpacity": 0.35, "titlePadding": 8},
+    "legend": {
+        **_TEXT,
+        "orient": "top",
+        "title": None,
+        "symbolStrokeWidth": 2,
+        "labelLimit": 260,
+        "symbolOpacity": 1,
+    },
+    "header": {**_TEXT},
+    "line": {"strokeWidth": 2},
+    "point": {"size": 36, "filled": True},
+    "range": {"heatmap": ["#e4dff0", "#4a1486"]},
+}
+
+
+def styled(chart: ChartType, title: str, subtitle: str = "") -> ChartType:
+    """``chart`` in the house theme under its title, which says in words what is drawn."""
+    heading = alt.TitleParams(title, subtitle=subtitle) if subtitle else alt.TitleParams(title)
+    return chart.properties(title=heading).configure(**_CONFIG)
+
+
+def steps_axis(steps: Iterable[int], title: str = "training step") -> alt.X:
+    """Training steps on an axis that is logarithmic beyond 1 and still has a place for 0."""
+    return alt.X(
+        "step:Q",
+        title=title,
+        scale=alt.Scale(type="symlog", constant=1, nice=False),
+        axis=alt.Axis(values=spread(sorted(set(steps)), 12), format=",d", labelOverlap="greedy"),
+    )
+
+
+def rank_axis(title: str) -> alt.X:
+    """Ranks by frequency, log, the first a little off the edge."""
+    scale = alt.Scale(type="log", nice=False, domainMin=0.85)
+    return alt.X("rank:Q", title=title, scale=scale, axis=alt.Axis(format="~s"))
+
+
+def spread(values: list[int], most: int) -> list[int]:
+    """At most ``most`` of ``values``, evenly spread, the first and the last among them."""
+    if len(values) <= most:
+        return values
+    return [
+        values[index]
+        for index in np.unique(np.linspace(0, len(values) - 1, most).round().astype(int))
+    ]
+
+
+def named(chart: alt.Chart, name: str, scale: alt.Scale) -> alt.Chart:
+    """``chart`` in the colour that ``scale`` has for ``name``, which the legend then shows."""
+    return chart.transform_calculate(series=f"'{name}'").encode(
+        color=alt.Color("series:N", scale=scale)
+    )
+
+
+def thinned(table: pl.DataFrame, most: int = 1500) -> pl.DataFrame:
+    """At most about ``most`` rows of a table by ``rank``: the head whole, the tail log-spaced.
+
+    A vocabulary of 128,000 points would make a figure of many megabytes, whose tail is a smear.
+    """
+    if len(table) <= most:
+        return table
+    head = most // 2
+    tail = np.geomspace(head, len(table) - 1, most - head).round().astype(int)
+    return table[np.unique(np.concatenate([np.arange(head), tail])).tolist()]

@@ -1,0 +1,99 @@
+"""What the report says first: every claim beside its control, and whether the model learned."""
+
+import polars as pl
+
+from functok.report.markup import escaped, interval, number
+from functok.stats import jackknife_ratio
+from functok.store import RunFolder
+
+RULE = (
+    "A claim is supported when every test that decides it was run and its effect, what was "
+    "measured against its control, has a 95 % interval above 0 (a primary test must also keep "
+    "p < .05 after Holm's correction over all eight); it is not supported when some effect lies "
+    "below 0, or is shown to be too small to matter; it is undecided otherwise, and always when "
+    "no control was run."
+)
+"""``claims.verdict`` in one sentence."""
+
+_HEADS = ("Claim", "The paper reports", "Measured", "Control", "Effect", "Verdict")
+
+
+def claims_table(claims: pl.DataFrame) -> str:
+    """``claims.parquet`` as a table: one row per claim, or per test that ran."""
+    rows = []
+    for part in claims.partition_by("claim", maintain_order=True):
+        tests = part.to_dicts()
+        ran = [test for test in tests if test["effect"] is not None]
+        missing = [test["test"] for test in tests if test["effect"] is None]
+        rows.extend(_rows(tests[0], ran, missing))
+    heads = "".join(f'<th scope="col">{head}</th>' for head in _HEADS)
+    return (
+        f'<table class="findings"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _rows(claim: dict, ran: list[dict], missing: list[str]) -> list[str]:
+    """A claim's rows: the claim itself spans those of its tests."""
+    span = f' rowspan="{max(len(ran), 1)}"'
+    verdict = claim["verdict"]
+    badge = f'<span class="badge {verdict.replace(" ", "-")}">{escaped(verdict)}</span>'
+    left = (
+        f"<td{span} data-head='{_HEADS[0]}'>{escaped(claim['statement'])}"
+        f"<small>{escaped(claim['section'])}</small></td>"
+        f"<td{span} data-head='{_HEADS[1]}'>{escaped(claim['reported'])}</td>"
+    )
+    unrun = f"<small>not run: {escaped(', '.join(missing))}</small>" if missing and ran else ""
+    right = f"<td{span} data-head='{_HEADS[5]}'>{badge}{unrun}</td>"
+    if not ran:
+        names = escaped(", ".join(missing))
+        return [f"<tr>{left}<td colspan='3' class='unrun'>not run ({names})</td>{right}</tr>"]
+    cells = [_test_cells(test) for test in ran]
+    return [f"<tr>{left}{cells[0]}{right}</tr>", *(f"<tr>{cell}</tr>" for cell in cells[1:])]
+
+
+def _test_cells(test: dict) -> str:
+    measured, effect = (
+        interval(test[name], test[f"{name}_low"], test[f"{name}_high"])
+        for name in ("measured", "effect")
+    )
+    holm = "" if test["holm_p"] is None else f"; p = {number(test['holm_p'])} (Holm)"
+    return (
+        f"<td data-head='{_HEADS[2]}'><b>{measured}</b><small>{escaped(test['statistic'])}</small>"
+        f"</td><td data-head='{_HEADS[3]}'><b>{number(test['control_value'])}</b>"
+        f"<small>{escaped(test['control'])}</small></td>"
+        f"<td data-head='{_HEADS[4]}'><b>{effect}</b>"
+        f"<small>{escaped(test['effect_name'])}; {number(test['units'])} {escaped(test['unit'])}; "
+        f"{escaped(test['test'])}, {escaped(test['kind'])}{holm}</small></td>"
+    )
+
+
+def learned(folder: RunFolder) -> str:
+    """Did the model learn more than word pairs? A sentence, from the same held-out tokens."""
+    paths = [folder.consolidation(name) for name in ("losses", "floors")]
+    if not all(path.exists() for path in paths):
+        return "The held-out loss was not measured, so whether the model learned is not known."
+    losses, floors = (pl.read_parquet(path) for path in paths)
+    step = losses["step"].to_numpy().max()
+    model, floor = (
+        part.group_by("document_group")
+        .agg(pl.col("loss_sum", "count").sum())
+        .sort("document_group")
+        for part in (losses.filter(pl.col("step") == step), floors)
+    )
+    count = model["count"].to_numpy().astype(float)
+    sums, floor_sums = model["loss_sum"].to_numpy(), floor["loss_sum"].to_numpy()
+    mean, bigram = jackknife_ratio(sums, count), jackknife_ratio(floor_sums, count)
+    excess = jackknife_ratio(sums - floor_sums, count)
+    if excess.high < 0:
+        said = "so it has learned more than which word follows which"
+    elif excess.low > 0:
+        said = "so it has not learned even what word pairs give; read all that follows with that"
+    else:
+        said = "so it cannot be told from a model of word pairs"
+    return (
+        f"On held-out text the model's loss is {interval(mean.value, mean.low, mean.high)} nats "
+        f"per token at step {step}, that of a Kneser–Ney bigram on the same tokens "
+        f"{interval(bigram.value, bigram.low, bigram.high)}: a difference of "
+        f"{interval(excess.value, excess.low, excess.high)}, {said}."
+    )

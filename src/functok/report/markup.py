@@ -1,0 +1,106 @@
+"""Text and data into HTML, so that nothing a corpus holds can become markup.
+
+Corpus text, prompts and continuations are anyone's text. In the page they pass ``escaped``; in a
+``<script>`` block of JSON they pass ``script_json``, whose output has no ``<`` at all, so that
+neither ``</script>`` nor ``<!--`` can end or bend the block.
+"""
+
+import html
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import polars as pl
+
+
+def escaped(text: object) -> str:
+    """``text`` as HTML text or as a quoted attribute's value."""
+    return html.escape(str(text), quote=True)
+
+
+def script_json(value: object) -> str:
+    """JSON that is safe inside a script element; browsers read it back unchanged."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def number(value: object) -> str:
+    """A number for people: three significant digits, whole from a thousand on."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        text = f"{value:,d}" if abs(value) < 10**12 else str(value)
+    elif isinstance(value, float):
+        text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    else:
+        return str(value)
+    return text.replace("-", "−")
+
+
+def percent(value: object) -> str:
+    """A share as a percentage with two decimals."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return "–"
+    return f"{100 * value:.2f} %"
+
+
+def interval(value: float, low: float | None, high: float | None) -> str:
+    """A value and, where they are known, the ends of its interval, all to the same decimals."""
+    if low is None or high is None or not math.isfinite(low) or not math.isfinite(high):
+        return number(value)
+    largest = max(abs(value), abs(low), abs(high))
+    decimals = max(0, 2 - math.floor(math.log10(largest))) if largest else 0
+    shown = [f"{each:,.{decimals}f}".replace("-", "−") for each in (value, low, high)]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def table(
+    frame: pl.DataFrame,
+    titles: Mapping[str, str] | None = None,
+    formats: Mapping[str, Callable[[object], str]] | None = None,
+    limit: int = 50,
+) -> str:
+    """The first ``limit`` rows as an HTML table.
+
+    Args:
+        frame: what to show.
+        titles: columns shown and their headings; None shows all under their own names.
+        formats: how a column's values read, where ``number`` does not serve.
+        limit: most rows.
+    """
+    titles = titles or {name: name.replace("_", " ") for name in frame.columns}
+    formats = formats or {}
+    right = {name for name in titles if frame.schema[name].is_numeric()}
+    # A feature's or token's name is a number, but none to put commas in.
+    plain = {name for name in titles if name in ("feature", "token_id", "document", "step")}
+
+    def cell(name: str, value: object) -> str:
+        show = formats.get(name) or (str if name in plain else number)
+        kind = ' class="n"' if name in right else ""
+        return f"<td{kind}>{escaped('–' if value is None else show(value))}</td>"
+
+    def head(name: str, title: str) -> str:
+        kind = ' class="n"' if name in right else ""
+        return f'<th scope="col"{kind}>{escaped(title)}</th>'
+
+    heads = [head(name, title) for name, title in titles.items()]
+    rows = [
+        "<tr>" + "".join(cell(name, row[name]) for name in titles) + "</tr>"
+        for row in frame.head(limit).iter_rows(named=True)
+    ]
+    return (
+        f'<div class="wide"><table><thead><tr>{"".join(heads)}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def folded(summary: str, content: str) -> str:
+    """Content that opens on a click; ``summary`` and ``content`` are HTML."""
+    return f"<details><summary>{summary}</summary>{content}</details>"
+
+
+def paragraphs(sentences: Sequence[str]) -> str:
+    """Plain sentences, each once, as paragraphs."""
+    return "".join(f"<p>{escaped(sentence)}</p>" for sentence in dict.fromkeys(sentences))

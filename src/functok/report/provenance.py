@@ -1,0 +1,58 @@
+"""What the run was made with and how long it took, at the report's end."""
+
+from typing import Any
+
+import polars as pl
+
+from functok.report.markup import escaped, folded, table
+from functok.store import RunFolder, read_json
+
+
+def provenance(folder: RunFolder) -> str:
+    """A short list, and behind it the files themselves."""
+    parts = []
+    if folder.provenance.exists():
+        entries = _entries(read_json(folder.provenance))
+        items = (f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in entries)
+        parts.append(f"<dl>{''.join(items)}</dl>")
+    if folder.timings.exists():
+        times = read_json(folder.timings)
+        frame = pl.DataFrame(
+            {"part": list(times), "seconds": [float(value) for value in times.values()]}
+        )
+        parts.append(folded(f"Seconds by part: {sum(times.values()):,.0f} in all", table(frame)))
+    for path in (folder.study, folder.provenance):
+        if path.exists():
+            parts.append(
+                folded(escaped(path.name), f"<pre>{escaped(path.read_text('utf-8'))}</pre>")
+            )
+    return f'<section id="provenance"><h2>Provenance</h2>{"".join(parts)}</section>'
+
+
+def _entries(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """The facts a reader asks for first; whatever is missing is left out."""
+    corpus, rule = found.get("corpus", {}), found.get("function_tokens", {})
+    excluded = found.get("excluded", {})
+    entries = {
+        "Corpus": _words(corpus.get("spec"), corpus.get("fingerprint")),
+        "Seed": _words(found.get("seed")),
+        "Function tokens": _words(
+            f"coverage {rule['coverage']}, boundary {rule['boundary']!r}" if rule else None
+        ),
+        "A feature is active": _words(found.get("active")),
+        "Excluded": _words(
+            f"{', '.join(excluded['tokens']) or 'nothing'} (from {excluded['from']})"
+            if excluded
+            else None
+        ),
+        "Commit": _words(found.get("commit")),
+        "Machine": _words(found.get("machine"), found.get("device")),
+        "Versions": _words(
+            *(f"{name} {version}" for name, version in found.get("versions", {}).items())
+        ),
+    }
+    return [(name, value) for name, value in entries.items() if value]
+
+
+def _words(*values: object) -> str:
+    return ", ".join(str(value) for value in values if value is not None)

@@ -1,0 +1,154 @@
+"""The report's sections between findings and provenance, in the order of the paper."""
+
+import base64
+
+import polars as pl
+
+from functok.figures.catalogue import PLANS, Figure, last_step
+from functok.figures.draw import specification
+from functok.report.markup import (
+    escaped,
+    folded,
+    number,
+    paragraphs,
+    percent,
+    script_json,
+    table,
+)
+from functok.store import RunFolder
+
+TITLES = {
+    "tokens": "Function tokens",
+    "graph": "The token–feature graph",
+    "retrieval": "Retrieval: traces and steering",
+    "consolidation": "Consolidation: losses, SAEs and growth",
+}
+_ROWS = 50
+"""Most rows of a table in the page; the Parquet file has them all."""
+
+
+def section(name: str, folder: RunFolder, figures: list[Figure]) -> str:
+    """One section: its tables, its figures, and what was not run."""
+    here = [figure for figure in figures if figure.plan.section == name]
+    drawn = {figure.plan.name for figure in here}
+    absent = [plan.absent for plan in PLANS if plan.section == name and plan.name not in drawn]
+    before = {"tokens": function_tokens(folder)}.get(name, "")
+    after = {"graph": first_tokens(folder), "retrieval": continuations(folder)}.get(name, "")
+    missing = f'<div class="absent">{paragraphs(absent)}</div>' if absent else ""
+    body = "".join(figure_block(figure, folder) for figure in here)
+    return (
+        f'<section id="{name}"><h2>{escaped(TITLES[name])}</h2>{before}{body}{after}{missing}'
+        "</section>"
+    )
+
+
+def figure_block(figure: Figure, folder: RunFolder) -> str:
+    """A chart, how to read it, what its control is, and the table that it draws."""
+    spec = specification(figure.chart)
+    heading = spec.pop("title", {})
+    subtitle = heading.get("subtitle", "") if isinstance(heading, dict) else ""
+    # The static picture stands until the chart is drawn, and stays where scripts do not run.
+    svg = base64.b64encode(folder.figure(figure.name, "svg").read_bytes()).decode("ascii")
+    path = folder.figure(figure.name, "parquet").relative_to(folder.root).as_posix()
+    rows = min(_ROWS, len(figure.table))
+    link = f'<a href="{escaped(path)}">{escaped(path)}</a>'
+    data = folded(
+        f"The table drawn: {rows:,d} of {len(figure.table):,d} rows; all in {link}",
+        table(figure.table.drop("text", strict=False), limit=_ROWS),
+    )
+    title, identity = escaped(figure.plan.title), escaped(f"spec-{figure.name}")
+    return (
+        f"<h3>{title}</h3>"
+        f'<figure data-chart="{identity}"><p class="sub">{escaped(subtitle)}</p>'
+        f'<div class="chart" role="img" aria-label="{title}">'
+        f'<img alt="{title}" src="data:image/svg+xml;base64,{svg}"></div>'
+        f"<figcaption><p><b>Reading.</b> {escaped(figure.plan.reading)}</p>"
+        f"<p><b>Control.</b> {escaped(figure.plan.control)}</p></figcaption></figure>{data}"
+        f'<script type="application/json" id="{identity}">{script_json(spec)}</script>'
+    )
+
+
+def function_tokens(folder: RunFolder) -> str:
+    """The list of function tokens, as the paper's Figure 2b and Table 2."""
+    path = folder.tokens("function_tokens")
+    if not path.exists():
+        return ""
+    chosen, counts = pl.read_parquet(path), pl.read_parquet(folder.tokens("counts"))
+    summary = (
+        f"{len(chosen)} function tokens, {percent(len(chosen) / len(counts))} of the "
+        f"{len(counts):,d} tokens that occur, make up {percent(chosen['cumulative'][-1])} of all "
+        f"{counts['occurrences'].sum():,d} occurrences. The paper finds 122 that make up 39.99 %."
+    )
+    titles = {
+        "rank": "rank",
+        "token": "token",
+        "fraction": "fraction",
+        "cumulative": "cumulative",
+        "document_coverage": "document coverage",
+    }
+    formats = {name: percent for name in titles if name not in ("rank", "token")}
+    first, rest = chosen.head(15), chosen[15:]
+    more = f"Ranks 16 to {min(len(chosen), 15 + _ROWS)}; all in tokens/function_tokens.parquet"
+    return f"<p>{escaped(summary)}</p>{table(first, titles, formats)}" + (
+        folded(escaped(more), table(rest, titles, formats, _ROWS)) if len(rest) else ""
+    )
+
+
+def first_tokens(folder: RunFolder) -> str:
+    """Cumulative coverage of the first tokens, as the paper's Table 1."""
+    step = last_step(folder)
+    path = folder.graph_table(step or 0, "coverage")
+    if step is None or not path.exists():
+        return ""
+    titles = {
+        "rank": "rank",
+        "token": "token",
+        "of_active": "of active features",
+        "of_active_low": "from",
+        "of_active_high": "to",
+        "of_all": "of all features",
+        "random": "random positions",
+        "log_ratio": "log ratio",
+    }
+    shares = ("of_active", "of_active_low", "of_active_high", "of_all", "random")
+    return (
+        "<h3>Cumulative coverage, as in the paper's Table 1</h3>"
+        "<p>A log ratio below 0 means that the tokens reach fewer features than as many random "
+        f"positions. Step {step}.</p>"
+        + table(pl.read_parquet(path), titles, dict.fromkeys(shares, percent))
+    )
+
+
+def continuations(folder: RunFolder) -> str:
+    """What the model writes unsteered, steered, and pushed at random, side by side."""
+    path = folder.retrieval("steered_text")
+    if not path.exists():
+        return ""
+    rows = pl.read_parquet(path).to_dicts()
+    names = {
+        "none": "Unsteered",
+        "feature": "Steered with the feature",
+        "random": "Pushed in a random direction (control)",
+    }
+    one = rows[0]
+    token = f" (<code>{escaped(one['token'])}</code>)" if "token" in one else ""
+    texts = "".join(
+        f"<div><h4>{escaped(names.get(row['direction'], row['direction']))}</h4>"
+        f"<pre>{escaped(row['continuation'])}</pre></div>"
+        for row in rows
+    )
+    follows = one.get("follows_in_text")
+    likely = (
+        f"<p>Where feature {one['feature']} is active in text, what follows most often is "
+        f"<code>{escaped(follows)}</code>.</p>"
+        if follows
+        else ""
+    )
+    return (
+        "<h3>One prompt, steered</h3>"
+        f"<p>Prompt: <q>{escaped(one['prompt'])}</q>; changed at "
+        f"position {one['position']}{token}, "
+        f"feature {one['feature']}, strength {number(one['strength'])} of the residual stream's "
+        f"norm there. One example, chosen for the largest gain: it shows, and proves nothing.</p>"
+        f'{likely}<div class="texts">{texts}</div>'
+    )

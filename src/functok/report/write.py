@@ -1,0 +1,86 @@
+"""The report: one HTML file that needs nothing else, made from a run folder and nothing else.
+
+Its Content-Security-Policy forbids every network access, and every script but the two whose
+hashes it names. Vega usually compiles its expressions with ``Function``, which would need
+``unsafe-eval``; its interpreter, slower by a little and here fast enough, needs nothing. So text
+from a corpus that slipped past the escaping could still neither run nor call home.
+"""
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from string import Template
+
+import polars as pl
+import vl_convert
+import yaml
+
+from functok.figures.catalogue import figures
+from functok.figures.draw import draw
+from functok.report.findings import RULE, claims_table, learned
+from functok.report.markup import escaped
+from functok.report.provenance import provenance
+from functok.report.sections import TITLES, section
+from functok.store import RunFolder, write_text
+
+
+def write_report(folder: RunFolder) -> None:
+    """Draw the figures of the run in ``folder`` and write its ``report.html``."""
+    study = yaml.safe_load(folder.study.read_text("utf-8")) if folder.study.exists() else {}
+    drawn = figures(folder, study.get("trace", {}).get("features", 16))
+    draw(drawn, folder)
+    body = "".join(section(name, folder, drawn) for name in TITLES) + provenance(folder)
+    write_text(folder.report, page(study.get("name", folder.root.name), _findings(folder), body))
+
+
+def page(name: str, findings: str, body: str) -> str:
+    """The whole page; ``findings`` and ``body`` are HTML, ``name`` is the study's."""
+    library, script = vega(), _part("draw.js")
+    contents = {**TITLES, "provenance": "Provenance"}
+    return Template(_part("page.html")).substitute(
+        name=escaped(name),
+        policy=policy([library, script]),
+        style=_part("page.css"),
+        contents="".join(f'<a href="#{key}">{escaped(text)}</a>' for key, text in contents.items()),
+        findings=findings,
+        body=body,
+        library=library,
+        script=script,
+    )
+
+
+def policy(scripts: list[str]) -> str:
+    """A Content-Security-Policy under which only ``scripts`` run and nothing is fetched."""
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def vega() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script; they come with vl-convert."""
+    library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("\r", "")
+    assert "</script" not in library
+    assert "<!--" not in library
+    return library
+
+
+def _findings(folder: RunFolder) -> str:
+    if folder.claims.exists():
+        claims = claims_table(pl.read_parquet(folder.claims))
+    else:
+        claims = '<p class="absent">The claims were not assembled.</p>'
+    return (
+        f'{claims}<p class="rule">{escaped(RULE)}</p>'
+        f"<h3>Did the model learn?</h3><p>{escaped(learned(folder))}</p>"
+    )
+
+
+def _part(name: str) -> str:
+    return (files("functok.report") / name).read_text("utf-8")

@@ -1,0 +1,238 @@
+"""Does it matter how "function token" is defined? Every definition, side by side.
+
+``definition_sets`` returns a ``FunctionTokens`` per definition, so any later analysis can be run
+once per row. ``describe`` collects the tables that answer the question for one corpus and one
+tokenizer; it writes nothing. docs/function-tokens.md reads them.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+
+import numpy as np
+import polars as pl
+
+from functok.errors import UserError
+from functok.tokens.agreement import agreement_table, confusion, ranking_table
+from functok.tokens.alignment import align
+from functok.tokens.classes import FUNCTION, FunctionTokens
+from functok.tokens.counts import TokenCounts
+from functok.tokens.disagreement import disagreement_table, disagreement_tokens
+from functok.tokens.dispersion import SCORES, dispersion_table, sets_by_score
+from functok.tokens.encode import Encoded, Tokenizer, shown_tokens, special_ids
+from functok.tokens.lexicon import lexicon
+from functok.tokens.linguistics import (
+    ClosedClass,
+    by_subclass,
+    by_treebank,
+    function_occurrences,
+    homograph_table,
+    type_table,
+)
+from functok.tokens.parts import PartCounts, Spread, bins_table
+from functok.tokens.subclasses import SUBCLASSES, subclasses
+from functok.tokens.surfaces import surfaces
+from functok.tokens.sweep import (
+    THRESHOLDS,
+    composition_table,
+    stability_table,
+    sweep_sets,
+    sweep_table,
+)
+from functok.tokens.treebanks import Treebank
+from functok.tokens.zipf import zipf_table
+
+_SWITCHES = {
+    "": ClosedClass(),
+    " + punctuation": ClosedClass(punctuation=True),
+    " + punctuation, digits, whitespace": ClosedClass(True, True, True),
+}
+
+
+def definition_sets(
+    counts: TokenCounts,
+    dispersion: pl.DataFrame,
+    special: Sequence[int],
+    by_text: np.ndarray,
+    types: Mapping[str, pl.DataFrame],
+    coverage: float = 0.40,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> dict[str, FunctionTokens]:
+    """A set per definition: the rows of every robustness table.
+
+    Names: ``frequency 40%`` (the paper's, first) and the other thresholds; ``documents (same
+    size)`` … for each dispersion score at the same number of tokens and at the same share of
+    positions; ``lexicon`` and ``treebank NAME``, each with and without punctuation and numbers. A
+    definition by which no token of the corpus is function is left out.
+
+    Args:
+        dispersion: of ``dispersion_table``.
+        by_text: sub-class codes of ``subclasses``.
+        types: treebank's name → its ``type_table``.
+    """
+    paper = FunctionTokens.by_coverage(counts, special, coverage)
+    sets = {f"frequency {coverage:.0%}": paper}
+    for threshold, found in sweep_sets(counts, special, thresholds).items():
+        sets.setdefault(f"frequency {threshold:.0%}", found)
+    vocabulary, floor = len(counts.occurrences), max(counts.corpus_documents, 1)
+    for same in ("size", "share"):
+        found = sets_by_score(dispersion, special, vocabulary, paper, floor, same)
+        sets |= {
+            f"{score} (same {same})": found[score] for score in SCORES if score != "occurrences"
+        }
+    for suffix, closed in _SWITCHES.items():
+        made = {f"lexicon{suffix}": partial(by_subclass, by_text)}
+        made |= {f"treebank {name}{suffix}": partial(by_treebank, types[name]) for name in types}
+        for name, make in made.items():
+            with suppress(UserError):  # a lexicon or treebank of another language finds none
+                sets[name] = make(counts, special, closed)
+    return sets
+
+
+def definitions_table(sets: Mapping[str, FunctionTokens], counts: TokenCounts) -> pl.DataFrame:
+    """Every definition against the first.
+
+    Columns: definition, tokens, reached (share of the corpus's positions), jaccard (of token
+    ids), jaccard_positions (positions in both sets / in either).
+    """
+    first = next(iter(sets.values()))
+    inside = first.classes == FUNCTION
+    rows = []
+    for name, found in sets.items():
+        here = found.classes == FUNCTION
+        both, either = inside & here, inside | here
+        rows.append(
+            {
+                "definition": name,
+                "tokens": len(found.ids),
+                "reached": found.reached,
+                "jaccard": float(both.sum() / either.sum()),
+                "jaccard_positions": float(
+                    counts.occurrences[both].sum() / counts.occurrences[either].sum()
+                ),
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def describe(
+    encoded: Encoded,
+    tokenizer: Tokenizer,
+    treebanks: Mapping[str, Treebank] | None = None,
+    languages: str | Sequence[str] = "en",
+    coverage: float = 0.40,
+    thresholds: Sequence[float] = THRESHOLDS,
+    bins: int = 100,
+    seed: int = 0,
+) -> dict[str, pl.DataFrame]:
+    """Every table about the definition, for one corpus and one tokenizer.
+
+    Keys: ``dispersion`` (with a column subclass), ``zipf``, ``bins``, ``sweep``,
+    ``composition``, ``stability``, ``definitions``; with treebanks also ``types``, ``agreement``,
+    ``ranking``, ``disagreement``, ``disagreement_tokens``, ``homographs``, each with a column
+    treebank. The schemas stand with the functions that make them.
+
+    Args:
+        encoded: the corpus.
+        treebanks: name → treebank, in the corpus's language or in others.
+        languages: whose lexicon sorts tokens into sub-classes.
+        coverage: of the definition by frequency that the others are compared with.
+        bins: of documents, for the occurrences over the corpus.
+    """
+    special, shown, vocabulary = special_ids(tokenizer), shown_tokens(tokenizer), len(tokenizer)
+    spread = Spread.of(encoded, vocabulary)
+    documents = PartCounts.by_document(encoded, vocabulary)
+    codes = subclasses(surfaces(tokenizer), lexicon(languages))
+    dispersion = dispersion_table(spread, special, shown, documents)
+    names = np.array(SUBCLASSES)[codes[dispersion["token_id"].to_numpy()]]
+    dispersion = dispersion.with_columns(subclass=pl.Series(names.tolist()))
+    swept = sweep_sets(spread.counts, special, thresholds)
+    aligned = {name: align(one, tokenizer) for name, one in (treebanks or {}).items()}
+    types = {name: type_table(one, shown) for name, one in aligned.items()}
+    sets = definition_sets(spread.counts, dispersion, special, codes, types, coverage, thresholds)
+    tables = {
+        "dispersion": dispersion,
+        "zipf": zipf_table(spread.parts.without(special)),
+        "bins": bins_table(encoded, _steady_and_bursty(dispersion), shown, bins),
+        "sweep": sweep_table(encoded, swept),
+        "composition": composition_table(spread.counts, swept, codes),
+        "stability": stability_table(documents, special, thresholds, seed=seed),
+        "definitions": definitions_table(sets, spread.counts),
+    }
+    parts: dict[str, list[pl.DataFrame]] = {}
+    for name, one in aligned.items():
+        found = compare(one, types[name], sets, dispersion, shown, vocabulary, seed)
+        for key, table in found.items():
+            parts.setdefault(key, []).append(table.select(pl.lit(name).alias("treebank"), pl.all()))
+    return tables | {key: pl.concat(some) for key, some in parts.items()}
+
+
+def compare(
+    aligned: pl.DataFrame,
+    types: pl.DataFrame,
+    sets: Mapping[str, FunctionTokens],
+    dispersion: pl.DataFrame,
+    shown: Sequence[str],
+    vocabulary: int,
+    seed: int = 0,
+) -> dict[str, pl.DataFrame]:
+    """Definitions against one treebank: ``types``, ``agreement``, ``ranking``, …
+
+    ``agreement`` has columns definition, truth (``closed class``; for the first definition also
+    ``closed class + punctuation`` …) and weight (``tokens``, ``types``) before those of
+    ``agreement_table``. The definition by the same treebank is the most that any set of token
+    ids can reach: what it lacks are homographs. ``disagreement`` is of the first definition.
+    Scores in ``ranking`` are the corpus's; a token of the treebank that the corpus lacks ranks
+    last.
+    """
+    token, document = aligned["token_id"].to_numpy(), aligned["document"].to_numpy()
+    kinds = types["token_id"].to_numpy()
+    first = next(iter(sets))
+    agreed = []
+    for suffix, closed in _SWITCHES.items():
+        true = function_occurrences(aligned, closed)
+        majority = types["klass"].is_in(list(closed.tags)).to_numpy()
+        for name, chosen in sets.items():
+            if suffix and name != first:
+                continue
+            predicted = chosen.classes == FUNCTION
+            for weight, cells in (
+                ("tokens", confusion(predicted[token], true, document)),
+                ("types", confusion(predicted[kinds], majority)),
+            ):
+                labels = {"definition": name, "truth": f"closed class{suffix}", "weight": weight}
+                named = [pl.lit(value).alias(key) for key, value in labels.items()]
+                agreed.append(agreement_table(cells, seed=seed).select(*named, pl.all()))
+    place = np.zeros(vocabulary, np.int64)
+    place[kinds] = np.arange(len(kinds))
+    tokens = disagreement_tokens(aligned, sets[first].ids, shown)
+    return {
+        "types": types,
+        "agreement": pl.concat(agreed),
+        "ranking": ranking_table(
+            {name: _score(dispersion, name, vocabulary)[kinds] for name in SCORES},
+            function_occurrences(aligned),
+            place[token],
+            document,
+            types["klass"].is_in(list(ClosedClass().tags)).to_numpy(),
+            seed=seed,
+        ),
+        "disagreement": disagreement_table(tokens),
+        "disagreement_tokens": tokens,
+        "homographs": homograph_table(aligned, shown),
+    }
+
+
+def _score(dispersion: pl.DataFrame, name: str, vocabulary: int) -> np.ndarray:
+    """A score over the vocabulary, high for function; −∞ where the corpus lacks the token."""
+    score = np.full(vocabulary, -np.inf)
+    score[dispersion["token_id"].to_numpy()] = SCORES[name] * dispersion[name].to_numpy()
+    return score
+
+
+def _steady_and_bursty(dispersion: pl.DataFrame) -> list[int]:
+    """The commonest token, the commonest ADP, and the burstiest of the 1,000 commonest tokens."""
+    adposition = dispersion.filter(pl.col("subclass") == "ADP").head(1)
+    bursty = dispersion.head(1000).sort("burstiness", "rank").head(1)
+    picked = pl.concat([dispersion.head(1), adposition, bursty])["token_id"].to_list()
+    return list(dict.fromkeys(picked))

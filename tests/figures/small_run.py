@@ -1,0 +1,188 @@
+"""A run folder with every table in it, small and made up, and hostile text wherever it fits."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import yaml
+
+from functok.claims import assemble
+from functok.consolidation.losses import summary
+from functok.evidence import Evidence
+from functok.store import RunFolder, write_json, write_table, write_text
+
+HOSTILE = ["</script><img src=x onerror=alert(1)>", "<!--", "\"'&quot;'", "</noscript></textarea>"]
+TOKENS = ["⏎", "␣the", *HOSTILE, *(f"w{index}" for index in range(24))]
+STEPS = [0, 2, 8]
+GROUPS = ("ff", "fc", "cf", "cc")
+
+
+def write_small_run(root: Path) -> RunFolder:
+    """Write it, and return its folder."""
+    folder, random = RunFolder(root), np.random.default_rng(0)
+    study = {"name": "small <run>", "trace": {"features": 4}}
+    write_text(folder.study, yaml.safe_dump(study))
+    versions = {"functok": "0", "x": HOSTILE[0]}
+    write_json(folder.provenance, {"seed": 0, "corpus": {"spec": HOSTILE[0]}, "versions": versions})
+    write_json(folder.timings, {"tokens": 1.5, "report": 2.0})
+    _tokens(folder)
+    _consolidation(folder, random)
+    _graph(folder)
+    _retrieval(folder, random)
+    Evidence(
+        test="E-coverage",
+        statistic=f"share {HOSTILE[0]}",
+        measured=0.5,
+        measured_low=0.4,
+        measured_high=0.6,
+        control="random positions",
+        control_value=0.75,
+        effect_name="log ratio",
+        effect=-0.4,
+        effect_low=-0.5,
+        effect_high=-0.3,
+        p_value=0.001,
+        unit="groups",
+        units=32,
+        seed=0,
+    ).write(folder)
+    assemble(folder)
+    return folder
+
+
+def save(path: Path, table: pl.DataFrame) -> None:
+    write_table(path, table.to_arrow())
+
+
+def _tokens(folder: RunFolder) -> None:
+    occurrences = np.arange(len(TOKENS), 0, -1) ** 2
+    shares = occurrences / occurrences.sum()
+    counts = pl.DataFrame(
+        {
+            "rank": range(1, len(TOKENS) + 1),
+            "token_id": range(100, 100 + len(TOKENS)),
+            "token": TOKENS,
+            "occurrences": occurrences,
+            "fraction": shares,
+            "cumulative": shares.cumsum(),
+            "documents": np.minimum(occurrences, 50),
+            "document_coverage": np.minimum(occurrences, 50) / 60,
+        }
+    )
+    save(folder.tokens("counts"), counts)
+    save(folder.tokens("function_tokens"), counts.head(5))
+
+
+def _consolidation(folder: RunFolder, random: np.random.Generator) -> None:
+    cells = [(group, document) for group in GROUPS for document in range(32)]
+    count = random.integers(5, 20, len(cells))
+    floor = pl.DataFrame(
+        {
+            "group": [group for group, _ in cells],
+            "document_group": [document for _, document in cells],
+            "loss_sum": 5.0 * count + random.normal(0, 0.5, len(cells)),
+            "count": count,
+        }
+    )
+    save(folder.consolidation("floors"), floor.select(pl.lit("bigram").alias("floor"), pl.all()))
+    losses = pl.concat(
+        floor.select(
+            pl.lit(step).alias("step"),
+            "group",
+            "document_group",
+            pl.col("loss_sum") - step * pl.col("count") / 8,
+            "count",
+        )
+        for step in STEPS
+    )
+    save(folder.consolidation("losses"), losses)
+    save(folder.consolidation("loss_summary"), summary(losses))
+    rows = [
+        {"step": step, "group": group, "loss_sum": 8.0 * n / step, "count": n}
+        for step in range(1, 201)
+        for group, n in zip((*GROUPS, "special"), (3, 4, 5, 6, 1), strict=True)
+    ]
+    save(folder.consolidation("training"), pl.DataFrame(rows))
+    quality = {"step": STEPS, "width": [64] * 3}
+    for name in ("l0", "explained_variance", "ce_recovered"):
+        quality |= {name: [0.5, 0.6, 0.7], f"{name}_low": [0.4, 0.5, 0.6]}
+        quality[f"{name}_high"] = [0.6, 0.7, float("nan")]
+    save(folder.consolidation("dictionaries"), pl.DataFrame(quality))
+    grown = {"step": STEPS, "positions": [90] * 3, "features": [30, 20, 40], "width": [64] * 3}
+    ends = {"features_low": [28.0, 18.0, 38.0], "features_high": [32.0, 22.0, 42.0]}
+    save(folder.consolidation("growth"), pl.DataFrame(grown | ends))
+
+
+def _graph(folder: RunFolder) -> None:
+    size = len(TOKENS)
+    degree = {
+        "rank": range(1, size + 1),
+        "token_id": range(100, 100 + size),
+        "token": TOKENS,
+        "class": ["function"] * 5 + ["content"] * (size - 5),
+        "occurrences": range(size, 0, -1),
+        "degree": [*range(size, 1, -1), 0],
+        "random_degree": np.linspace(40, 1, size),
+    }
+    save(folder.graph_table(STEPS[-1], "degree"), pl.DataFrame(degree))
+    share = np.linspace(0.3, 0.8, 10)
+    coverage = {
+        "rank": range(1, 11),
+        "token_id": range(100, 110),
+        "token": TOKENS[:10],
+        "positions": range(10, 110, 10),
+        "of_active": share,
+        "of_active_low": share - 0.05,
+        "of_active_high": share + 0.05,
+        "of_all": share / 2,
+        "random": share + 0.1,
+        "log_ratio": share - 1,
+        "log_ratio_low": share - 1.1,
+        "log_ratio_high": share - 0.9,
+    }
+    save(folder.graph_table(STEPS[-1], "coverage"), pl.DataFrame(coverage))
+
+
+def _retrieval(folder: RunFolder, random: np.random.Generator) -> None:
+    rows = []
+    for prompt in range(2):
+        first: set[int] = set()
+        for position, token in enumerate(["␣the", "cat", "␣the", HOSTILE[0], HOSTILE[1]], 1):
+            for feature in (position % 3, 7, 9 + position):
+                rows.append(
+                    {
+                        "position": position,
+                        "token_id": 5,
+                        "token": token,
+                        "class": "function" if token == "␣the" else "content",
+                        "feature": feature,
+                        "activation": float(feature + position),
+                        "density": 0.5 if feature == 7 else 0.01,
+                        "first": feature not in first,
+                        "prompt": prompt,
+                        "text": f"prompt {prompt} {HOSTILE[0]}",
+                    }
+                )
+                first.add(feature)
+    save(folder.retrieval("traces"), pl.DataFrame(rows))
+    steering = [
+        {"document": d, "feature": f, "direction": way, "gain": random.normal(f), "kl": 0.1}
+        for d in range(6)
+        for f in (1, 2, 3)
+        for way in ("feature", "random")
+    ]
+    save(folder.retrieval("steering"), pl.DataFrame(steering))
+    texts = [
+        {
+            "direction": way,
+            "feature": 3,
+            "strength": 1.0,
+            "prompt": HOSTILE[0],
+            "position": 4,
+            "token": HOSTILE[1],
+            "continuation": f"{way} {HOSTILE[0]}",
+            "follows_in_text": HOSTILE[2],
+        }
+        for way in ("none", "feature", "random")
+    ]
+    save(folder.retrieval("steered_text"), pl.DataFrame(texts))

@@ -1,0 +1,97 @@
+"""Charts and the files that hold them."""
+
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from figures.small_run import HOSTILE, STEPS, write_small_run
+from functok.figures.catalogue import PLANS, figures
+from functok.figures.draw import draw
+from functok.store import RunFolder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_small_run(tmp_path / "run")
+
+
+def names(folder: RunFolder) -> list[str]:
+    return [figure.name for figure in figures(folder, 4)]
+
+
+def test_a_whole_run_has_every_figure_and_a_trace_per_prompt(folder: RunFolder):
+    expected = [plan.name for plan in PLANS if plan.name != "trace"]
+    assert sorted(names(folder)) == sorted([*expected, "trace-1", "trace-2"])
+
+
+def test_charts_hold_exactly_the_rows_of_their_tables(folder: RunFolder):
+    for figure in figures(folder, 4):
+        spec = figure.chart.to_dict()
+        (rows,) = spec["datasets"].values()
+        assert_frame_equal(pl.DataFrame(rows, schema=figure.table.schema), figure.table)
+
+
+def test_charts_name_their_axes_and_answer_the_pointer(folder: RunFolder):
+    for figure in figures(folder, 4):
+        spec = figure.chart.to_dict()
+        assert spec["title"]["text"] == figure.plan.title
+        assert '"tooltip"' in figure.chart.to_json()
+        assert spec["config"]["font"] == "sans-serif"
+
+
+def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
+    wanted = ("trace-1", "token-degree")
+    drawn = [figure for figure in figures(folder, 4) if figure.name in wanted]
+    stale = folder.figure("gone", "png")
+    stale.parent.mkdir()
+    stale.write_bytes(b"")
+    draw(drawn, folder)
+    assert not stale.exists()
+    for figure in drawn:
+        assert folder.figure(figure.name, "png").read_bytes().startswith(b"\x89PNG\r\n")
+        svg = folder.figure(figure.name, "svg").read_text("utf-8")
+        assert svg.startswith("<svg")
+        assert "<img" not in svg  # the hostile token's
+        assert_frame_equal(pl.read_parquet(folder.figure(figure.name, "parquet")), figure.table)
+    assert "&lt;!--" in folder.figure("trace-1", "svg").read_text("utf-8")
+    assert HOSTILE[1] in drawn[0].table["token"].to_list() + drawn[1].table["token"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("missing", "figure"),
+    [
+        (lambda folder: folder.consolidation("training"), {"training-loss"}),
+        (lambda folder: folder.consolidation("floors"), {"held-out-loss"}),
+        (lambda folder: folder.retrieval("traces"), {"trace-1", "trace-2"}),
+        (lambda folder: folder.retrieval("steering"), {"steering-gain"}),
+        (lambda folder: folder.graph_table(STEPS[-1], "coverage"), {"cumulative-coverage"}),
+        (
+            lambda folder: folder.consolidation("growth"),
+            {"features-firing", "token-degree", "cumulative-coverage"},
+        ),
+    ],
+)
+def test_figures_without_their_table_are_left_out(folder: RunFolder, missing, figure):
+    before = set(names(folder))
+    missing(folder).unlink()
+    assert before - set(names(folder)) == figure
+
+
+def test_a_single_checkpoint_has_no_growth(folder: RunFolder):
+    path = folder.consolidation("growth")
+    pl.read_parquet(path).tail(1).write_parquet(path)
+    found = names(folder)
+    assert "features-firing" not in found
+    assert "token-degree" in found
+
+
+def test_an_empty_folder_has_no_figures(tmp_path):
+    assert figures(RunFolder(tmp_path)) == []
+
+
+def test_importing_the_package_loads_no_charts():
+    code = "import sys, functok.figures; assert 'altair' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,110 @@
+"""The exact tables that are drawn, from the tables of a run."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from figures.small_run import GROUPS, STEPS, write_small_run
+from functok.figures import graph, losses, steering, tokens, traces
+from functok.figures.style import spread, thinned
+from functok.store import RunFolder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_small_run(tmp_path / "run")
+
+
+def test_binning_steps_keeps_every_loss_and_token(folder: RunFolder):
+    training = pl.read_parquet(folder.consolidation("training"))
+    for bins in (1, 7, 48, 500):
+        binned = losses.training_losses(training, bins)
+        kept = training.filter(pl.col("group") != "special")
+        assert (binned["mean"] * binned["count"]).sum() == pytest.approx(kept["loss_sum"].sum())
+        assert binned["count"].sum() == kept["count"].sum()
+        assert len(binned) <= 4 * bins
+        assert (binned["first_step"] <= binned["step"]).all()
+        assert (binned["step"] <= binned["last_step"]).all()
+
+
+def test_floor_of_a_group_is_its_loss_per_token(folder: RunFolder):
+    floors = pl.read_parquet(folder.consolidation("floors"))
+    drawn = losses.held_out_losses(pl.read_parquet(folder.consolidation("loss_summary")), floors)
+    part = floors.filter(pl.col("group") == "fc")
+    expected = part["loss_sum"].sum() / part["count"].sum()
+    found = drawn.filter(pl.col("transition") == "function→content")
+    assert found["floor"].to_list() == pytest.approx([expected] * len(STEPS))
+    assert found["step"].to_list() == STEPS
+
+
+def test_every_bar_of_shares_adds_to_one(folder: RunFolder):
+    drawn = losses.loss_shares(pl.read_parquet(folder.consolidation("loss_summary")))
+    totals = drawn.group_by("bar", maintain_order=True).agg(pl.col("share").sum())
+    assert totals["bar"].to_list() == ["tokens", *(str(step) for step in STEPS)]
+    assert totals["share"].to_list() == pytest.approx([1.0] * 4)
+    assert drawn.filter(pl.col("bar") == "tokens")["order"].to_list() == list(range(len(GROUPS)))
+
+
+def test_class_is_function_for_the_listed_tokens_alone(folder: RunFolder):
+    drawn = tokens.tokens_by_rank(
+        pl.read_parquet(folder.tokens("counts")), pl.read_parquet(folder.tokens("function_tokens"))
+    )
+    assert drawn.filter(pl.col("class") == "function")["rank"].to_list() == [1, 2, 3, 4, 5]
+
+
+def test_tokens_without_features_are_not_drawn_and_the_highest_are_named(folder: RunFolder):
+    degree = pl.read_parquet(folder.graph_table(8, "degree"))
+    drawn = graph.degrees(degree, labelled=3)
+    assert len(drawn) == len(degree) - 1
+    named = drawn.filter(pl.col("label").is_not_null())
+    assert named["label"].to_list() == degree.sort("degree", descending=True)["token"].to_list()[:3]
+
+
+def test_repeated_tokens_keep_their_own_columns(folder: RunFolder):
+    trace = pl.read_parquet(folder.retrieval("traces")).filter(pl.col("prompt") == 0)
+    drawn = traces.traced(trace, 4)
+    names = drawn.filter(pl.col("feature").is_null())
+    assert names["position"].to_list() == [1, 2, 3, 4, 5]
+    assert names["token"].to_list()[:3] == ["␣the", "cat", "␣the"]
+    cells = drawn.filter(pl.col("feature").is_not_null())
+    assert 7 not in cells["feature"].to_list()  # active at half of all positions
+    assert cells["feature"].n_unique() == 4
+    firsts = cells.filter("first").sort("row")
+    assert firsts["position"].is_sorted()
+
+
+def test_a_prompt_whose_features_are_all_dense_still_shows_its_tokens(folder: RunFolder):
+    trace = pl.read_parquet(folder.retrieval("traces")).filter(pl.col("prompt") == 0)
+    drawn = traces.traced(trace.with_columns(density=pl.lit(0.9)), 4)
+    assert drawn["feature"].null_count() == len(drawn) == 5
+    assert traces.trace_heat_map(drawn).to_dict()["layer"]
+
+
+def test_gain_is_the_mean_over_documents(folder: RunFolder):
+    table = pl.read_parquet(folder.retrieval("steering"))
+    drawn = steering.gains(table)
+    one = drawn.filter(pl.col("direction") == "the feature's direction").row(0, named=True)
+    values = table.filter(
+        (pl.col("feature") == one["feature"]) & (pl.col("direction") == "feature")
+    )["gain"]
+    assert one["gain"] == pytest.approx(values.mean())
+    half = 2.5705818 * values.std() / np.sqrt(6)  # Student's t with 5 degrees of freedom
+    assert one["gain_high"] - one["gain"] == pytest.approx(half)
+    own = drawn.filter(pl.col("direction") == one["direction"])["gain"].to_list()
+    assert own == sorted(own, reverse=True)
+
+
+def test_one_document_gives_a_gain_without_an_interval(folder: RunFolder):
+    table = pl.read_parquet(folder.retrieval("steering")).filter(pl.col("document") == 0)
+    drawn = steering.gains(table)
+    assert drawn["gain_low"].null_count() == len(drawn)
+    assert steering.steering_gain(drawn).to_dict()["layer"]
+
+
+def test_thinning_keeps_the_head_and_both_ends():
+    table = pl.DataFrame({"rank": range(1, 128_001)})
+    kept = thinned(table, 1500)["rank"].to_list()
+    assert kept[:750] == list(range(1, 751))
+    assert kept[-1] == 128_000
+    assert len(kept) == len(set(kept)) <= 1500
+    assert spread(list(range(100)), 3) == [0, 50, 99]

@@ -1,0 +1,203 @@
+"""The page as a browser would read it."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from figures.small_run import HOSTILE, write_small_run
+from functok.figures.catalogue import PLANS, figures
+from functok.report.findings import claims_table, learned
+from functok.report.provenance import provenance
+from functok.report.sections import TITLES, function_tokens, section
+from functok.report.write import write_report
+from functok.store import RunFolder
+
+CHROMIUM = shutil.which("chromium")
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, the scripts' text, and the text that is read."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.comments: list[str] = []
+        self.read = ""
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+    def handle_comment(self, data):
+        self.comments.append(data)
+
+    def handle_data(self, data):
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif self._inside != "style":
+            self.read += data
+
+    def attributes(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = write_small_run(tmp_path_factory.mktemp("report") / "run")
+    write_report(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def page(folder: RunFolder):
+    return Page(folder.report.read_text("utf-8"))
+
+
+def test_the_page_fetches_nothing(folder: RunFolder, page: Page):
+    links = [
+        value
+        for _, attributes in page.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href")
+    ]
+    allowed = re.compile(r"#|data:image/svg\+xml;base64,|figures/[\w-]+\.parquet$")
+    assert links
+    assert all(allowed.match(link or "") for link in links)
+    assert not {tag for tag, _ in page.elements} & {"link", "iframe", "object", "embed", "base"}
+    style = re.search(r"<style>(.*?)</style>", folder.report.read_text("utf-8"), re.S)
+    assert style is not None
+    assert "url(" not in style[1]
+    assert "@import" not in style[1]
+
+
+def test_the_policy_lets_only_the_two_scripts_run(page: Page):
+    (policy,) = (
+        attributes["content"] or ""
+        for attributes in page.attributes("meta")
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    run = [
+        text
+        for text, attributes in zip(page.scripts, page.attributes("script"), strict=True)
+        if attributes.get("type") != "application/json"
+    ]
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in run]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert len(run) == 2
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == " ".join(f"'sha256-{found}'" for found in hashes)
+    assert "unsafe-eval" not in policy
+
+
+def test_hostile_text_stays_text(folder: RunFolder, page: Page):
+    drawn = figures(folder, 4)
+    assert page.comments == []
+    assert len(page.attributes("img")) == len(drawn)
+    assert len(page.scripts) == len(drawn) + 2
+    assert not [name for _, found in page.elements for name in found if name.startswith("on")]
+    for text in HOSTILE:
+        assert text in page.read
+
+
+def test_charts_are_embedded_unchanged(folder: RunFolder, page: Page):
+    found = {
+        attributes["id"]: json.loads(text)
+        for text, attributes in zip(page.scripts, page.attributes("script"), strict=True)
+        if "id" in attributes
+    }
+    for figure in figures(folder, 4):
+        spec = figure.chart.to_dict()
+        spec.pop("title")  # the heading above it
+        assert found[f"spec-{figure.name}"] == spec
+    places = [attributes["data-chart"] for attributes in page.attributes("figure")]
+    assert places == list(found)
+
+
+def test_findings_come_first_with_measure_control_effect_and_verdict(folder: RunFolder, page: Page):
+    assert page.read.index("Findings") < page.read.index("How frequent each token is")
+    for text in ("0.500 [0.400, 0.600]", "0.75", "−0.400 [−0.500, −0.300]", "not supported"):
+        assert text in page.read
+    claims = pl.read_parquet(folder.claims)
+    shown = Page(claims_table(claims))
+    badges = [found for found in shown.attributes("span") if "badge" in (found["class"] or "")]
+    assert len(badges) == claims["claim"].n_unique()
+    assert "not run (P1, P2, P3, P4)" in shown.read
+
+
+def test_every_figure_says_how_to_read_it_and_what_its_control_is(page: Page):
+    for plan in PLANS:
+        assert plan.reading in page.read
+        assert plan.control in page.read
+        assert plan.absent not in page.read
+
+
+def test_the_share_of_function_tokens_is_of_those_that_occur(folder: RunFolder):
+    assert "5 function tokens, 16.67 % of the 30 tokens that occur" in function_tokens(folder)
+
+
+def test_a_run_that_did_nothing_says_what_was_not_run(tmp_path):
+    empty = RunFolder(tmp_path)
+    write_report(empty)
+    read = Page(empty.report.read_text("utf-8")).read
+    assert all(plan.absent in read for plan in PLANS)
+    assert "The claims were not assembled." in read
+    assert "<figure" not in "".join(section(name, empty, []) for name in TITLES)
+    assert Page(provenance(empty)).read == "Provenance"
+
+
+@pytest.mark.parametrize(
+    ("shift", "said"),
+    [
+        (-0.5, "has learned more than which word follows which"),
+        (0.5, "has not learned even what word pairs give"),
+        (0.0, "cannot be told from a model of word pairs"),
+    ],
+)
+def test_whether_the_model_learned_is_judged_against_the_bigram(tmp_path, shift, said):
+    folder = write_small_run(tmp_path)
+    path = folder.consolidation("floors")
+    losses = pl.read_parquet(folder.consolidation("losses")).filter(pl.col("step") == 8)
+    noise = pl.col("document_group") % 2 * 0.02 - 0.01
+    floor = losses.select(
+        pl.lit("bigram").alias("floor"),
+        "group",
+        "document_group",
+        pl.col("loss_sum") + (noise - shift) * pl.col("count"),
+        "count",
+    )
+    floor.write_parquet(path)
+    assert said in learned(folder)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_browser_draws_every_chart_and_runs_nothing_else(folder: RunFolder, tmp_path: Path):
+    assert CHROMIUM is not None
+    command = [
+        CHROMIUM,
+        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        f"--user-data-dir={tmp_path}",
+        *("--virtual-time-budget=60000", "--dump-dom", folder.report.as_uri()),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    drawn = Page(done.stdout)
+    expected = len(figures(folder, 4))
+    assert drawn.attributes("html")[0]["data-drawn"] == str(expected)
+    assert len(drawn.attributes("svg")) == expected
+    assert drawn.attributes("img") == []  # neither a static picture left nor a hostile one made

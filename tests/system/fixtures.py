@@ -1,0 +1,37 @@
+"""The tiny study and one finished run of it, made once for all tests and all workers."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from system.tiny import functok, settings, write_corpus, write_study
+
+
+@pytest.fixture(scope="session")
+def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny study's file; its corpus lies beside it."""
+    return _made(tmp_path_factory) / "study.yaml"
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the tiny study; copy it before changing anything in it."""
+    return _made(tmp_path_factory) / "run"
+
+
+def _made(factory: pytest.TempPathFactory) -> Path:
+    """The folder of study and run; the first worker that asks makes them, the others wait."""
+    base = factory.getbasetemp()
+    place = (base.parent if base.name.startswith("popen-") else base) / "tiny"
+    place.mkdir(exist_ok=True)
+    with open(place / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "finished").exists():
+            study = write_study(
+                place / "study.yaml", settings(write_corpus(place / "corpus.jsonl"))
+            )
+            outcome = functok("run", study, "-o", place / "run")
+            assert outcome.code == 0, outcome.err
+            (place / "finished").touch()
+    return place

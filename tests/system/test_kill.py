@@ -1,0 +1,168 @@
+"""kill -9 at any moment, run again: the same tables as without, and nothing half-written."""
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from system.tiny import different, results, settings, unfinished, write_corpus, write_study
+
+pytestmark = pytest.mark.timeout(600)
+
+
+class Forks:
+    """The helper of ``forking.py``: it types ``functok run STUDY -o FOLDER``, and is killed."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.study = write_study(
+            place / "study.yaml", settings(write_corpus(place / "corpus.jsonl", 160))
+        )
+        self.output = place / "output.txt"
+        self.process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("forking.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert self._answer() == {"ready": True}
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def run(self, folder: Path, command: str = "run", **order: Any) -> dict[str, Any]:
+        """One attempt; a run that ends by itself must end well."""
+        arguments = [command, str(self.study), "-o", str(folder)]
+        order |= {"arguments": arguments, "output": str(self.output)}
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        assert answer["killed"] or answer["code"] == 0, self.output.read_text()
+        return answer
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    helper = Forks(tmp_path_factory.mktemp("kill"))
+    yield helper
+    helper.close()
+
+
+@pytest.fixture(scope="module")
+def whole(forks: Forks) -> Path:
+    """A run that nobody disturbed, and beside it the log of its writes."""
+    folder = forks.place / "run-whole"
+    forks.run(folder, log=str(forks.place / "writes.jsonl"))
+    assert len(results(folder)) > 40
+    return folder
+
+
+def writes(whole: Path) -> list[tuple[str, str]]:
+    """Every write and moment in it, in the order in which an undisturbed run comes to them."""
+    lines = (whole.parent / "writes.jsonl").read_text().splitlines()
+    return list(dict.fromkeys(tuple(json.loads(line)) for line in lines))
+
+
+def kinds(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """One write of each kind: just before and just after each renaming, and torn ones."""
+    first: dict[tuple[str, str], tuple[str, str]] = {}
+    for moment, place in found:
+        kind = re.sub(r"step-\d+|(?<=dictionary-)\d+|(?<=graph-)\d+", "N", place)
+        kind = re.sub(r"figures/\w[\w-]*", "figures/NAME", kind)
+        if moment == "torn":  # one per folder and format
+            kind = os.path.dirname(kind) + os.path.splitext(kind)[1]
+        if moment != "before" or ".state/done/" not in place:  # that is: after what it marks
+            first.setdefault((moment, kind), (moment, place))
+    return list(first.values())
+
+
+def test_a_run_killed_at_any_moment_ends_with_the_same_tables(forks: Forks, whole: Path) -> None:
+    chance, kills, series = random.Random(11), 0, 0
+    calm = forks.place / "run-calm"
+    work = forks.run(calm, "claims")["seconds"]
+    while kills < 10:
+        folder = forks.place / f"run-random-{series}"
+        for _ in range(30):
+            moment = chance.uniform(0.02, 0.5) * work
+            if not forks.run(folder, "claims", seconds=moment)["killed"]:
+                break
+            kills += 1
+        else:
+            pytest.fail("thirty killed runs came to no end: what was finished is not kept")
+        series += 1
+        assert different(folder, calm) == []
+        assert unfinished(folder) == []
+    for _ in range(2):  # then while the report is drawn
+        forks.run(folder, seconds=chance.uniform(0.1, 0.5) * work)
+    forks.run(folder)
+    assert different(folder, whole, drawn=True) == []
+    assert unfinished(folder) == []
+
+
+def test_a_run_killed_inside_every_write_ends_with_the_same_tables(
+    forks: Forks, whole: Path
+) -> None:
+    folder, missed = forks.place / "run-writes", []
+    for moment, place in kinds(writes(whole)):
+        if not forks.run(folder, die=[moment, place, 1])["killed"]:
+            missed.append((moment, place))
+    assert missed == []
+    forks.run(folder)
+    assert different(folder, whole, drawn=True) == []
+    assert unfinished(folder) == []
+
+
+def test_every_kind_of_result_is_among_the_writes_that_were_killed(whole: Path) -> None:
+    places = {place for _, place in writes(whole)}
+    written = {
+        path.relative_to(whole).as_posix()
+        for path in whole.rglob("*")
+        if path.is_file() and path.relative_to(whole).as_posix() != ".state/lock"
+    }
+    alone = {name for name in written if not any(_inside(name, place) for place in places)}
+    assert alone == set()
+
+
+def _inside(name: str, place: str) -> bool:
+    return name == place or name.startswith(f"{place}/")
+
+
+def test_a_state_killed_while_it_is_replaced_is_still_a_state(forks: Forks, whole: Path) -> None:
+    """Only what came after the last kept state is trained again."""
+    state = next(place for moment, place in writes(whole) if moment == "half")
+    folder = forks.place / "run-state"
+    for moment in ("torn", "before aside", "after aside", "before", "after", "half"):
+        place = f"{state}/state.safetensors" if moment == "torn" else state
+        answer = forks.run(
+            folder, "pretrain", die=[moment, place, 2 if moment in ("torn", "before") else 1]
+        )
+        assert answer["killed"], moment
+        kept = sorted(path.name for path in (folder / "models").iterdir())
+        assert kept[:4] == ["step-000000", "step-000001", "step-000002", "step-000004"]
+    before = {
+        path: path.stat().st_mtime_ns for path in (folder / "models").glob("*/model.safetensors")
+    }
+    forks.run(folder, "pretrain")
+    for path, written in before.items():
+        assert path.stat().st_mtime_ns == written, (
+            "a checkpoint that was finished was written again"
+        )
+    apart = different(folder, whole)
+    assert apart
+    assert all(name not in results(folder) for name in apart)

@@ -1,0 +1,155 @@
+"""The whole study on a model that others trained, and a walk over its checkpoints."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+import zstandard
+from safetensors.torch import load_file, save_file
+
+from system.tiny import functok, laid_over, settings, write_study
+
+DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
+MODEL = DATA / "models" / "stories260K"
+STORIES = DATA / "texts" / "tinystories.jsonl.zst"
+
+RECIPE = {
+    "width": 128,
+    "k": 8,
+    "steps": 300,
+    "batch": 256,
+    "activations": 15_000,
+    "learning_rate": 5e-3,
+}
+
+pytestmark = pytest.mark.skipif(
+    not (MODEL / "model.safetensors").is_file() or not STORIES.is_file(),
+    reason="stories260K and TinyStories are not beside the repository (../shared/data)",
+)
+
+
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 150 TinyStories."""
+    place = tmp_path_factory.mktemp("stories") / "stories.jsonl"
+    with open(STORIES, "rb") as file, open(place, "w", encoding="utf-8") as kept:
+        text = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), "utf-8")
+        kept.writelines(line for _, line in zip(range(150), text, strict=False))
+    return place
+
+
+def public(stories: Path, model: Path, **changes: object) -> dict:
+    """The study of a loaded model; nothing is pre-trained."""
+    study = settings(stories)
+    del study["model"]
+    return laid_over(
+        study,
+        {
+            "model": {"load": str(model), "context": 128},
+            "tokenizer": {"load": str(MODEL)},
+            "dictionaries": {"layer": 2, "checkpoints": [], "recipe": RECIPE},
+            "trace": {"prompts": ["Once upon a time, there was a little girl"]},
+            "steer": {"shown": "Once upon a time, there was a"},
+            **changes,
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def run(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the published model."""
+    place = tmp_path_factory.mktemp("public")
+    study = write_study(place / "study.yaml", public(stories, MODEL))
+    outcome = functok("run", study, "-o", place / "run")
+    assert outcome.code == 0, outcome.err
+    return place / "run"
+
+
+def mean_loss(run: Path, step: int) -> float:
+    losses = pl.read_parquet(run / "consolidation" / "losses.parquet").filter(step=step)
+    return losses["loss_sum"].sum() / losses["count"].sum()
+
+
+def floor(run: Path) -> float:
+    losses = pl.read_parquet(run / "consolidation" / "floors.parquet")
+    return losses["loss_sum"].sum() / losses["count"].sum()
+
+
+def test_a_published_model_is_far_below_the_bigram_floor(run: Path) -> None:
+    assert mean_loss(run, 0) < floor(run) - 0.5
+
+
+def test_a_published_model_leaves_the_tables_of_a_study_and_no_weights(run: Path) -> None:
+    assert not (run / "models").exists()
+    step = run / "graph" / "step-000000"
+    for path in (
+        run / "claims.parquet",
+        run / "tokens" / "function_tokens.parquet",
+        run / "dictionaries" / "step-000000" / "sae_weights.safetensors",
+        step / "edges.parquet",
+        step / "degree.parquet",
+        step / "coverage.parquet",
+        run / "consolidation" / "growth.parquet",
+        run / "retrieval" / "traces.parquet",
+        run / "retrieval" / "steering.parquet",
+    ):
+        assert path.is_file(), path
+    claims = pl.read_parquet(run / "claims.parquet")
+    verdicts = dict(zip(claims["test"], claims["verdict"], strict=True))
+    assert verdicts["E-growth"] == "undecided", "its control, the untrained model, was not run"
+    measured = claims.filter(pl.col("measured").is_not_null())["test"]
+    assert set(measured) == {"E-coverage", "E-loss", "E-steering"}
+
+
+def test_the_function_tokens_of_stories_are_what_everyone_would_call_so(run: Path) -> None:
+    table = pl.read_parquet(run / "tokens" / "function_tokens.parquet")
+    assert table["cumulative"][-1] >= 0.4
+    assert table["cumulative"][-2] < 0.4
+    shown = {token.strip("␣▁") for token in table["token"]}
+    assert shown >= {".", ",", "the", "and", "to"}
+
+
+def test_a_trained_sae_recovers_most_of_what_the_layer_carries(run: Path) -> None:
+    row = pl.read_parquet(run / "consolidation" / "dictionaries.parquet").row(0, named=True)
+    assert row["l0"] <= 8
+    assert row["explained_variance"] > 0.3
+    assert 0.2 < row["ce_recovered"] <= 1
+
+
+def test_subfolders_are_walked_as_checkpoints_in_order_of_step(
+    stories: Path, tmp_path: Path
+) -> None:
+    suite = tmp_path / "suite"
+    for name in ("step10", "step0"):
+        shutil.copytree(MODEL, suite / name, copy_function=shutil.copy)
+        for copied in [suite / name, *(suite / name).iterdir()]:
+            copied.chmod(0o755)
+    weights = load_file(suite / "step0" / "model.safetensors")
+    chance = torch.Generator().manual_seed(0)
+    blank = {
+        name: torch.randn(weight.shape, generator=chance) * 0.02 if weight.ndim > 1 else weight
+        for name, weight in weights.items()
+    }
+    save_file(blank, suite / "step0" / "model.safetensors", {"format": "pt"})
+    study = write_study(
+        tmp_path / "study.yaml",
+        laid_over(
+            public(stories, suite),
+            {"model": {"revisions": ["step10", "step0"]}, "graph": {"tokens": 2000}},
+        ),
+    )
+    outcome = functok("claims", study, "-o", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    run = tmp_path / "run"
+    assert mean_loss(run, 10) < floor(run) - 0.5 < floor(run) < mean_loss(run, 0)
+    growth = pl.read_parquet(run / "consolidation" / "growth.parquet")
+    assert growth["step"].unique(maintain_order=True).to_list() == [0, 10]
+    assert growth["positions"].n_unique() == 1, "the same held-out tokens at every checkpoint"
+    claims = pl.read_parquet(run / "claims.parquet")
+    assert claims.filter(test="E-growth")["measured"].is_not_null().all()
+    made = json.loads((run / "provenance.json").read_text())["models"]
+    assert made["0"]["sha256"] != made["10"]["sha256"]

@@ -1,0 +1,100 @@
+"""Every command that the README and the docs show is run, on the tiny study in the demo's place."""
+
+import re
+import shlex
+import shutil
+import tomllib
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import yaml
+
+from system.tiny import functok, write_corpus
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of one language on a page."""
+    return [text for kind, text in _BLOCK.findall(page.read_text("utf-8")) if kind == language]
+
+
+def commands(page: Path) -> list[str]:
+    """The command lines on a page, without their comments."""
+    lines = "".join(blocks(page, "sh")).splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.strip()]
+
+
+def targets() -> set[str]:
+    """What the Makefile makes."""
+    return set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+
+@pytest.fixture
+def workspace(
+    tmp_path: Path, whole_run: Path, tiny_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder that holds what the pages speak of: a finished demo, a model, texts."""
+    shutil.copytree(whole_run, tmp_path / "runs" / "demo")
+    for name, step in (("step1", "step-000001"), ("step1000", "step-000024")):
+        shutil.copytree(whole_run / "models" / step, tmp_path / "path/to/model" / name)
+    shutil.copy(whole_run / "tokenizer/tokenizer.json", tmp_path / "path/to/model")
+    shutil.copy(whole_run / "tokenizer/tokenizer_config.json", tmp_path / "path/to/model")
+    (tmp_path / "texts").mkdir()
+    write_corpus(tmp_path / "texts" / "some.jsonl")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_on_the_page_runs(page: Path, workspace: Path) -> None:
+    for number, text in enumerate(blocks(page, "yaml")):
+        study = yaml.safe_load(text)
+        name = re.match(r"# (\S+\.yaml)", text)
+        assert name is not None, f"study {number} on {page.name} does not say its file's name"
+        # the study as shown, on a corpus that is there and with an SAE that trains in a second
+        study["corpus"] = "texts/some.jsonl"
+        study["dictionaries"]["recipe"] |= {"width": 64, "k": 4, "steps": 10, "batch": 64}
+        (workspace / name[1]).write_text(yaml.safe_dump(study), "utf-8")
+    if page.stem != "your-model":  # where its own study is shown
+        shutil.copy(workspace / "runs/demo/study.yaml", workspace / "my-study.yaml")
+    for command in commands(page):
+        program, *arguments = shlex.split(command)
+        if program == "make":
+            assert set(arguments) <= targets(), command
+        else:
+            assert program == "functok", command
+            outcome = functok(*arguments)
+            assert outcome.code == 0, f"{command}\n{outcome.err}"
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            if not link.startswith("https://"):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_readme_tree_names_every_room() -> None:
+    tree = (ROOT / "README.md").read_text("utf-8").split("src/functok/")[1].split("```")[0]
+    rooms = {path.name for path in (ROOT / "src/functok").iterdir() if path.is_dir()}
+    named = set(re.findall(r"── (\w+)", tree))
+    assert rooms - {"__pycache__"} <= named
+    assert all(
+        (ROOT / "src/functok" / name).exists() or (ROOT / "src/functok" / f"{name}.py").exists()
+        for name in named
+    )
+
+
+def test_pins_cover_every_direct_requirement() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    pinned = {
+        line.split("==")[0].lower()
+        for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    }
+    names = {re.split(r"[<>=\[]", want)[0].lower() for want in wanted} - {"functok"}
+    assert names <= pinned

@@ -1,0 +1,129 @@
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from functok.corpus import Document
+from functok.tokens.classes import EXCLUDED, TRANSITIONS, FunctionTokens, class_array
+from functok.tokens.counts import TokenCounts
+from functok.tokens.encode import Encoded, encode, load_tokenizer, special_ids
+from functok.tokens.parts import PartCounts
+from functok.tokens.subclasses import CODE
+from functok.tokens.sweep import (
+    composition_table,
+    membership,
+    overlap_table,
+    stability_table,
+    sweep_sets,
+    sweep_table,
+    transition_counts,
+)
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def documents(*some: list[int]) -> Encoded:
+    offsets = np.concatenate([[0], np.cumsum([len(one) for one in some])]).astype(np.int64)
+    ids = np.array([token for one in some for token in one], np.int32)
+    return Encoded(ids, offsets, np.arange(len(some), dtype=np.int64))
+
+
+def real_documents(name: str) -> list[Document]:
+    with zstandard.open(DATA / "texts" / f"{name}.jsonl.zst", "rt", encoding="utf-8") as lines:
+        return [Document(name, json.loads(line)["text"]) for line in lines]
+
+
+def sampled(seed: int = 0) -> Encoded:
+    rng = np.random.default_rng(seed)
+    return documents(*[list(rng.zipf(1.4, 80).clip(max=60)) for _ in range(40)])
+
+
+@given(st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=6))
+@settings(max_examples=100, deadline=None)
+def test_transitions_equal_a_naive_count_inside_documents(some):
+    classes = class_array([0, 1], [5], 6)
+    found = transition_counts(documents(*some), classes)
+    naive = dict.fromkeys(TRANSITIONS, 0)
+    for one in some:
+        for current, following in pairwise(one):
+            if 5 not in (current, following):
+                naive["fc"[int(current > 1)] + "fc"[int(following > 1)]] += 1
+    assert found.tolist() == list(naive.values())
+    assert len(found) == EXCLUDED
+
+
+def test_the_sweep_grows_and_its_shares_add_up():
+    some = sampled()
+    sets = sweep_sets(TokenCounts.of(some, 61), [])
+    table = sweep_table(some, sets)
+    assert (table["tokens"].diff().drop_nulls() >= 0).all()
+    assert (table["reached"] >= table["coverage"] - 1e-12).all()
+    assert table.select(pl.sum_horizontal(*TRANSITIONS)).to_series().to_list() == pytest.approx(
+        [1.0] * len(table)
+    )
+
+
+def test_a_threshold_below_the_first_token_has_no_set_that_stays_below():
+    counts = TokenCounts(np.array([8, 1, 1]), np.array([1, 1, 1]), 1)
+    assert list(sweep_sets(counts, [], (0.5, 0.85), "below")) == [0.85]
+    assert list(sweep_sets(counts, [], (0.5, 0.85), "reach")) == [0.5, 0.85]
+
+
+def test_composition_counts_every_token_of_the_set_once():
+    counts = TokenCounts(np.array([50, 30, 15, 5]), np.ones(4, np.int64), 1)
+    codes = np.array([CODE[name] for name in ("DET", "DET", "digits", "content")], np.int8)
+    table = composition_table(counts, sweep_sets(counts, [], (0.8, 0.95)), codes)
+    assert table.filter(coverage=0.8).rows() == [(0.8, "DET", 2, 1.0, 80, 1.0)]
+    digits = table.filter(coverage=0.95, subclass="digits").row(0, named=True)
+    assert digits["occurrence_share"] == pytest.approx(15 / 95)
+
+
+def test_stability_is_the_same_for_the_same_seed():
+    parts = PartCounts.by_document(sampled(), 61)
+    one, two = (stability_table(parts, [], seed=7) for _ in range(2))
+    other = stability_table(parts, [], seed=8)
+    assert one.equals(two)
+    assert not one.equals(other)
+
+
+def test_identical_documents_make_a_perfectly_stable_set():
+    parts = PartCounts.by_document(documents(*[[0, 0, 0, 1, 1, 2]] * 12), 3)
+    table = stability_table(parts, [], (0.4, 0.8))
+    assert (table["jaccard_low"] == 1).all()
+    assert (table["always"] == 1).all()
+    assert (table["ever"] == table["tokens"]).all()
+
+
+def test_membership_is_the_share_of_bootstraps_with_the_token():
+    parts = PartCounts.by_document(sampled(), 61)
+    share = membership(parts, [], 0.4, seed=3)
+    table = stability_table(parts, [], (0.4,), seed=3).row(0, named=True)
+    assert np.count_nonzero(share) == table["ever"]
+    full = FunctionTokens.by_coverage(
+        TokenCounts(parts.occurrences, parts.presence, 40), [], 0.4
+    ).ids
+    assert np.mean(share[full] == 1) == pytest.approx(table["always"])
+
+
+def test_overlap_of_strings_with_and_without_blanks_and_case():
+    table = overlap_table({"a": ["␣the", "The", ","], "b": ["the", ",", "␣of"]})
+    row = table.row(0, named=True)
+    assert (row["shared"], row["jaccard"]) == (1, pytest.approx(1 / 5))
+    assert row["jaccard_words"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the shared texts beside the project")
+def test_the_published_shares_of_real_prose():
+    tokenizer = load_tokenizer(str(DATA / "tokenizers" / "gpt2"))
+    encoded = encode([*real_documents("openstax"), *real_documents("standardebooks")], tokenizer)
+    counts = TokenCounts.of(encoded, len(tokenizer))
+    sets = sweep_sets(counts, special_ids(tokenizer), (0.4,))
+    row = sweep_table(encoded, sets).row(0, named=True)
+    assert (len(encoded.ids), row["tokens"]) == (5_867_391, 43)
+    assert [round(row[name], 3) for name in TRANSITIONS] == [0.132, 0.269, 0.269, 0.330]
