@@ -1,5 +1,6 @@
 """Tokenizers of every kind: three published ones, and four trained here on a few sentences."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,7 +57,10 @@ def _metaspace() -> Backend:
             vocab_size=600, special_tokens=["<unk>", "<s>", "</s>", *bytes_], show_progress=False
         ),
     )
-    return backend
+    # the bytes are entries of the vocabulary like any other, not added tokens
+    parts = json.loads(backend.to_str())
+    parts["added_tokens"] = parts["added_tokens"][:3]
+    return Backend.from_str(json.dumps(parts))
 
 
 def _word_piece() -> Backend:

@@ -1,0 +1,80 @@
+"""``functok tokens CORPUS``: what it writes, what it says, what it refuses."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tokenizers import Tokenizer as Backend
+from typer.testing import CliRunner
+
+from functok.cli.commands import app
+from functok.errors import UserError
+from functok.tokens.encode import train_tokenizer
+
+TEXTS = ["the cat and the dog", "the end of the story\r\n", "<|endoftext|>the the cat"] * 4
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    lines = "\n".join(json.dumps({"text": text}) for text in TEXTS)
+    (tmp_path / "pages.jsonl").write_text(lines)
+    train_tokenizer(TEXTS, 280).save_pretrained(str(tmp_path / "tokenizer"))
+    return tmp_path / "pages.jsonl"
+
+
+def called(*arguments: object) -> str:
+    result = CliRunner().invoke(app, ["tokens", *map(str, arguments)])
+    if isinstance(result.exception, Exception):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_counted_corpus_is_written_and_shown(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = called(corpus, "--tokenizer", tmp_path / "tokenizer", "-o", out)
+    assert "function→function" in said
+    assert "Encoded by" in said
+    backend = Backend.from_file(str(out / "tokenizer/tokenizer.json"))
+    ids = [backend.encode(text, add_special_tokens=False).ids for text in TEXTS]
+    counts = pl.read_parquet(out / "tokens/counts.parquet")
+    for row in counts.iter_rows(named=True):
+        one = row["token_id"]
+        assert row["occurrences"] == sum(document.count(one) for document in ids)
+        assert row["documents"] == sum(one in document for document in ids)
+        assert row["document_coverage"] == pytest.approx(row["documents"] / len(TEXTS))
+        assert row["bytes"].decode() == row["token"].replace("␣", " ").replace("⏎", "\n").replace(
+            "␍", "\r"
+        )
+    assert 0 not in counts["token_id"]
+    function = pl.read_parquet(out / "tokens/function_tokens.parquet")
+    assert function.equals(counts.head(len(function)))
+    assert pl.read_parquet(out / "tokens/transitions.parquet")["share"].sum() == pytest.approx(1)
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert provenance["encoded_by"]["library"] in ("gigatoken", "tokenizers")
+    assert provenance["excluded"]["token_ids"] == [0]
+
+
+def test_broken_lines_stop_by_default_and_are_listed_when_left_out(
+    corpus: Path, tmp_path: Path
+) -> None:
+    corpus.write_text(corpus.read_text() + '\n{"text": 3}\nnothing\n')
+    arguments = (corpus, "--tokenizer", tmp_path / "tokenizer", "-o", tmp_path / "out")
+    with pytest.raises(UserError, match=r"line 13: there is no text.*--on-error skip"):
+        called(*arguments)
+    said = called(*arguments, "--on-error", "skip")
+    assert "1 no text" in said
+    problems = pl.read_parquet(tmp_path / "out/tokens/problems.parquet")
+    assert problems.sort("line")["line"].to_list() == [13, 14]
+    provenance = json.loads((tmp_path / "out/provenance.json").read_text())
+    assert provenance["problems"]["total"] == 2
+
+
+def test_a_corpus_needs_a_tokenizer_and_a_study_brings_its_own(
+    corpus: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="--tokenizer"):
+        called(corpus)
+    with pytest.raises(UserError, match="its own tokenizer"):
+        called("study.yaml", "--tokenizer", tmp_path / "tokenizer")
