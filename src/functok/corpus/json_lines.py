@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
@@ -21,7 +22,7 @@ def parsed(lines: Lines, field: str) -> pa.Array | None:
     """The texts of a block in which nothing is wrong, as ``large_string``; else ``None``."""
     rows = lines.text.count(b"\n") + (not lines.text.endswith(b"\n"))
     try:
-        lines.text.decode()
+        _valid_utf8(lines.text)
         table = pyarrow.json.read_json(
             pa.BufferReader(lines.text),
             pyarrow.json.ReadOptions(use_threads=False, block_size=len(lines.text) + 1),
@@ -30,12 +31,19 @@ def parsed(lines: Lines, field: str) -> pa.Array | None:
                 unexpected_field_behavior="ignore",
             ),
         )
-    except (UnicodeDecodeError, pa.ArrowException):
+    except pa.ArrowException:
         return None
     texts = table[field]
     if len(texts) != rows or texts.null_count:
         return None
     return pa.concat_arrays(texts.chunks)
+
+
+def _valid_utf8(text: bytes) -> None:
+    """Raise ``ArrowInvalid`` unless it is; several times as fast as decoding."""
+    bounds = pa.py_buffer(np.array([0, len(text)], np.int64))
+    one = pa.Array.from_buffers(pa.large_string(), 1, [None, bounds, pa.py_buffer(text)])
+    one.validate(full=True)
 
 
 def read_lines(lines: Lines, path: Path, field: str, problems: Problems) -> Iterator[Document]:
