@@ -19,6 +19,7 @@ from system.tiny import (
     different,
     functok,
     laid_over,
+    results,
     settings,
     unfinished,
     write_corpus,
@@ -54,7 +55,8 @@ def test_a_refusal_is_one_sentence_on_standard_error_and_exit_code_2(tmp_path: P
     assert said.returncode == 2
     assert said.stdout == ""
     assert said.stderr == (
-        f"functok: Cannot read the study file {tmp_path}/missing.yaml: No such file or directory.\n"
+        f"functok: There is no run folder and no study file {tmp_path}/missing.yaml; "
+        "check the path.\n"
     )
 
 
@@ -457,3 +459,28 @@ def test_the_findings_name_every_claim_with_its_verdict(run_copy: Path) -> None:
     verdicts = re.findall(r"\b(not supported|supported|undecided)\b", said.out)
     assert len(verdicts) == 8
     assert "Kneser–Ney bigram on the same tokens" in said.out
+
+
+def test_more_tokens_than_the_model_can_read_are_refused(whole_run: Path) -> None:
+    outcome = functok("steer", whole_run, "--prompt", "Ada saw the", "--feature", 1, "--tokens", 99)
+    assert "99 more are to be generated" in outcome.complaint
+
+
+def test_a_changed_corpus_is_refused_and_a_missing_one_is_not_needed(
+    whole_run: Path, tmp_path: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl")
+    study = write_study(tmp_path / "study.yaml", settings(corpus))
+    assert functok("tokens", study, "-o", tmp_path / "run").code == 0
+    before = results(tmp_path / "run")
+    corpus.write_text(json.dumps({"text": "Another text altogether, and the rest of it."}) + "\n")
+    assert "has changed since" in functok("tokens", tmp_path / "run").complaint
+    corpus.unlink()
+    assert functok("tokens", tmp_path / "run").code == 0
+    assert results(tmp_path / "run").keys() == before.keys()
+
+
+def test_results_can_be_read_by_others(whole_run: Path) -> None:
+    for path in whole_run.rglob("*"):
+        if path.is_file() and path.name != "lock":
+            assert path.stat().st_mode & 0o044 == 0o044, path

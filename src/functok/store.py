@@ -38,6 +38,8 @@ def fingerprint(*parts: object) -> str:
 
 
 def _flush(path: Path) -> None:
+    if path.is_file():
+        path.chmod(0o644)  # safetensors writes files that nobody else may read
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -222,6 +224,11 @@ class RunFolder:
         return self.root / "report.html"
 
     # What only resuming needs: partials and states may be deleted once a run has finished.
+
+    @property
+    def inputs(self) -> Path:
+        """What the corpus was like when the run read it."""
+        return self.root / ".state" / "inputs.json"
 
     def partials(self, name: str) -> Path:
         return self.root / ".state" / "partials" / name

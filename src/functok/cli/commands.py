@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from functok.errors import UserError
+
 app = typer.Typer(
     name="functok",
     help="How a language model's function tokens retrieve and consolidate memory.",
@@ -15,8 +17,19 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def _there(target: Path) -> Path:
+    """Refuse what is not there before anything heavy is imported."""
+    if not target.exists():
+        raise UserError(f"There is no run folder and no study file {target}; check the path.")
+    return target
+
+
 Target = Annotated[
-    Path, typer.Argument(help="A run folder, or a study file (.yaml), whose run is made.")
+    Path,
+    typer.Argument(
+        help="A run folder, or a study file (.yaml), whose run is made.", callback=_there
+    ),
 ]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Run folder; by default runs/<study name>.")
@@ -176,7 +189,6 @@ def steer(
     """Add a feature's direction at one position; steered beside unsteered."""
     from functok.cli.show import print_table, show_link
     from functok.cli.work import bring
-    from functok.errors import UserError
     from functok.study.retrieving import steered
 
     if prompt is not None and feature is None:

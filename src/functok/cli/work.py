@@ -25,9 +25,9 @@ def bring(target: Path, link: str, output: Path | None, replace: bool, workers: 
     disable_progress_bar()
     run = _run(target, output)
     run.engine = engine(workers)
-    run.corpus  # noqa: B018 (a corpus that is not there is refused before a folder is made)
+    run.corpus_fingerprint  # noqa: B018 (a corpus that is not there is refused before the rest)
     with run.folder.opened():
-        settle(run.study, run.folder, replace)
+        settle(run, replace)
         Runner(run, LINKS).bring(link)
     return run
 

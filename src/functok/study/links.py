@@ -28,7 +28,7 @@ LINKS = (
         "tokenizer",
         "Reading the corpus, making the tokenizer",
         (),
-        lambda run: [run.corpus.fingerprint, run.study.tokenizer.model_dump()],
+        lambda run: [run.corpus_fingerprint, run.study.tokenizer.model_dump()],
         preparing.tokenizer,
     ),
     Link(

@@ -29,7 +29,7 @@ def write_provenance(run: Run) -> None:
             "device": "cpu",
             "commit": commit(),
             "seed": run.study.seed,
-            "corpus": {"spec": run.corpus.spec, "fingerprint": run.corpus.fingerprint},
+            "corpus": {"spec": run.study.corpus, "fingerprint": run.corpus_fingerprint},
             "tokenizer": {"sha256": sha256(run.folder.tokenizer / "tokenizer.json")},
             "models": models,
             "excluded": {

@@ -51,6 +51,20 @@ class Run:
         return open_corpus(self.study.corpus)
 
     @cached_property
+    def corpus_fingerprint(self) -> str:
+        """The corpus as it is; where it is gone, as it was when this run read it.
+
+        Raises:
+            UserError: if it is gone and was never read.
+        """
+        try:
+            return self.corpus.fingerprint
+        except UserError:
+            if not self.folder.inputs.exists():
+                raise
+            return read_json(self.folder.inputs)["corpus"]
+
+    @cached_property
     def tokenizer(self) -> Tokenizer:
         return load_tokenizer(str(self.folder.tokenizer))
 
@@ -180,12 +194,14 @@ class Runner:
         return next(link for link in self.links if link.name == name)
 
 
-def settle(study: Study, folder: RunFolder, replace: bool) -> None:
-    """Write the resolved study into the folder, unless another one's results would be lost.
+def settle(run: Run, replace: bool) -> None:
+    """Write the resolved study into its folder, unless another one's results would be lost.
 
     Raises:
-        UserError: if the folder belongs to a study with other settings and ``replace`` is not set.
+        UserError: if the folder belongs to a study with other settings or to a corpus that has
+            changed since, and ``replace`` is not set.
     """
+    study, folder = run.study, run.folder
     if folder.study.exists() and not replace:
         old = yaml.safe_load(folder.study.read_text("utf-8"))
         changed = differences(old, study.model_dump(mode="json"))
@@ -195,7 +211,15 @@ def settle(study: Study, folder: RunFolder, replace: bool) -> None:
                 f"({', '.join(changed)}); choose another folder with -o, or pass --replace to "
                 "compute again what those settings change."
             )
+        if folder.inputs.exists():
+            before = read_json(folder.inputs)["corpus"]
+            if before != run.corpus_fingerprint:
+                raise UserError(
+                    f"Corpus {study.corpus!r} has changed since the run in {folder.root} read it; "
+                    "choose another folder with -o, or pass --replace to compute everything again."
+                )
     write_text(folder.study, dump_study(study))
+    write_json(folder.inputs, {"corpus": run.corpus_fingerprint})
 
 
 def open_run(path: Path, progress: Progress) -> Run:
