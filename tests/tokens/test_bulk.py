@@ -111,7 +111,7 @@ def test_other_ids_on_the_sample_lead_to_tokenizers(
     backend = Backend.from_file(str(shared / "tokenizers/gpt2/tokenizer.json"))
     right = bulk._by_gigatoken
 
-    def wrong(fast, texts):  # noqa: ANN
+    def wrong(fast, texts):
         found = right(fast, texts)
         return found if len(texts) > 10 else found._replace(ids=found.ids + 1)
 

@@ -158,7 +158,8 @@ def _architecture(config: Any, folder: Path) -> tuple[str, int]:
     )
     if architecture != "topk":
         return architecture, 0
-    require(bool(k), f"SAE {folder} is topk but its cfg.json names no k.")
+    if not k:
+        raise UserError(f"SAE {folder} is topk but its cfg.json names no k.")
     return architecture, int(k)
 
 

@@ -37,7 +37,7 @@ def load_model(name: str, revision: str | None = None, device: str = "cpu") -> M
             "config.json."
         )
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             str(folder) if folder.is_dir() else name,
             revision=revision,
             dtype="auto",
