@@ -1,6 +1,5 @@
 """The command line: one command per verb. Nothing heavy is imported before a command runs."""
 
-import os
 import sys
 
 from functok.errors import UserError
@@ -10,9 +9,6 @@ def main() -> None:
     """Run the command line; a mistake the user can mend ends in one sentence and exit code 2."""
     from functok.cli.commands import app
 
-    # Where other work shares the cores, threads that spin while they wait for one another take
-    # many times as long as threads that sleep. It must be said before torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
     except UserError as error:
