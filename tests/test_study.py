@@ -297,6 +297,8 @@ def test_a_corpus_that_changed_is_read_again(tmp_path: Path, worked: list[str]) 
     before = results(tmp_path / "fresh")["tokens/counts.parquet"]
     write_corpus(tmp_path / "corpus.jsonl", 60, seed=5)
     worked.clear()
-    assert functok("tokens", study, "-o", tmp_path / "fresh").code == 0
+    assert "has changed" in functok("tokens", study, "-o", tmp_path / "fresh").complaint
+    assert worked == []
+    assert functok("tokens", study, "-o", tmp_path / "fresh", "--replace").code == 0
     assert worked == ["tokenizer", "documents", "tokens"]
     assert not before.equals(results(tmp_path / "fresh")["tokens/counts.parquet"])

@@ -219,7 +219,9 @@ def settle(run: Run, replace: bool) -> None:
                     "choose another folder with -o, or pass --replace to compute everything again."
                 )
     write_text(folder.study, dump_study(study))
-    write_json(folder.inputs, {"corpus": run.corpus_fingerprint})
+    now = {"corpus": run.corpus_fingerprint}
+    if not folder.inputs.exists() or read_json(folder.inputs) != now:
+        write_json(folder.inputs, now)
 
 
 def open_run(path: Path, progress: Progress) -> Run:
