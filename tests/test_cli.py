@@ -189,7 +189,11 @@ STORIES = zst([f"Story {number} of {number * 7919 % 1000} words." for number in 
         ("corpus.jsonl.zst", b"no zstandard at all", "is damaged or cut short"),
         ("corpus.jsonl.zst", STORIES[: len(STORIES) // 2], "is damaged or cut short"),
         ("corpus.jsonl.zst", STORIES[:-1], "is damaged or cut short"),
-        ("corpus.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 99)[:-9], "is damaged or cut short"),
+        (
+            "corpus.jsonl.gz",
+            gzip.compress(b'{"text": "a"}\n' * 99, mtime=0)[:-9],
+            "is damaged or cut short",
+        ),
         ("corpus.parquet", b"PAR1 but not really", "is damaged or cut short"),
         ("corpus.jsonl", b"", "holds no text; give one that does."),
         ("corpus.jsonl", b'{"text": "  "}\n\n', "holds no text; give one that does."),
