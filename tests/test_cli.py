@@ -179,6 +179,7 @@ def zst(texts: list[str]) -> bytes:
     return zstandard.ZstdCompressor().compress(lines.encode())
 
 
+TORN_GZIP = gzip.compress(b'{"text": "a"}\n' * 99, mtime=0)[:-9]
 STORIES = zst([f"Story {number} of {number * 7919 % 1000} words." for number in range(400)])
 
 
@@ -191,7 +192,7 @@ STORIES = zst([f"Story {number} of {number * 7919 % 1000} words." for number in 
         ("corpus.jsonl.zst", STORIES[:-1], "is damaged or cut short"),
         (
             "corpus.jsonl.gz",
-            gzip.compress(b'{"text": "a"}\n' * 99, mtime=0)[:-9],
+            TORN_GZIP,
             "is damaged or cut short",
         ),
         ("corpus.parquet", b"PAR1 but not really", "is damaged or cut short"),
