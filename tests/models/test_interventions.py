@@ -6,7 +6,10 @@ from families import LAYERS, VOCABULARY, WIDTH, edited_logits, tiny
 from torch import Tensor, nn
 
 from functok.errors import UserError
-from functok.models.interventions import Intervention, generate, intervene
+from functok.models.dictionaries import Dictionary
+from functok.models.generation import generate
+from functok.models.interventions import Clamp, Intervention, intervene
+from functok.models.language import residual_stream
 
 PROMPT = [3, 17, 4, 29, 11, 8]
 VECTOR = 12 * torch.randn(WIDTH, generator=torch.Generator().manual_seed(1))
@@ -76,30 +79,30 @@ def test_each_row_of_a_batch_may_have_its_own_vector(model, ids, kind):
 def test_generating_with_a_cache_equals_computing_the_whole_sequence_again(model, position):
     change = Intervention(1, position, VECTOR, "set")
     with intervene(model, [change]):
-        generated = generate(model, PROMPT, 8)
+        generated = generate(model, [PROMPT], 8)[0]
     assert len(generated) == 8
     assert generated == without_cache(model, change, 8)
 
 
 def test_steering_the_last_token_of_the_prompt_changes_what_is_generated(model):
-    plain = generate(model, PROMPT, 8)
+    plain = generate(model, [PROMPT], 8)[0]
     change = Intervention(LAYERS - 1, len(PROMPT) - 1, VECTOR, "set")
     with intervene(model, [change]):
-        assert generate(model, PROMPT, 8) != plain
-    assert generate(model, PROMPT, 8) == plain
+        assert generate(model, [PROMPT], 8)[0] != plain
+    assert generate(model, [PROMPT], 8)[0] == plain
 
 
 def test_generated_tokens_are_left_alone(model):
     """Only the prompt's positions are told to change; the cache must not shift them."""
     written: list[int] = []
     layer = 1
-    plain = generate(model, PROMPT, 6)
+    plain = generate(model, [PROMPT], 6)[0]
     change = Intervention(layer, 0, torch.zeros(WIDTH), "add")
     with intervene(model, [change]):
         handle = model.base_model.register_forward_hook(
             lambda module, inputs, output: written.append(output[0].shape[1])
         )
-        assert generate(model, PROMPT, 6) == plain
+        assert generate(model, [PROMPT], 6)[0] == plain
         handle.remove()
     assert written == [len(PROMPT), 1, 1, 1, 1, 1]  # it is a cache that was tested
 
@@ -147,19 +150,94 @@ def test_what_cannot_be_done_is_refused_and_leaves_no_hook(change, sentence):
 @pytest.mark.parametrize("end", [None, 0, 7, [7, 9]])
 def test_generation_stops_at_the_models_end_token(end):
     model = tiny("Qwen2")
-    free = generate(model, PROMPT, 12)
+    free = generate(model, [PROMPT], 12)[0]
     model.config.eos_token_id = model.generation_config.eos_token_id = end
     ends = {end} if isinstance(end, int) else set(end or ())
     stop = next((index + 1 for index, token in enumerate(free) if token in ends), len(free))
-    assert generate(model, PROMPT, 12) == free[:stop]
+    assert generate(model, [PROMPT], 12)[0] == free[:stop]
     assert all(0 <= token < VOCABULARY for token in free)
 
 
 def test_decoding_is_greedy_whatever_the_models_folder_prefers():
     model = tiny("Llama")
-    plain = generate(model, PROMPT, 8)
+    plain = generate(model, [PROMPT], 8)[0]
     model.generation_config.update(
         do_sample=True, temperature=5.0, top_k=3, repetition_penalty=50.0
     )
-    assert generate(model, PROMPT, 8) == plain
+    assert generate(model, [PROMPT], 8)[0] == plain
     assert len(set(plain)) < 8  # a penalty on repetition would show
+
+
+OTHERS = [[9, 1], PROMPT, [7, 7, 21, 13, 2, 19, 0, 1, 38]]
+
+
+@pytest.mark.parametrize("where", ["index", "token", "generated"])
+def test_prompts_side_by_side_equal_each_alone(model, where):
+    """Padding on the left shifts nothing, for one position as for a choice of them."""
+    position = {
+        "index": 1,
+        "token": lambda ids, positions: (ids % 3 == 1) & (positions >= 0),
+        "generated": lambda ids, positions: positions >= 9,
+    }[where]
+    with intervene(model, [Intervention(1, position, VECTOR, "set")]):
+        together = generate(model, OTHERS, 6)
+        assert together == [generate(model, [prompt], 6)[0] for prompt in OTHERS]
+    assert together != generate(model, OTHERS, 6)
+
+
+def test_positions_are_those_of_the_tokens_that_enter():
+    """In a padded batch with a cache: every real token is seen once, at its place."""
+    model, seen = tiny("Llama"), []
+
+    def look(ids, positions):
+        seen.append((ids.clone(), positions.clone()))
+        return torch.zeros_like(positions, dtype=torch.bool)
+
+    with intervene(model, [Intervention(0, look, VECTOR)]):
+        together = generate(model, OTHERS, 3)
+    ids, positions = (torch.cat(parts, 1) for parts in zip(*seen, strict=True))
+    for row, prompt in enumerate(OTHERS):
+        real = positions[row] >= 0
+        assert ids[row][real].tolist() == [*prompt, *together[row][:-1]]
+        assert positions[row][real].tolist() == list(range(len(prompt) + 2))
+
+
+def test_sampling_follows_the_seed():
+    model = tiny("Qwen2")
+    drawn = {seed: generate(model, [PROMPT], 12, temperature=2.0, seed=seed) for seed in range(4)}
+    assert drawn[0] == generate(model, [PROMPT], 12, temperature=2.0, seed=0)
+    assert len({tuple(row) for (row,) in drawn.values()}) > 1
+
+
+def test_ablation_leaves_nothing_along_the_direction(model, ids):
+    seen = []
+    with torch.no_grad(), intervene(model, [Intervention(1, 4, VECTOR, "ablate")]):
+        seen.append(residual_stream(model, ids, 1))
+    before, after = residual_stream(model, ids, 1)[:, 4], seen[0][:, 4]
+    unit = VECTOR / VECTOR.norm()
+    torch.testing.assert_close(after @ unit, torch.zeros(2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(after, before - (before @ unit)[:, None] * unit)
+
+
+def test_a_clamped_feature_has_its_activation_and_the_rest_stays(model, ids):
+    """With orthogonal directions encoding what was written gives back what was set."""
+    directions = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=torch.Generator()))[0]
+    sae = Dictionary(directions.T, torch.zeros(WIDTH), directions, torch.zeros(WIDTH), "standard")
+    with torch.no_grad(), intervene(model, [Clamp(1, 4, sae, 3, 7.0), Clamp(1, 2, sae, 5)]):
+        after = residual_stream(model, ids, 1)
+    before = residual_stream(model, ids, 1)
+    z, was = after @ directions.T, before @ directions.T
+    torch.testing.assert_close(z[:, 4, 3], was[:, 4, 3].clamp(max=0) + 7.0, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(z[:, 2, 5], was[:, 2, 5].clamp(max=0), atol=1e-4, rtol=1e-4)
+    z[:, 4, 3], z[:, 2, 5] = was[:, 4, 3], was[:, 2, 5]
+    torch.testing.assert_close(z, was, atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_called_with_embeddings_is_refused(model):
+    embedded = torch.zeros(1, 3, WIDTH)
+    with (
+        pytest.raises(UserError, match="input_ids"),
+        torch.no_grad(),
+        intervene(model, [Intervention(0, 0, VECTOR)]),
+    ):
+        model(inputs_embeds=embedded)

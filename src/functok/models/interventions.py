@@ -183,18 +183,3 @@ def _positions(ids: Int[Tensor, "batch new"], named: dict) -> Int[Tensor, "batch
         return torch.where(real > 0, real.cumsum(1) - 1, -1)[:, -ids.shape[1] :]
     cached = int(cache.get_seq_length()) if cache is not None else 0
     return (cached + torch.arange(ids.shape[1], device=ids.device)).expand_as(ids)
-
-
-@torch.no_grad()
-def generate(model: Model, ids: Sequence[int], tokens: int) -> list[int]:
-    """The ``tokens`` most likely next tokens, one after another (greedy decoding)."""
-    prompt = torch.tensor([list(ids)], device=model.device)
-    output = model.generate(
-        prompt,
-        attention_mask=torch.ones_like(prompt),
-        max_new_tokens=tokens,
-        do_sample=False,
-        repetition_penalty=1.0,  # some models' generation_config.json asks for another
-        pad_token_id=0,  # never seen: there is one row
-    )
-    return output[0, len(ids) :].tolist()

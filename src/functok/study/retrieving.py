@@ -7,7 +7,8 @@ import torch
 from functok.errors import require
 from functok.evidence import Evidence, as_columns
 from functok.graph.build import TokenFeatureGraph
-from functok.models.interventions import Intervention, generate, intervene
+from functok.models.generation import generate
+from functok.models.interventions import Intervention, intervene
 from functok.models.language import residual_stream
 from functok.retrieval.steering import (
     following,
@@ -165,7 +166,7 @@ def steered(
     rows = []
     for direction, change in changes.items():
         with intervene(model, change):
-            continuation = generate(model, ids, tokens)
+            continuation = generate(model, [ids], tokens)[0]
         rows.append(
             {
                 "direction": direction,
