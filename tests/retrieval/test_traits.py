@@ -1,0 +1,140 @@
+"""Finding a trait's feature, on a model in which the feature and its place are planted."""
+
+import polars as pl
+import pytest
+import torch
+
+from functok.errors import UserError
+from functok.models.dictionaries import Dictionary
+from functok.models.interventions import Intervention, intervene
+from functok.models.language import residual_stream
+from functok.models.training import LlamaShape, new_llama
+from functok.retrieval.judging import contains, judge
+from functok.retrieval.traits import Examination, best_layer, find_feature, scan_layers
+
+VOCABULARY, WIDTH, ANSWER, LAYERS = 20, 16, 13, 3
+TRAIT, PLACE = [0, 7, 8, 5, 3], 4
+TESTS = [[0, 9, 2], [0, 6, 11, 12, 4, 10], [0, 3, 17], [0, 8, 8, 8, 2, 5]]
+POSITIONS = [2, 4, 1, 4]
+ACTIVATIONS = {11: 5.0, 4: 4.0, 7: 3.0, 2: 2.0, 9: 1.0}
+"""Active at the trait prompt, by feature; 2 is the trait's."""
+
+
+def decode(ids: list[int]) -> str:
+    return " ".join(f"<{token}>" for token in ids)
+
+
+@pytest.fixture(scope="module")
+def model():
+    shape = LlamaShape(
+        hidden_size=WIDTH, layers=LAYERS, heads=2, key_value_heads=2, intermediate_size=24
+    )
+    return new_llama(shape, VOCABULARY, 40, 0).eval()
+
+
+def examination(model, rule: str = f"<{ANSWER}>", prompts=TESTS, positions=POSITIONS):
+    return Examination(model, prompts, positions, decode, judge(rule), tokens=4)
+
+
+@pytest.fixture(scope="module")
+def planted(model) -> Dictionary:
+    """At the trait's place ACTIVATIONS; feature 2 writes the answer, the others next to nothing."""
+    generator = torch.Generator().manual_seed(1)
+    hidden = residual_stream(model, torch.tensor([TRAIT]), LAYERS - 1)[0, PLACE]
+    encoder = torch.randn(WIDTH, 12, generator=generator)
+    wanted = torch.full((12,), -1.0)
+    wanted[list(ACTIVATIONS)] = torch.tensor(list(ACTIVATIONS.values()))
+    decoder = 1e-4 * torch.randn(12, WIDTH, generator=generator)
+    rows = model.lm_head.weight.detach()
+    decoder[2] = 100 * (rows[ANSWER] - rows.mean(0))
+    return Dictionary(
+        encoder,
+        wanted - hidden @ encoder,
+        decoder,
+        torch.zeros(WIDTH),
+        "standard",
+        subtract_b_dec=False,
+    )
+
+
+LAST = [prompt[: place + 1] for prompt, place in zip(TESTS, POSITIONS, strict=True)]
+"""Prompts that end with their function token: there the last layer reaches the answer."""
+
+
+def test_the_planted_feature_is_found_at_its_rank(model, planted):
+    found = find_feature(examination(model, prompts=LAST), planted, TRAIT, PLACE, LAYERS - 1)
+    assert (found.layer, found.feature, found.strength) == (LAYERS - 1, 2, pytest.approx(5.0))
+    tried = {row["k"]: row for row in found.steps.filter(step="features").iter_rows(named=True)}
+    assert tried[4]["success"] == 1.0
+    assert tried[4]["feature"] == 2
+    assert tried[3]["success"] == 0.0
+    assert len(tried) <= 4  # of 5: a search, not a scan
+    alone = found.steps.filter(step="alone").row(0, named=True)
+    assert alone["success"] == 1.0
+    assert alone["control"] < 1.0
+
+
+def test_a_layer_scan_equals_steering_each_prompt_alone(model):
+    """Judged by a token that some layers bring and others do not."""
+    seen = set()
+    for token in range(0, VOCABULARY, 4):
+        exam = examination(model, f"<{token}>")
+        table = scan_layers(exam, TRAIT, PLACE)
+        for layer in range(LAYERS):
+            vector = residual_stream(model, torch.tensor([TRAIT]), layer)[0, PLACE]
+            accepted = 0
+            for prompt, place in zip(TESTS, POSITIONS, strict=True):
+                ids = list(prompt)
+                for _ in range(4):
+                    with torch.no_grad(), intervene(model, [Intervention(layer, place, vector)]):
+                        ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+                accepted += token in ids[len(prompt) :]
+            assert table.filter(step="layer", layer=layer)["success"].item() == accepted / 4
+            seen.add(accepted)
+    assert len(seen) > 2
+
+
+def scan(plain: float, *layers: float) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "step": ["plain", *["layer"] * len(layers)],
+            "layer": [None, *range(len(layers))],
+            "success": [plain, *layers],
+        }
+    )
+
+
+def test_the_best_layer_is_the_lowest_of_the_most_successful():
+    assert best_layer(scan(0.1, 0.2, 0.9, 0.9)) == 1
+    with pytest.raises(UserError, match="at best 30% of the test prompts show it, and 30% without"):
+        best_layer(scan(0.3, 0.1, 0.3))
+
+
+def test_a_trait_that_cannot_be_found_is_said(model, planted):
+    with pytest.raises(UserError, match="All 5 features active at layer 2 together"):
+        find_feature(
+            examination(model, prompts=LAST), planted, TRAIT, PLACE, LAYERS - 1, strength=1e-6
+        )
+    everything = "|".join(f"<{token}>" for token in range(VOCABULARY))
+    with pytest.raises(UserError, match="Without steering 100% of the test prompts"):
+        find_feature(examination(model, everything), planted, TRAIT, PLACE, LAYERS - 1)
+
+
+def test_answers_are_judged_by_strings_whatever_their_case():
+    accepts = judge("Moscow | st petersburg")
+    assert accepts("In MOSCOW.")
+    assert accepts("to St Petersburg")
+    assert not accepts("in London")
+    for none in ([], [""]):
+        with pytest.raises(UserError, match="at least one string"):
+            contains(none)
+
+
+def test_answers_are_judged_by_their_language():
+    chinese, french = judge("language:zh"), judge("language: FR")
+    assert chinese("莫斯科是俄罗斯的首都。")
+    assert not chinese("Moscow is the capital of Russia.")
+    assert french("Moscou est la capitale de la Russie.")
+    assert not french("Moscow is the capital of Russia.")
+    with pytest.raises(UserError, match="no language 'zz'"):
+        judge("language:zz")
