@@ -1,0 +1,148 @@
+"""Prompts × conditions, steered beside unsteered: the paper's Figures 7 and 11, with controls.
+
+A condition is one or more features, each with its strength s; what is added at every position p
+chosen is
+
+    Σ_f  s · d_f                    (unit ``activation``: the paper's α)
+    Σ_f  s · max_f · d_f            (unit ``maximum``: max_f is the feature's largest in a corpus)
+    Σ_f  s · ‖h_p‖ · d_f / ‖d_f‖    (unit ``norm``)
+
+Beside each stands a random direction of the same norm at the same positions. For the first token
+generated the steered and the plain model's probability are given, and KL(steered ‖ plain).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from functok.errors import require
+from functok.models.dictionaries import Dictionary
+from functok.models.generation import generate
+from functok.models.interventions import Change, Intervention, intervene
+from functok.models.language import Model, residual_stream
+from functok.models.sweeps import Trial, sweep
+
+Unit = Literal["activation", "maximum", "norm"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Features added together."""
+
+    name: str
+    strengths: Mapping[int, float]
+    """Strength by feature."""
+
+
+def steering_vector(
+    dictionary: Dictionary,
+    strengths: Mapping[int, float],
+    unit: Unit,
+    hidden: Float[Tensor, " d_model"],
+    maximum: Float[np.ndarray, " features"] | None = None,
+) -> Float[Tensor, " d_model"]:
+    """What a condition adds where the residual stream is ``hidden``.
+
+    Args:
+        maximum: of each feature in a corpus, for that unit.
+
+    Raises:
+        UserError: for a feature that does not exist, or that never fires in the corpus.
+    """
+    found = torch.zeros_like(hidden)
+    for feature, strength in strengths.items():
+        require(
+            0 <= feature < dictionary.features,
+            f"There is no feature {feature}: the SAE has features 0 to {dictionary.features - 1}.",
+        )
+        direction = dictionary.W_dec[feature].to(hidden)
+        scale = 1.0
+        if unit == "norm":
+            scale = float(hidden.norm() / direction.norm())
+        elif unit == "maximum":
+            scale = 0.0 if maximum is None else float(maximum[feature])
+            require(
+                scale > 0,
+                f"Feature {feature} never fires in the corpus, so it has no largest activation; "
+                "give its strength in another unit.",
+            )
+        found = found + strength * scale * direction
+    return found
+
+
+@torch.no_grad()
+def steering_grid(
+    model: Model,
+    dictionary: Dictionary,
+    prompts: Sequence[Sequence[int]],
+    places: Sequence[Sequence[int]],
+    conditions: Sequence[Condition],
+    layer: int,
+    decode: Callable[[list[int]], str],
+    *,
+    unit: Unit = "norm",
+    maximum: Float[np.ndarray, " features"] | None = None,
+    tokens: int = 16,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Every prompt under every condition, under a random direction of its norm, and unsteered.
+
+    Args:
+        prompts: ids as the model reads them.
+        places: positions of each prompt to change, see ``retrieval.places``.
+        tokens: to generate after each; ``temperature`` 0 decodes greedily.
+
+    Returns:
+        Columns prompt (number), condition, direction (``none``, ``feature``, ``random``), answer,
+        probability (of the answer's first token), unsteered (the plain model's probability of the
+        same token), kl (nats), norm (of what is added, mean over positions).
+    """
+    rows = []
+    for number, (ids, at) in enumerate(zip(prompts, places, strict=True)):
+        hidden = residual_stream(model, torch.tensor([list(ids)]), layer)[0]
+        runs = [("", "none", torch.zeros(len(at), hidden.shape[1]).to(hidden))]
+        for condition in conditions:
+            own = torch.stack(
+                [
+                    steering_vector(dictionary, condition.strengths, unit, hidden[place], maximum)
+                    for place in at
+                ]
+            )
+            generator = torch.Generator().manual_seed(seed)
+            random = torch.randn(own.shape[1], generator=generator).to(own)
+            other = own.norm(dim=1, keepdim=True) * random / random.norm()
+            runs += [(condition.name, "feature", own), (condition.name, "random", other)]
+        vectors = torch.stack([vector for _, _, vector in runs], 1)  # [place, run, d_model]
+        changes: list[Change] = [
+            Intervention(layer, place, vector) for place, vector in zip(at, vectors, strict=True)
+        ]
+        with intervene(model, changes):
+            answers = generate(model, [ids] * len(runs), tokens, temperature, seed)
+        trials = [
+            Trial(0, tuple(Intervention(layer, p, v) for p, v in zip(at, added, strict=True)))
+            for _, _, added in runs
+        ]
+        logp = sweep(model, [ids], trials)
+        plain = logp[0]
+        for (name, direction, added), answer, steered in zip(runs, answers, logp, strict=True):
+            first = answer[0]
+            rows.append(
+                {
+                    "prompt": number,
+                    "condition": name,
+                    "direction": direction,
+                    "answer": decode(answer),
+                    "probability": float(steered[first].exp()),
+                    "unsteered": float(plain[first].exp()),
+                    "kl": float((steered.exp() * (steered - plain)).sum().clamp(min=0)),
+                    "norm": float(added.norm(dim=1).mean()),
+                }
+            )
+    return pl.DataFrame(rows)

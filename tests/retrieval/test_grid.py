@@ -1,0 +1,113 @@
+"""The grid of prompts and conditions against steering each by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from functok.errors import UserError
+from functok.models.dictionaries import Dictionary
+from functok.models.language import replacing, residual_stream
+from functok.models.training import LlamaShape, new_llama
+from functok.retrieval.grid import Condition, steering_grid, steering_vector
+
+VOCABULARY, WIDTH, LAYER = 20, 16, 0
+PROMPTS, PLACES = [[0, 9, 2], [0, 6, 11, 12, 4, 10]], [[2], [2, 4]]
+CONDITIONS = [Condition("one", {3: 2.0}), Condition("both", {3: 2.0, 5: 1.0})]
+MAXIMUM = np.linspace(0.5, 6, 12).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    shape = LlamaShape(hidden_size=WIDTH, heads=2, key_value_heads=2, intermediate_size=24)
+    return new_llama(shape, VOCABULARY, 40, 0).eval()
+
+
+@pytest.fixture(scope="module")
+def dictionary() -> Dictionary:
+    random = torch.Generator().manual_seed(2)
+    weights = [torch.randn(WIDTH, 12, generator=random), torch.zeros(12)]
+    return Dictionary(
+        *weights, torch.randn(12, WIDTH, generator=random), torch.zeros(WIDTH), "standard"
+    )
+
+
+def decode(ids: list[int]) -> str:
+    return " ".join(map(str, ids))
+
+
+def added(dictionary, condition, unit, hidden):
+    total = 0
+    for feature, strength in condition.strengths.items():
+        direction = dictionary.W_dec[feature]
+        scale = {"activation": 1, "maximum": MAXIMUM[feature]}.get(
+            unit, float(hidden.norm() / direction.norm())
+        )
+        total = total + strength * scale * direction
+    return total
+
+
+@pytest.mark.parametrize("unit", ["activation", "maximum", "norm"])
+def test_every_cell_equals_steering_by_hand(model, dictionary, unit):
+    table = steering_grid(
+        model,
+        dictionary,
+        PROMPTS,
+        PLACES,
+        CONDITIONS,
+        LAYER,
+        decode,
+        unit=unit,
+        maximum=MAXIMUM,
+        tokens=5,
+    )
+    assert len(table) == 2 * (1 + 2 * 2)
+    for number, (ids, at) in enumerate(zip(PROMPTS, PLACES, strict=True)):
+        hidden = residual_stream(model, torch.tensor([ids]), LAYER)[0]
+        with torch.no_grad():
+            plain = model(torch.tensor([ids])).logits[0, -1].softmax(-1)
+        for condition in [None, *CONDITIONS]:
+
+            def edit(stream, condition=condition, hidden=hidden, at=at):
+                stream = stream.clone()
+                for place in at if condition else []:
+                    stream[0, place] += added(dictionary, condition, unit, hidden[place])
+                return stream
+
+            longer, first = list(ids), None
+            with torch.no_grad(), replacing(model, LAYER, edit):
+                for _ in range(5):
+                    logits = model(torch.tensor([longer]), use_cache=False).logits[0, -1]
+                    first = logits.softmax(-1) if first is None else first
+                    longer.append(int(logits.argmax()))
+            row = table.filter(
+                prompt=number,
+                condition=condition.name if condition else "",
+                direction="feature" if condition else "none",
+            ).row(0, named=True)
+            assert row["answer"] == decode(longer[len(ids) :])
+            token = longer[len(ids)]
+            assert row["probability"] == pytest.approx(float(first[token]), rel=1e-3)
+            assert row["unsteered"] == pytest.approx(float(plain[token]), rel=1e-3)
+            kl = float((first * (first / plain).log()).sum())
+            assert row["kl"] == pytest.approx(kl, abs=1e-4)
+
+
+def test_the_control_has_the_norm_of_its_condition_and_another_direction(model, dictionary):
+    table = steering_grid(
+        model, dictionary, PROMPTS, PLACES, CONDITIONS, LAYER, decode, unit="norm", tokens=1
+    )
+    pairs = table.filter(table["direction"] != "none").partition_by("prompt", "condition")
+    assert len(pairs) == 4
+    for pair in pairs:
+        assert pair["direction"].to_list() == ["feature", "random"]
+        assert pair["norm"][0] == pytest.approx(pair["norm"][1], rel=1e-5)
+        assert pair["kl"][0] != pytest.approx(pair["kl"][1], rel=1e-3)
+
+
+def test_what_has_no_vector_is_refused(dictionary):
+    hidden = torch.ones(WIDTH)
+    with pytest.raises(UserError, match="no feature 12: the SAE has features 0 to 11"):
+        steering_vector(dictionary, {12: 1.0}, "activation", hidden)
+    for maximum in (None, np.zeros(12, np.float32)):
+        with pytest.raises(UserError, match="Feature 3 never fires"):
+            steering_vector(dictionary, {3: 1.0}, "maximum", hidden, maximum)
