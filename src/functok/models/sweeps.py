@@ -158,8 +158,8 @@ def _run_prompts(model: Model, prompts: Sequence[Sequence[int]], trials: list[Tr
         f"{type(model).__name__} keeps more than keys and values between tokens, so its runs "
         "cannot share a prefix; intervene on it one run at a time.",
     )
-    keys = [layer.keys for layer in cache.layers]  # type: ignore[attr-defined]
-    values = [layer.values for layer in cache.layers]  # type: ignore[attr-defined]
+    kept: list[Any] = list(cache.layers)
+    keys, values = [layer.keys for layer in kept], [layer.values for layer in kept]
     return Shared(ids, keys, values, streams, bare, output.logits[:, -1])
 
 
@@ -172,7 +172,8 @@ def _run_trials(
         yield plain, shared.logits[[trials[index].prompt for index in plain]]
     changed = [index for index, trial in enumerate(trials) if trial.changes]
     start = np.array([_start(trials[index]) for index in changed], int).reshape(-1, 2)
-    order = np.lexsort([[trials[index].prompt for index in changed], start[:, 1], start[:, 0]])
+    prompt = np.array([trials[index].prompt for index in changed], int)
+    order = np.lexsort([prompt, start[:, 1], start[:, 0]])
     length = shared.ids.shape[1]
     most = max(memory // (2 * _bytes_per_prompt(model, length)), 1)
     fixed = FIXED.get(model.device.type, FIXED["cuda"])

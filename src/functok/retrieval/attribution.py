@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 from torch import Tensor
 
 from functok.errors import require
@@ -140,9 +140,8 @@ def agreement(checked: pl.DataFrame) -> dict[str, float]:
     for chosen in ("top", "sample"):
         part = checked.filter(pl.col("chosen") == chosen)
         varied = len(part) > 2 and part["effect"].n_unique() > 1 and part["exact"].n_unique() > 1
-        found[chosen] = (
-            float(spearmanr(part["effect"], part["exact"]).statistic) if varied else float("nan")
-        )
+        ranks = [rankdata(part[name].to_numpy()) for name in ("effect", "exact")]
+        found[chosen] = float(np.corrcoef(ranks)[0, 1]) if varied else float("nan")
     return found
 
 

@@ -17,6 +17,7 @@ in neuroscience"; clustered logistic regression, Liang & Zeger (1986).
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -124,12 +125,14 @@ def odds_ratio(table: pl.DataFrame, events: int = 50) -> Estimate:
     kept = table.join(enough.select("feature"), on="feature", how="semi")
     if kept.is_empty():
         return Estimate(float("nan"), float("nan"), float("nan"))
-    places = [kept[name].rank("dense").to_numpy().astype(int) - 1 for name in ("feature", "group")]
-    function = (kept["class"] == CLASS_NAMES[FUNCTION]).to_numpy().astype(int)
-    counts = np.zeros((2, 2, places[0].max() + 1, places[1].max() + 1))
+    feature, group = (
+        kept[name].rank("dense").to_numpy().astype(np.int64) - 1 for name in ("feature", "group")
+    )
+    function = (kept["class"] == CLASS_NAMES[FUNCTION]).to_numpy().astype(np.int64)
     again = kept["again"].to_numpy()
-    np.add.at(counts, (function, 1, *places), again)
-    np.add.at(counts, (function, 0, *places), kept["at_risk"].to_numpy() - again)
+    counts = np.zeros((2, 2, feature.max() + 1, group.max() + 1))
+    np.add.at(counts[:, 1], (function, feature, group), again)
+    np.add.at(counts[:, 0], (function, feature, group), kept["at_risk"].to_numpy() - again)
 
     def log_ratio(kept: Bool[np.ndarray, " groups"]) -> float:
         (d, c), (b, a) = counts[..., kept].sum(-1)
@@ -183,7 +186,7 @@ def adjusted_odds_ratio(
     scale = covariates[:, 1:].std(0)
     covariates = np.delete(covariates, 1 + np.flatnonzero(scale == 0), axis=1)
     covariates[:, 1:] /= scale[scale > 0]
-    fit = sm.GEE(
+    fit: Any = sm.GEE(
         again,
         sm.add_constant(covariates, has_constant="add"),
         document,
