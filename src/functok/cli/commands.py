@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from functok.errors import UserError
+from functok.cli import retrieve
+from functok.cli.arguments import Output, Replace, Target, Workers
 
 app = typer.Typer(
     name="functok",
@@ -16,29 +17,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-
-
-def _there(target: Path) -> Path:
-    """Refuse what is not there before anything heavy is imported."""
-    if not target.exists():
-        raise UserError(f"There is no run folder and no study file {target}; check the path.")
-    return target
-
-
-Target = Annotated[
-    Path,
-    typer.Argument(
-        help="A run folder, or a study file (.yaml), whose run is made.", callback=_there
-    ),
-]
-Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="Run folder; by default runs/<study name>.")
-]
-Replace = Annotated[
-    bool,
-    typer.Option(help="Where the run folder's study had other settings, compute again."),
-]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that work on shards side by side.")]
 
 
 class Bounds(StrEnum):
@@ -144,58 +122,6 @@ _link("coverage", "Coverage of the most frequent tokens, beside as many random p
 _link("claims", "Assemble the claims, each with its control and verdict.")
 _link("report", "Draw the figures and write the report.")
 
-
-@app.command()
-def trace(
-    target: Target,
-    prompt: Annotated[
-        str | None, typer.Option(help="Trace this prompt instead of the study's.")
-    ] = None,
-    output: Output = None,
-    replace: Replace = False,
-) -> None:
-    """Which token of a prompt switches on which feature."""
-    from functok.cli.show import show_link, show_trace
-    from functok.cli.work import bring
-    from functok.study.retrieving import traced
-
-    made = bring(target, "trace" if prompt is None else "graph", output, replace)
-    if prompt is None:
-        show_link(made, "trace")
-    else:
-        show_trace(traced(made, prompt), made.study.trace.features)
-
-
-@app.command()
-def steer(
-    target: Target,
-    prompt: Annotated[
-        str | None, typer.Option(help="Steer this prompt instead of the study's.")
-    ] = None,
-    feature: Annotated[
-        int | None, typer.Option(help="The feature to add; required with --prompt.")
-    ] = None,
-    position: Annotated[
-        int | None,
-        typer.Option(help="Where, from 0; by default the prompt's last function token."),
-    ] = None,
-    strength: Annotated[
-        float, typer.Option(help="In units of the residual stream's norm there.")
-    ] = 1.0,
-    tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 24,
-    output: Output = None,
-    replace: Replace = False,
-) -> None:
-    """Add a feature's direction at one position; steered beside unsteered."""
-    from functok.cli.show import print_table, show_link
-    from functok.cli.work import bring
-    from functok.study.retrieving import steered
-
-    if prompt is not None and feature is None:
-        raise UserError("--prompt needs --feature; functok trace shows which features fire.")
-    made = bring(target, "steer" if prompt is None else "graph", output, replace)
-    if prompt is None or feature is None:
-        show_link(made, "steer")
-    else:
-        table = steered(made, prompt, feature, position, strength, tokens)
-        print_table(table.select("direction", "token", "continuation"))
+app.command()(retrieve.trace)
+app.command()(retrieve.steer)
+app.command()(retrieve.find_feature)

@@ -91,3 +91,30 @@ def strongest(table: pl.DataFrame, count: int, densest: float = 0.1) -> list[int
         .sort("position", "peak", "feature", descending=[False, True, False])
     )
     return peaks["feature"].to_list()
+
+
+def compared(one: pl.DataFrame, two: pl.DataFrame) -> pl.DataFrame:
+    """What sets two traces apart: each feature's peak in either, and where, by falling difference.
+
+    Returns:
+        Columns feature, peak and at (token@position) of either prompt, difference (second less
+        first); features that fire in neither are not there.
+    """
+
+    def peaks(table: pl.DataFrame, side: str) -> pl.DataFrame:
+        return (
+            table.sort("activation", "position", descending=[True, False])
+            .group_by("feature", maintain_order=True)
+            .first()
+            .select(
+                "feature",
+                pl.col("activation").alias(f"peak_{side}"),
+                (pl.col("token") + "@" + pl.col("position").cast(pl.String)).alias(f"at_{side}"),
+            )
+        )
+
+    both = peaks(one, "first").join(peaks(two, "second"), on="feature", how="full", coalesce=True)
+    difference = pl.col("peak_second").fill_null(0) - pl.col("peak_first").fill_null(0)
+    return both.with_columns(difference=difference).sort(
+        pl.col("difference").abs(), "feature", descending=[True, False]
+    )

@@ -1,0 +1,31 @@
+"""Arguments that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from functok.errors import UserError
+
+
+def _there(target: Path) -> Path:
+    """Refuse what is not there before anything heavy is imported."""
+    if not target.exists():
+        raise UserError(f"There is no run folder and no study file {target}; check the path.")
+    return target
+
+
+Target = Annotated[
+    Path,
+    typer.Argument(
+        help="A run folder, or a study file (.yaml), whose run is made.", callback=_there
+    ),
+]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Run folder; by default runs/<study name>.")
+]
+Replace = Annotated[
+    bool,
+    typer.Option(help="Where the run folder's study had other settings, compute again."),
+]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that work on shards side by side.")]

@@ -1,0 +1,133 @@
+"""What can be asked of a finished run: trace a prompt, steer one, find the feature of a trait.
+
+All answers come from the last decomposed checkpoint and its SAE.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from functok.errors import require
+from functok.graph.build import TokenFeatureGraph
+from functok.progress import Progress
+from functok.retrieval.grid import Condition, Unit, steering_grid
+from functok.retrieval.judging import Judge
+from functok.retrieval.places import positions
+from functok.retrieval.trace import prompt_ids, trace
+from functok.retrieval.traits import (
+    Examination,
+    Trait,
+    best_layer,
+    find_feature,
+    scan_layers,
+)
+from functok.study.run import Run
+from functok.tokens.lexicon import lexicon
+from functok.tokens.subclasses import subclass_names
+
+
+def traced(run: Run, prompt: str) -> pl.DataFrame:
+    """One prompt's trace (see ``retrieval.trace.trace``)."""
+    model, dictionary = _last(run)
+    ids = prompt_ids(run.tokenizer, prompt, model)
+    density = feature_density(_graph(run))
+    layer = run.study.dictionaries.layer
+    return trace(model, dictionary, ids, layer, run.classes, density, run.shown)
+
+
+def feature_density(graph: TokenFeatureGraph) -> np.ndarray:
+    """Share of the graph's positions at which each feature is active."""
+    active = np.bincount(graph.feature, weights=graph.occurrences, minlength=graph.features)
+    return active / graph.positions
+
+
+def steered(
+    run: Run,
+    prompts: Sequence[str],
+    conditions: Sequence[Condition],
+    place: str = "last-function",
+    unit: Unit = "norm",
+    tokens: int = 24,
+    temperature: float = 0.0,
+) -> pl.DataFrame:
+    """The grid of prompts and conditions (see ``retrieval.grid``).
+
+    Returns:
+        The grid's columns with prompt as text, and at: the tokens changed, with their positions.
+
+    Raises:
+        UserError: for a prompt, place or feature that does not exist.
+    """
+    model, dictionary = _last(run)
+    named = subclass_names(run.tokenizer, lexicon(["en"]))
+    ids = [prompt_ids(run.tokenizer, prompt, model, room=tokens) for prompt in prompts]
+    places = [positions(place, some, run.classes, named) for some in ids]
+    graph = _graph(run)
+    maximum = np.zeros(graph.features, np.float32)
+    np.maximum.at(maximum, graph.feature, graph.max.astype(np.float32))
+    grid = steering_grid(
+        model,
+        dictionary,
+        ids,
+        places,
+        conditions,
+        run.study.dictionaries.layer,
+        run.tokenizer.decode,
+        unit=unit,
+        maximum=maximum,
+        tokens=tokens,
+        temperature=temperature,
+        seed=run.study.seed,
+    )
+    changed = [
+        " ".join(f"{run.shown[some[place]]}@{place}" for place in at)
+        for some, at in zip(ids, places, strict=True)
+    ]
+    number = pl.col("prompt")
+    return grid.with_columns(
+        at=number.map_elements(changed.__getitem__, pl.String),
+        prompt=number.map_elements(prompts.__getitem__, pl.String),
+    )
+
+
+def feature_of_trait(
+    run: Run,
+    trait: str,
+    tests: Sequence[str],
+    judge: Judge,
+    *,
+    strength: float | None = None,
+    threshold: float = 0.5,
+    tokens: int = 16,
+    progress: Progress | None = None,
+) -> tuple[pl.DataFrame, Trait]:
+    """The layers' success and the feature found (see ``retrieval.traits``).
+
+    The SAE fixes the layer: the scan shows how well it was chosen.
+
+    Raises:
+        UserError: if no layer carries the trait over, or no feature of the SAE does.
+    """
+    require(bool(tests), "Give at least one test prompt, which does not ask for the trait itself.")
+    model, dictionary = _last(run)
+    ids = prompt_ids(run.tokenizer, trait, model)
+    others = [prompt_ids(run.tokenizer, test, model, room=tokens) for test in tests]
+    (position,) = positions("last-function", ids, run.classes)
+    places = [positions("last-function", other, run.classes)[0] for other in others]
+    examination = Examination(
+        model, others, places, run.tokenizer.decode, judge, tokens, run.study.seed
+    )
+    scan = scan_layers(examination, ids, position, progress=progress)
+    best_layer(scan)
+    layer = run.study.dictionaries.layer
+    return scan, find_feature(examination, dictionary, ids, position, layer, strength, threshold)
+
+
+def _last(run: Run) -> tuple:
+    checkpoint = run.decomposed[-1]
+    return run.model(checkpoint), run.dictionary(checkpoint)
+
+
+def _graph(run: Run) -> TokenFeatureGraph:
+    return TokenFeatureGraph.load(run.folder.graph(run.decomposed[-1].step))
