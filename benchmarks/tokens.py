@@ -48,7 +48,7 @@ def functok(file: Path, tokenizer: Path) -> Callable[[], int]:
     corpus = FileCorpus(str(file))
     backend = Tokenizer.from_file(str(tokenizer))
     heads = counting._heads(corpus)
-    encoder = counting.BulkEncoder.checked(backend, counting._sample(heads))
+    encoder = counting.BulkEncoder.checked(backend, counting.sample(heads))
     codes = counting.candidate_codes(np.arange(250), [], backend.get_vocab_size())
     counting.shared_encoder = lambda *_: encoder
     job = counting.CountJob(corpus, tokenizer, encoder.path, codes.tobytes(), "stop")

@@ -10,8 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from functok.corpus import open_corpus, read_documents, split_spec
+from functok.corpus.blocks import any_blank, text_array
+from functok.corpus.problems import Problems
 from functok.errors import UserError
 
 TEXTS = ["One small text.", "Zwei: Bücher, 書物, 📚", "three\nlines\n\nhere"]
@@ -225,3 +229,22 @@ def test_a_parquet_row_without_text_is_named(tmp_path):
     pq.write_table(pa.table({"text": ["one", None, "three"]}), path)
     with pytest.raises(UserError, match=r"pages\.parquet, row 2"):
         list(read_documents(open_corpus(str(path))))
+
+
+def test_documents_without_text_are_left_out_and_counted(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(_lines(["one", " \t", "two", ""]))
+    (tmp_path / "b.txt").write_text("\n")
+    blank = Problems("skip")
+    found = read_documents(open_corpus(str(tmp_path)), blank)
+    assert [document.text for document in found] == ["one", "two"]
+    assert blank.by_kind() == {"empty document": 3}
+    assert [problem.line for problem in blank.first()] == [2, 4, 0]
+
+
+BLANKS = "".join(character for character in map(chr, range(0x110000)) if character.isspace())
+
+
+@given(st.lists(st.text(st.sampled_from(BLANKS + "aé中\u200b"), max_size=4), max_size=5))
+def test_a_blank_document_is_found_among_others(texts):
+    assert any_blank(text_array(texts)) == any(not text.strip() for text in texts)
+    assert any_blank(text_array(["x", *texts]).slice(1)) == any(not text.strip() for text in texts)

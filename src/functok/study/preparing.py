@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from functok.corpus import read_documents
+from functok.corpus.problems import Problems
 from functok.corpus.splits import held_out
 from functok.errors import UserError
 from functok.store import write_table
@@ -35,7 +36,10 @@ def tokenizer(run: Run, key: str) -> None:
 
 def documents(run: Run, key: str) -> None:
     """Encode every document once, and split by the hash of its text."""
-    read = encode(read_documents(run.corpus), run.tokenizer)
+    blank = Problems("skip")
+    read = encode(read_documents(run.corpus, blank), run.tokenizer)
+    if blank.total:
+        run.progress.say(f"  {blank.total} documents without any text are left out")
     # A text that stands twice would be one document in a shard and two across shards.
     once = np.zeros(len(read), dtype=bool)
     once[np.unique(read.keys, return_index=True)[1]] = True
@@ -56,7 +60,8 @@ def documents(run: Run, key: str) -> None:
         sizes.append({"split": split, "documents": len(some), "tokens": len(some.ids)})
     repeated = {"split": "repeated", "documents": int((~once).sum())}
     repeated["tokens"] = len(read.ids) - len(encoded.ids)
-    write_table(run.folder.tokens("documents"), pa.Table.from_pylist([*sizes, repeated]))
+    empty = {"split": "blank", "documents": blank.total, "tokens": 0}
+    write_table(run.folder.tokens("documents"), pa.Table.from_pylist([*sizes, repeated, empty]))
 
 
 def tokens(run: Run, key: str) -> None:

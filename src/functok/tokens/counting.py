@@ -18,13 +18,12 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer as Backend
 
 from functok.corpus import Corpus
-from functok.corpus.blocks import text_array
 from functok.corpus.problems import OnError, Problems
 from functok.engine import Engine, run_shards
 from functok.progress import Progress
 from functok.store import fingerprint
 from functok.threads import mapped, threads_here
-from functok.tokens.bulk import BulkEncoder, EncodingPath
+from functok.tokens.bulk import BulkEncoder, EncodingPath, sample
 from functok.tokens.classes import Boundary, FunctionTokens
 from functok.tokens.counts import TokenCounts
 from functok.tokens.pairs import (
@@ -37,9 +36,8 @@ from functok.tokens.pairs import (
     transition_shares,
 )
 
-SAMPLED_SHARDS, SAMPLED_DOCUMENTS, SAMPLED_CHARACTERS = 8, 16, 16_384
-"""The sample on which the fast path is checked: shards, documents of each, most characters of
-each document."""
+SAMPLED_SHARDS = 8
+"""Most shards whose first block is looked at before the count."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def count_corpus(
     backend = Backend.from_file(str(tokenizer))
     vocabulary = max(backend.get_vocab(with_added_tokens=True).values()) + 1
     heads = _heads(corpus)
-    encoder = BulkEncoder.checked(backend, _sample(heads))
+    encoder = BulkEncoder.checked(backend, sample(heads))
     codes = _frequent_codes(encoder, heads, special, vocabulary)
     job = CountJob(corpus, tokenizer, encoder.path, codes.tobytes(), on_error)
     whole = run_shards(job, corpus.shards(), partials, engine, progress, "Counting")
@@ -186,14 +184,6 @@ def _heads(corpus: Corpus) -> list[pa.Array]:
     blocks = (corpus.blocks(shard, Problems("skip")) for shard in shards[::step][:SAMPLED_SHARDS])
     heads = [head for head in (next(shard, None) for shard in blocks) if head is not None]
     return heads or [text_array([])]
-
-
-def _sample(heads: Sequence[pa.Array]) -> pa.Array:
-    texts: list[str] = []
-    for head in heads:
-        places = np.unique(np.linspace(0, max(len(head) - 1, 0), SAMPLED_DOCUMENTS).astype(int))
-        texts += [head[int(place)].as_py()[:SAMPLED_CHARACTERS] for place in places[: len(head)]]
-    return text_array(texts)
 
 
 def _frequent_codes(
