@@ -168,7 +168,24 @@ def test_workers_count_what_one_process_counts(small: tuple[Path, Path], tmp_pat
     two = count_corpus(corpus, tokenizer, [0], tmp_path / "two", engine=Workers(2))
     assert np.array_equal(one.tokens.documents, two.tokens.documents)
     assert one.shares == two.shares
-    assert len(list((tmp_path / "two").iterdir())) == 4
+    assert len(list((tmp_path / "two").glob("*/"))) == 4
+
+
+def test_a_file_that_is_added_is_the_only_one_to_be_counted(
+    small: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, tokenizer = small
+    count_corpus(open_corpus(str(folder)), tokenizer, [0], tmp_path / "kept")
+    ran, run = [], counting.CountJob.run
+    monkeypatch.setattr(
+        counting.CountJob, "run", lambda job, shard: ran.append(Path(shard).name) or run(job, shard)
+    )
+    (folder / "9.jsonl").write_text(json.dumps({"text": "zebra mat zebra mat zebra"}))
+    found = count_corpus(open_corpus(str(folder)), tokenizer, [0], tmp_path / "kept")
+    assert ran == ["9.jsonl"]
+    anew = count_corpus(open_corpus(str(folder)), tokenizer, [0], tmp_path / "anew")
+    assert np.array_equal(found.tokens.occurrences, anew.tokens.occurrences)
+    assert found.shares == anew.shares
 
 
 def test_function_tokens_that_are_no_candidates_cost_a_second_pass_and_give_the_same(
@@ -179,7 +196,7 @@ def test_function_tokens_that_are_no_candidates_cost_a_second_pass_and_give_the_
     monkeypatch.setattr(counting, "CANDIDATES", 1)
     two = count_corpus(corpus, tokenizer, [0], tmp_path / "two")
     assert one.shares == two.shares
-    assert len(list((tmp_path / "two").iterdir())) == 8
+    assert len(list((tmp_path / "two").glob("*/"))) == 8
 
 
 def test_broken_lines_stop_or_are_left_out_and_named(

@@ -64,6 +64,10 @@ class Corpus(Protocol):
         """Names of the shards, in a fixed order."""
         ...
 
+    def key(self, shard: str) -> str:
+        """Changes when the shard's documents may have changed, and with no other shard's."""
+        ...
+
     def documents(self, shard: str, problems: Problems | None = None) -> Iterator[Document]:
         """The documents of one shard, in a fixed order; stops at a problem by default."""
         ...

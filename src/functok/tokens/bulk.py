@@ -20,7 +20,6 @@ from functok.errors import first_line
 from functok.tokens.disputed import disputed
 from functok.tokens.hostile import hostile_texts
 
-
 SAMPLED_DOCUMENTS, SAMPLED_CHARACTERS = 16, 16_384
 """The sample on which the fast path is checked: documents of each block, most characters of each
 document."""
