@@ -55,8 +55,12 @@ class HubCorpus:
                 f"Corpus {self.spec!r} cannot be opened: {first_line(error)}"
             ) from error
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         found = sorted(file for file in Path(self.name).rglob("*") if file.is_file())
         stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
         return fingerprint(self.name, self.options, stats)

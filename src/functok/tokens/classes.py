@@ -119,13 +119,17 @@ def transitions(
 
 
 def count_table(
-    counts: TokenCounts, special: Sequence[int], shown: Sequence[str], spelled: Sequence[bytes]
+    counts: TokenCounts,
+    special: Sequence[int],
+    shown: Sequence[str],
+    spelled: Sequence[bytes],
+    subclasses: Sequence[str],
 ) -> pa.Table:
     """``tokens/counts.parquet``: one row per token that occurs, most frequent first.
 
-    Columns: rank (from 1), token_id, token (as shown), bytes (of text it stands for), occurrences,
-    fraction (of all occurrences, special tokens left out), cumulative, documents,
-    document_coverage (share of documents).
+    Columns: rank (from 1), token_id, token (as shown), bytes (of text it stands for), subclass (see
+    ``subclasses.py``), occurrences, fraction (of all occurrences, special tokens left out),
+    cumulative, documents, document_coverage (share of documents).
     """
     order, shares = ranked(counts, special)
     return pa.table(
@@ -134,6 +138,7 @@ def count_table(
             "token_id": order,
             "token": [shown[index] for index in order],
             "bytes": pa.array([spelled[index] for index in order], pa.binary()),
+            "subclass": [subclasses[index] for index in order],
             "occurrences": counts.occurrences[order],
             "fraction": shares,
             "cumulative": np.cumsum(shares),

@@ -115,18 +115,25 @@ def separator_id(tokenizer: Tokenizer) -> int | None:
 _VISIBLE = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"})
 
 
+def vocabulary_size(tokenizer: Tokenizer) -> int:
+    """One more than the highest token id; ids may have gaps below it."""
+    return max(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+
+
 def shown_tokens(tokenizer: Tokenizer) -> list[str]:
-    """Every token of the vocabulary as people can read it.
+    """Every token id of the vocabulary as people can read it.
 
     Blanks become visible (``␣the``, ``⏎``); a token that is not whole UTF-8 is shown by its
-    vocabulary entry in angle brackets.
+    vocabulary entry in angle brackets, an id without an entry by its number.
     """
-    size = len(tokenizer)
+    size = vocabulary_size(tokenizer)
     entries = tokenizer.convert_ids_to_tokens(list(range(size)))
     texts = tokenizer.batch_decode([[index] for index in range(size)], skip_special_tokens=False)
     return [
-        f"⟨{entry}⟩" if "\ufffd" in text or not text else text.translate(_VISIBLE)
-        for entry, text in zip(entries, texts, strict=True)
+        f"⟨{index if entry is None else entry}⟩"
+        if "\ufffd" in text or not text
+        else text.translate(_VISIBLE)
+        for index, (entry, text) in enumerate(zip(entries, texts, strict=True))
     ]
 
 
