@@ -15,7 +15,7 @@ from functok.corpus import open_corpus
 from functok.corpus.problems import Problems
 from functok.engine import InProcess, Workers
 from functok.errors import UserError
-from functok.tokens import counting
+from functok.tokens import counting, frequencies
 from functok.tokens.classes import CONTENT, FUNCTION, SPECIAL, class_array
 from functok.tokens.counting import CorpusCounts, count_corpus
 from functok.tokens.counts import TokenCounts
@@ -30,15 +30,24 @@ def flat(documents: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     return ids, np.cumsum([0, *map(len, documents)], dtype=np.int64)
 
 
+@pytest.mark.parametrize("long", [0, 10**9], ids=["sorted", "marked"])
 @given(documents=DOCUMENTS)
-def test_document_frequencies_equal_those_of_sets(documents: list[list[int]]) -> None:
+def test_document_frequencies_equal_those_of_sets(long: int, documents: list[list[int]]) -> None:
     expected = Counter(one for document in documents for one in set(document))
-    found = document_frequencies(*flat(documents), 20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frequencies, "_LONG", long)
+        found = document_frequencies(*flat(documents), 20)
     assert found.tolist() == [expected[one] for one in range(20)]
 
 
+@pytest.mark.parametrize("long", [0, 10**9], ids=["sorted", "marked"])
 @pytest.mark.parametrize("vocabulary", [1, 300, 100_278, 1 << 22])
-def test_document_frequencies_over_many_runs(vocabulary: int) -> None:
+def test_document_frequencies_over_many_runs(
+    vocabulary: int, long: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if long and vocabulary > 10**6:
+        pytest.skip("a row of a million bytes for each of 900 documents")
+    monkeypatch.setattr(frequencies, "_LONG", long)
     chance = np.random.default_rng(0)
     lengths = [*chance.integers(0, 400, 900), 150_000, 0, 1]
     documents = [chance.integers(0, vocabulary, length) for length in lengths]

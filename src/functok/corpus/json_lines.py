@@ -36,7 +36,8 @@ def parsed(lines: Lines, field: str) -> pa.Array | None:
     texts = table[field]
     if len(texts) != rows or texts.null_count:
         return None
-    return pa.concat_arrays(texts.chunks)
+    # to combine a single chunk would copy it
+    return texts.chunk(0) if texts.num_chunks == 1 else texts.combine_chunks()
 
 
 def _valid_utf8(text: bytes) -> None:

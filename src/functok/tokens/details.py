@@ -137,6 +137,19 @@ class DetailJob:
         return Details.load(folder)
 
 
+def detail_job(
+    corpus: Corpus,
+    tokenizer: Path,
+    special: Sequence[int],
+    counts: TokenCounts,
+    path: EncodingPath,
+    on_error: OnError,
+) -> DetailJob:
+    """The job for a corpus with these counts."""
+    levels, thinning = (table.tobytes() for table in _tables(counts, special))
+    return DetailJob(corpus, tokenizer, path, levels, thinning, on_error)
+
+
 def detail_corpus(
     corpus: Corpus,
     tokenizer: Path,
@@ -149,6 +162,5 @@ def detail_corpus(
     progress: Progress | None = None,
 ) -> Details:
     """The details of ``corpus``, which ``count_corpus`` has counted with the same arguments."""
-    levels, thinning = (table.tobytes() for table in _tables(counted.tokens, special))
-    job = DetailJob(corpus, tokenizer, counted.path, levels, thinning, on_error)
+    job = detail_job(corpus, tokenizer, special, counted.tokens, counted.path, on_error)
     return run_shards(job, corpus.shards(), partials, engine, progress, "Measuring spread")
