@@ -79,7 +79,8 @@ def show_description(folder: RunFolder, tables: Mapping[str, pl.DataFrame]) -> N
     print_table(_agreeing(tables))
     if "homographs" in tables:
         print_line("\nWhere frequency and grammar part:")
-        print_table(tables["disagreement"].with_columns(pl.col("examples").str.slice(0, 40)))
+        few = pl.col("examples").str.split(" ").list.head(5).list.join(" ")
+        print_table(tables["disagreement"].with_columns(few))
         print_line("\nTokens with a closed and an open class:")
         mixed = tables["homographs"].filter("mixed").drop("mixed", "function", "token_id")
         print_table(mixed.head(_ROWS))
@@ -99,7 +100,7 @@ def _agreeing(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     found = tables["definitions"]
     named = pl.col("definition")
     others = named.str.starts_with("frequency") | named.str.contains(r"\(same share\)| \+ .*,")
-    found = found.filter(~others | (pl.int_range(pl.len()) == 0))
+    found = found.filter(~others | (pl.int_range(pl.len()) == 0)).drop("jaccard_positions")
     if "agreement" not in tables:
         return found
     kappa = tables["agreement"].filter(
