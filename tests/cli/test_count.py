@@ -104,6 +104,7 @@ def test_a_corpus_is_described_beside_a_treebank_and_other_corpora(
         (["--treebank", "notes.conllu"], "notes.conllu, line 1 is not CoNLL-U"),
         (["--language", "english"], "no built-in lexicon for language 'english'"),
         (["--beside", "nowhere"], "nowhere holds no function tokens"),
+        (["--coverage", "0"], "--coverage 0 asks for no token"),
         (["--address", "auto"], "--address belongs to --engine ray"),
     ],
 )
@@ -115,6 +116,15 @@ def test_what_cannot_be_used_is_refused_before_anything_is_counted(
     with pytest.raises(UserError, match=re.escape(said)):
         called(corpus, "--tokenizer", tmp_path / "tokenizer", "-o", tmp_path / "out", *arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_where_everything_is_left_out_the_sentence_says_what(corpus: Path, tmp_path: Path) -> None:
+    corpus.write_text('{"body": "x"}\nnothing\n')
+    with pytest.raises(UserError, match=r"left out: 1 no text, 1 not JSON|1 not JSON, 1 no text"):
+        called(
+            corpus, "--tokenizer", tmp_path / "tokenizer", "-o", tmp_path / "out",
+            "--on-error", "skip",
+        )  # fmt: skip
 
 
 def test_broken_lines_stop_by_default_and_are_listed_when_left_out(

@@ -168,9 +168,10 @@ def test_half_a_character_is_refused_with_its_line(tmp_path):
         (b'{"text": "cut', "this is not JSON"),
         (b"[" * 200_000, "this is not JSON"),
         (b'{"body": "x", "id": 1}', "the line has body, id"),
-        (b'{"text": null}', "no text in field 'text'"),
-        (b'{"text": 5}', "no text in field 'text'"),
-        (b'["text"]', "the line has list"),
+        (b'{"text": null}', "no text in field 'text' (it holds nothing)"),
+        (b'{"text": 5}', "no text in field 'text' (it holds a number)"),
+        (b'["text"]', "the line has a list"),
+        (b"{}", "the line has no field"),
     ],
 )
 def test_a_line_that_is_no_document_is_refused_with_its_number(tmp_path, line, said):
@@ -183,13 +184,16 @@ def test_a_line_that_is_no_document_is_refused_with_its_number(tmp_path, line, s
 def test_parquet_without_the_text_column_says_what_it_has(tmp_path):
     pq.write_table(pa.table({"body": ["x"], "text": [5]}), tmp_path / "a.parquet")
     sentence = _refusal(tmp_path / "a.parquet")
-    assert "no text column 'text' (it has body, text)" in sentence
+    assert "no text column 'text' (it has body: string, text: int64)" in sentence
 
 
 def test_parquet_as_polars_and_pandas_write_it_is_read(tmp_path):
     pl.DataFrame({"text": TEXTS}).write_parquet(tmp_path / "polars.parquet")
     for kind in (pa.string(), pa.large_string()):
         pq.write_table(pa.table({"text": pa.array(TEXTS, kind)}), tmp_path / f"{kind}.parquet")
+    pl.DataFrame({"text": TEXTS}, {"text": pl.Categorical}).write_parquet(tmp_path / "c.parquet")
+    categories = pa.array(TEXTS).dictionary_encode()
+    pq.write_table(pa.table({"text": categories}), tmp_path / "d.parquet")
     for file in tmp_path.iterdir():
         assert _texts(file) == TEXTS, file.name
 

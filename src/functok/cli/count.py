@@ -81,6 +81,7 @@ class Request:
 
 def count(spec: str, tokenizer: str, request: Request) -> None:
     """Count the corpus ``spec`` into a run folder, and show its function tokens."""
+    require(request.coverage > 0, "--coverage 0 asks for no token at all; ask for more.")
     banks, others = treebanks(request.treebanks), counted_before(request.beside)
     words = lexicon(request.languages)
     progress = ConsoleProgress()

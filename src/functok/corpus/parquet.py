@@ -30,7 +30,8 @@ def parquet_blocks(
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         if field not in schema.names or not _is_text(schema.field(field).type):
-            what = f"has no text column {field!r} (it has {', '.join(schema.names)})"
+            columns = ", ".join(f"{column.name}: {column.type}" for column in schema)
+            what = f"has no text column {field!r} (it has {columns})"
             if start == 0:
                 problems.meet(path, 0, "no text", what, "name the right one with ?field=NAME")
             return
@@ -67,6 +68,8 @@ def read_rows(rows: Rows, path: Path, field: str, problems: Problems) -> Iterato
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    """Arrow's three string types: pandas writes the first, polars the second."""
+    """Arrow's three string types, also as categories: pandas and polars write all of them."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type  # type: ignore[attr-defined]
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(test(kind) for test in tests)

@@ -69,7 +69,7 @@ class FunctionTokens:
         size = min(reaching if boundary == "reach" else reaching - 1, len(order))
         if size == 0:
             raise UserError(
-                f"No set of tokens covers less than {coverage:.0%} of this corpus: its most "
+                f"No set of tokens covers less than {100 * coverage:g} % of this corpus: its most "
                 f"frequent token alone covers {shares[0]:.1%}; ask for more coverage."
             )
         classes = class_array(order[:size], special, len(counts.occurrences))

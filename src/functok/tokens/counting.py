@@ -20,6 +20,7 @@ from tokenizers import Tokenizer as Backend
 from functok.corpus import Corpus
 from functok.corpus.problems import OnError, Problems
 from functok.engine import Engine, run_shards
+from functok.errors import UserError
 from functok.progress import Progress
 from functok.store import fingerprint, read_json, write_json
 from functok.threads import mapped, threads_here
@@ -166,6 +167,12 @@ def count_corpus(
     codes = _kept_codes(partials, encoder, heads, special, vocabulary)
     job = CountJob(corpus, tokenizer, encoder.path, codes.tobytes(), on_error)
     whole = run_shards(job, corpus.shards(), partials, engine, progress, "Counting")
+    if not whole.tokens.occurrences.any() and whole.problems.total:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in whole.problems.by_kind().items())
+        raise UserError(
+            f"Nothing in corpus {corpus.spec!r} could be used (left out: {kinds}); run without "
+            "--on-error skip to see where the first of these is."
+        )
     chosen = FunctionTokens.by_coverage(whole.tokens, special, coverage, boundary)
     shares = transition_shares(whole.pairs, codes, chosen.classes)
     if shares is None:

@@ -80,7 +80,9 @@ def definition_sets(
     for same in ("size", "share"):
         found = sets_by_score(dispersion, special, vocabulary, paper, floor, same)
         sets |= {
-            f"{score} (same {same})": found[score] for score in SCORES if score != "occurrences"
+            f"{score} (same {same})": found[score]
+            for score in SCORES
+            if score != "occurrences" and len(found[score].ids)
         }
     for suffix, closed in _SWITCHES.items():
         made = {f"lexicon{suffix}": partial(by_subclass, by_text)}
