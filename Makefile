@@ -31,7 +31,8 @@ lint: $(venv)/ready-to-test
 	$(bin)/pyright
 
 bench: setup
-	$(bin)/python benchmarks/tokens.py
+	$(bin)/python benchmarks/tokens.py olmo
+	$(bin)/python benchmarks/tokens.py gpt2
 
 clean:
 	rm -rf $(venv) runs .pytest_cache .hypothesis .ruff_cache

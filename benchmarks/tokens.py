@@ -1,17 +1,19 @@
 """How fast a corpus is counted, beside what a user would pick instead.
 
-    python benchmarks/tokens.py [--texts FOLDER] [--tokenizers FOLDER] [--repeats 3]
+    python benchmarks/tokens.py olmo gpt2 [--texts FOLDER] [--tokenizers FOLDER] [--repeats 3]
 
 Occurrences and documents per token of JSON lines, in a fresh process each time, methods in turn,
 medians over the repeats. Times run from the file to the counts; reading the tokenizer and, for
 functok, checking the fast path come before and are shown apart.
 
 * functok: ``CountJob``, which counts pairs for the transition shares and meets problems as well.
+* details: the second pass, ``DetailJob``, which ``--plain`` leaves out.
 * gigatoken: its own file reader and encoding alone, no counts: the limit.
 * tokenizers: ``encode_batch_fast`` and ``bincount``, occurrences alone.
 * datasets: ``map`` with a fast tokenizer, and a ``Counter``.
 
-The last two are slow and of even speed, so they get the first megabytes of the file.
+The last two are slow and of even speed, so they get the first megabytes of the file, once for all
+sizes.
 """
 
 import argparse
@@ -31,28 +33,45 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
+from functok.engine import merge_all
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 PROSE = ("openstax", "standardebooks", "wikipedia")
 LENGTHS = {"about 100 tokens": 470, "about 4,000 tokens": 18_800}
 """Characters in a document."""
+MEASURED = ["functok", "gigatoken", "details"]
 PART = {"tokenizers": 6_000_000, "datasets": 2_000_000}
 """Bytes of the file that a slow method gets."""
 
 
 def functok(file: Path, tokenizer: Path) -> Callable[[], int]:
+    job, corpus = count_job(file, tokenizer)
+    return lambda: int(merge_all(map(job.run, corpus.shards())).tokens.occurrences.sum())
+
+
+def details(file: Path, tokenizer: Path) -> Callable[[], int]:
+    from functok.tokens.details import detail_job
+
+    job, corpus = count_job(file, tokenizer)
+    counts = merge_all(map(job.run, corpus.shards())).tokens
+    second = detail_job(corpus, tokenizer, [], counts, job.path, "stop")
+    return lambda: int(merge_all(map(second.run, corpus.shards())).spread.parts.sizes.sum())
+
+
+def count_job(file: Path, tokenizer: Path) -> tuple:
+    """The job as ``count_corpus`` makes it, its encoder checked and ready."""
     from tokenizers import Tokenizer
 
     from functok.corpus.files import FileCorpus
-    from functok.tokens import counting
+    from functok.tokens import counting, details
 
     corpus = FileCorpus(str(file))
     backend = Tokenizer.from_file(str(tokenizer))
     heads = counting._heads(corpus)
-    encoder = counting.BulkEncoder.checked(backend, counting._sample(heads))
+    encoder = counting.BulkEncoder.checked(backend, counting.sample(heads))
     codes = counting.candidate_codes(np.arange(250), [], backend.get_vocab_size())
-    counting.shared_encoder = lambda *_: encoder
-    job = counting.CountJob(corpus, tokenizer, encoder.path, codes.tobytes(), "stop")
-    return lambda: int(job.run(str(file)).tokens.occurrences.sum())
+    counting.shared_encoder = details.shared_encoder = lambda *_: encoder
+    return counting.CountJob(corpus, tokenizer, encoder.path, codes.tobytes(), "stop"), corpus
 
 
 def gigatoken(file: Path, tokenizer: Path) -> Callable[[], int]:
@@ -100,7 +119,9 @@ def datasets(file: Path, tokenizer: Path) -> Callable[[], int]:
     return count
 
 
-METHODS = {method.__name__: method for method in (functok, gigatoken, tokenizers, datasets)}
+METHODS = {
+    method.__name__: method for method in (functok, details, gigatoken, tokenizers, datasets)
+}
 
 
 def child(method: str, file: Path, tokenizer: Path) -> None:
@@ -159,35 +180,44 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     text = "\n\n".join(prose(options.texts))
     for length, characters in LENGTHS.items():
         documents = [piece for piece in pieces(text, characters) if piece.strip()]
-        for times in (1, 4):
-            file = folder / f"{times}.jsonl"
-            write(file, documents, times)
-            for part, most in PART.items():
-                write(folder / f"{part}.jsonl", documents, most=most)
-            size = file.stat().st_size / 1e6
-            note = "unrepeated" if times == 1 else f"{times} times over"
-            for name in ("olmo", "gpt2"):
-                print(f"\n{name}, {size:.0f} MB of prose ({note}), documents of {length}")
-                tokenizer = options.tokenizers / name / "tokenizer.json"
-                rows = side_by_side(folder, file, tokenizer, options.repeats)
-                show(rows)
-        double = folder / "double.jsonl"
-        write(double, documents, 8)
-        peak = measured("functok", double, options.tokenizers / "gpt2" / "tokenizer.json")[3]
-        print(f"\npeak memory of functok on {double.stat().st_size / 1e6:.0f} MB: {peak:.0f} MB")
+        for times in (1, 4, 8):
+            write(folder / f"{times}.jsonl", documents, times)
+        for method, most in PART.items():
+            write(folder / f"{method}.jsonl", documents, most=most)
+        for name in options.names:
+            tokenizer = options.tokenizers / name / "tokenizer.json"
+            print(f"\n{name}, documents of {length}", flush=True)
+            rest = {
+                method: medians(folder / f"{method}.jsonl", tokenizer, [method], repeats)[method]
+                for method, repeats in (("tokenizers", options.repeats), ("datasets", 1))
+            }
+            show(rest)
+            for times in (1, 4):
+                file = folder / f"{times}.jsonl"
+                note = "unrepeated" if times == 1 else f"{times} times over"
+                print(f" {file.stat().st_size / 1e6:.0f} MB of prose ({note})")
+                found = medians(
+                    file, tokenizer, ["functok", "gigatoken", "details"], options.repeats
+                )
+                show(found)
+                bars(found, rest)
+            double = folder / "8.jsonl"
+            for method, bar in (("functok", " (bar 2000, and flat)"), ("details", "")):
+                once, twice = (measured(method, some, tokenizer)[3] for some in (file, double))
+                size = double.stat().st_size / 1e6
+                print(f"  {method}: peak {once:.0f} MB, {twice:.0f} MB on {size:.0f} MB{bar}")
 
 
-def side_by_side(folder: Path, file: Path, tokenizer: Path, repeats: int) -> dict[str, list]:
+def medians(file: Path, tokenizer: Path, methods: list[str], repeats: int) -> dict[str, list]:
     """Set-up (s), seconds, tokens, peak memory (MB) and speed (MB/s) of each method: medians."""
-    found: dict[str, list] = {method: [] for method in METHODS}
+    found: dict[str, list] = {method: [] for method in methods}
     for _ in range(repeats):
-        for method in METHODS:
-            source = folder / f"{method}.jsonl" if method in PART else file
-            setup, seconds, tokens, peak = measured(method, source, tokenizer)
-            speed = source.stat().st_size / 1e6 / seconds
-            found[method].append([setup, seconds, tokens, peak, speed])
-    counts = {found[method][0][2] for method in ("functok", "gigatoken")}
-    assert len(counts) == 1, "functok and gigatoken must count the same tokens"
+        for method in methods:
+            setup, seconds, tokens, peak = measured(method, file, tokenizer)
+            found[method].append(
+                [setup, seconds, tokens, peak, file.stat().st_size / 1e6 / seconds]
+            )
+    assert len({rows[0][2] for rows in found.values()}) == 1, "all must count the same tokens"
     columns = {method: zip(*rows, strict=True) for method, rows in found.items()}
     return {method: [statistics.median(column) for column in columns[method]] for method in columns}
 
@@ -196,16 +226,25 @@ def show(rows: dict[str, list]) -> None:
     for method, (setup, seconds, _, peak, speed) in rows.items():
         print(
             f"  {method:10} {speed:8.1f} MB/s  {seconds:7.2f} s  "
-            f"set-up {setup:5.2f} s  peak {peak:5.0f} MB"
+            f"set-up {setup:5.2f} s  peak {peak:5.0f} MB",
+            flush=True,
         )
-    ours = rows["functok"]
-    faster = ours[4] / rows["tokenizers"][4]
-    slower = ours[1] / rows["gigatoken"][1]
-    print(f"  {faster:.1f} times tokenizers (bar 15); {slower:.2f} of gigatoken's time (bar 1.5)")
+
+
+def bars(found: dict[str, list], rest: dict[str, list]) -> None:
+    ours, limit = found["functok"], found["gigatoken"]
+    print(
+        f"  functok: {ours[4] / rest['tokenizers'][4]:.1f} times tokenizers (bar 15), "
+        f"{ours[4] / rest['datasets'][4]:.0f} times datasets; "
+        f"{ours[1] / limit[1]:.2f} of gigatoken's time (bar 1.5); "
+        f"the second pass takes {found['details'][1] / ours[1]:.2f} of the first",
+        flush=True,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=["olmo", "gpt2"], help="tokenizers")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--texts", type=Path, default=SHARED / "texts")
     parser.add_argument("--tokenizers", type=Path, default=SHARED / "tokenizers")

@@ -45,6 +45,10 @@ def workspace(
     shutil.copy(whole_run / "tokenizer/tokenizer_config.json", tmp_path / "path/to/model")
     (tmp_path / "texts").mkdir()
     write_corpus(tmp_path / "texts" / "some.jsonl")
+    rows = enumerate([("The", "DET"), ("lamp", "NOUN"), ("of", "ADP"), ("it", "PRON")], 1)
+    lines = [f"{place}\t{form}\t_\t{tag}" + "\t_" * 6 for place, (form, tag) in rows]
+    (tmp_path / "treebanks").mkdir()
+    (tmp_path / "treebanks" / "small.conllu").write_text("\n".join(lines) + "\n", "utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -16,6 +17,7 @@ from functok.report import LINKS
 from functok.store import RunFolder
 from functok.study.run import Link, Run, Runner, open_run
 from functok.study.settings import Study, differences, dump_study, load_study
+from functok.tokens.classes import FUNCTION
 from system.tiny import (
     different,
     functok,
@@ -302,3 +304,41 @@ def test_a_corpus_that_changed_is_read_again(tmp_path: Path, worked: list[str]) 
     assert functok("tokens", study, "-o", tmp_path / "fresh", "--replace").code == 0
     assert worked == ["tokenizer", "documents", "tokens"]
     assert not before.equals(results(tmp_path / "fresh")["tokens/counts.parquet"])
+
+
+def test_blank_documents_are_left_out_and_said(
+    tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = write_corpus(tmp_path / "some.jsonl")
+    corpus.write_text(corpus.read_text() + '{"text": " "}\n{"text": ""}\n')
+    study = changed(tiny_study, tmp_path / "study.yaml", corpus=str(corpus))
+    made = functok("tokens", str(study), "-o", str(tmp_path / "run"))
+    assert made.code == 0, made.err
+    assert "2 documents without any text are left out" in made.err
+    found = results(tmp_path / "run")["tokens/documents.parquet"].to_pylist()
+    assert {row["split"]: row["documents"] for row in found}["blank"] == 2
+
+
+def test_closed_classes_serve_as_the_function_tokens_of_every_later_link(
+    tiny_study: Path, tmp_path: Path
+) -> None:
+    """By lexicon, by treebank: the run's classes are those of the definition."""
+    lines = [("In", "ADP"), ("the", "DET"), ("lamp", "NOUN"), ("of", "ADP"), (".", "PUNCT")]
+    rows = (f"{n}\t{form}\t_\t{tag}" + "\t_" * 6 for n, (form, tag) in enumerate(lines, 1))
+    (tmp_path / "small.conllu").write_text("\n".join(rows) + "\n")
+    for name, part in {
+        "lexicon": {"definition": "lexicon", "also": ["punctuation"]},
+        "treebank": {"definition": "treebank", "treebank": str(tmp_path / "small.conllu")},
+    }.items():
+        study = changed(tiny_study, tmp_path / f"{name}.yaml", tokens=part)
+        made = functok("tokens", str(study), "-o", str(tmp_path / name))
+        assert made.code == 0, made.err
+        function = results(tmp_path / name)["tokens/function_tokens.parquet"].to_pydict()
+        assert "␣the" in function["token"]
+        assert ("." in function["token"]) == (name == "lexicon")
+        run = open_run(tmp_path / name, Silent())
+        run.__dict__["vocabulary"] = 300  # no model is there to tell
+        assert np.flatnonzero(run.classes == FUNCTION).tolist() == sorted(function["token_id"])
+    wanting = changed(tiny_study, tmp_path / "no.yaml", tokens={"definition": "treebank"})
+    with pytest.raises(UserError, match=r"tokens\.treebank names none"):
+        load_study(wanting)

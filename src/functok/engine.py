@@ -8,7 +8,7 @@ computed again: kill -9 and rerun costs at most the shards in flight. The engine
 result never depends on the engine.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import reduce
@@ -146,4 +146,20 @@ def run_shards(
             f"{len(missing)} partial results were made elsewhere and are not in {folder}; give a "
             "folder with -o that every machine of the cluster sees under the same path."
         )
-    return reduce(lambda one, other: one.merge(other), map(job.load, places))
+    return merge_all(map(job.load, places))
+
+
+def merge_all(partials: Iterable[Whole]) -> Whole:
+    """The merger of at least one partial result, in order.
+
+    Neighbours are merged like the digits of a binary counter, so each result is copied about log₂ n
+    times and not n times, and about log₂ n of them are held at once.
+    """
+    held: list[tuple[int, Whole]] = []
+    for partial in partials:
+        level = 0
+        while held and held[-1][0] == level:
+            partial = held.pop()[1].merge(partial)
+            level += 1
+        held.append((level, partial))
+    return reduce(lambda later, earlier: earlier.merge(later), [one for _, one in reversed(held)])

@@ -1,6 +1,7 @@
 """``functok tokens CORPUS``: what it writes, what it says, what it refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import polars as pl
@@ -54,6 +55,76 @@ def test_a_counted_corpus_is_written_and_shown(corpus: Path, tmp_path: Path) -> 
     provenance = json.loads((out / "provenance.json").read_text())
     assert provenance["encoded_by"]["library"] in ("gigatoken", "tokenizers")
     assert provenance["excluded"]["token_ids"] == [0]
+
+
+TREEBANK = """# newdoc id = a
+1\tThe\t_\tDET\t_\t_\t_\t_\t_\t_
+2\tcat\t_\tNOUN\t_\t_\t_\t_\t_\t_
+3\tand\t_\tCCONJ\t_\t_\t_\t_\t_\t_
+4\tthe\t_\tDET\t_\t_\t_\t_\t_\t_
+5\tdog\t_\tNOUN\t_\t_\t_\t_\t_\t_
+"""
+
+
+def test_a_corpus_is_described_beside_a_treebank_and_other_corpora(
+    corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "small.conllu").write_text(TREEBANK, "utf-8")
+    out, before = tmp_path / "out", tmp_path / "before"
+    called(corpus, "--tokenizer", tmp_path / "tokenizer", "--plain", "-o", before)
+    assert not (before / "figures").exists()
+    assert {path.stem for path in (before / "tokens").iterdir()} == {
+        "counts", "function_tokens", "problems", "transitions"
+    }  # fmt: skip
+    said = called(
+        corpus, "--tokenizer", tmp_path / "tokenizer", "-o", out,
+        "--treebank", tmp_path / "small.conllu", "--language", "en", "--beside", before,
+    )  # fmt: skip
+    for words in ("Zipf's exponent", "κ small", "lexicon", "subclass", "jaccard_words"):
+        assert words in said
+    tables = {path.stem: pl.read_parquet(path) for path in (out / "tokens").iterdir()}
+    assert set(tables) >= {
+        "dispersion", "zipf", "bins", "sweep", "composition", "stability", "definitions",
+        "types", "agreement", "ranking", "disagreement", "disagreement_tokens", "homographs",
+        "overlap",
+    }  # fmt: skip
+    assert tables["overlap"]["jaccard"].to_list() == [1.0]
+    assert tables["counts"].equals(pl.read_parquet(before / "tokens/counts.parquet"))
+    shares = dict(zip(tables["transitions"]["group"], tables["transitions"]["share"], strict=True))
+    swept = tables["sweep"].filter(coverage=0.4).row(0, named=True)
+    assert {group: swept[group] for group in shares} == pytest.approx(shares)
+    drawn = {path.name for path in (out / "figures").iterdir()}
+    assert {"token-frequency.png", "token-bins.png", "document-coverage.svg"} <= drawn
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--treebank", "nowhere"], "no .conllu file at nowhere"),
+        (["--treebank", "notes.conllu"], "notes.conllu, line 1 is not CoNLL-U"),
+        (["--language", "english"], "no built-in lexicon for language 'english'"),
+        (["--beside", "nowhere"], "nowhere holds no function tokens"),
+        (["--coverage", "0"], "--coverage 0 asks for no token"),
+        (["--address", "auto"], "--address belongs to --engine ray"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_is_counted(
+    corpus: Path, tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.conllu").write_text("not a treebank\n")
+    with pytest.raises(UserError, match=re.escape(said)):
+        called(corpus, "--tokenizer", tmp_path / "tokenizer", "-o", tmp_path / "out", *arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_everything_is_left_out_the_sentence_says_what(corpus: Path, tmp_path: Path) -> None:
+    corpus.write_text('{"body": "x"}\nnothing\n')
+    with pytest.raises(UserError, match=r"left out: 1 no text, 1 not JSON|1 not JSON, 1 no text"):
+        called(
+            corpus, "--tokenizer", tmp_path / "tokenizer", "-o", tmp_path / "out",
+            "--on-error", "skip",
+        )  # fmt: skip
 
 
 def test_broken_lines_stop_by_default_and_are_listed_when_left_out(

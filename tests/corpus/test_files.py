@@ -10,8 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from functok.corpus import open_corpus, read_documents, split_spec
+from functok.corpus.blocks import any_blank, text_array
+from functok.corpus.problems import Problems
 from functok.errors import UserError
 
 TEXTS = ["One small text.", "Zwei: Bücher, 書物, 📚", "three\nlines\n\nhere"]
@@ -164,9 +168,10 @@ def test_half_a_character_is_refused_with_its_line(tmp_path):
         (b'{"text": "cut', "this is not JSON"),
         (b"[" * 200_000, "this is not JSON"),
         (b'{"body": "x", "id": 1}', "the line has body, id"),
-        (b'{"text": null}', "no text in field 'text'"),
-        (b'{"text": 5}', "no text in field 'text'"),
-        (b'["text"]', "the line has list"),
+        (b'{"text": null}', "no text in field 'text' (it holds nothing)"),
+        (b'{"text": 5}', "no text in field 'text' (it holds a number)"),
+        (b'["text"]', "the line has a list"),
+        (b"{}", "the line has no field"),
     ],
 )
 def test_a_line_that_is_no_document_is_refused_with_its_number(tmp_path, line, said):
@@ -179,13 +184,16 @@ def test_a_line_that_is_no_document_is_refused_with_its_number(tmp_path, line, s
 def test_parquet_without_the_text_column_says_what_it_has(tmp_path):
     pq.write_table(pa.table({"body": ["x"], "text": [5]}), tmp_path / "a.parquet")
     sentence = _refusal(tmp_path / "a.parquet")
-    assert "no text column 'text' (it has body, text)" in sentence
+    assert "no text column 'text' (it has body: string, text: int64)" in sentence
 
 
 def test_parquet_as_polars_and_pandas_write_it_is_read(tmp_path):
     pl.DataFrame({"text": TEXTS}).write_parquet(tmp_path / "polars.parquet")
     for kind in (pa.string(), pa.large_string()):
         pq.write_table(pa.table({"text": pa.array(TEXTS, kind)}), tmp_path / f"{kind}.parquet")
+    pl.DataFrame({"text": TEXTS}, {"text": pl.Categorical}).write_parquet(tmp_path / "c.parquet")
+    categories = pa.array(TEXTS).dictionary_encode()
+    pq.write_table(pa.table({"text": categories}), tmp_path / "d.parquet")
     for file in tmp_path.iterdir():
         assert _texts(file) == TEXTS, file.name
 
@@ -225,3 +233,22 @@ def test_a_parquet_row_without_text_is_named(tmp_path):
     pq.write_table(pa.table({"text": ["one", None, "three"]}), path)
     with pytest.raises(UserError, match=r"pages\.parquet, row 2"):
         list(read_documents(open_corpus(str(path))))
+
+
+def test_documents_without_text_are_left_out_and_counted(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(_lines(["one", " \t", "two", ""]))
+    (tmp_path / "b.txt").write_text("\n")
+    blank = Problems("skip")
+    found = read_documents(open_corpus(str(tmp_path)), blank)
+    assert [document.text for document in found] == ["one", "two"]
+    assert blank.by_kind() == {"empty document": 3}
+    assert [problem.line for problem in blank.first()] == [2, 4, 0]
+
+
+BLANKS = "".join(character for character in map(chr, range(0x110000)) if character.isspace())
+
+
+@given(st.lists(st.text(st.sampled_from(BLANKS + "aé中\u200b"), max_size=4), max_size=5))
+def test_a_blank_document_is_found_among_others(texts):
+    assert any_blank(text_array(texts)) == any(not text.strip() for text in texts)
+    assert any_blank(text_array(["x", *texts]).slice(1)) == any(not text.strip() for text in texts)

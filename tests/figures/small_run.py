@@ -62,6 +62,7 @@ def _tokens(folder: RunFolder) -> None:
             "rank": range(1, len(TOKENS) + 1),
             "token_id": range(100, 100 + len(TOKENS)),
             "token": TOKENS,
+            "subclass": ["whitespace", "DET", *["content"] * (len(TOKENS) - 2)],
             "occurrences": occurrences,
             "fraction": shares,
             "cumulative": shares.cumsum(),
@@ -71,6 +72,19 @@ def _tokens(folder: RunFolder) -> None:
     )
     save(folder.tokens("counts"), counts)
     save(folder.tokens("function_tokens"), counts.head(5))
+    bins = [
+        {"token": TOKENS[token], "token_id": 100 + token, "bin": place, "positions": 50 + place}
+        | {"occurrences": place % (token + 1), "per_thousand": 1000 * (place % (token + 1)) / 50}
+        for token in (1, 2)
+        for place in range(10)
+    ]
+    save(folder.tokens("bins"), pl.DataFrame(bins))
+    sweep = [
+        {"coverage": c, "tokens": int(100 * c), "ff": c * c, "fc": c - c * c, "cf": c - c * c}
+        | {"cc": (1 - c) ** 2}
+        for c in (0.2, 0.4, 0.8)
+    ]
+    save(folder.tokens("sweep"), pl.DataFrame(sweep))
 
 
 def _consolidation(folder: RunFolder, random: np.random.Generator) -> None:

@@ -52,6 +52,22 @@ def test_class_is_function_for_the_listed_tokens_alone(folder: RunFolder):
     assert drawn.filter(pl.col("class") == "function")["rank"].to_list() == [1, 2, 3, 4, 5]
 
 
+def test_an_even_spread_gives_each_token_its_own_share_of_the_corpus(folder: RunFolder):
+    bins = pl.read_parquet(folder.tokens("bins"))
+    drawn = tokens.bins_beside_chance(bins)
+    for (token,), part in drawn.group_by("token"):
+        share = 1000 * part["occurrences"].sum() / part["positions"].sum()
+        assert part["expected"].to_list() == pytest.approx([share] * 10), token
+    assert drawn.drop("expected").equals(bins)
+
+
+def test_shares_of_independent_neighbours_lie_on_their_own_lines(folder: RunFolder):
+    drawn = tokens.shares_by_threshold(pl.read_parquet(folder.tokens("sweep")))
+    assert drawn["share"].to_list() == pytest.approx(drawn["independent"].to_list())
+    totals = drawn.group_by("coverage").agg(pl.col("share").sum())
+    assert totals["share"].to_list() == pytest.approx([1.0] * 3)
+
+
 def test_tokens_without_features_are_not_drawn_and_the_highest_are_named(folder: RunFolder):
     degree = pl.read_parquet(folder.graph_table(8, "degree"))
     drawn = graph.degrees(degree, labelled=3)

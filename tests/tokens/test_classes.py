@@ -101,10 +101,11 @@ def test_transitions_equal_the_two_classes_read_one_by_one(classes, data):
 def test_the_table_of_counts_lists_every_token_that_occurs_once():
     counts = TokenCounts(np.array([5, 2, 0, 3, 2]), np.array([2, 1, 0, 3, 2]), 4)
     table = count_table(
-        counts, [0], ["s", "a", "b", "c", "d"], [b"s", b"a", b"b", b"c", b"d"]
+        counts, [0], ["s", "a", "b", "c", "d"], [b"s", b"a", b"b", b"c", b"d"], list("vwxyz")
     ).to_pydict()
     assert table["token"] == ["c", "a", "d"]
     assert table["rank"] == [1, 2, 3]
+    assert table["subclass"] == ["y", "w", "z"]
     assert table["occurrences"] == [3, 2, 2]
     assert table["fraction"] == pytest.approx([3 / 7, 2 / 7, 2 / 7])
     assert table["cumulative"] == pytest.approx([3 / 7, 5 / 7, 1])

@@ -15,7 +15,7 @@ from functok.corpus import open_corpus
 from functok.corpus.problems import Problems
 from functok.engine import InProcess, Workers
 from functok.errors import UserError
-from functok.tokens import counting
+from functok.tokens import counting, frequencies
 from functok.tokens.classes import CONTENT, FUNCTION, SPECIAL, class_array
 from functok.tokens.counting import CorpusCounts, count_corpus
 from functok.tokens.counts import TokenCounts
@@ -30,15 +30,24 @@ def flat(documents: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     return ids, np.cumsum([0, *map(len, documents)], dtype=np.int64)
 
 
+@pytest.mark.parametrize("long", [0, 10**9], ids=["sorted", "marked"])
 @given(documents=DOCUMENTS)
-def test_document_frequencies_equal_those_of_sets(documents: list[list[int]]) -> None:
+def test_document_frequencies_equal_those_of_sets(long: int, documents: list[list[int]]) -> None:
     expected = Counter(one for document in documents for one in set(document))
-    found = document_frequencies(*flat(documents), 20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frequencies, "_LONG", long)
+        found = document_frequencies(*flat(documents), 20)
     assert found.tolist() == [expected[one] for one in range(20)]
 
 
+@pytest.mark.parametrize("long", [0, 10**9], ids=["sorted", "marked"])
 @pytest.mark.parametrize("vocabulary", [1, 300, 100_278, 1 << 22])
-def test_document_frequencies_over_many_runs(vocabulary: int) -> None:
+def test_document_frequencies_over_many_runs(
+    vocabulary: int, long: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if long and vocabulary > 10**6:
+        pytest.skip("a row of a million bytes for each of 900 documents")
+    monkeypatch.setattr(frequencies, "_LONG", long)
     chance = np.random.default_rng(0)
     lengths = [*chance.integers(0, 400, 900), 150_000, 0, 1]
     documents = [chance.integers(0, vocabulary, length) for length in lengths]
@@ -168,7 +177,24 @@ def test_workers_count_what_one_process_counts(small: tuple[Path, Path], tmp_pat
     two = count_corpus(corpus, tokenizer, [0], tmp_path / "two", engine=Workers(2))
     assert np.array_equal(one.tokens.documents, two.tokens.documents)
     assert one.shares == two.shares
-    assert len(list((tmp_path / "two").iterdir())) == 4
+    assert len(list((tmp_path / "two").glob("*/"))) == 4
+
+
+def test_a_file_that_is_added_is_the_only_one_to_be_counted(
+    small: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, tokenizer = small
+    count_corpus(open_corpus(str(folder)), tokenizer, [0], tmp_path / "kept")
+    ran, run = [], counting.CountJob.run
+    monkeypatch.setattr(
+        counting.CountJob, "run", lambda job, shard: ran.append(Path(shard).name) or run(job, shard)
+    )
+    (folder / "9.jsonl").write_text(json.dumps({"text": "zebra mat zebra mat zebra"}))
+    found = count_corpus(open_corpus(str(folder)), tokenizer, [0], tmp_path / "kept")
+    assert ran == ["9.jsonl"]
+    anew = count_corpus(open_corpus(str(folder)), tokenizer, [0], tmp_path / "anew")
+    assert np.array_equal(found.tokens.occurrences, anew.tokens.occurrences)
+    assert found.shares == anew.shares
 
 
 def test_function_tokens_that_are_no_candidates_cost_a_second_pass_and_give_the_same(
@@ -179,7 +205,7 @@ def test_function_tokens_that_are_no_candidates_cost_a_second_pass_and_give_the_
     monkeypatch.setattr(counting, "CANDIDATES", 1)
     two = count_corpus(corpus, tokenizer, [0], tmp_path / "two")
     assert one.shares == two.shares
-    assert len(list((tmp_path / "two").iterdir())) == 8
+    assert len(list((tmp_path / "two").glob("*/"))) == 8
 
 
 def test_broken_lines_stop_or_are_left_out_and_named(

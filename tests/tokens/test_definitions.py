@@ -1,13 +1,22 @@
 import numpy as np
+import polars as pl
 import pytest
 from polars import selectors
 
 from functok.corpus import Document
+from functok.tokens.counts import TokenCounts
 from functok.tokens.definitions import describe
-from functok.tokens.encode import encode, train_tokenizer
+from functok.tokens.details import Details
+from functok.tokens.encode import Encoded, encode, special_ids, train_tokenizer, vocabulary_size
 from functok.tokens.treebanks import read_treebank
 
 NOUNS = ("cat", "dog", "bird", "tree", "river", "stone", "house", "road")
+
+
+def described(encoded: Encoded, tokenizer, **options) -> dict[str, pl.DataFrame]:
+    counts = TokenCounts.of(encoded, vocabulary_size(tokenizer))
+    special = special_ids(tokenizer)
+    return describe(counts, Details.of(encoded, counts, special), tokenizer, **options)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +35,7 @@ def tables(tmp_path_factory):
     )
     file.write_text("".join(f"# newdoc id = {n}\n{sentence}\n" for n in range(5)))
     encoded = encode([Document(str(n), text) for n, text in enumerate(texts)], tokenizer)
-    return describe(encoded, tokenizer, {"small": read_treebank(file)}, thresholds=(0.3, 0.6))
+    return described(encoded, tokenizer, treebanks={"small": read_treebank(file)})
 
 
 def test_every_table_is_there_and_filled(tables):
@@ -62,13 +71,21 @@ def test_a_treebank_of_the_same_words_agrees(tables):
 def test_no_table_holds_a_number_that_is_not_one(tables):
     for name in ("dispersion", "sweep", "stability", "definitions"):
         floats = tables[name].select(selectors.float())
-        assert floats.fill_nan(None).null_count().sum_horizontal().item() == 0
+        assert not floats.select(pl.all().is_nan().any()).sum_horizontal().item()
+
+
+def test_a_token_too_rare_to_be_judged_by_its_neighbours_has_none(tables):
+    table = tables["dispersion"]
+    judged = table.filter(pl.col("occurrences") >= 100)
+    assert 0 < len(judged) < len(table)
+    assert judged["next_entropy"].null_count() == 0
+    assert table.filter(pl.col("occurrences") < 100)["next_entropy"].is_null().all()
 
 
 def test_a_definition_that_finds_nothing_is_left_out():
     texts = ["cat dog cat", "dog cat dog"]
     tokenizer = train_tokenizer(texts, 265)
     encoded = encode([Document(text, text) for text in texts], tokenizer)
-    names = describe(encoded, tokenizer, languages=())["definitions"]["definition"].to_list()
+    names = described(encoded, tokenizer, languages=())["definitions"]["definition"].to_list()
     assert names[0] == "frequency 40%"
     assert not any(name.startswith("lexicon") for name in names)

@@ -1,7 +1,9 @@
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,13 +11,16 @@ from numpy.testing import assert_allclose
 from scipy import sparse, stats
 
 from functok.tokens.classes import FunctionTokens
+from functok.tokens.counts import TokenCounts
 from functok.tokens.dispersion import (
     SCORES,
     deviation_of_proportions,
     dispersion_table,
+    entropy,
     expected_documents,
     juilland,
     kl_dispersion,
+    least_deviation,
     sets_by_score,
 )
 from functok.tokens.encode import Encoded
@@ -30,6 +35,14 @@ def documents(*some: list[int]) -> Encoded:
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in some])]).astype(np.int64)
     ids = np.array([token for one in some for token in one], np.int32)
     return Encoded(ids, offsets, np.arange(len(some), dtype=np.int64))
+
+
+def table_of(some: Encoded, vocabulary: int, special: Sequence[int] = ()) -> pl.DataFrame:
+    """The dispersion table, with neighbours that are all equally diverse."""
+    counts, spread = TokenCounts.of(some, vocabulary), Spread.of(some, vocabulary)
+    names = [chr(ord("a") + token) for token in range(vocabulary)]
+    table = dispersion_table(counts, spread, special, names)
+    return table.with_columns(next_entropy=pl.lit(0.0), previous_entropy=pl.lit(0.0))
 
 
 tables = st.integers(2, 6).flatmap(
@@ -64,6 +77,8 @@ def test_measures_equal_naive_loops(rows):
         assert_allclose(dp_norm[token], deviation / (1 - min(s)), atol=1e-12)
         naive_kl = sum(a * math.log2(a / b) for a, b in zip(v, s, strict=True) if a)
         assert_allclose(kl[token], naive_kl, atol=1e-12)
+        naive_entropy = -sum(a * math.log2(a) for a in v if a)
+        assert_allclose(entropy(parts)[token], naive_entropy, atol=1e-12)
         variation = float(np.std(p)) / float(np.mean(p))
         assert_allclose(even[token], 1 - variation / math.sqrt(len(p) - 1), atol=1e-7)
 
@@ -134,38 +149,24 @@ def test_a_token_that_occurs_once_is_expected_in_one_document():
 
 
 def test_burstiness_is_zero_for_a_token_that_occurs_once_and_negative_for_a_clump():
-    spread = Spread.of(documents([0, 1, 1, 1, 1], [2, 2, 0, 3, 2], [2, 3, 0, 2, 3]), 5)
-    table = dispersion_table(spread, [], list("abcde"))
+    table = table_of(documents([0, 1, 1, 1, 1], [2, 2, 0, 3, 2], [2, 3, 0, 2, 3]), 5)
     bursty = dict(zip(table["token"], table["burstiness"], strict=True))
     assert bursty["b"] < bursty["a"]
     assert bursty["a"] > 0  # in every document, more even than chance
     assert "e" not in bursty
 
 
-def test_dispersion_is_over_documents_where_they_are_given():
-    some = documents([0, 1, 1, 1], [0, 2, 2, 2], [0, 1, 2, 2])
-    spread = Spread.of(some, 3, parts=2)
-    by_document = PartCounts.by_document(some, 3)
-    coarse = dispersion_table(spread, [], list("abc"))
-    fine = dispersion_table(spread, [], list("abc"), by_document)
-    assert coarse["dp_parts"].to_list() == [2] * 3
-    assert fine["dp_parts"].to_list() == [3] * 3
-    assert fine["juilland_d"].equals(coarse["juilland_d"])
-    assert_allclose(fine["dp"], deviation_of_proportions(by_document)[0][fine["token_id"]])
-
-
 def test_special_tokens_have_no_part_in_dispersion():
     some = documents([0, 9, 9, 1], [0, 9, 1, 1])
-    table = dispersion_table(Spread.of(some, 10), [9], [str(token) for token in range(10)])
+    table = table_of(some, 10, [9])
     assert set(table["token_id"]) == {0, 1}
 
 
 def test_the_set_by_occurrences_is_the_set_by_frequency():
     rng = np.random.default_rng(1)
     some = documents(*[list(rng.zipf(1.6, 60).clip(max=40)) for _ in range(30)])
-    spread = Spread.of(some, 41)
-    table = dispersion_table(spread, [], [str(token) for token in range(41)])
-    paper = FunctionTokens.by_coverage(spread.counts, [], 0.6)
+    table = table_of(some, 41)
+    paper = FunctionTokens.by_coverage(TokenCounts.of(some, 41), [], 0.6)
     for same in ("size", "share"):
         sets = sets_by_score(table, [], 41, paper, floor=1, same=same)
         assert set(sets) == set(SCORES)
@@ -179,8 +180,46 @@ def test_the_set_by_occurrences_is_the_set_by_frequency():
 
 def test_candidates_below_the_floor_are_never_chosen():
     some = documents([0] * 9 + [1], [0] * 8 + [2, 3])
-    spread = Spread.of(some, 4)
-    table = dispersion_table(spread, [], list("abcd"))
-    paper = FunctionTokens.by_coverage(spread.counts, [], 0.9)
+    table = table_of(some, 4)
+    paper = FunctionTokens.by_coverage(TokenCounts.of(some, 4), [], 0.9)
     sets = sets_by_score(table, [], 4, paper, floor=2)
     assert all(found.ids.tolist() == [0] for found in sets.values())
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=4), st.integers(1, 7))
+@settings(max_examples=60, deadline=None)
+def test_no_allocation_of_so_many_occurrences_deviates_less(sizes, k):
+    def allocations(left: int, parts: int) -> list[tuple[int, ...]]:
+        if parts == 1:
+            return [(left,)]
+        return [(n, *r) for n in range(left + 1) for r in allocations(left - n, parts - 1)]
+
+    total = sum(sizes)
+    least = min(
+        sum(abs(a / k - size / total) for a, size in zip(some, sizes, strict=True)) / 2
+        for some in allocations(k, len(sizes))
+    )
+    found = least_deviation(np.array([k, 1, k]), np.array(sizes))
+    assert_allclose(found[[0, 2]], least, atol=1e-12)
+
+
+def test_adjusted_for_frequency_a_token_is_even_or_not_whatever_its_count():
+    """Once per document is as even as three occurrences can be; all in one is the most uneven."""
+    some = documents(*[[0, 1, 2] if d % 10 == 0 else [1, 3, 3] for d in range(100)])
+    table = table_of(some, 4)
+    value = dict(zip(table["token"], table["dp_adjusted"], strict=True))
+    assert value["b"] == pytest.approx(0, abs=1e-9)
+    assert 0 <= value["a"] <= 1
+    again = dict(zip(table["token"], table["adaptation"], strict=True))
+    assert (again["a"], again["d"]) == (0.0, 1.0)
+
+
+def test_many_lengths_taken_together_change_the_fifth_digit_at_most():
+    chance = np.random.default_rng(0)
+    lengths = np.unique(chance.integers(1, 60_000, 6000))
+    how_many = chance.integers(1, 4, len(lengths))
+    ks = np.array([1, 40, 3000, 10**6])
+    positions = float((lengths * how_many).sum())
+    missed = np.exp(ks[:, None] * np.log1p(-lengths / positions)) @ how_many
+    found = expected_documents(ks, lengths, how_many)
+    assert_allclose(found, how_many.sum() - missed, rtol=2e-5)

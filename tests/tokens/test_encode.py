@@ -1,5 +1,7 @@
 """Bulk encoding against one document at a time, and what can be cut out of it."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -72,6 +74,27 @@ def test_encoding_adds_no_special_token_cuts_nothing_and_pads_nothing():
 
 def test_no_document_is_encoded_as_nothing(tokenizer):
     assert _listed(encode([], tokenizer)) == []
+
+
+@pytest.mark.parametrize("name", ["gpt2", "olmo"])
+def test_documents_of_a_study_take_the_checked_fast_path(shared, monkeypatch, name):
+    """… and get the ids of ``tokenizers``, which encodes none of the calm documents."""
+    from functok.tokens import bulk
+
+    tokenizer = load_tokenizer(str(shared / "tokenizers" / name))
+    prose = [Document("", f"{text} {number}") for number in range(3000) for text in TEXTS[2:4]]
+    expected = tokenizer.backend_tokenizer.encode_batch([one.text for one in prose])
+    slow, seen = bulk._by_tokenizers, []
+
+    def counted(exact, texts):
+        seen.append(len(texts))
+        return slow(exact, texts)
+
+    monkeypatch.setattr(bulk, "_by_tokenizers", counted)
+    found = _listed(encode(prose, tokenizer))
+    assert [ids for _, ids in found] == [one.ids for one in expected]
+    if sys.platform == "linux":
+        assert sum(seen) < 400  # the check alone
 
 
 texts = st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=8)

@@ -1,12 +1,12 @@
+from collections import Counter
+
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from functok.tokens.counts import TokenCounts
 from functok.tokens.encode import Encoded
-from functok.tokens.parts import PartCounts, Spread, bins_table, equal_bins, hash_parts
+from functok.tokens.parts import PartCounts, Spread, bins_table, content_keys
 
 VOCABULARY = 7
 
@@ -23,9 +23,7 @@ documents = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=9), max_s
 
 def same(one: Spread, other: Spread) -> None:
     assert_array_equal(one.parts.counts.toarray(), other.parts.counts.toarray())
-    assert_array_equal(one.counts.occurrences, other.counts.occurrences)
-    assert_array_equal(one.counts.documents, other.counts.documents)
-    assert one.counts.corpus_documents == other.counts.corpus_documents
+    assert_array_equal(one.repeats, other.repeats)
     assert_array_equal(one.lengths, other.lengths)
     assert_array_equal(one.documents_of_length, other.documents_of_length)
 
@@ -33,10 +31,7 @@ def same(one: Spread, other: Spread) -> None:
 @given(documents, documents, documents)
 @settings(max_examples=50, deadline=None)
 def test_spread_is_a_commutative_monoid(one, two, three):
-    a, b, c = (
-        Spread.of(encoded(some, [hash((place, salt)) % 10**6 for salt in range(len(some))]), 7, 5)
-        for place, some in enumerate((one, two, three))
-    )
+    a, b, c = (Spread.of(encoded(some), VOCABULARY, 5) for some in (one, two, three))
     same(a.merge(b), b.merge(a))
     same(a.merge(b).merge(c), a.merge(b.merge(c)))
     same(a.merge(Spread.zero(VOCABULARY, 5)), a)
@@ -54,12 +49,15 @@ def test_merging_shards_equals_one_pass(some, cut):
 
 @given(documents)
 @settings(max_examples=50, deadline=None)
-def test_counts_of_a_spread_are_token_counts(some):
-    given_documents = encoded(some)
-    counts = Spread.of(given_documents, VOCABULARY).counts
-    expected = TokenCounts.of(given_documents, VOCABULARY)
-    assert_array_equal(counts.occurrences, expected.occurrences)
-    assert_array_equal(counts.documents, expected.documents)
+def test_a_spread_equals_naive_counts(some):
+    spread = Spread.of(encoded(some), VOCABULARY, 4)
+    lengths = Counter(map(len, some))
+    assert dict(zip(spread.lengths, spread.documents_of_length, strict=True)) == lengths
+    assert_array_equal(
+        spread.repeats, [sum(one.count(token) > 1 for one in some) for token in range(VOCABULARY)]
+    )
+    flat = Counter(token for one in some for token in one)
+    assert_array_equal(spread.parts.occurrences, [flat[token] for token in range(VOCABULARY)])
 
 
 def test_a_spread_comes_back_from_disk(tmp_path):
@@ -83,9 +81,6 @@ def test_part_counts_equal_a_naive_count(some):
     naive = [[one.count(token) for token in range(VOCABULARY)] for one in some]
     assert_array_equal(parts.counts.toarray(), np.array(naive).reshape(len(some), VOCABULARY))
     assert_array_equal(parts.sizes, [len(one) for one in some])
-    assert_array_equal(
-        parts.presence, [sum(token in one for one in some) for token in range(VOCABULARY)]
-    )
 
 
 def test_special_tokens_are_left_out_of_every_size():
@@ -99,24 +94,27 @@ def test_weights_repeat_parts():
     assert_array_equal(parts.weighted(np.array([3, 1])), [3, 6, 1])
 
 
-def test_hash_parts_do_not_depend_on_the_order():
-    keys = np.array([105, 7, 233])
-    assert_array_equal(hash_parts(keys)[::-1], hash_parts(keys[::-1]))
-    assert_array_equal(hash_parts(keys), [5, 7, 33])
+def test_the_part_of_a_document_follows_its_tokens_alone():
+    some = encoded([[1, 2, 2], [], [3], [1, 2, 2], [2, 1, 2], [1, 1, 2]])
+    keys = content_keys(some.ids, some.offsets, VOCABULARY)
+    assert keys[0] == keys[3] == keys[4]  # in any order
+    assert len(set(keys.tolist())) == 4
+    later = some.slice(2, 6)
+    assert_array_equal(content_keys(later.ids, later.offsets, VOCABULARY), keys[2:])
 
 
-@pytest.mark.parametrize(("documents", "bins"), [(10, 3), (7, 7), (3, 5), (100, 1)])
-def test_equal_bins_differ_by_one_document_at_most(documents, bins):
-    found = equal_bins(documents, bins)
-    sizes = np.bincount(found, minlength=bins)
-    assert (np.diff(found) >= 0).all()
-    assert sizes.max() - sizes.min() <= 1
+def test_parts_are_about_equal():
+    chance = np.random.default_rng(0)
+    some = encoded([chance.integers(0, 500, 20).tolist() for _ in range(20_000)])
+    sizes = Spread.of(some, 500, 100).parts.sizes / 20
+    assert abs(sizes - 200).max() < 5 * np.sqrt(200)
 
 
 def test_occurrences_over_bins_add_up():
     some = encoded([[1, 1, 2], [1], [3, 3], [1, 3]])
-    table = bins_table(some, [1, 3], [str(token) for token in range(VOCABULARY)], bins=2)
+    parts = PartCounts.of(some, np.array([0, 0, 1, 1]), 2, VOCABULARY)
+    table = bins_table(parts, [1, 3], [str(token) for token in range(VOCABULARY)])
     assert table.filter(token_id=1)["occurrences"].to_list() == [3, 1]
     assert table.filter(token_id=3)["occurrences"].to_list() == [0, 3]
     assert table.filter(token_id=3)["per_thousand"].to_list() == [0.0, 750.0]
-    assert table["documents"].to_list() == [2, 2, 2, 2]
+    assert table["positions"].to_list() == [4, 4, 4, 4]

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,19 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functok.corpus import Document
-from functok.tokens.classes import EXCLUDED, TRANSITIONS, FunctionTokens, class_array
+from functok.tokens.classes import TRANSITIONS, FunctionTokens
 from functok.tokens.counts import TokenCounts
-from functok.tokens.encode import Encoded, encode, load_tokenizer, special_ids
+from functok.tokens.encode import Encoded, encode, load_tokenizer, special_ids, vocabulary_size
+from functok.tokens.pairs import pair_counts
 from functok.tokens.parts import PartCounts
 from functok.tokens.subclasses import CODE
 from functok.tokens.sweep import (
+    THRESHOLDS,
     composition_table,
+    level_codes,
     membership,
     overlap_table,
     stability_table,
     sweep_sets,
     sweep_table,
-    transition_counts,
 )
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -44,24 +47,34 @@ def sampled(seed: int = 0) -> Encoded:
     return documents(*[list(rng.zipf(1.4, 80).clip(max=60)) for _ in range(40)])
 
 
+def swept(some: Encoded, special: list[int], vocabulary: int, thresholds: tuple) -> pl.DataFrame:
+    sets = sweep_sets(TokenCounts.of(some, vocabulary), special, thresholds)
+    codes = level_codes(sets, special, vocabulary)
+    return sweep_table(sets, pair_counts(some.ids, some.offsets, codes), codes)
+
+
 @given(st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=6))
 @settings(max_examples=100, deadline=None)
-def test_transitions_equal_a_naive_count_inside_documents(some):
-    classes = class_array([0, 1], [5], 6)
-    found = transition_counts(documents(*some), classes)
-    naive = dict.fromkeys(TRANSITIONS, 0)
-    for one in some:
-        for current, following in pairwise(one):
-            if 5 not in (current, following):
-                naive["fc"[int(current > 1)] + "fc"[int(following > 1)]] += 1
-    assert found.tolist() == list(naive.values())
-    assert len(found) == EXCLUDED
+def test_the_shares_at_every_threshold_equal_a_naive_count(some):
+    if not any(token != 5 for one in some for token in one):
+        return
+    counts = TokenCounts.of(documents(*some), 6)
+    table = swept(documents(*some), [5], 6, (0.2, 0.5, 0.8))
+    for row in table.iter_rows(named=True):
+        function = FunctionTokens.by_coverage(counts, [5], row["coverage"]).ids
+        naive = Counter(
+            "cf"[current in function] + "cf"[following in function]
+            for one in some
+            for current, following in pairwise(one)
+            if 5 not in (current, following)
+        )
+        assert row["pairs"] == naive.total()
+        shares = {group: naive[group] / max(naive.total(), 1) for group in TRANSITIONS}
+        assert {group: row[group] for group in TRANSITIONS} == pytest.approx(shares)
 
 
 def test_the_sweep_grows_and_its_shares_add_up():
-    some = sampled()
-    sets = sweep_sets(TokenCounts.of(some, 61), [])
-    table = sweep_table(some, sets)
+    table = swept(sampled(), [], 61, THRESHOLDS)
     assert (table["tokens"].diff().drop_nulls() >= 0).all()
     assert (table["reached"] >= table["coverage"] - 1e-12).all()
     assert table.select(pl.sum_horizontal(*TRANSITIONS)).to_series().to_list() == pytest.approx(
@@ -105,9 +118,8 @@ def test_membership_is_the_share_of_bootstraps_with_the_token():
     share = membership(parts, [], 0.4, seed=3)
     table = stability_table(parts, [], (0.4,), seed=3).row(0, named=True)
     assert np.count_nonzero(share) == table["ever"]
-    full = FunctionTokens.by_coverage(
-        TokenCounts(parts.occurrences, parts.presence, 40), [], 0.4
-    ).ids
+    counts = TokenCounts(parts.occurrences, parts.occurrences, 40)
+    full = FunctionTokens.by_coverage(counts, [], 0.4).ids
     assert np.mean(share[full] == 1) == pytest.approx(table["always"])
 
 
@@ -122,8 +134,7 @@ def test_overlap_of_strings_with_and_without_blanks_and_case():
 def test_the_published_shares_of_real_prose():
     tokenizer = load_tokenizer(str(DATA / "tokenizers" / "gpt2"))
     encoded = encode([*real_documents("openstax"), *real_documents("standardebooks")], tokenizer)
-    counts = TokenCounts.of(encoded, len(tokenizer))
-    sets = sweep_sets(counts, special_ids(tokenizer), (0.4,))
-    row = sweep_table(encoded, sets).row(0, named=True)
+    table = swept(encoded, special_ids(tokenizer), vocabulary_size(tokenizer), (0.2, 0.4))
+    row = table.filter(coverage=0.4).row(0, named=True)
     assert (len(encoded.ids), row["tokens"]) == (5_867_391, 43)
     assert [round(row[name], 3) for name in TRANSITIONS] == [0.132, 0.269, 0.269, 0.330]

@@ -91,7 +91,7 @@ def test_a_multiword_token_without_its_words_is_named(tmp_path):
 
 
 def test_an_empty_place_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no \.conllu file"):
+    with pytest.raises(UserError, match=r"no \.conllu file"):
         read_treebank(tmp_path)
 
 

@@ -89,29 +89,55 @@ def tokens(
     on_error: Annotated[
         OnErrors, typer.Option(help="At what is no document: stop, or leave it out and say so.")
     ] = OnErrors.stop,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain",
+            help="Counts alone: half the time and memory, and no sweep, dispersion or figures.",
+        ),
+    ] = False,
+    treebank: Annotated[
+        list[Path] | None,
+        typer.Option(help="Compare with the grammar of this .conllu file or folder (repeatable)."),
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose closed classes sort tokens: en (default), fr, de, zh; several."),
+    ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="Compare with the function tokens of this folder, too (repeatable)."),
+    ] = None,
     output: Output = None,
     replace: Replace = False,
 ) -> None:
-    """Count tokens and find the function tokens: of a corpus, or of a run."""
-    from functok.cli.count import count, is_run
+    """Count tokens and find the function tokens: of a corpus, or of a run.
 
-    if is_run(target, tokenizer):
+    A corpus is read twice: for the counts, at the speed of encoding, and for how tokens spread and
+    what stands beside them. What is finished is kept; after a file was added, its counts alone are
+    made, and the second pass again.
+    """
+    from functok.cli.count import Request, count, engine_of, is_run
+
+    if is_run(target, tokenizer) or tokenizer is None:
         from functok.cli.show import show_link
         from functok.cli.work import bring
 
         show_link(bring(Path(target), "tokens", output, replace, workers), "tokens")
-    else:
-        count(
-            target,
-            tokenizer,
-            output,
-            coverage=coverage,
-            boundary=boundary.value,
-            on_error=on_error.value,
-            engine=engine.value,
-            address=address,
-            workers=workers,
-        )
+        return
+    request = Request(
+        output=output,
+        coverage=coverage,
+        boundary=boundary.value,
+        on_error=on_error.value,
+        engine=engine_of(engine.value, address, workers),
+        absolute=engine is Engines.ray,
+        plain=plain,
+        treebanks=treebank or [],
+        languages=language or ["en"],
+        beside=beside or [],
+    )
+    count(target, tokenizer, request)
 
 
 _link("pretrain", "Pre-train the model, or check the published one.")

@@ -1,11 +1,22 @@
 """``functok tokens CORPUS``: count a corpus, write the tables, show what was found."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from functok.cli.console import ConsoleProgress
+from functok.cli.describe import (
+    counted_before,
+    marked,
+    overlap,
+    show_description,
+    treebanks,
+    write_description,
+)
 from functok.cli.show import print_line, print_table
 from functok.cli.work import engine as local
 from functok.corpus import Corpus, open_corpus
@@ -17,6 +28,8 @@ from functok.store import RunFolder, write_json, write_table
 from functok.tokens.bytes import token_bytes
 from functok.tokens.classes import ARROWS, Boundary, count_table
 from functok.tokens.counting import Counted, count_corpus
+from functok.tokens.definitions import describe
+from functok.tokens.details import detail_corpus
 from functok.tokens.encode import (
     Tokenizer,
     load_tokenizer,
@@ -24,6 +37,8 @@ from functok.tokens.encode import (
     shown_tokens,
     special_ids,
 )
+from functok.tokens.lexicon import lexicon
+from functok.tokens.subclasses import subclass_names
 from functok.versions import commit, package_version, sha256
 
 _ROWS = 20
@@ -46,54 +61,79 @@ def is_run(target: str, tokenizer: str | None) -> bool:
     return False
 
 
-def count(
-    spec: str,
-    tokenizer: str | None,
-    output: Path | None,
-    *,
-    coverage: float,
-    boundary: Boundary,
-    on_error: OnError,
-    engine: str,
-    address: str | None,
-    workers: int,
-) -> None:
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for beside corpus and tokenizer."""
+
+    output: Path | None
+    coverage: float
+    boundary: Boundary
+    on_error: OnError
+    engine: Engine
+    absolute: bool
+    """Whether other machines read the corpus, whose folders differ."""
+    plain: bool
+    """Counts alone."""
+    treebanks: Sequence[Path]
+    languages: Sequence[str]
+    beside: Sequence[Path]
+
+
+def count(spec: str, tokenizer: str, request: Request) -> None:
     """Count the corpus ``spec`` into a run folder, and show its function tokens."""
-    assert tokenizer is not None, "is_run has asked for one"
+    require(request.coverage > 0, "--coverage 0 asks for no token at all; ask for more.")
+    banks, others = treebanks(request.treebanks), counted_before(request.beside)
+    words = lexicon(request.languages)
     progress = ConsoleProgress()
     loaded = load_tokenizer(tokenizer)
     corpus = open_corpus(spec)
-    if engine == "ray" and isinstance(corpus, FileCorpus):
+    if request.absolute and isinstance(corpus, FileCorpus):
         corpus = FileCorpus(spec, absolute=True)
-    folder = RunFolder((output or Path("runs") / _name(spec, tokenizer)).resolve())
+    folder = RunFolder((request.output or Path("runs") / _name(spec, tokenizer)).resolve())
+    special, classes = special_ids(loaded), subclass_names(loaded, words)
+    where: dict[str, Any] = {"on_error": request.on_error, "engine": request.engine}
     with folder.opened():
         save_tokenizer(loaded, folder.tokenizer)
+        file = folder.tokenizer / "tokenizer.json"
         found = count_corpus(
             corpus,
-            folder.tokenizer / "tokenizer.json",
-            special_ids(loaded),
+            file,
+            special,
             folder.partials("counts"),
-            coverage=coverage,
-            boundary=boundary,
-            on_error=on_error,
-            engine=_engine(engine, address, workers),
+            coverage=request.coverage,
+            boundary=request.boundary,
             progress=progress,
+            **where,
         )
-        write_counts(folder, found, loaded)
-        _write_provenance(folder, found, corpus, loaded, coverage, boundary, on_error)
-    _show(folder, found, coverage, boundary)
+        write_counts(folder, found, loaded, classes)
+        _write_provenance(folder, found, corpus, loaded, request)
+        tables = {}
+        if not request.plain:
+            details = detail_corpus(
+                corpus, file, special, found, folder.partials("details"), progress=progress, **where
+            )
+            progress.say("Describing the function tokens, drawing the figures")
+            tables = describe(
+                found.tokens, details, loaded, banks, request.languages, request.coverage
+            )
+            if others:
+                function = pl.read_parquet(folder.tokens("function_tokens"))
+                tables["overlap"] = overlap(marked(loaded, function), others)
+            write_description(folder, tables)
+    _show(folder, found, request)
+    if tables:
+        show_description(folder, tables)
 
 
-def write_counts(folder: RunFolder, found: Counted, tokenizer: Tokenizer) -> None:
+def write_counts(
+    folder: RunFolder, found: Counted, tokenizer: Tokenizer, classes: Sequence[str]
+) -> None:
     """``tokens/counts``, ``function_tokens``, ``transitions`` and ``problems``.
 
     Columns of ``transitions``: group (ff, fc, cf, cc), share, pairs (counted in all groups).
     """
-    size = len(found.tokens.occurrences)
     shown, spelled = shown_tokens(tokenizer), token_bytes(tokenizer)
-    shown += [f"⟨{index}⟩" for index in range(len(shown), size)]
-    spelled += [b""] * (size - len(spelled))
-    table = count_table(found.tokens, special_ids(tokenizer), shown, spelled)
+    table = count_table(found.tokens, special_ids(tokenizer), shown, spelled, classes)
     write_table(folder.tokens("counts"), table)
     write_table(folder.tokens("function_tokens"), table.slice(0, len(found.function.ids)))
     groups = list(ARROWS)
@@ -111,9 +151,7 @@ def _write_provenance(
     found: Counted,
     corpus: Corpus,
     tokenizer: Tokenizer,
-    coverage: float,
-    boundary: Boundary,
-    on_error: OnError,
+    request: Request,
 ) -> None:
     special = special_ids(tokenizer)
     write_json(
@@ -129,9 +167,9 @@ def _write_provenance(
                 "tokens": tokenizer.convert_ids_to_tokens(special),
                 "from": "function tokens, fractions, transition shares",
             },
-            "function_tokens": {"coverage": coverage, "boundary": boundary},
+            "function_tokens": {"coverage": request.coverage, "boundary": request.boundary},
             "problems": {
-                "on_error": on_error,
+                "on_error": request.on_error,
                 "total": found.problems.total,
                 "by_kind": found.problems.by_kind(),
             },
@@ -139,14 +177,15 @@ def _write_provenance(
     )
 
 
-def _show(folder: RunFolder, found: Counted, coverage: float, boundary: Boundary) -> None:
+def _show(folder: RunFolder, found: Counted, request: Request) -> None:
     table = pl.read_parquet(folder.tokens("function_tokens"))
-    columns = ("rank", "token", "fraction", "cumulative", "document_coverage")
+    columns = ("rank", "token", "subclass", "fraction", "cumulative", "document_coverage")
     print_table(table.head(_ROWS).select(columns))
     print_line(
         f"{len(table)} function tokens cover {found.function.reached:.2%} of "
         f"{int(found.tokens.occurrences.sum()):,} tokens in {found.tokens.corpus_documents:,} "
-        f"documents (coverage {coverage:g}, boundary {boundary!r}, special tokens left out)."
+        f"documents (coverage {request.coverage:g}, boundary {request.boundary!r}, "
+        "special tokens left out)."
     )
     shares = ", ".join(f"{ARROWS[name]} {getattr(found.shares, name):.3f}" for name in ARROWS)
     print_line(f"Transitions: {shares}.")
@@ -157,7 +196,8 @@ def _show(folder: RunFolder, found: Counted, coverage: float, boundary: Boundary
     print_line(f"All tokens: {folder.tokens('counts')}")
 
 
-def _engine(name: str, address: str | None, workers: int) -> Engine:
+def engine_of(name: str, address: str | None, workers: int) -> Engine:
+    """Where shards are counted."""
     if name == "local":
         require(address is None, "--address belongs to --engine ray.")
         return local(workers)

@@ -13,7 +13,7 @@ from functok.study.run import Run
 _FILES: dict[str, tuple[str, Sequence[str]]] = {
     "tokens": (
         "tokens/function_tokens.parquet",
-        ("rank", "token", "fraction", "cumulative", "document_coverage"),
+        ("rank", "token", "subclass", "fraction", "cumulative", "document_coverage"),
     ),
     "pretrain": ("consolidation/training.parquet", ("step", "group", "loss_sum", "count")),
     "losses": (

@@ -64,6 +64,10 @@ class Corpus(Protocol):
         """Names of the shards, in a fixed order."""
         ...
 
+    def key(self, shard: str) -> str:
+        """Changes when the shard's documents may have changed, and with no other shard's."""
+        ...
+
     def documents(self, shard: str, problems: Problems | None = None) -> Iterator[Document]:
         """The documents of one shard, in a fixed order; stops at a problem by default."""
         ...
@@ -115,17 +119,22 @@ def open_corpus(spec: str) -> Corpus:
     return FileCorpus(spec)
 
 
-def read_documents(corpus: Corpus) -> Iterator[Document]:
+def read_documents(corpus: Corpus, blank: Problems | None = None) -> Iterator[Document]:
     """Every document of ``corpus`` with any text in it, shard after shard.
 
+    Args:
+        blank: where documents with nothing but blanks in them are met; they are left out.
+
     Raises:
-        UserError: if there is none.
+        UserError: if there is no other.
     """
+    from functok.corpus.blocks import with_text
+
+    blank = blank or Problems("skip")
     empty = True
     for shard in corpus.shards():
-        for document in corpus.documents(shard):
-            if document.text.strip():
-                empty = False
-                yield document
+        for document in with_text(corpus.documents(shard), blank, shard):
+            empty = False
+            yield document
     if empty:
         raise UserError(f"Corpus {corpus.spec!r} holds no text; give one that does.")

@@ -13,10 +13,7 @@ from functok.corpus import Document
 from functok.corpus.lines import BLOCK
 from functok.corpus.problems import Problems
 
-_BLANK_LEADS = np.zeros(256, bool)
-_BLANK_LEADS[:0x21] = True
-_BLANK_LEADS[[0xC2, 0xE1, 0xE2, 0xE3]] = True
-"""First bytes, in UTF-8, of the characters that ``str.strip`` removes."""
+_ASCII_BLANKS = np.array([chr(byte).isspace() for byte in range(0x80)] + [False] * 0x80)
 
 
 def text_array(texts: Iterable[str]) -> pa.Array:
@@ -25,13 +22,24 @@ def text_array(texts: Iterable[str]) -> pa.Array:
 
 
 def any_blank(texts: pa.Array) -> bool:
-    """Whether a document has nothing but blanks in it."""
+    """Whether a document has nothing but blanks in it, as ``str.strip`` knows them.
+
+    All documents step over their leading ASCII blanks at once; the few whose first other character
+    is not ASCII, and may be a blank too, are looked at one by one.
+    """
     offsets, data = buffers(texts)
-    lengths = np.diff(offsets)
-    if not lengths.all():
-        return True
-    suspects = np.flatnonzero(_BLANK_LEADS[data[offsets[:-1]]])
-    return any(not texts[int(index)].as_py().strip() for index in suspects)
+    place, stop = offsets[:-1], offsets[1:]
+    document = np.arange(len(texts))
+    while len(document):
+        if (place == stop).any():
+            return True
+        lead = data[place]
+        beyond = document[lead >= 0x80]
+        if any(not texts[int(index)].as_py().strip() for index in beyond):
+            return True
+        blank = _ASCII_BLANKS[lead]
+        document, place, stop = document[blank], place[blank] + 1, stop[blank]
+    return False
 
 
 def buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:

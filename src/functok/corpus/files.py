@@ -1,7 +1,8 @@
 """Local files as a corpus: text, JSON lines (plain, gzip, zstandard) and Parquet.
 
-One file is one shard. A file that cannot be read to its end, or a line that is not what it should
-be, is a problem (``corpus/problems.py``): nothing is dropped silently.
+A file is a shard, a large one several (``corpus/pieces.py``). A file that cannot be read to its
+end, or a line that is not what it should be, is a problem (``corpus/problems.py``): nothing is
+dropped silently.
 """
 
 import glob
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import zstandard
@@ -18,13 +20,23 @@ import zstandard
 from functok.corpus import Document, split_spec
 from functok.corpus.blocks import any_blank, blocks_of
 from functok.corpus.json_lines import parsed, read_lines
-from functok.corpus.lines import line_blocks
+from functok.corpus.lines import Lines, line_blocks, lines_before
 from functok.corpus.parquet import parquet_blocks, read_rows, whole
+from functok.corpus.pieces import Piece, pieces
 from functok.corpus.problems import Problems
 from functok.errors import UserError, first_line
 from functok.store import fingerprint
 
 SUFFIXES = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+
+
+class _Part(NamedTuple):
+    """Some documents of a shard."""
+
+    at_once: Callable[[], pa.Array | None]
+    """The texts, where nothing is wrong with them."""
+    one_by_one: Callable[[], Iterator[Document]]
+    """The careful way, which finds what is wrong and where."""
 
 
 class FileCorpus:
@@ -61,51 +73,57 @@ class FileCorpus:
 
     @property
     def fingerprint(self) -> str:
-        stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in self.files]
-        return fingerprint(self.field, stats)
+        return fingerprint([self.key(str(file)) for file in self.files])
+
+    def key(self, shard: str) -> str:
+        path, start, stop = Piece.named(shard)
+        stat = path.stat()
+        place = str(path.resolve())
+        return fingerprint(self.field, place, start, stop, stat.st_size, stat.st_mtime_ns)
 
     def shards(self) -> Sequence[str]:
-        return [str(file) for file in self.files]
+        return [piece.name for file in self.files for piece in pieces(file)]
 
     def documents(self, shard: str, problems: Problems | None = None) -> Iterator[Document]:
-        path, problems = Path(shard), problems or Problems()
+        problems = problems or Problems()
+        path = Piece.named(shard).path
         with _whole_file(path, problems):
-            if path.suffix == ".parquet":
-                for rows in parquet_blocks(path, self.field, problems):
-                    yield from read_rows(rows, path, self.field, problems)
-            elif path.suffix == ".txt":
+            if path.suffix == ".txt":
                 yield Document(path.name, path.read_bytes().decode())
-            else:
-                for lines in line_blocks(path):
-                    yield from read_lines(lines, path, self.field, problems)
+            for _, one_by_one in self._parts(shard, problems):
+                yield from one_by_one()
 
     def blocks(self, shard: str, problems: Problems) -> Iterator[pa.Array]:
-        path = Path(shard)
+        path = Piece.named(shard).path
         if path.suffix == ".txt":
-            yield from blocks_of(self.documents(shard, problems), problems, shard)
+            yield from blocks_of(self.documents(shard, problems), problems, str(path))
             return
         with _whole_file(path, problems):
-            if path.suffix == ".parquet":
-                for rows in parquet_blocks(path, self.field, problems):
-                    slow = partial(read_rows, rows, path, self.field, problems)
-                    yield from _checked(whole(rows), slow, problems, shard)
-            else:
-                for lines in line_blocks(path):
-                    slow = partial(read_lines, lines, path, self.field, problems)
-                    yield from _checked(parsed(lines, self.field), slow, problems, shard)
+            for at_once, one_by_one in self._parts(shard, problems):
+                texts = at_once()
+                if texts is None or any_blank(texts):
+                    yield from blocks_of(one_by_one(), problems, str(path))
+                elif len(texts):
+                    yield texts
 
+    def _parts(self, shard: str, problems: Problems) -> Iterator[_Part]:
+        """The shard a few megabytes at a time, each to be read in one of two ways."""
+        path, start, stop = Piece.named(shard)
+        if path.suffix == ".parquet":
+            for rows in parquet_blocks(path, self.field, problems, start, stop):
+                slow = partial(read_rows, rows, path, self.field, problems)
+                yield _Part(partial(whole, rows), slow)
+        elif path.suffix != ".txt":
+            for lines in line_blocks(path, start, stop):
+                slow = partial(self._lines, lines, path, start, problems)
+                yield _Part(partial(parsed, lines, self.field), slow)
 
-def _checked(
-    texts: pa.Array | None,
-    slow: Callable[[], Iterator[Document]],
-    problems: Problems,
-    shard: str,
-) -> Iterator[pa.Array]:
-    """The texts where nothing is wrong with them, else what the careful way makes of them."""
-    if texts is None or any_blank(texts):
-        yield from blocks_of(slow(), problems, shard)
-    elif len(texts):
-        yield texts
+    def _lines(
+        self, lines: Lines, path: Path, start: int, problems: Problems
+    ) -> Iterator[Document]:
+        """The documents of some lines, which get their numbers in the file now that they matter."""
+        first = lines.first + (lines_before(path, start) if start else 0)
+        yield from read_lines(lines._replace(first=first), path, self.field, problems)
 
 
 @contextmanager

@@ -57,9 +57,16 @@ class HubCorpus:
 
     @property
     def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         found = sorted(file for file in Path(self.name).rglob("*") if file.is_file())
         stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
         return fingerprint(self.name, self.options, stats)
+
+    def key(self, shard: str) -> str:
+        return fingerprint(self.fingerprint, shard)
 
     def shards(self) -> Sequence[str]:
         return [str(index) for index in range(self._dataset.num_shards)]

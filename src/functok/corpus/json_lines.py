@@ -36,7 +36,8 @@ def parsed(lines: Lines, field: str) -> pa.Array | None:
     texts = table[field]
     if len(texts) != rows or texts.null_count:
         return None
-    return pa.concat_arrays(texts.chunks)
+    # to combine a single chunk would copy it
+    return texts.chunk(0) if texts.num_chunks == 1 else texts.combine_chunks()
 
 
 def _valid_utf8(text: bytes) -> None:
@@ -62,14 +63,32 @@ def read_lines(lines: Lines, path: Path, field: str, problems: Problems) -> Iter
             continue
         text = row.get(field) if isinstance(row, dict) else None
         if not isinstance(text, str):
-            fields = ", ".join(row) if isinstance(row, dict) else type(row).__name__
-            what = f"there is no text in field {field!r} (the line has {fields or 'nothing'})"
+            what = f"there is no text in field {field!r} ({_instead(row, field)})"
             problems.meet(path, number, "no text", what, "name the right one with ?field=NAME")
         elif not encodable(text):
             what = "the text holds half a surrogate pair, which is no Unicode character"
             problems.meet(path, number, "not Unicode", what, "mend the line")
         else:
             yield Document(f"{path.name}:{number}", text)
+
+
+def _instead(row: object, field: str) -> str:
+    """What a line has where a text should be."""
+    if not isinstance(row, dict):
+        return f"the line has {_KINDS.get(type(row), 'nothing')}"
+    if field in row:
+        return f"it holds {_KINDS.get(type(row[field]), 'nothing')}"
+    return f"the line has {', '.join(row) or 'no field'}"
+
+
+_KINDS = {
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
 
 
 def encodable(text: str) -> bool:

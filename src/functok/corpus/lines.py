@@ -15,17 +15,28 @@ BLOCK = 4 << 20
 """Bytes of text in a block, about: large enough to encode on all cores, small beside memory."""
 
 
+_READ = 1 << 20
+
+
 class Lines(NamedTuple):
     """Whole lines of a file."""
 
     first: int
-    """Number of the first line, from 1."""
+    """Number of the first line, from 1 at the first one read."""
     text: bytes
     """The lines; the file's last may lack its newline."""
 
 
-def line_blocks(path: Path, size: int = BLOCK) -> Iterator[Lines]:
+def line_blocks(
+    path: Path, start: int = 0, stop: int | None = None, size: int = BLOCK
+) -> Iterator[Lines]:
     """The file's lines in blocks of about ``size`` bytes, or of one longer line.
+
+    Args:
+        path: of the file.
+        start, stop: of an uncompressed file, only the lines that begin at these bytes and between;
+            they are numbered from 1 (see ``lines_before``).
+        size: of a block.
 
     Raises:
         OSError, EOFError, zstandard.ZstdError: where the file breaks off.
@@ -33,25 +44,49 @@ def line_blocks(path: Path, size: int = BLOCK) -> Iterator[Lines]:
     first, parts, held = 1, [], 0
     broken: Exception | None = None
     with _opened(path) as stream:
+        left = None if stop is None else line_start(stream, stop) - line_start(stream, start)
+        if left is not None:
+            stream.seek(line_start(stream, start))
         while True:
             try:
-                piece = stream.read1(1 << 20)
+                piece = stream.read1(_READ if left is None else min(_READ, left))
             except (OSError, EOFError, zstandard.ZstdError) as error:
                 piece, broken = b"", error
+            left = None if left is None else left - len(piece)
             parts.append(piece)
             held += len(piece)
             if piece and (held < size or b"\n" not in piece):
                 continue
             text = b"".join(parts)
-            stop = text.rfind(b"\n") + 1 if piece or broken else len(text)
-            if stop:
-                yield Lines(first, text[:stop])
-                first += text.count(b"\n", 0, stop)
-            parts, held = [text[stop:]], len(text) - stop
+            end = text.rfind(b"\n") + 1 if piece or broken else len(text)
+            if end:
+                yield Lines(first, text[:end])
+                first += text.count(b"\n", 0, end)
+            parts, held = [text[end:]], len(text) - end
             if broken is not None:
                 raise broken
             if not piece:
                 return
+
+
+def line_start(stream: io.BufferedIOBase, near: int) -> int:
+    """The first place from ``near`` on at which a line begins, or the end."""
+    if near == 0:
+        return 0
+    stream.seek(near - 1)
+    return near - 1 + len(stream.readline())
+
+
+def lines_before(path: Path, start: int) -> int:
+    """Lines of an uncompressed file that begin before byte ``start``."""
+    count = 0
+    with open(path, "rb") as stream:
+        left = line_start(stream, start)
+        stream.seek(0)
+        while left > 0 and (piece := stream.read(min(_READ, left))):
+            count += piece.count(b"\n")
+            left -= len(piece)
+    return count
 
 
 def _opened(path: Path) -> io.BufferedIOBase:

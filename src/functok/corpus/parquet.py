@@ -20,16 +20,24 @@ class Rows(NamedTuple):
     """Their texts as ``large_string``; there may be nulls, and bytes that are not UTF-8."""
 
 
-def parquet_blocks(path: Path, field: str, problems: Problems) -> Iterator[Rows]:
-    """The column ``field`` of the file in blocks of rows; without such a column, nothing."""
+def parquet_blocks(
+    path: Path, field: str, problems: Problems, start: int = 0, stop: int | None = None
+) -> Iterator[Rows]:
+    """The column ``field`` in blocks of rows, of the row groups from ``start`` to ``stop``.
+
+    A file without such a column gives nothing, and its first piece says so.
+    """
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         if field not in schema.names or not _is_text(schema.field(field).type):
-            what = f"has no text column {field!r} (it has {', '.join(schema.names)})"
-            problems.meet(path, 0, "no text", what, "name the right one with ?field=NAME")
+            columns = ", ".join(f"{column.name}: {column.type}" for column in schema)
+            what = f"has no text column {field!r} (it has {columns})"
+            if start == 0:
+                problems.meet(path, 0, "no text", what, "name the right one with ?field=NAME")
             return
-        first = 1
-        for batch in file.iter_batches(batch_size=4096, columns=[field]):
+        groups = range(start, file.num_row_groups if stop is None else stop)
+        first = 1 + sum(file.metadata.row_group(group).num_rows for group in range(start))
+        for batch in file.iter_batches(batch_size=4096, row_groups=list(groups), columns=[field]):
             yield Rows(first, batch.column(0).cast(pa.large_string(), safe=False))
             first += batch.num_rows
 
@@ -60,6 +68,8 @@ def read_rows(rows: Rows, path: Path, field: str, problems: Problems) -> Iterato
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    """Arrow's three string types: pandas writes the first, polars the second."""
+    """Arrow's three string types, also as categories: pandas and polars write all of them."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type  # type: ignore[attr-defined]
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(test(kind) for test in tests)

@@ -39,6 +39,9 @@ class PythonDocs:
     def fingerprint(self) -> str:
         return fingerprint(self.spec, sys.version)
 
+    def key(self, shard: str) -> str:
+        return self.fingerprint
+
     def shards(self) -> Sequence[str]:
         return ["standard-library"]
 

@@ -120,6 +120,17 @@ PLANS = (
         chart=tokens.token_frequency,
     ),
     Plan(
+        name="token-bins",
+        section="tokens",
+        title="Where in the corpus two tokens occur",
+        reading="Each bar is a hundredth of the documents; above, a token that is everywhere, "
+        "below, the burstiest of the thousand most frequent ones. Scales differ.",
+        control="The dashed line is what an even spread would give.",
+        absent="How tokens spread was not measured.",
+        tables=_from(tokens.bins_beside_chance, lambda folder: folder.tokens("bins")),
+        chart=tokens.occurrences_over_bins,
+    ),
+    Plan(
         name="document-coverage",
         section="tokens",
         title="In how many documents each token occurs",
@@ -133,6 +144,18 @@ PLANS = (
             lambda folder: folder.tokens("function_tokens"),
         ),
         chart=tokens.document_coverage,
+    ),
+    Plan(
+        name="threshold-sweep",
+        section="tokens",
+        title="What hangs on the threshold",
+        reading="Each line is a group's share of all pairs of neighbours if the function tokens "
+        "are those that cover the share below; the two mixed groups coincide. The paper takes 40 % "
+        "and gives no reason.",
+        control="Thin dashes are the shares if neighbours were independent of one another.",
+        absent="The threshold was not varied.",
+        tables=_from(tokens.shares_by_threshold, lambda folder: folder.tokens("sweep")),
+        chart=tokens.threshold_sweep,
     ),
     Plan(
         name="token-degree",

@@ -36,9 +36,7 @@ def _entries(found: dict[str, Any]) -> list[tuple[str, str]]:
     entries = {
         "Corpus": _words(corpus.get("spec"), corpus.get("fingerprint")),
         "Seed": _words(found.get("seed")),
-        "Function tokens": _words(
-            f"coverage {rule['coverage']}, boundary {rule['boundary']!r}" if rule else None
-        ),
+        "Function tokens": _words(_rule(rule) if rule else None),
         "A feature is active": _words(found.get("active")),
         "Excluded": _words(
             f"{', '.join(excluded['tokens']) or 'nothing'} (from {excluded['from']})"
@@ -52,6 +50,15 @@ def _entries(found: dict[str, Any]) -> list[tuple[str, str]]:
         ),
     }
     return [(name, value) for name, value in entries.items() if value]
+
+
+def _rule(rule: dict[str, Any]) -> str:
+    """What makes a token a function token, in words."""
+    definition = rule.get("definition", "frequency")
+    if definition == "frequency":
+        return f"by frequency: coverage {rule['coverage']}, boundary {rule['boundary']!r}"
+    source = rule["treebank"] if definition == "treebank" else ", ".join(rule["languages"])
+    return " and ".join([f"closed classes by {definition} ({source})", *rule["also"]])
 
 
 def _words(*values: object) -> str:

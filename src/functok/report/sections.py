@@ -76,17 +76,18 @@ def function_tokens(folder: RunFolder) -> str:
     chosen, counts = pl.read_parquet(path), pl.read_parquet(folder.tokens("counts"))
     summary = (
         f"{len(chosen)} function tokens, {percent(len(chosen) / len(counts))} of the "
-        f"{len(counts):,d} tokens that occur, make up {percent(chosen['cumulative'][-1])} of all "
+        f"{len(counts):,d} tokens that occur, make up {percent(chosen['fraction'].sum())} of all "
         f"{counts['occurrences'].sum():,d} occurrences. The paper finds 122 that make up 39.99 %."
     )
     titles = {
         "rank": "rank",
         "token": "token",
+        "subclass": "sub-class",
         "fraction": "fraction",
         "cumulative": "cumulative",
         "document_coverage": "document coverage",
     }
-    formats = {name: percent for name in titles if name not in ("rank", "token")}
+    formats = {name: percent for name in titles if name not in ("rank", "token", "subclass")}
     first, rest = chosen.head(15), chosen[15:]
     more = f"Ranks 16 to {min(len(chosen), 15 + _ROWS)}; all in tokens/function_tokens.parquet"
     return f"<p>{escaped(summary)}</p>{table(first, titles, formats)}" + (

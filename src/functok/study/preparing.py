@@ -1,23 +1,37 @@
 """The links before any model: tokenizer, encoded documents, function tokens."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 
 from functok.corpus import read_documents
+from functok.corpus.problems import Problems
 from functok.corpus.splits import held_out
 from functok.errors import UserError
 from functok.store import write_table
 from functok.study.run import Run
+from functok.study.settings import TokensPart
+from functok.tokens.alignment import align
 from functok.tokens.bytes import token_bytes
 from functok.tokens.classes import FunctionTokens, count_table
 from functok.tokens.counts import TokenCounts
+from functok.tokens.definitions import describe
+from functok.tokens.details import Details
 from functok.tokens.encode import (
     encode,
     load_tokenizer,
     save_tokenizer,
     shown_tokens,
     train_tokenizer,
+    vocabulary_size,
 )
+from functok.tokens.lexicon import lexicon
+from functok.tokens.linguistics import ClosedClass, by_subclass, by_treebank, type_table
+from functok.tokens.subclasses import subclass_names, subclasses
+from functok.tokens.surfaces import surfaces
+from functok.tokens.treebanks import Treebank, read_treebank
 
 SPLITS = ("train", "held-out")
 
@@ -35,7 +49,10 @@ def tokenizer(run: Run, key: str) -> None:
 
 def documents(run: Run, key: str) -> None:
     """Encode every document once, and split by the hash of its text."""
-    read = encode(read_documents(run.corpus), run.tokenizer)
+    blank = Problems("skip")
+    read = encode(read_documents(run.corpus, blank), run.tokenizer)
+    if blank.total:
+        run.progress.say(f"  {blank.total} documents without any text are left out")
     # A text that stands twice would be one document in a shard and two across shards.
     once = np.zeros(len(read), dtype=bool)
     once[np.unique(read.keys, return_index=True)[1]] = True
@@ -56,18 +73,56 @@ def documents(run: Run, key: str) -> None:
         sizes.append({"split": split, "documents": len(some), "tokens": len(some.ids)})
     repeated = {"split": "repeated", "documents": int((~once).sum())}
     repeated["tokens"] = len(read.ids) - len(encoded.ids)
-    write_table(run.folder.tokens("documents"), pa.Table.from_pylist([*sizes, repeated]))
+    empty = {"split": "blank", "documents": blank.total, "tokens": 0}
+    write_table(run.folder.tokens("documents"), pa.Table.from_pylist([*sizes, repeated, empty]))
 
 
 def tokens(run: Run, key: str) -> None:
-    """Count tokens over all documents, and take the function tokens from the top."""
-    part, size = run.study.tokens, len(run.tokenizer)
-    counts = TokenCounts.zero(size)
+    """Count tokens over all documents, choose the function tokens, and describe the choice."""
+    part, size = run.study.tokens, vocabulary_size(run.tokenizer)
+    banks = _treebanks(part)
+    counts, details = TokenCounts.zero(size), Details.zero(size)
     for split in SPLITS:
         counts = counts.merge(TokenCounts.of(run.encoded(split), size))
-    chosen = FunctionTokens.by_coverage(counts, run.special, part.coverage, part.boundary)
+    for split in SPLITS:
+        details = details.merge(Details.of(run.encoded(split), counts, run.special))
     table = count_table(
-        counts, run.special, shown_tokens(run.tokenizer), token_bytes(run.tokenizer)
+        counts,
+        run.special,
+        shown_tokens(run.tokenizer),
+        token_bytes(run.tokenizer),
+        subclass_names(run.tokenizer, lexicon(part.languages)),
+    )
+    chosen = set(_function_tokens(run, counts, banks).ids.tolist())
+    function = table.filter([index in chosen for index in table["token_id"].to_pylist()])
+    described = describe(
+        counts, details, run.tokenizer, banks, part.languages, part.coverage, run.study.seed
     )
     write_table(run.folder.tokens("counts"), table)
-    write_table(run.folder.tokens("function_tokens"), table.slice(0, len(chosen.ids)))
+    write_table(run.folder.tokens("function_tokens"), function)
+    for name, found in described.items():
+        write_table(run.folder.tokens(name), found.to_arrow())
+
+
+def _function_tokens(
+    run: Run, counts: TokenCounts, banks: Mapping[str, Treebank]
+) -> FunctionTokens:
+    """The function tokens by the study's definition."""
+    part = run.study.tokens
+    if part.definition == "frequency":
+        return FunctionTokens.by_coverage(counts, run.special, part.coverage, part.boundary)
+    closed = ClosedClass(*(name in part.also for name in ("punctuation", "numbers", "whitespace")))
+    if part.definition == "lexicon":
+        codes = subclasses(surfaces(run.tokenizer), lexicon(part.languages))
+        return by_subclass(codes, counts, run.special, closed)
+    aligned = align(next(iter(banks.values())), run.tokenizer)
+    return by_treebank(
+        type_table(aligned, shown_tokens(run.tokenizer)), counts, run.special, closed
+    )
+
+
+def _treebanks(part: TokensPart) -> dict[str, Treebank]:
+    if part.treebank is None:
+        return {}
+    path = Path(part.treebank).expanduser()
+    return {path.resolve().name.removesuffix(".conllu"): read_treebank(path)}

@@ -38,9 +38,6 @@ def write_provenance(run: Run) -> None:
                 "from": "counts, function tokens, graph, losses, SAE training",
             },
             "active": "activation > 0",
-            "function_tokens": {
-                "coverage": run.study.tokens.coverage,
-                "boundary": run.study.tokens.boundary,
-            },
+            "function_tokens": run.study.tokens.model_dump(mode="json"),
         },
     )

@@ -33,12 +33,21 @@ class TokenizerPart(_Part):
 
 
 class TokensPart(_Part):
-    """Which tokens are function tokens."""
+    """Which tokens are function tokens; every later link takes the set that comes of it."""
 
+    definition: Literal["frequency", "lexicon", "treebank"] = "frequency"
+    """The most frequent tokens, as the paper has it; or closed-class words, by a built-in lexicon
+    or by the commonest tag in a treebank."""
     coverage: Share = 0.40
     """Share of all occurrences that the set covers; the paper gives no reason for 40 %."""
     boundary: Literal["reach", "below"] = "reach"
     """Whether the set reaches ``coverage`` or, as the paper's list, stays just below it."""
+    treebank: str | None = None
+    """A .conllu file or folder of Universal Dependencies; the definition by treebank needs it."""
+    languages: tuple[str, ...] = ("en",)
+    """Whose closed classes sort tokens into sub-classes: en, fr, de, zh."""
+    also: tuple[Literal["punctuation", "numbers", "whitespace"], ...] = ()
+    """What counts as function beside the closed classes."""
 
 
 class ModelPart(_Part):
@@ -117,6 +126,8 @@ class Study(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
+        if self.tokens.definition == "treebank" and self.tokens.treebank is None:
+            raise ValueError("tokens.definition is treebank, but tokens.treebank names none")
         if self.model.load is None:
             if self.dictionaries.layer >= self.model.shape.layers:
                 raise ValueError(

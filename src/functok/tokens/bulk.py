@@ -7,6 +7,7 @@ with characters that the two libraries may know differently always go through ``
 (``tokens/disputed.py``).
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +19,10 @@ from functok.corpus.blocks import buffers, text_array
 from functok.errors import first_line
 from functok.tokens.disputed import disputed
 from functok.tokens.hostile import hostile_texts
+
+SAMPLED_DOCUMENTS, SAMPLED_CHARACTERS = 16, 16_384
+"""The sample on which the fast path is checked: documents of each block, most characters of each
+document."""
 
 
 class Ids(NamedTuple):
@@ -81,6 +86,15 @@ class BulkEncoder:
         if len(which):
             return _replaced(found, which, _by_tokenizers(self._exact, texts.take(which)))
         return found
+
+
+def sample(blocks: Sequence[pa.Array]) -> pa.Array:
+    """Some documents of each block, evenly spread."""
+    texts: list[str] = []
+    for block in blocks:
+        places = np.unique(np.linspace(0, max(len(block) - 1, 0), SAMPLED_DOCUMENTS).astype(int))
+        texts += [block[int(place)].as_py()[:SAMPLED_CHARACTERS] for place in places[: len(block)]]
+    return text_array(texts)
 
 
 def _untruncated(tokenizer: Backend) -> Backend:

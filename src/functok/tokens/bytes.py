@@ -10,6 +10,8 @@ import json
 import re
 from typing import Any
 
+from functok.tokens.encode import vocabulary_size
+
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
@@ -20,7 +22,7 @@ def token_bytes(tokenizer: Any) -> list[bytes]:
     decoder = json.loads(backend.decoder.__getstate__()) if backend.decoder else None
     kinds = _kinds(decoder)
     spelled = []
-    for index in range(len(tokenizer)):
+    for index in range(vocabulary_size(tokenizer)):
         entry = backend.id_to_token(index)
         if index in added or entry is None:
             spelled.append((entry or "").encode())

@@ -69,7 +69,7 @@ class FunctionTokens:
         size = min(reaching if boundary == "reach" else reaching - 1, len(order))
         if size == 0:
             raise UserError(
-                f"No set of tokens covers less than {coverage:.0%} of this corpus: its most "
+                f"No set of tokens covers less than {100 * coverage:g} % of this corpus: its most "
                 f"frequent token alone covers {shares[0]:.1%}; ask for more coverage."
             )
         classes = class_array(order[:size], special, len(counts.occurrences))
@@ -119,13 +119,17 @@ def transitions(
 
 
 def count_table(
-    counts: TokenCounts, special: Sequence[int], shown: Sequence[str], spelled: Sequence[bytes]
+    counts: TokenCounts,
+    special: Sequence[int],
+    shown: Sequence[str],
+    spelled: Sequence[bytes],
+    subclasses: Sequence[str],
 ) -> pa.Table:
     """``tokens/counts.parquet``: one row per token that occurs, most frequent first.
 
-    Columns: rank (from 1), token_id, token (as shown), bytes (of text it stands for), occurrences,
-    fraction (of all occurrences, special tokens left out), cumulative, documents,
-    document_coverage (share of documents).
+    Columns: rank (from 1), token_id, token (as shown), bytes (of text it stands for), subclass (see
+    ``subclasses.py``), occurrences, fraction (of all occurrences, special tokens left out),
+    cumulative, documents, document_coverage (share of documents).
     """
     order, shares = ranked(counts, special)
     return pa.table(
@@ -134,6 +138,7 @@ def count_table(
             "token_id": order,
             "token": [shown[index] for index in order],
             "bytes": pa.array([spelled[index] for index in order], pa.binary()),
+            "subclass": [subclasses[index] for index in order],
             "occurrences": counts.occurrences[order],
             "fraction": shares,
             "cumulative": np.cumsum(shares),

@@ -18,13 +18,13 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer as Backend
 
 from functok.corpus import Corpus
-from functok.corpus.blocks import text_array
 from functok.corpus.problems import OnError, Problems
 from functok.engine import Engine, run_shards
+from functok.errors import UserError
 from functok.progress import Progress
-from functok.store import fingerprint
+from functok.store import fingerprint, read_json, write_json
 from functok.threads import mapped, threads_here
-from functok.tokens.bulk import BulkEncoder, EncodingPath
+from functok.tokens.bulk import BulkEncoder, EncodingPath, sample
 from functok.tokens.classes import Boundary, FunctionTokens
 from functok.tokens.counts import TokenCounts
 from functok.tokens.pairs import (
@@ -37,9 +37,8 @@ from functok.tokens.pairs import (
     transition_shares,
 )
 
-SAMPLED_SHARDS, SAMPLED_DOCUMENTS, SAMPLED_CHARACTERS = 8, 16, 16_384
-"""The sample on which the fast path is checked: shards, documents of each, most characters of
-each document."""
+SAMPLED_SHARDS = 8
+"""Most shards whose first block is looked at before the count."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class CountJob:
         return fingerprint("count 1", made_by, self.path.library, self.codes.hex(), self.on_error)
 
     def shard_key(self, shard: str) -> str:
-        return fingerprint(self.corpus.fingerprint, shard)
+        return self.corpus.key(shard)
 
     def run(self, shard: str) -> CorpusCounts:
         encoder = shared_encoder(self.tokenizer, self.path)
@@ -164,10 +163,16 @@ def count_corpus(
     backend = Backend.from_file(str(tokenizer))
     vocabulary = max(backend.get_vocab(with_added_tokens=True).values()) + 1
     heads = _heads(corpus)
-    encoder = BulkEncoder.checked(backend, _sample(heads))
-    codes = _frequent_codes(encoder, heads, special, vocabulary)
+    encoder = BulkEncoder.checked(backend, sample(heads))
+    codes = _kept_codes(partials, encoder, heads, special, vocabulary)
     job = CountJob(corpus, tokenizer, encoder.path, codes.tobytes(), on_error)
     whole = run_shards(job, corpus.shards(), partials, engine, progress, "Counting")
+    if not whole.tokens.occurrences.any() and whole.problems.total:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in whole.problems.by_kind().items())
+        raise UserError(
+            f"Nothing in corpus {corpus.spec!r} could be used (left out: {kinds}); run without "
+            "--on-error skip to see where the first of these is."
+        )
     chosen = FunctionTokens.by_coverage(whole.tokens, special, coverage, boundary)
     shares = transition_shares(whole.pairs, codes, chosen.classes)
     if shares is None:
@@ -185,25 +190,32 @@ def _heads(corpus: Corpus) -> list[pa.Array]:
     step = max(len(shards) // SAMPLED_SHARDS, 1)
     blocks = (corpus.blocks(shard, Problems("skip")) for shard in shards[::step][:SAMPLED_SHARDS])
     heads = [head for head in (next(shard, None) for shard in blocks) if head is not None]
-    return heads or [text_array([])]
+    return heads
 
 
-def _sample(heads: Sequence[pa.Array]) -> pa.Array:
-    texts: list[str] = []
-    for head in heads:
-        places = np.unique(np.linspace(0, max(len(head) - 1, 0), SAMPLED_DOCUMENTS).astype(int))
-        texts += [head[int(place)].as_py()[:SAMPLED_CHARACTERS] for place in places[: len(head)]]
-    return text_array(texts)
-
-
-def _frequent_codes(
-    encoder: BulkEncoder, heads: Sequence[pa.Array], special: Sequence[int], vocabulary: int
+def _kept_codes(
+    partials: Path,
+    encoder: BulkEncoder,
+    heads: Sequence[pa.Array],
+    special: Sequence[int],
+    vocabulary: int,
 ) -> Integer[np.ndarray, " vocabulary"]:
-    """Codes whose candidates are the tokens most frequent at the head of the corpus."""
-    occurrences = np.zeros(vocabulary, np.int64)
-    for head in heads:
-        some = head.slice(0, max(len(head) // len(heads), 1))
-        occurrences += np.bincount(encoder.encode(some).ids, minlength=vocabulary)
-    occurrences[list(special)] = 0
-    frequent = np.argsort(-occurrences, kind="stable")[:CANDIDATES]
-    return candidate_codes(np.setdiff1d(frequent, special), list(special), vocabulary)
+    """Codes whose candidates are the tokens most frequent at the head of the corpus.
+
+    They are chosen once and kept: a file that is added to the corpus must not make the counts of
+    all others worthless. Whatever the candidates, the shares come out exact.
+    """
+    kept = partials / "candidates.json"
+    now = {"vocabulary": vocabulary, "special": list(special)}
+    found = read_json(kept) if kept.exists() else {}
+    if {name: found.get(name) for name in now} != now:
+        occurrences = np.zeros(vocabulary, np.int64)
+        for head in heads:
+            some = head.slice(0, max(len(head) // len(heads), 1))
+            occurrences += np.bincount(encoder.encode(some).ids, minlength=vocabulary)
+        occurrences[list(special)] = 0
+        frequent = np.argsort(-occurrences, kind="stable")[:CANDIDATES]
+        found = now | {"candidates": np.setdiff1d(frequent, special).tolist()}
+        write_json(kept, found)
+    candidates = np.array(found["candidates"], np.int64)
+    return candidate_codes(candidates, list(special), vocabulary)

@@ -17,9 +17,10 @@ from functok.tokens.agreement import agreement_table, confusion, ranking_table
 from functok.tokens.alignment import align
 from functok.tokens.classes import FUNCTION, FunctionTokens
 from functok.tokens.counts import TokenCounts
+from functok.tokens.details import Details
 from functok.tokens.disagreement import disagreement_table, disagreement_tokens
 from functok.tokens.dispersion import SCORES, dispersion_table, sets_by_score
-from functok.tokens.encode import Encoded, Tokenizer, shown_tokens, special_ids
+from functok.tokens.encode import Tokenizer, shown_tokens, special_ids
 from functok.tokens.lexicon import lexicon
 from functok.tokens.linguistics import (
     ClosedClass,
@@ -29,12 +30,14 @@ from functok.tokens.linguistics import (
     homograph_table,
     type_table,
 )
-from functok.tokens.parts import PartCounts, Spread, bins_table
+from functok.tokens.neighbours import neighbour_table
+from functok.tokens.parts import bins_table
 from functok.tokens.subclasses import SUBCLASSES, subclasses
 from functok.tokens.surfaces import surfaces
 from functok.tokens.sweep import (
-    THRESHOLDS,
     composition_table,
+    level_codes,
+    membership,
     stability_table,
     sweep_sets,
     sweep_table,
@@ -56,7 +59,6 @@ def definition_sets(
     by_text: np.ndarray,
     types: Mapping[str, pl.DataFrame],
     coverage: float = 0.40,
-    thresholds: Sequence[float] = THRESHOLDS,
 ) -> dict[str, FunctionTokens]:
     """A set per definition: the rows of every robustness table.
 
@@ -72,13 +74,15 @@ def definition_sets(
     """
     paper = FunctionTokens.by_coverage(counts, special, coverage)
     sets = {f"frequency {coverage:.0%}": paper}
-    for threshold, found in sweep_sets(counts, special, thresholds).items():
+    for threshold, found in sweep_sets(counts, special).items():
         sets.setdefault(f"frequency {threshold:.0%}", found)
     vocabulary, floor = len(counts.occurrences), max(counts.corpus_documents, 1)
     for same in ("size", "share"):
         found = sets_by_score(dispersion, special, vocabulary, paper, floor, same)
         sets |= {
-            f"{score} (same {same})": found[score] for score in SCORES if score != "occurrences"
+            f"{score} (same {same})": found[score]
+            for score in SCORES
+            if score != "occurrences" and len(found[score].ids)
         }
     for suffix, closed in _SWITCHES.items():
         made = {f"lexicon{suffix}": partial(by_subclass, by_text)}
@@ -116,55 +120,66 @@ def definitions_table(sets: Mapping[str, FunctionTokens], counts: TokenCounts) -
 
 
 def describe(
-    encoded: Encoded,
+    counts: TokenCounts,
+    details: Details,
     tokenizer: Tokenizer,
     treebanks: Mapping[str, Treebank] | None = None,
     languages: str | Sequence[str] = "en",
     coverage: float = 0.40,
-    thresholds: Sequence[float] = THRESHOLDS,
-    bins: int = 100,
     seed: int = 0,
 ) -> dict[str, pl.DataFrame]:
     """Every table about the definition, for one corpus and one tokenizer.
 
-    Keys: ``dispersion`` (with a column subclass), ``zipf``, ``bins``, ``sweep``,
-    ``composition``, ``stability``, ``definitions``; with treebanks also ``types``, ``agreement``,
-    ``ranking``, ``disagreement``, ``disagreement_tokens``, ``homographs``, each with a column
-    treebank. The schemas stand with the functions that make them.
+    Keys: ``dispersion`` (with columns subclass, membership, and those of
+    ``neighbour_table``), ``zipf``,
+    ``bins``, ``sweep``, ``composition``, ``stability``, ``definitions``; with treebanks also
+    ``types``, ``agreement``, ``ranking``, ``disagreement``, ``disagreement_tokens``,
+    ``homographs``, each with a column treebank. The schemas stand with the functions that make
+    them.
 
     Args:
-        encoded: the corpus.
+        counts: of the corpus.
+        details: of the corpus.
+        tokenizer: the one it was counted with.
         treebanks: name → treebank, in the corpus's language or in others.
         languages: whose lexicon sorts tokens into sub-classes.
         coverage: of the definition by frequency that the others are compared with.
-        bins: of documents, for the occurrences over the corpus.
+        seed: of the bootstraps.
     """
-    special, shown, vocabulary = special_ids(tokenizer), shown_tokens(tokenizer), len(tokenizer)
-    spread = Spread.of(encoded, vocabulary)
-    documents = PartCounts.by_document(encoded, vocabulary)
+    size, special = len(counts.occurrences), special_ids(tokenizer)
+    shown = shown_tokens(tokenizer)
     codes = subclasses(surfaces(tokenizer), lexicon(languages))
-    dispersion = dispersion_table(spread, special, shown, documents)
-    names = np.array(SUBCLASSES)[codes[dispersion["token_id"].to_numpy()]]
-    dispersion = dispersion.with_columns(subclass=pl.Series(names.tolist()))
-    swept = sweep_sets(spread.counts, special, thresholds)
+    dispersion = _with_subclass(dispersion_table(counts, details.spread, special, shown), codes)
+    dispersion = dispersion.join(
+        neighbour_table(details.neighbours), on="token_id", how="left", maintain_order="left"
+    )
+    parts = details.spread.parts.without(special)
+    kept = membership(parts, special, coverage, seed=seed)[dispersion["token_id"].to_numpy()]
+    dispersion = dispersion.with_columns(membership=kept)
+    swept = sweep_sets(counts, special)
     aligned = {name: align(one, tokenizer) for name, one in (treebanks or {}).items()}
     types = {name: type_table(one, shown) for name, one in aligned.items()}
-    sets = definition_sets(spread.counts, dispersion, special, codes, types, coverage, thresholds)
+    sets = definition_sets(counts, dispersion, special, codes, types, coverage)
     tables = {
         "dispersion": dispersion,
-        "zipf": zipf_table(spread.parts.without(special)),
-        "bins": bins_table(encoded, _steady_and_bursty(dispersion), shown, bins),
-        "sweep": sweep_table(encoded, swept),
-        "composition": composition_table(spread.counts, swept, codes),
-        "stability": stability_table(documents, special, thresholds, seed=seed),
-        "definitions": definitions_table(sets, spread.counts),
+        "zipf": zipf_table(parts),
+        "bins": bins_table(parts, steady_and_bursty(dispersion), shown),
+        "sweep": sweep_table(swept, details.pairs, level_codes(swept, special, size)),
+        "composition": composition_table(counts, swept, codes),
+        "stability": stability_table(parts, special, seed=seed),
+        "definitions": definitions_table(sets, counts),
     }
-    parts: dict[str, list[pl.DataFrame]] = {}
+    found: dict[str, list[pl.DataFrame]] = {}
     for name, one in aligned.items():
-        found = compare(one, types[name], sets, dispersion, shown, vocabulary, seed)
-        for key, table in found.items():
-            parts.setdefault(key, []).append(table.select(pl.lit(name).alias("treebank"), pl.all()))
-    return tables | {key: pl.concat(some) for key, some in parts.items()}
+        compared = compare(one, types[name], sets, dispersion, shown, size, seed)
+        for key, table in compared.items():
+            found.setdefault(key, []).append(table.select(pl.lit(name).alias("treebank"), pl.all()))
+    return tables | {key: pl.concat(some) for key, some in found.items()}
+
+
+def _with_subclass(table: pl.DataFrame, codes: np.ndarray) -> pl.DataFrame:
+    names = np.array(SUBCLASSES)[codes[table["token_id"].to_numpy()]]
+    return table.with_columns(subclass=pl.Series(names.tolist(), dtype=pl.String))
 
 
 def compare(
@@ -224,15 +239,18 @@ def compare(
 
 
 def _score(dispersion: pl.DataFrame, name: str, vocabulary: int) -> np.ndarray:
-    """A score over the vocabulary, high for function; −∞ where the corpus lacks the token."""
-    score = np.full(vocabulary, -np.inf)
-    score[dispersion["token_id"].to_numpy()] = SCORES[name] * dispersion[name].to_numpy()
+    """A score over the vocabulary, high for function; −∞ where the corpus does not give it."""
+    score, known = np.full(vocabulary, -np.inf), dispersion.filter(pl.col(name).is_not_null())
+    score[known["token_id"].to_numpy()] = SCORES[name] * known[name].to_numpy()
     return score
 
 
-def _steady_and_bursty(dispersion: pl.DataFrame) -> list[int]:
-    """The commonest token, the commonest ADP, and the burstiest of the 1,000 commonest tokens."""
-    adposition = dispersion.filter(pl.col("subclass") == "ADP").head(1)
+def steady_and_bursty(dispersion: pl.DataFrame) -> list[int]:
+    """The commonest ADP (the paper shows ``␣of``) and the burstiest of the 1,000 commonest tokens.
+
+    Where the corpus has no ADP that the lexicon knows, the commonest token stands for it.
+    """
+    steady = pl.concat([dispersion.filter(pl.col("subclass") == "ADP").head(1), dispersion.head(1)])
     bursty = dispersion.head(1000).sort("burstiness", "rank").head(1)
-    picked = pl.concat([dispersion.head(1), adposition, bursty])["token_id"].to_list()
+    picked = pl.concat([steady.head(1), bursty])["token_id"].to_list()
     return list(dict.fromkeys(picked))

@@ -7,17 +7,21 @@ that makes its input adds it (``tokens/contexts.py``).
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Int
 from safetensors.numpy import load_file, save_file
 
 from functok.corpus import Document
-from functok.errors import UserError
+from functok.corpus.blocks import text_array
+from functok.errors import UserError, first_line
 from functok.store import writing
+from functok.threads import mapped, threads_here
+from functok.tokens.bulk import BulkEncoder, sample
 
 Tokenizer = Any
 """A Hugging Face fast tokenizer (``transformers.PreTrainedTokenizerFast``)."""
@@ -46,7 +50,7 @@ def load_tokenizer(name: str) -> Tokenizer:
         if not isinstance(error, OSError | ValueError | KeyError) and type(error) is not Exception:
             raise
         raise UserError(
-            f"Tokenizer {name!r} cannot be loaded ({_first_line(error)}); give the name of one on "
+            f"Tokenizer {name!r} cannot be loaded ({first_line(error)}); give the name of one on "
             "the Hugging Face hub, or a folder that holds tokenizer.json."
         ) from error
     if not tokenizer.is_fast:
@@ -111,18 +115,25 @@ def separator_id(tokenizer: Tokenizer) -> int | None:
 _VISIBLE = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"})
 
 
+def vocabulary_size(tokenizer: Tokenizer) -> int:
+    """One more than the highest token id; ids may have gaps below it."""
+    return max(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+
+
 def shown_tokens(tokenizer: Tokenizer) -> list[str]:
-    """Every token of the vocabulary as people can read it.
+    """Every token id of the vocabulary as people can read it.
 
     Blanks become visible (``␣the``, ``⏎``); a token that is not whole UTF-8 is shown by its
-    vocabulary entry in angle brackets.
+    vocabulary entry in angle brackets, an id without an entry by its number.
     """
-    size = len(tokenizer)
+    size = vocabulary_size(tokenizer)
     entries = tokenizer.convert_ids_to_tokens(list(range(size)))
     texts = tokenizer.batch_decode([[index] for index in range(size)], skip_special_tokens=False)
     return [
-        f"⟨{entry}⟩" if "\ufffd" in text or not text else text.translate(_VISIBLE)
-        for entry, text in zip(entries, texts, strict=True)
+        f"⟨{index if entry is None else entry}⟩"
+        if "\ufffd" in text or not text
+        else text.translate(_VISIBLE)
+        for index, (entry, text) in enumerate(zip(entries, texts, strict=True))
     ]
 
 
@@ -175,27 +186,27 @@ def _bounds(lengths: np.ndarray) -> np.ndarray:
 
 
 def encode(documents: Iterable[Document], tokenizer: Tokenizer, batch: int = 1024) -> Encoded:
-    """Encode ``documents`` without added special tokens."""
-    # a tokenizer.json may carry what it was last used with; documents are encoded whole
-    tokenizer.backend_tokenizer.no_truncation()
-    tokenizer.backend_tokenizer.no_padding()
-    parts: list[np.ndarray] = []
+    """Encode ``documents``, whole and without added special tokens, by the checked fast path.
+
+    The path is checked on documents of the first ``batch``, which are encoded in threads.
+    """
     keys: list[int] = []
-    for some in _batches(documents, batch):
-        encodings = tokenizer.backend_tokenizer.encode_batch_fast(
-            [document.text for document in some], add_special_tokens=False
-        )
-        parts += [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
-        keys += [document.key for document in some]
-    ids = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
-    return Encoded(ids, _bounds(np.array([len(part) for part in parts])), np.array(keys, np.int64))
+
+    def texts() -> Iterator[pa.Array]:
+        for some in _batches(documents, batch):
+            keys.extend(document.key for document in some)
+            yield text_array(document.text for document in some)
+
+    blocks = texts()
+    head = next(blocks, text_array([]))
+    encoder = BulkEncoder.checked(tokenizer.backend_tokenizer, sample([head]))
+    found = list(mapped(encoder.encode, chain([head], blocks), threads_here()))
+    ids = np.concatenate([some.ids for some in found]).astype(np.int32)
+    lengths = np.concatenate([np.diff(some.offsets) for some in found])
+    return Encoded(ids, _bounds(lengths), np.array(keys, np.int64))
 
 
 def _batches(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
     iterator = iter(documents)
     while some := list(islice(iterator, size)):
         yield some
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "unknown"

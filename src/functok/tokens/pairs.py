@@ -46,7 +46,7 @@ def pair_counts(
     codes: Integer[np.ndarray, " vocabulary"],
 ) -> Integer[np.ndarray, "codes codes"]:
     """Occurrences of each pair of codes, current then next, within documents."""
-    of = codes.take(ids).astype(np.uint16)
+    of = codes.astype(np.uint16).take(ids)
     pairs = (of[:-1] << np.uint16(8)) | of[1:]
     counts = np.bincount(pairs, minlength=CODES * CODES)
     between = np.unique(offsets[(offsets > 0) & (offsets < len(ids))]) - 1

@@ -1,41 +1,56 @@
 """Occurrences of every token in every part of a corpus: what all dispersion measures start from.
 
-Dispersion asks how evenly a token spreads over *parts* of a corpus. Parts are documents, or a
-fixed number (at most 100) of equal ones into which documents fall by their hash. The table is
-sparse: most tokens are in few parts.
+Dispersion asks how evenly a token spreads over *parts* of a corpus: a fixed number (100) of about
+equal ones into which documents fall by a hash of their tokens, or the documents themselves. The
+table is sparse: most tokens are in few parts.
 
 ``Spread`` is what one pass over a corpus must keep so that every measure follows afterwards. It
 holds whole numbers only and is a commutative monoid: shards are measured apart and merged in any
 order, with the same result to the last bit.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Int
+from jaxtyping import Int, Integer
 from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
-from functok.tokens.counts import TokenCounts
+from functok.tokens.bulk import Ids
 from functok.tokens.encode import Encoded
+from functok.tokens.frequencies import document_frequencies
 
 PARTS = 100
 """More parts make Juilland's D tend to 1 whatever the token (Biber et al. 2016)."""
 
 
-def hash_parts(
-    keys: Int[np.ndarray, " documents"], parts: int = PARTS
-) -> Int[np.ndarray, " documents"]:
-    """The part of each document, by its hash: the same in every shard, whatever the order."""
-    return (keys % parts).astype(np.int64)
+def content_keys(
+    ids: Integer[np.ndarray, " tokens"], offsets: Integer[np.ndarray, " bounds"], vocabulary: int
+) -> Integer[np.ndarray, " documents"]:
+    """64 bits per document from its tokens (in any order): the same in every shard and run."""
+    sums = np.zeros(len(ids) + 1, np.uint64)
+    np.cumsum(_marks(vocabulary)[ids], out=sums[1:])  # wraps around, and so does the difference
+    return mixed(sums[offsets[1:]] - sums[offsets[:-1]])
 
 
-def equal_bins(documents: int, bins: int) -> Int[np.ndarray, " documents"]:
-    """Consecutive documents in ``bins`` bins whose sizes differ by one document at most."""
-    return np.arange(documents, dtype=np.int64) * bins // max(documents, 1)
+def mixed(numbers: Integer[np.ndarray, " numbers"]) -> Integer[np.ndarray, " numbers"]:
+    """Well-mixed 64 bits of each number (the finaliser of splitmix64; Steele et al. 2014)."""
+    mixed = numbers.astype(np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed ^= mixed >> np.uint64(shift)
+        mixed *= np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
+
+
+@cache
+def _marks(vocabulary: int) -> np.ndarray:
+    return mixed(np.arange(1, vocabulary + 1, dtype=np.uint64))
 
 
 @dataclass(frozen=True)
@@ -60,21 +75,30 @@ class PartCounts:
         """Occurrences per token id."""
         return np.asarray(self.counts.sum(axis=0)).ravel().astype(np.int64)
 
-    @property
-    def presence(self) -> Int[np.ndarray, " vocabulary"]:
-        """Parts that contain the token; its document frequency where parts are documents."""
-        return np.bincount(self.counts.indices, minlength=self.shape[1])
+    @classmethod
+    def of(
+        cls,
+        documents: Encoded | Ids,
+        part_of: Integer[np.ndarray, " documents"],
+        parts: int,
+        vocabulary: int,
+    ) -> "PartCounts":
+        """The counts of some documents, the d-th in part ``part_of[d]`` of ``parts``."""
+        wide = np.uint64 if parts * vocabulary >= 1 << 32 else np.uint32
+        cells = np.repeat(part_of.astype(wide) * wide(vocabulary), np.diff(documents.offsets))
+        cells += documents.ids.astype(wide, copy=False)
+        cells.sort()
+        first = np.flatnonzero(np.append(True, cells[1:] != cells[:-1])[: len(cells)])
+        counts = np.diff(np.append(first, len(cells)))
+        part, token = np.divmod(cells[first].astype(np.int64), vocabulary)
+        bounds = np.searchsorted(part, np.arange(parts + 1))
+        return cls(sparse.csr_array((counts, token, bounds), shape=(parts, vocabulary)))
 
     @classmethod
-    def by_document(cls, encoded: Encoded, vocabulary: int) -> "PartCounts":
+    def by_document(cls, documents: Encoded | Ids, vocabulary: int) -> "PartCounts":
         """Every document is a part."""
-        table = sparse.csr_array(
-            (np.ones(len(encoded.ids), np.int64), encoded.ids, encoded.offsets),
-            shape=(len(encoded), vocabulary),
-            copy=True,  # what follows sorts in place
-        )
-        table.sum_duplicates()
-        return cls(table)
+        count = len(documents.offsets) - 1
+        return cls.of(documents, np.arange(count), count, vocabulary)
 
     @classmethod
     def zero(cls, vocabulary: int, parts: int = PARTS) -> "PartCounts":
@@ -89,10 +113,10 @@ class PartCounts:
         )
         return PartCounts(sparse.csr_array(into @ self.counts))
 
-    def without(self, tokens: list[int]) -> "PartCounts":
+    def without(self, tokens: Sequence[int]) -> "PartCounts":
         """The same corpus as if ``tokens`` (special ones) did not occur in it."""
         kept = np.ones(self.shape[1], np.int64)
-        kept[tokens] = 0
+        kept[list(tokens)] = 0
         table = sparse.csr_array(self.counts * kept[None, :])
         table.eliminate_zeros()
         return PartCounts(table)
@@ -109,34 +133,34 @@ class PartCounts:
 
 @dataclass(frozen=True)
 class Spread:
-    """All that dispersion needs of a corpus, from one pass, mergeable."""
+    """All that dispersion needs of a corpus beside its counts, from one pass, mergeable."""
 
-    counts: TokenCounts
-    """Occurrences and documents per token."""
     parts: PartCounts
     """Occurrences per (hash part, token)."""
     lengths: Int[np.ndarray, " lengths"]
     """Distinct document lengths in tokens, ascending."""
     documents_of_length: Int[np.ndarray, " lengths"]
     """Documents of each length."""
+    repeats: Int[np.ndarray, " vocabulary"]
+    """Documents that contain the token twice or more."""
 
     @classmethod
     def zero(cls, vocabulary: int, parts: int = PARTS) -> "Spread":
         """The identity of ``merge``."""
-        nothing = np.zeros(0, np.int64)
-        counts, table = TokenCounts.zero(vocabulary), PartCounts.zero(vocabulary, parts)
-        return cls(counts, table, nothing, nothing)
+        none, repeats = np.zeros(0, np.int64), np.zeros(vocabulary, np.int64)
+        return cls(PartCounts.zero(vocabulary, parts), none, none, repeats)
 
     @classmethod
-    def of(cls, encoded: Encoded, vocabulary: int, parts: int = PARTS) -> "Spread":
+    def of(cls, documents: Encoded | Ids, vocabulary: int, parts: int = PARTS) -> "Spread":
         """The spread of some documents."""
-        by_document = PartCounts.by_document(encoded, vocabulary)
-        lengths, how_many = np.unique(by_document.sizes, return_counts=True)
+        keys = content_keys(documents.ids, documents.offsets, vocabulary)
+        part_of = keys % np.uint64(parts)
+        lengths, how_many = np.unique(np.diff(documents.offsets), return_counts=True)
         return cls(
-            TokenCounts(by_document.occurrences, by_document.presence, len(encoded)),
-            by_document.grouped(hash_parts(encoded.keys, parts), parts),
-            lengths,
+            PartCounts.of(documents, part_of, parts, vocabulary),
+            lengths.astype(np.int64),
             how_many.astype(np.int64),
+            document_frequencies(documents.ids, documents.offsets, vocabulary, again=True),
         )
 
     def merge(self, other: "Spread") -> "Spread":
@@ -148,12 +172,10 @@ class Spread:
         np.add.at(
             how_many, where, np.concatenate([self.documents_of_length, other.documents_of_length])
         )
-        return Spread(
-            self.counts.merge(other.counts), self.parts.merge(other.parts), lengths, how_many
-        )
+        parts, repeats = self.parts.merge(other.parts), self.repeats + other.repeats
+        return Spread(parts, lengths, how_many, repeats)
 
     def save(self, folder: Path) -> None:
-        self.counts.save(folder)
         table = self.parts.counts
         columns = {
             "data": table.data,
@@ -162,6 +184,7 @@ class Spread:
             "shape": np.array(table.shape),
             "lengths": self.lengths,
             "documents_of_length": self.documents_of_length,
+            "repeats": self.repeats,
         }
         save_file(columns, folder / "spread.safetensors")
 
@@ -172,36 +195,27 @@ class Spread:
             (columns["data"], columns["indices"], columns["indptr"]),
             shape=tuple(int(side) for side in columns["shape"]),
         )
-        return cls(
-            TokenCounts.load(folder),
-            PartCounts(table),
-            columns["lengths"],
-            columns["documents_of_length"],
-        )
+        rest = (columns[name] for name in ("lengths", "documents_of_length", "repeats"))
+        return cls(PartCounts(table), *rest)
 
 
-def bins_table(
-    encoded: Encoded, tokens: list[int], shown: list[str], bins: int = 100
-) -> pl.DataFrame:
-    """Occurrences of ``tokens`` over equal bins of consecutive documents: the paper's Figure 3a, b.
+def bins_table(parts: PartCounts, tokens: Sequence[int], shown: Sequence[str]) -> pl.DataFrame:
+    """Occurrences of ``tokens`` over the parts of a corpus: the paper's Figure 3a, b.
 
-    Columns: token_id, token (as shown), bin (from 0), documents (in the bin), positions (tokens
-    in the bin), occurrences, per_thousand (of the bin's positions; 0 in an empty bin).
+    Columns: token_id, token (as shown), bin (the part, from 0), positions (tokens in it),
+    occurrences, per_thousand (of the bin's positions; 0 in an empty bin).
     """
-    part_of = equal_bins(len(encoded), bins)
-    bin_of = np.repeat(part_of, np.diff(encoded.offsets))
-    positions = np.bincount(bin_of, minlength=bins)
+    positions = parts.sizes
+    columns = sparse.csc_array(parts.counts)
     tables = []
     for token in tokens:
-        here: Bool[np.ndarray, " tokens"] = encoded.ids == token
-        occurrences = np.bincount(bin_of[here], minlength=bins)
+        occurrences = columns[:, [token]].toarray().ravel().astype(np.int64)
         tables.append(
             pl.DataFrame(
                 {
-                    "token_id": np.full(bins, token, np.int64),
-                    "token": [shown[token]] * bins,
-                    "bin": np.arange(bins),
-                    "documents": np.bincount(part_of, minlength=bins),
+                    "token_id": np.full(len(positions), token, np.int64),
+                    "token": [shown[token]] * len(positions),
+                    "bin": np.arange(len(positions)),
                     "positions": positions,
                     "occurrences": occurrences,
                     "per_thousand": 1000 * occurrences / np.maximum(positions, 1),

@@ -36,8 +36,9 @@ import unicodedata
 import numpy as np
 from jaxtyping import Int
 
+from functok.tokens.encode import Tokenizer
 from functok.tokens.lexicon import CLOSED, Lexicon
-from functok.tokens.surfaces import Surfaces
+from functok.tokens.surfaces import Surfaces, surfaces
 
 SUBCLASSES = (
     "punct-final",
@@ -75,6 +76,11 @@ def subclasses(vocabulary: Surfaces, lexicon: Lexicon) -> Int[np.ndarray, " voca
             name = subclass(text, bool(vocabulary.initial[index]), lexicon)
         codes[index] = CODE[name]
     return codes
+
+
+def subclass_names(tokenizer: Tokenizer, lexicon: Lexicon) -> list[str]:
+    """The sub-class of every token id, by name."""
+    return [SUBCLASSES[code] for code in subclasses(surfaces(tokenizer), lexicon)]
 
 
 def subclass(text: str, initial: bool, lexicon: Lexicon) -> str:

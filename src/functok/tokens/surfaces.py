@@ -25,7 +25,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool
 
-from functok.tokens.encode import Tokenizer, special_ids
+from functok.tokens.encode import Tokenizer, special_ids, vocabulary_size
 
 Convention = Literal["byte-level", "metaspace", "wordpiece", "plain"]
 
@@ -56,8 +56,8 @@ class Surfaces:
 
 
 def surfaces(tokenizer: Tokenizer) -> Surfaces:
-    """The surfaces of every token id below ``len(tokenizer)``."""
-    size = len(tokenizer)
+    """The surfaces of every token id of the vocabulary."""
+    size = vocabulary_size(tokenizer)
     entries = [entry or "" for entry in tokenizer.convert_ids_to_tokens(list(range(size)))]
     backend = tokenizer.backend_tokenizer
     convention, prefix = _convention(json.loads(backend.to_str()))

@@ -15,33 +15,15 @@ from itertools import combinations
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 
-from functok.tokens.classes import (
-    EXCLUDED,
-    TRANSITIONS,
-    Boundary,
-    FunctionTokens,
-    ranked,
-    transitions,
-)
+from functok.tokens.classes import Boundary, FunctionTokens, ranked
 from functok.tokens.counts import TokenCounts
-from functok.tokens.encode import Encoded
+from functok.tokens.pairs import REST, SPECIALS, transition_shares
 from functok.tokens.parts import PartCounts
 from functok.tokens.subclasses import SUBCLASSES
 
 THRESHOLDS = (0.10, 0.20, 0.30, 0.40, 0.50, 0.60, 0.70, 0.80)
-
-
-def transition_counts(
-    encoded: Encoded, classes: Int[np.ndarray, " vocabulary"]
-) -> Int[np.ndarray, " groups"]:
-    """Pairs of neighbours inside one document per transition group; add them up over shards."""
-    inside = np.ones(max(len(encoded.ids) - 1, 0), dtype=bool)
-    ends = encoded.offsets[1:-1] - 1
-    inside[ends[(ends >= 0) & (ends < len(inside))]] = False
-    groups = transitions(classes, encoded.ids[:-1][inside], encoded.ids[1:][inside])
-    return np.bincount(groups, minlength=EXCLUDED + 1)[:EXCLUDED]
 
 
 def sweep_sets(
@@ -60,8 +42,31 @@ def sweep_sets(
     }
 
 
-def sweep_table(encoded: Encoded, sets: Mapping[float, FunctionTokens]) -> pl.DataFrame:
+def level_codes(
+    sets: Mapping[float, FunctionTokens], special: Sequence[int], vocabulary: int
+) -> Integer[np.ndarray, " vocabulary"]:
+    """The code of every token id: the place of the first of ``sets``, each in the next, to hold it.
+
+    ``REST`` for a token that is in none, ``SPECIALS`` for a special one.
+    """
+    codes = np.full(vocabulary, REST, np.uint8)
+    for place, found in reversed(list(enumerate(sets.values()))):
+        codes[found.ids] = place
+    codes[list(special)] = SPECIALS
+    return codes
+
+
+def sweep_table(
+    sets: Mapping[float, FunctionTokens],
+    pairs: Int[np.ndarray, "codes codes"],
+    codes: Integer[np.ndarray, " vocabulary"],
+) -> pl.DataFrame:
     """``tokens/sweep.parquet``: one row per threshold.
+
+    Args:
+        sets: of ``sweep_sets``.
+        pairs: of ``pairs.pair_counts``, with these codes.
+        codes: of ``level_codes``.
 
     Columns: coverage (asked for), reached, tokens (size of the set), ff, fc, cf, cc (shares of
     the pairs of neighbours; special tokens and document ends in none), pairs, and
@@ -69,18 +74,16 @@ def sweep_table(encoded: Encoded, sets: Mapping[float, FunctionTokens]) -> pl.Da
     """
     rows = []
     for coverage, found in sets.items():
-        pairs = transition_counts(encoded, found.classes)
-        total = max(int(pairs.sum()), 1)
-        shares = dict(zip(TRANSITIONS, (pairs / total).tolist(), strict=True))
-        current, following = shares["ff"] + shares["fc"], shares["ff"] + shares["cf"]
+        shares = transition_shares(pairs, codes, found.classes)
+        assert shares is not None, "the codes tell these sets apart"
+        current, following = shares.ff + shares.fc, shares.ff + shares.cf
         rows.append(
             {
                 "coverage": coverage,
                 "reached": found.reached,
                 "tokens": len(found.ids),
-                **shares,
+                **shares._asdict(),
                 "ff_independent": current * following,
-                "pairs": int(pairs.sum()),
             }
         )
     return pl.DataFrame(rows)
@@ -130,15 +133,12 @@ def stability_table(
     the drawn sets), jaccard (mean with the full set), jaccard_low (smallest), always (share of
     the full set in every drawn set), ever (tokens in any drawn set).
     """
-    full = {found: _members(parts.occurrences, special, found) for found in thresholds}
-    drawn: dict[float, list[np.ndarray]] = {coverage: [] for coverage in thresholds}
-    for weights in _draws(parts.shape[0], bootstraps, seed):
-        occurrences = parts.weighted(weights)
-        for coverage in thresholds:
-            drawn[coverage].append(_members(occurrences, special, coverage))
+    full = _members(parts.occurrences, special, thresholds)
+    draws = _draws(parts, bootstraps, seed)
+    drawn = np.array([_members(parts.weighted(draw), special, thresholds) for draw in draws])
     rows = []
-    for coverage, members in full.items():
-        sets = np.array(drawn[coverage])
+    for place, coverage in enumerate(thresholds):
+        members, sets = full[place], drawn[:, place]
         sizes = sets.sum(1)
         overlap = (sets & members).sum(1) / (sets | members).sum(1)
         rows.append(
@@ -166,8 +166,8 @@ def membership(
 ) -> Float[np.ndarray, " vocabulary"]:
     """Share of bootstraps in which each token is a function token."""
     total = np.zeros(parts.shape[1])
-    for weights in _draws(parts.shape[0], bootstraps, seed):
-        total += _members(parts.weighted(weights), special, coverage)
+    for weights in _draws(parts, bootstraps, seed):
+        total += _members(parts.weighted(weights), special, [coverage])[0]
     return total / bootstraps
 
 
@@ -207,13 +207,21 @@ def _jaccard(one: set[str], other: set[str]) -> float:
     return len(one & other) / max(len(one | other), 1)
 
 
-def _draws(parts: int, bootstraps: int, seed: int) -> Int[np.ndarray, "bootstraps parts"]:
-    return np.random.default_rng(seed).multinomial(parts, np.full(parts, 1 / parts), bootstraps)
+def _draws(parts: PartCounts, bootstraps: int, seed: int) -> Int[np.ndarray, "bootstraps parts"]:
+    """How often each part is drawn; parts without a document are no parts."""
+    used = np.flatnonzero(parts.sizes)
+    draws = np.zeros((bootstraps, parts.shape[0]), np.int64)
+    chance = np.random.default_rng(seed)
+    draws[:, used] = chance.multinomial(len(used), np.full(len(used), 1 / len(used)), bootstraps)
+    return draws
 
 
-def _members(occurrences: np.ndarray, special: Sequence[int], coverage: float) -> np.ndarray:
-    """Mask of the set at one threshold."""
-    counts = TokenCounts(occurrences, occurrences, 0)
-    members = np.zeros(len(occurrences), dtype=bool)
-    members[FunctionTokens.by_coverage(counts, special, coverage).ids] = True
-    return members
+def _members(
+    occurrences: np.ndarray, special: Sequence[int], thresholds: Sequence[float]
+) -> Bool[np.ndarray, "thresholds vocabulary"]:
+    """Masks of the sets that reach the thresholds."""
+    order, shares = ranked(TokenCounts(occurrences, occurrences, 0), special)
+    rank = np.full(len(occurrences), len(occurrences))
+    rank[order] = np.arange(len(order))
+    last = np.searchsorted(np.cumsum(shares), np.asarray(thresholds) * (1 - 1e-12))
+    return rank[None, :] <= last[:, None]

@@ -76,12 +76,11 @@ def read_treebank(path: Path) -> Treebank:
     Documents are those that ``# newdoc`` marks; a file without the mark is one document.
 
     Raises:
-        FileNotFoundError: if nothing is there.
-        UserError: if a line is not CoNLL-U.
+        UserError: if nothing is there, or a line is not CoNLL-U.
     """
     files = sorted(path.glob("*.conllu")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
-        raise FileNotFoundError(f"There is no .conllu file at {path}.")
+        raise UserError(f"There is no .conllu file at {path}; give a treebank's file or folder.")
     texts: list[str] = []
     rows: list[tuple[int, int, int, int, str, str]] = []
     sentence = 0
@@ -109,9 +108,12 @@ def _sentences(file: Path) -> Iterator[tuple[list[str], list[tuple[int, list[str
     """Comments, and (line number, columns), of each sentence."""
     comments: list[str] = []
     lines: list[tuple[int, list[str]]] = []
-    with file.open(encoding="utf-8") as stream:
+    with file.open("rb") as stream:
         for number, raw in enumerate(stream, 1):
-            line = raw.rstrip("\r\n")
+            try:
+                line = raw.decode().rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise UserError(f"{file}, line {number} is not UTF-8; convert it.") from error
             if line.startswith("#"):
                 comments.append(line)
             elif line.strip():
