@@ -400,14 +400,20 @@ def test_without_saelens_the_way_to_install_it_is_named_and_finished_work_is_kep
         (["steer", "--prompt", "the lamp", "--feature", "64"], "There is no feature 64"),
         (["steer", "--prompt", "the lamp", "--feature", "-1"], "There is no feature -1"),
         (
-            ["steer", "--prompt", "the lamp", "--feature", "1", "--position", "99"],
+            ["steer", "--prompt", "the lamp", "--feature", "1", "--at", "99"],
             "There is no position 99: the prompt has positions 0 to ",
         ),
         (
-            ["steer", "--prompt", "the lamp", "--feature", "1", "--position", "-1"],
-            "There is no position -1: the prompt has positions 0 to ",
+            ["steer", "--prompt", "the lamp", "--feature", "1", "--at", "-99"],
+            "There is no position -99: the prompt has positions 0 to ",
         ),
-        (["steer", "--prompt", "QXZ", "--feature", "1"], "holds no function token to steer"),
+        (
+            ["steer", "--prompt", "the lamp", "--feature", "1", "--at", "functoin"],
+            "There is no class of tokens 'functoin'; did you mean 'function'?",
+        ),
+        (["steer", "--prompt", "the lamp", "--feature", "x"], "--feature 'x' names no feature"),
+        (["steer", "--prompt", "the lamp", "--feature", "1=x"], "--feature '1=x' names no feature"),
+        (["steer", "--prompt", "QXZ", "--feature", "1"], "holds no function token to change"),
     ],
 )
 def test_a_question_that_has_no_answer_is_refused_and_the_run_left_as_it_is(
@@ -430,10 +436,33 @@ def test_a_prompt_is_traced_through_a_finished_run(run_copy: Path) -> None:
     assert "again at function tokens" in said.out
 
 
-def test_a_feature_is_steered_in_a_finished_run(run_copy: Path) -> None:
-    said = functok("steer", run_copy, "--prompt", "The old lamp of the", "--feature", 3)
+def test_two_prompts_are_traced_against_each_other(run_copy: Path) -> None:
+    first, second = "The old lamp of the garden", "The old lamp of the river"
+    said = functok("trace", run_copy, "--prompt", first, "--prompt", second)
     assert said.code == 0, said.err
-    assert [line.split()[0] for line in said.out.splitlines()[1:4]] == ["none", "feature", "random"]
+    assert f"{first} – against – {second}" in said.out
+    assert "peak_second" in said.out
+
+
+@pytest.mark.parametrize("place", ["last-function", "all", "-1", "content"])
+def test_features_are_steered_in_a_finished_run(run_copy: Path, place: str) -> None:
+    prompt = ("--prompt", "The old lamp of the garden", "--tokens", 3)
+    said = functok("steer", run_copy, *prompt, "--feature", "3=2", "--feature", 5, "--at", place)
+    assert said.code == 0, said.err
+    assert "– changed at " in said.out
+    assert [line.split()[0] for line in said.out.splitlines()[2:5]] == ["none", "feature", "random"]
+
+
+def test_the_feature_of_a_trait_is_searched_in_a_finished_run(
+    run_copy: Path, tmp_path: Path
+) -> None:
+    """A trait that nothing can bring about, and one that every answer shows."""
+    (tmp_path / "tests.txt").write_text("The old lamp of the\n\nThe river and the\n")
+    trait = ("--trait", "The garden of the", "--tests", tmp_path / "tests.txt", "--tokens", 2)
+    never = functok("find-feature", run_copy, *trait, "--success", "☃").complaint
+    assert "At no layer does the trait prompt's residual stream carry the trait over" in never
+    missing = tmp_path / "missing.txt"
+    assert functok("find-feature", run_copy, *trait[:2], "--tests", missing, "--success", "a").code
 
 
 @pytest.mark.parametrize(

@@ -192,9 +192,8 @@ def _retrieval(folder: RunFolder, random: np.random.Generator) -> None:
             "feature": 3,
             "strength": 1.0,
             "prompt": HOSTILE[0],
-            "position": 4,
-            "token": HOSTILE[1],
-            "continuation": f"{way} {HOSTILE[0]}",
+            "at": f"{HOSTILE[1]}@4",
+            "answer": f"{way} {HOSTILE[0]}",
             "follows_in_text": HOSTILE[2],
         }
         for way in ("none", "feature", "random")

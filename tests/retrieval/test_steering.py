@@ -14,14 +14,15 @@ from functok.corpus.splits import GROUPS
 from functok.errors import UserError
 from functok.graph.build import TokenFeatureGraph
 from functok.models.dictionaries import Dictionary
+from functok.models.interventions import Intervention
 from functok.models.language import residual_stream
+from functok.models.sweeps import sweep
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval import steering
 from functok.retrieval.steering import (
     Prompt,
     following,
     function_prompts,
-    last_function_token,
     pick_features,
     steering_effects,
     steering_vectors,
@@ -133,12 +134,6 @@ def test_prompts_are_beginnings_cut_after_their_last_function_token(
     assert all(CLASSES[prompt.ids[-1]] == FUNCTION for prompt in found)
 
 
-def test_the_last_function_token_is_found_or_asked_for():
-    assert last_function_token([0, 3, 7, 2, 9, 11], CLASSES) == 3
-    with pytest.raises(UserError, match="no function token to steer"):
-        last_function_token([0, 9, 11], CLASSES)
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**31), st.floats(0.01, 100), st.integers(1, 6))
 def test_steering_vectors_have_the_norm_asked_for_and_the_feature_direction(seed, alpha, count):
@@ -151,33 +146,39 @@ def test_steering_vectors_have_the_norm_asked_for_and_the_feature_direction(seed
     torch.testing.assert_close(cosine, torch.ones(count))
 
 
+def recorded(patch: pytest.MonkeyPatch) -> list[list[Intervention]]:
+    """The changes of every sweep that ``steering_effects`` makes, one list per prompt."""
+    swept: list[list[Intervention]] = []
+
+    def recording(model, prompts, trials):
+        swept.append([change for trial in trials for change in trial.changes])
+        return sweep(model, prompts, trials)
+
+    patch.setattr(steering, "sweep", recording)
+    return swept
+
+
 def test_gain_and_divergence_equal_those_of_an_edit_by_hand(model, dictionary, monkeypatch):
-    changes = []
-    intervene = steering.intervene
-
-    def recording(model, some):
-        changes.extend(some)
-        return intervene(model, some)
-
-    monkeypatch.setattr(steering, "intervene", recording)
+    swept = recorded(monkeypatch)
     features, alpha = np.array([2, 5, 9]), 1.5
     expected = np.random.default_rng(0).dirichlet(np.ones(VOCABULARY), 3)
     table = steering_effects(model, dictionary, PROMPTS, features, expected, LAST, alpha, seed=4)
     head = model.get_output_embeddings()
     rows = []
-    for prompt, change in zip(PROMPTS, changes, strict=True):
+    for prompt, changes in zip(PROMPTS, swept, strict=True):
         hidden = last_hidden(model, prompt.ids)
-        assert (change.layer, change.position, change.kind) == (LAST, len(prompt.ids) - 1, "add")
-        assert change.vector.shape == (6, WIDTH)
+        places = {(change.layer, change.position, change.kind) for change in changes}
+        assert places == {(LAST, len(prompt.ids) - 1, "add")}
+        vectors = torch.stack([change.vector for change in changes])
         norms = (alpha * hidden.norm()).expand(6)  # features and random directions alike
-        torch.testing.assert_close(change.vector.norm(dim=1), norms)
+        torch.testing.assert_close(vectors.norm(dim=1), norms)
         along = dictionary.W_dec[features] / dictionary.W_dec[features].norm(dim=1, keepdim=True)
-        torch.testing.assert_close(change.vector[:3], along * norms[:3, None])
+        torch.testing.assert_close(vectors[:3], along * norms[:3, None])
         for index in range(6):
             with torch.no_grad():
                 plain, steered = (
                     head(model.model.norm(state)).double().softmax(0).numpy()
-                    for state in (hidden, hidden + change.vector[index])
+                    for state in (hidden, hidden + vectors[index])
                 )
             gain = (expected[index % 3] * (np.log(steered) - np.log(plain))).sum()
             kl = (steered * (np.log(steered) - np.log(plain))).sum()
@@ -195,14 +196,11 @@ def test_random_directions_follow_from_the_seed_and_are_the_same_for_every_promp
     features, expected = np.array([2, 5]), np.full((2, VOCABULARY), 1 / VOCABULARY)
 
     def vectors(seed: int) -> list[torch.Tensor]:
-        seen = []
-        intervene = steering.intervene
         with monkeypatch.context() as patch:
-            patch.setattr(
-                steering, "intervene", lambda m, c: (seen.append(c[0].vector), intervene(m, c))[1]
-            )
+            swept = recorded(patch)
             steering_effects(model, dictionary, PROMPTS, features, expected, LAST, 1.0, seed)
-        return [some[2:] / some[2:].norm(dim=1, keepdim=True) for some in seen]
+        some = [torch.stack([change.vector for change in changes[2:]]) for changes in swept]
+        return [each / each.norm(dim=1, keepdim=True) for each in some]
 
     one, again, other = vectors(1), vectors(1), vectors(2)
     assert all(map(torch.equal, one, again))
@@ -228,16 +226,13 @@ def test_steering_an_unembedding_direction_gains_more_than_a_random_one(model, d
 
 
 def test_steering_below_the_last_layer_reads_the_norm_of_that_layer(model, dictionary, monkeypatch):
-    seen = []
-    intervene = steering.intervene
-    monkeypatch.setattr(
-        steering, "intervene", lambda m, c: (seen.append(c[0].vector), intervene(m, c))[1]
-    )
+    swept = recorded(monkeypatch)
     steering_effects(
         model, dictionary, PROMPTS[:1], np.array([1]), np.ones((1, VOCABULARY)), 0, 2.0, 0
     )
     hidden = residual_stream(model, torch.tensor([PROMPTS[0].ids]), 0)[0, -1]
-    torch.testing.assert_close(seen[0].norm(dim=1), (2 * hidden.norm()).expand(2))
+    for change in swept[0]:
+        torch.testing.assert_close(change.vector.norm(), 2 * hidden.norm())
 
 
 def graph_with(active_at: list[int], positions: int) -> TokenFeatureGraph:

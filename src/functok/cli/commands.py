@@ -150,4 +150,4 @@ _link("report", "Draw the figures and write the report.")
 
 app.command()(retrieve.trace)
 app.command()(retrieve.steer)
-app.command()(retrieve.find_feature)
+app.command("find-feature")(retrieve.find_feature)

@@ -72,7 +72,7 @@ def steer(
     replace: Replace = False,
 ) -> None:
     """Add features' directions at chosen tokens; steered beside unsteered and random."""
-    from functok.cli.show import print_table, show_link
+    from functok.cli.show import print_line, print_table, show_link
     from functok.cli.work import bring
     from functok.retrieval.grid import Condition
     from functok.study.asking import steered
@@ -87,9 +87,8 @@ def steer(
     name = " + ".join(str(number) for number in strengths)
     table = steered(made, prompt, [Condition(name, strengths)], at, unit.value, tokens, temperature)
     for part in table.partition_by("prompt", maintain_order=True):
-        print_table(
-            part.select("direction", "at", "answer", "probability", "unsteered", "kl", "norm")
-        )
+        print_line(f"{part['prompt'][0]} – changed at {part['at'][0]}")
+        print_table(part.select("direction", "answer", "probability", "unsteered", "kl", "norm"))
 
 
 def find_feature(

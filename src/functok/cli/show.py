@@ -36,7 +36,7 @@ _FILES: dict[str, tuple[str, Sequence[str]]] = {
         "claims.parquet",
         ("claim", "test", "measured", "control_value", "effect_low", "effect_high", "verdict"),
     ),
-    "steer": ("retrieval/steered_text.parquet", ("direction", "continuation")),
+    "steer": ("retrieval/steered_text.parquet", ("direction", "at", "answer")),
 }
 _ROWS = 20
 """Most rows shown of a long table, its last."""

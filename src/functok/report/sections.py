@@ -132,10 +132,9 @@ def continuations(folder: RunFolder) -> str:
         "random": "Pushed in a random direction (control)",
     }
     one = rows[0]
-    token = f" (<code>{escaped(one['token'])}</code>)" if "token" in one else ""
     texts = "".join(
         f"<div><h4>{escaped(names.get(row['direction'], row['direction']))}</h4>"
-        f"<pre>{escaped(row['continuation'])}</pre></div>"
+        f"<pre>{escaped(row['answer'])}</pre></div>"
         for row in rows
     )
     follows = one.get("follows_in_text")
@@ -148,8 +147,8 @@ def continuations(folder: RunFolder) -> str:
     return (
         "<h3>One prompt, steered</h3>"
         f"<p>Prompt: <q>{escaped(one['prompt'])}</q>; changed at "
-        f"position {one['position']}{token}, "
-        f"feature {one['feature']}, strength {number(one['strength'])} of the residual stream's "
+        f"<code>{escaped(one['at'])}</code>, feature {one['feature']}, strength "
+        f"{number(one['strength'])} of the residual stream's "
         f"norm there. One example, chosen for the largest gain: it shows, and proves nothing.</p>"
         f'{likely}<div class="texts">{texts}</div>'
     )

@@ -25,8 +25,9 @@ from torch import Tensor
 from functok.errors import UserError
 from functok.graph.build import TokenFeatureGraph
 from functok.models.dictionaries import Dictionary
-from functok.models.interventions import Intervention, intervene
+from functok.models.interventions import Intervention
 from functok.models.language import Model, residual_stream
+from functok.models.sweeps import Trial, sweep
 from functok.tokens.classes import EXCLUDED, FUNCTION, transitions
 from functok.tokens.contexts import context_rows
 from functok.tokens.encode import Encoded
@@ -111,18 +112,6 @@ def function_prompts(
     return prompts
 
 
-def last_function_token(ids: Sequence[int], classes: Int[np.ndarray, " vocabulary"]) -> int:
-    """Position of the last function token of a prompt.
-
-    Raises:
-        UserError: if there is none.
-    """
-    places = np.flatnonzero(classes[np.asarray(ids)] == FUNCTION)
-    if len(places) == 0:
-        raise UserError("The prompt holds no function token to steer; name a position.")
-    return int(places[-1])
-
-
 def steering_vectors(
     hidden: Float[Tensor, " d_model"], directions: Float[Tensor, "features d_model"], alpha: float
 ) -> Float[Tensor, "features d_model"]:
@@ -155,14 +144,12 @@ def steering_effects(
     known: Bool[np.ndarray, " features"] = expected.sum(1) > 0
     rows = []
     for prompt in prompts:
-        ids = torch.tensor([prompt.ids])
-        hidden = residual_stream(model, ids, layer)[0, -1].float().cpu()
-        plain = _next_log_probabilities(model, ids)[0]
-        change = Intervention(
-            layer, len(prompt.ids) - 1, steering_vectors(hidden, directions, alpha)
-        )
-        with intervene(model, [change]):
-            steered = _next_log_probabilities(model, ids.expand(len(directions), -1))
+        last = len(prompt.ids) - 1
+        hidden = residual_stream(model, torch.tensor([prompt.ids]), layer)[0, last].float().cpu()
+        vectors = steering_vectors(hidden, directions, alpha)
+        trials = [Trial(0), *(Trial(0, (Intervention(layer, last, each),)) for each in vectors)]
+        found = sweep(model, [prompt.ids], trials)
+        plain, steered = found[0], found[1:]
         gain = (q * (steered - plain)).sum(1)
         kl = (steered.exp() * (steered - plain)).sum(1)
         for index in range(len(directions)):
@@ -178,10 +165,3 @@ def steering_effects(
                     }
                 )
     return pl.DataFrame(rows)
-
-
-def _next_log_probabilities(
-    model: Model, ids: Int[Tensor, "batch position"]
-) -> Float[Tensor, "batch vocabulary"]:
-    logits = model(ids.to(model.device), use_cache=False, logits_to_keep=1).logits
-    return logits[:, -1].float().log_softmax(-1).cpu()

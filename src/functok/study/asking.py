@@ -60,7 +60,7 @@ def steered(
         UserError: for a prompt, place or feature that does not exist.
     """
     model, dictionary = _last(run)
-    named = subclass_names(run.tokenizer, lexicon(["en"]))
+    named = subclass_names(run.tokenizer, lexicon())
     ids = [prompt_ids(run.tokenizer, prompt, model, room=tokens) for prompt in prompts]
     places = [positions(place, some, run.classes, named) for some in ids]
     graph = _graph(run)
