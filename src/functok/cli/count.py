@@ -108,6 +108,8 @@ def count(spec: str, tokenizer: str, request: Request) -> None:
         write_counts(folder, found, loaded, classes)
         _write_provenance(folder, found, corpus, loaded, request)
         tables = {}
+        if request.plain and folder.tokens("dispersion").exists():
+            progress.say("The other tables in this folder are of an earlier count; see their dates")
         if not request.plain:
             details = detail_corpus(
                 corpus, file, special, found, folder.partials("details"), progress=progress, **where

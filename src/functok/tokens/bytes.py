@@ -42,8 +42,8 @@ def _kinds(decoder: dict[str, Any] | None) -> set[str]:
 
 
 def _bytes(entry: str, kinds: set[str]) -> bytes:
-    if "ByteLevel" in kinds and all(character in _BYTE_LEVEL for character in entry):
-        return bytes(_BYTE_LEVEL[character] for character in entry)
+    if "ByteLevel" in kinds and all(character in BYTE_LEVEL for character in entry):
+        return bytes(BYTE_LEVEL[character] for character in entry)
     if "WordPiece" in kinds:
         return entry.removeprefix("##").encode()
     if "ByteFallback" in kinds and (match := _BYTE.fullmatch(entry)):
@@ -63,4 +63,5 @@ def _byte_level() -> dict[str, int]:
     return table | {chr(0x100 + place): byte for place, byte in enumerate(others)}
 
 
-_BYTE_LEVEL = _byte_level()
+BYTE_LEVEL = _byte_level()
+"""Letter → byte."""

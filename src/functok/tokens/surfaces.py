@@ -25,6 +25,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool
 
+from functok.tokens.bytes import BYTE_LEVEL
 from functok.tokens.encode import Tokenizer, special_ids, vocabulary_size
 
 Convention = Literal["byte-level", "metaspace", "wordpiece", "plain"]
@@ -104,9 +105,9 @@ def _split_blank(text: str) -> tuple[str, bool]:
 
 
 def _byte_level(entry: str) -> tuple[str, bool, bool]:
-    if any(letter not in _BYTES for letter in entry):
+    if any(letter not in BYTE_LEVEL for letter in entry):
         return entry, False, True
-    raw = bytes(_BYTES[letter] for letter in entry)
+    raw = bytes(BYTE_LEVEL[letter] for letter in entry)
     return *_split_blank(raw.decode("utf-8", errors="backslashreplace")), _is_utf8(raw)
 
 
@@ -123,14 +124,3 @@ def _is_utf8(raw: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's letters for bytes: printable Latin-1 stands for itself, the rest from U+0100 on."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    letters = {chr(value): value for value in printable}
-    rest = (value for value in range(256) if value not in set(printable))
-    return letters | {chr(256 + place): value for place, value in enumerate(rest)}
-
-
-_BYTES = _byte_alphabet()
