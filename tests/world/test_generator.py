@@ -7,12 +7,13 @@ import pytest
 from scipy.stats import chisquare, linregress
 
 from functok.errors import UserError
+from functok.tokens.classes import CONTENT, FUNCTION
 from functok.tokens.lexicon import lexicon
 from functok.world.generator import NONE, Passages, World
 from functok.world.grammar import FRAMES, SLOTS
 from functok.world.settings import WorldSettings
 from functok.world.text import texts
-from functok.world.words import CONTENT, FUNCTION, LIKES, LINKS, VERBS
+from functok.world.words import LIKES, LINKS, VERBS
 
 MANY = 2000
 

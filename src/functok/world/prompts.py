@@ -11,10 +11,11 @@ import polars as pl
 from jaxtyping import Int
 
 from functok.errors import require
+from functok.tokens.classes import FUNCTION
 from functok.world.generator import Passages, World
 from functok.world.grammar import FRAMES
 from functok.world.text import texts
-from functok.world.words import FILLERS, FUNCTION, LINKS
+from functok.world.words import FILLERS, LINKS
 
 
 @dataclass(frozen=True)

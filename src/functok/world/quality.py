@@ -49,9 +49,7 @@ def recall(model: Model, world: World) -> pl.DataFrame:
 
 
 @torch.no_grad()
-def answers(
-    model: Model, ids: Int[np.ndarray, "prompts position"]
-) -> Int[np.ndarray, " prompts"]:
+def answers(model: Model, ids: Int[np.ndarray, "prompts position"]) -> Int[np.ndarray, " prompts"]:
     """The likeliest next word after each row."""
     found = []
     for start in range(0, len(ids), ROWS):
@@ -72,9 +70,7 @@ def model_losses(
     return np.concatenate(found).astype(np.float64)
 
 
-def excess(
-    model: Model, world: World, documents: Int[np.ndarray, " documents"]
-) -> Estimate:
+def excess(model: Model, world: World, documents: Int[np.ndarray, " documents"]) -> Estimate:
     """Mean excess over the oracle in the first ``tokens`` words of each document, nats.
 
     The interval is ± 1.96 standard errors over documents.

@@ -26,6 +26,11 @@ def texts(words: Words, passages: Passages) -> list[str]:
     return [text.lstrip(" ").replace("\n ", "\n") for text in joined]
 
 
+def encoded(passages: Passages) -> Encoded:
+    """The documents under the world's own tokenizer, numbered instead of hashed."""
+    return Encoded(passages.ids.astype(np.int32), passages.offsets, np.arange(len(passages)))
+
+
 class Spans(NamedTuple):
     """The characters of every word in its document's text, the stop excluded."""
 

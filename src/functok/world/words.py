@@ -14,11 +14,9 @@ import numpy as np
 from jaxtyping import Int
 
 from functok.corpus.splits import mixed
+from functok.tokens.classes import CONTENT, FUNCTION, SPECIAL
 from functok.tokens.encode import END_OF_TEXT
 from functok.world.settings import WorldSettings
-
-FUNCTION, CONTENT, SPECIAL = 0, 1, 2
-"""Classes of words, coded as in ``tokens.classes``."""
 
 LINKS = {
     "is": 12, "was": 12, "being": 1, "were": 1, ",": 10,
