@@ -93,7 +93,7 @@ def _settings(
     )
 
 
-SIZES = {"full": _settings(48, 6, 48, 400, 1200), "quick": _settings(32, 4, 32, 260, 400)}
+SIZES = {"full": _settings(48, 6, 48, 400, 1200), "quick": _settings(32, 4, 48, 300, 400)}
 """For ``make calibrate``, and for tests."""
 
 
@@ -187,7 +187,7 @@ def over_documents(
     mean = float(values.mean())
     _, which = np.unique(document, return_inverse=True)
     residuals = np.bincount(which, values - mean)
-    error = 1.96 * np.sqrt((residuals**2).sum()) / len(values)
+    error = float(1.96 * np.sqrt((residuals**2).sum()) / len(values))
     return Estimate(mean, mean - error, mean + error)
 
 

@@ -67,7 +67,7 @@ def latents(world: World, passages: Passages) -> Latents:
     for name, (value, there, called) in every.items():
         column = np.flatnonzero(there)
         shape = (len(called), len(kind))
-        ones = np.ones(len(column), np.float32)
+        ones = np.ones(len(column))
         parts.append(scipy.sparse.csr_matrix((ones, (value[column], column)), shape=shape))
         names += [f"{name}={one}" for one in called]
         kinds += [name] * len(called)

@@ -46,10 +46,10 @@ PROFILES = {
             hidden_size=64, layers=2, heads=8, key_value_heads=8, intermediate_size=172
         ),
         training=TrainingSettings(
-            steps=800,
-            batch=16,
+            steps=700,
+            batch=32,
             context=64,
-            learning_rate=5e-3,
+            learning_rate=8e-3,
             final_learning_rate=0.0,
             warm_up=30,
             beta2=0.98,

@@ -78,6 +78,6 @@ def excess(model: Model, world: World, documents: Int[np.ndarray, " documents"])
     passages = world.passages(documents)
     ids = passages.ids[passages.rows(world.settings.tokens)]
     over = (model_losses(model, ids) - Oracle(world).losses(ids)).mean(1)
-    error = 1.96 * over.std(ddof=1) / len(over) ** 0.5
+    error = float(1.96 * over.std(ddof=1) / len(over) ** 0.5)
     mean = float(over.mean())
     return Estimate(mean, mean - error, mean + error)

@@ -103,7 +103,7 @@ def best_f1(activations: scipy.sparse.csc_matrix, on: scipy.sparse.csr_matrix) -
     for share in THRESHOLDS:
         fires = activations.copy()
         column = np.repeat(np.arange(fires.shape[1]), np.diff(fires.indptr))
-        fires.data = (fires.data > share * most[column]).astype(np.float32)
+        fires.data = (fires.data > share * most[column]).astype(np.float64)
         both = (on @ fires).toarray()
         best = np.maximum(best, 2 * both / np.maximum(wanted + np.asarray(fires.sum(0)), 1))
     return best
