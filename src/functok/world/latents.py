@@ -6,6 +6,7 @@ that name them on. ``methods.md`` G6.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -14,6 +15,9 @@ from jaxtyping import Bool
 from functok.world.generator import NONE, Passages, World
 from functok.world.grammar import FRAMES, SLOTS
 from functok.world.words import LANGUAGES, TOPICS
+
+Sparse = Any
+"""A matrix of ``scipy.sparse``."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Latents:
     """``kind=value``, such as ``entity=Norland``."""
     kinds: tuple[str, ...]
     """language, topic, entity, relation, frame, slot or answer."""
-    on: scipy.sparse.csr_matrix
+    on: Sparse
     """Latents × words, 1 where the latent is on."""
 
     def often(self, least: int) -> "Latents":

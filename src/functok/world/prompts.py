@@ -65,7 +65,8 @@ class Prompts:
         """Readable: text, answer, frame, entity, relation, language."""
         bounds = np.arange(len(self.ids) + 1) * self.ids.shape[1]
         flat = np.zeros(self.ids.size, np.int64)
-        passages = Passages(self.ids.ravel(), bounds, *[flat] * 8, self.language, self.language)
+        none = (flat, flat, flat, flat, flat, flat, flat, flat)
+        passages = Passages(self.ids.ravel(), bounds, *none, self.language, self.language)
         forms = self.world.words.forms
         names = self.world.words.names[self.entity]
         return pl.DataFrame(

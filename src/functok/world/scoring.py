@@ -22,7 +22,7 @@ from torch import Tensor
 from functok.models.dictionaries import Activations, Dictionary
 from functok.models.language import Model, replacing, residual_stream
 from functok.world.generator import Passages, World
-from functok.world.latents import Latents, latents
+from functok.world.latents import Latents, Sparse, latents
 from functok.world.prompts import Prompts
 from functok.world.words import LANGUAGES
 
@@ -54,14 +54,14 @@ def score(
     return match(scipy.sparse.csc_matrix(scipy.sparse.vstack(active)), here.often(least))
 
 
-def sparse(found: Activations, hidden: Tensor, dictionary: Dictionary) -> scipy.sparse.csr_matrix:
+def sparse(found: Activations, hidden: Tensor, dictionary: Dictionary) -> Sparse:
     """Activations as positions × features."""
     shape = (hidden.shape[0] * hidden.shape[1], dictionary.features)
     place = (found.rows.cpu().numpy(), found.features.cpu().numpy())
     return scipy.sparse.csr_matrix((found.values.cpu().numpy(), place), shape=shape)
 
 
-def match(activations: scipy.sparse.csc_matrix, truth: Latents) -> pl.DataFrame:
+def match(activations: Sparse, truth: Latents) -> pl.DataFrame:
     """One feature per latent, so that the sum of F1 is as large as can be.
 
     Columns: latent, kind, words (at which it is on), feature, f1, correlation. Latents that no
@@ -95,7 +95,7 @@ def summary(matched: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def best_f1(activations: scipy.sparse.csc_matrix, on: scipy.sparse.csr_matrix) -> np.ndarray:
+def best_f1(activations: Sparse, on: Sparse) -> np.ndarray:
     """F1 of every latent (rows) and feature (columns), at the feature's best threshold."""
     most = activations.max(axis=0).toarray().ravel()
     wanted = np.asarray(on.sum(1))
@@ -109,7 +109,7 @@ def best_f1(activations: scipy.sparse.csc_matrix, on: scipy.sparse.csr_matrix) -
     return best
 
 
-def correlations(activations: scipy.sparse.csc_matrix, on: scipy.sparse.csr_matrix) -> np.ndarray:
+def correlations(activations: Sparse, on: Sparse) -> np.ndarray:
     """Pearson's r of every latent (rows) and feature (columns); 0 where either is constant."""
     count = on.shape[1]
     mean = np.asarray(activations.mean(0)).ravel()
@@ -199,7 +199,7 @@ def _told(asked: Prompts, latent: str) -> int:
     """The word of the prompts that tells a latent."""
     words = asked.world.words
     telling = {"entity": words.names[:, -1]}.get(latent, words.relations.ravel())
-    return int(np.isin(asked.ids, telling).any(0).nonzero()[0][-1])
+    return int(np.flatnonzero(np.isin(asked.ids, telling).any(axis=0))[-1])
 
 
 def _entities(world: World) -> list[str]:
