@@ -1,4 +1,4 @@
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint bench calibrate clean
 
 python ?= python3
 venv := .venv
@@ -33,6 +33,11 @@ lint: $(venv)/ready-to-test
 bench: setup
 	$(bin)/python benchmarks/tokens.py olmo
 	$(bin)/python benchmarks/tokens.py gpt2
+	$(bin)/python benchmarks/sweeps.py
+	$(bin)/python benchmarks/world.py
+
+calibrate: setup
+	$(bin)/python benchmarks/calibrate.py
 
 clean:
 	rm -rf $(venv) runs .pytest_cache .hypothesis .ruff_cache

@@ -148,6 +148,22 @@ _link("coverage", "Coverage of the most frequent tokens, beside as many random p
 _link("claims", "Assemble the claims, each with its control and verdict.")
 _link("report", "Draw the figures and write the report.")
 
+@app.command()
+def world(
+    spec: Annotated[
+        str, typer.Argument(help="A tiny world, as a corpus: tiny-world?entities=64&seed=0.")
+    ] = "tiny-world",
+    document: Annotated[int, typer.Option(min=0, help="Number of the document shown.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for the world's own tokenizer.")
+    ] = None,
+) -> None:
+    """Show a document of a tiny world with the labels of its words."""
+    from functok.cli.world import show_world
+
+    show_world(spec, document, output)
+
+
 app.command()(retrieve.trace)
 app.command()(retrieve.steer)
 app.command("find-feature")(retrieve.find_feature)

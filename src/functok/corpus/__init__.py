@@ -12,6 +12,7 @@ spec                                             documents
 ``folder/``                                      every file of those kinds below it
 ``texts/*.jsonl.zst``                            every file that matches
 ``hf://owner/name``                              a Hugging Face dataset, streamed
+``tiny-world``                                   text with known latents (``functok.world``)
 ===============================================  ==================================================
 
 Options follow a question mark, joined by ``&``: ``pages.jsonl?field=body`` names the text field;
@@ -25,6 +26,7 @@ documents never stand on both sides of a split.
 import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
+from importlib import import_module
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
@@ -114,6 +116,10 @@ def open_corpus(spec: str) -> Corpus:
 
         split_spec(spec, allowed=())
         return PythonDocs()
+    if spec.split("?")[0] == "tiny-world":
+        # The world is built on tokens and models, so it is named here and not imported: nothing
+        # above a corpus is loaded until a user asks for it.
+        return import_module("functok.world.corpus").TinyWorld(spec)
     from functok.corpus.files import FileCorpus
 
     return FileCorpus(spec)

@@ -1,0 +1,113 @@
+"""The exact probability of every next word, and what it would be had a latent been another.
+
+    P(w | prefix) = Σ P(τ, c, ℓ, z | prefix) · P(w | slot of τ, ℓ, z, what is bound)
+
+over templates τ, components c (see ``reader.py``), languages ℓ and topics z. Slots of a sentence
+are independent given these, so the sum is short and no sentence is ever enumerated: a million
+words take seconds.
+
+An intervention do(latent = v) replaces the latent in what comes next and leaves the words already
+read as they are: do(entity) gives the answer a(e′, r), do(language) the other language's form,
+do(topic) the other topic's nouns (``methods.md`` G3 and G4).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from functok.world.emissions import Emissions
+from functok.world.generator import NONE, World
+from functok.world.reader import NOTHING, Do, Reader
+
+TILE = 256
+"""Documents read side by side."""
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """The exact predictor of one world's documents.
+
+    Everywhere ``ids`` are the first words of documents, one document per row, as ids of ``Words``
+    without the separator; ``NONE`` (−1) stands after a document's end.
+    """
+
+    world: World
+
+    @cached_property
+    def emissions(self) -> Emissions:
+        return Emissions(self.world)
+
+    def losses(
+        self, ids: Int[np.ndarray, "documents position"]
+    ) -> Float[np.ndarray, "documents position"]:
+        """−log P(word | words before it), nats: the floor of every model's loss; 0 at ``NONE``."""
+        found = np.zeros(ids.shape)
+        for rows, position, reader in self._reading(ids):
+            here = ids[rows, position]
+            with np.errstate(divide="ignore"):
+                loss = -np.log(reader.probability(np.maximum(here, 0)))
+            found[rows, position] = np.where(here == NONE, 0.0, loss)
+        return found
+
+    def probabilities(
+        self, ids: Int[np.ndarray, "documents position"], do: Do = NOTHING
+    ) -> Float[np.ndarray, "documents following vocabulary"]:
+        """The distributions of the words, and of the one that follows them all.
+
+        Position p holds P(word p | words 0 … p − 1): one position more than ``ids`` has. What
+        follows a document is the separator, id 0.
+        """
+        found = np.zeros((len(ids), ids.shape[1] + 1, len(self.world.words)))
+        following = np.pad(ids, ((0, 0), (0, 1)), constant_values=NONE)
+        for rows, position, reader in self._reading(following):
+            found[rows, position] = reader.distribution(do)
+        return found
+
+    def latents(
+        self, ids: Int[np.ndarray, "documents position"]
+    ) -> Float[np.ndarray, "documents position languages topics"]:
+        """P(language, topic | words 0 … p − 1) at every position p."""
+        found = np.zeros((*ids.shape, 2, self.world.settings.topics))
+        for rows, position, reader in self._reading(ids):
+            found[rows, position] = reader.latents
+        return found
+
+    def predictive(
+        self, ids: Int[np.ndarray, "documents position"], epsilon: float = 1e-3
+    ) -> dict[str, Bool[np.ndarray, "documents position"]]:
+        """Which latents matter to the word that follows each position.
+
+        A latent matters where KL(P ‖ P(· | do(latent = v))) > ``epsilon`` nats for some v: the
+        set Λ of ``methods.md`` G3.
+        """
+        settings, plain = self.world.settings, self.probabilities(ids)[:, 1:]
+        sizes = {"language": 2, "topic": settings.topics}
+        sizes |= {"entity": settings.entities, "relation": settings.relations}
+        found = {}
+        for latent, size in sizes.items():
+            found[latent] = np.zeros(ids.shape, bool)
+            for value in range(size):
+                other = self.probabilities(ids, NOTHING._replace(**{latent: value}))[:, 1:]
+                found[latent] |= divergence(plain, other) > epsilon
+        return found
+
+    def _reading(self, ids: np.ndarray) -> Iterator[tuple[slice, int, Reader]]:
+        """Readers before each word of each tile of documents."""
+        for start in range(0, len(ids), TILE):
+            rows = slice(start, start + TILE)
+            reader = Reader(self.emissions, len(ids[rows]))
+            for position in range(ids.shape[1]):
+                yield rows, position, reader
+                reader.read(np.maximum(ids[rows, position], 0))
+
+
+def divergence(
+    one: Float[np.ndarray, "*shape vocabulary"], other: Float[np.ndarray, "*shape vocabulary"]
+) -> Float[np.ndarray, "*shape"]:
+    """KL(one ‖ other), nats; infinite where ``other`` rules out what ``one`` does not."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = one * np.log(one / other)
+    return np.asarray(np.where(one > 0, terms, 0.0).sum(-1))
