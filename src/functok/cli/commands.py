@@ -148,6 +148,7 @@ _link("coverage", "Coverage of the most frequent tokens, beside as many random p
 _link("claims", "Assemble the claims, each with its control and verdict.")
 _link("report", "Draw the figures and write the report.")
 
+
 @app.command()
 def world(
     spec: Annotated[
