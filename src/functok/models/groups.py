@@ -10,6 +10,7 @@ of that group alone, and no other's. The ledger always holds the loss as it is, 
 """
 
 from collections.abc import Mapping
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +77,20 @@ class GroupLoss:
         self._sums = torch.zeros(self.group_count, dtype=sums, device=device)
         self._counts = torch.zeros(self.group_count, dtype=torch.int64, device=device)
         self._weights = _by_code(weights, self.names, self.classes.device) if weights else None
+
+    def to(self, device: torch.device | str) -> "GroupLoss":
+        """Move classes, weights and ledger to where the logits will be; returns the loss itself."""
+        self.classes = self.classes.to(device)
+        self._sums, self._counts = self._sums.to(device), self._counts.to(device)
+        if self._weights is not None:
+            self._weights = self._weights.to(device)
+        return self
+
+    def fresh(self) -> "GroupLoss":
+        """The same loss with a ledger of its own: for evaluation beside training."""
+        other = copy(self)
+        other._sums, other._counts = torch.zeros_like(self._sums), torch.zeros_like(self._counts)
+        return other
 
     def groups(
         self, ids: Int[Tensor, "*shape"], targets: Int[Tensor, "*shape"]
