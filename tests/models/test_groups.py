@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from functok.models.groups import GroupLoss
+from functok.errors import UserError
+from functok.models.groups import GroupLoss, GroupSums
 from functok.tokens.classes import EXCLUDED, transitions
 
 
@@ -126,3 +127,63 @@ def test_the_ledger_stays_in_float64_over_many_batches():
     loss._sums[0] = 1e9  # a long run's sum, at which fp32 would add nothing
     loss(torch.zeros(1, 1, 2), ids, ids)
     assert loss.take().sums[0] - 1e9 == pytest.approx(np.log(2), abs=1e-6)
+
+
+NAMED = st.lists(st.sampled_from([0.0, 0.25, 1.0, 3.0, -1.0]), min_size=17, max_size=17)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(), NAMED)
+def test_weighted_gradients_are_those_of_the_formula(case, drawn):
+    """L = (1/n) Σ w(g)·ℓ, written out token by token."""
+    loss = GroupLoss(case.classes, case.class_count)
+    weights = dict(zip(loss.names, drawn, strict=False))
+    ours, theirs = (case.logits.double().clone().requires_grad_() for _ in range(2))
+    weighted = GroupLoss(case.classes, case.class_count, weights=weights)
+    value = weighted(ours, case.ids, case.targets)
+    terms = []
+    for row, current, target in zip(
+        theirs.flatten(0, 1), case.ids.flatten(), case.targets.flatten(), strict=True
+    ):
+        if target != -100:
+            name = loss.names[int(loss.groups(current, target))]
+            terms.append(weights[name] * (row.logsumexp(0) - row[target]))
+    expected = torch.stack(terms).sum() / len(terms)
+    torch.testing.assert_close(value, expected)
+    value.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    np.testing.assert_allclose(weighted.take().sums, by_loop(case)[0], rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(cases(), st.floats(0.5, 1e6))
+def test_a_divisor_takes_the_place_of_the_count(case, divisor):
+    loss = GroupLoss(case.classes, case.class_count)
+    mean = loss(case.logits, case.ids, case.targets)
+    count = (case.targets != -100).sum()
+    given_one = loss(case.logits, case.ids, case.targets, divisor=divisor)
+    torch.testing.assert_close(given_one * divisor, mean * count, rtol=1e-5, atol=1e-5)
+    given_tensor = loss(case.logits, case.ids, case.targets, divisor=torch.tensor(divisor))
+    torch.testing.assert_close(given_tensor, given_one)
+
+
+def test_a_weight_of_no_group_is_refused_and_the_nearest_named():
+    with pytest.raises(UserError, match=r"no group 'fcc'; did you mean 'fc'\?"):
+        GroupLoss(np.zeros(2, np.int8), weights={"fcc": 0.0})
+
+
+def test_means_are_per_group_and_merging_adds():
+    one = GroupSums(np.array([2.0, 0.0]), np.array([4, 0]))
+    two = GroupSums(np.array([1.0, 6.0]), np.array([2, 3]))
+    assert np.isnan(one.means()[1])
+    assert one.merge(two).means().tolist() == [0.5, 2.0]
+    assert one.merge(two).mean() == 1.0
+    assert one.merge(two).sums.tolist() == two.merge(one).sums.tolist()
+    assert np.isnan(GroupSums(np.zeros(2), np.zeros(2, np.int64)).mean())
+
+
+def test_names_are_the_transitions_of_two_classes_and_arrows_of_others():
+    assert GroupLoss(np.zeros(2, np.int8)).names == ("ff", "fc", "cf", "cc", "special")
+    assert GroupLoss(np.zeros(2, np.int8), 1).names == ("0→0", "none")
+    assert len(GroupLoss(np.zeros(2, np.int8), 3).names) == 10

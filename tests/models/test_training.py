@@ -14,7 +14,6 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from functok.errors import UserError
-from functok.models import training
 from functok.models.groups import GroupLoss
 from functok.models.training import (
     LlamaShape,
@@ -22,9 +21,11 @@ from functok.models.training import (
     learning_rate,
     log_spaced,
     new_llama,
+    state,
     train,
     window_order,
 )
+from functok.store import write_table
 
 VOCABULARY, CONTEXT = 13, 8
 SHAPE = LlamaShape(hidden_size=16, layers=2, heads=2, key_value_heads=1, intermediate_size=24)
@@ -45,7 +46,7 @@ def nothing(model: nn.Module, step: int) -> None:
 
 
 def run(
-    state: Path,
+    folder: Path,
     settings: TrainingSettings = SETTINGS,
     seed: int = 0,
     save: Callable = nothing,
@@ -54,7 +55,7 @@ def run(
 ) -> tuple[nn.Module, pa.Table]:
     model = new_llama(SHAPE, VOCABULARY, CONTEXT, seed) if model is None else model
     loss = GroupLoss(CLASSES)
-    return model, train(model, WINDOWS, settings, loss, seed, checkpoints, save, state)
+    return model, train(model, WINDOWS, settings, loss, seed, checkpoints, save, folder)
 
 
 def weights(model: nn.Module) -> list[torch.Tensor]:
@@ -95,18 +96,17 @@ def test_a_run_killed_while_it_keeps_its_state_continues_from_the_state_before(
 ):
     whole, ledger = run(tmp_path / "whole")
 
-    def fail(table: pa.Table, path: Path) -> None:
+    def fail(path: Path, table: pa.Table) -> None:
         if len(table) > 5 * SETTINGS.save_every:
             raise Killed
-        write(table, path)
+        write_table(path, table)
 
-    write = training.pq.write_table
-    monkeypatch.setattr(training.pq, "write_table", fail)
+    monkeypatch.setattr(state, "write_table", fail)
     with pytest.raises(Killed):
         run(tmp_path / "killed")
     monkeypatch.undo()
-    assert (tmp_path / "killed" / "step.json").read_text() == "5"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
+    whole_states = [path.parent.name for path in (tmp_path / "killed").glob("*/state.json")]
+    assert whole_states == ["step-000005"]
     resumed, continued = run(tmp_path / "killed")
     assert same(resumed, whole)
     assert continued.equals(ledger)

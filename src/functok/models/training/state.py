@@ -1,0 +1,123 @@
+"""How a killed run continues bit for bit: weights, both moments of AdamW, and the metrics so far.
+
+    state/step-000200/
+    ├── share-00000.safetensors   weights and moments: one file, or one per share of the model
+    ├── metrics.parquet
+    └── state.json                written last: without it the state does not count
+
+The two newest states are kept, so that one that was cut short later, by a failing disk, costs the
+steps since the one before and no more. The order of windows needs no saving: it follows from the
+seed and the step.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import torch
+from pyarrow import ArrowException
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from functok.errors import UserError, first_line
+from functok.models.language import Model
+from functok.models.training.metrics import Ledger
+from functok.models.training.processes import Processes, own
+from functok.progress import Progress
+from functok.store import remove_folder, write_json, write_table, writing
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+_KEPT = 2
+
+
+@dataclass(frozen=True)
+class State:
+    """The states of one run, in a folder of their own."""
+
+    folder: Path
+    processes: Processes
+
+    def keep(
+        self, model: Model, optimizer: torch.optim.Optimizer, ledger: Ledger, step: int
+    ) -> None:
+        """Keep the run as it is after ``step`` updates; all processes call."""
+        place = self.folder / f"step-{step:06d}"
+        if self.processes.rank == 0:
+            for old in self._newest_first()[_KEPT - 1 :]:
+                remove_folder(old)
+            remove_folder(place)  # of a run that was killed while it kept its state
+        self.processes.wait()
+        if self.processes.rank == 0 or self.processes.shared:
+            tensors = {}
+            for name, weight in model.named_parameters():
+                tensors[f"weight.{name}"] = own(weight.detach())
+                for moment in _MOMENTS:
+                    tensors[f"{moment}.{name}"] = own(optimizer.state[weight][moment])
+            with writing(place / self._share()) as temporary:
+                save_file(tensors, temporary)
+        self.processes.wait()
+        if self.processes.rank == 0:
+            write_table(place / "metrics.parquet", ledger.table())
+            shares = self.processes.count if self.processes.shared else 1
+            write_json(place / "state.json", {"step": step, "shares": shares})
+
+    def resume(
+        self, model: Model, optimizer: torch.optim.Optimizer, progress: Progress
+    ) -> tuple[int, Ledger]:
+        """Put the newest whole state back; the step it was kept at, and the metrics until then.
+
+        Raises:
+            UserError: if it was kept by another number of shares, or no state is whole.
+        """
+        states, problem = self._newest_first(), ""
+        for place in states:
+            loaded, problem = self._load(place)
+            damaged = torch.tensor(int(loaded is None), device=self.processes.device)
+            if self.processes.sum(damaged) == 0:
+                assert loaded is not None
+                step, tensors, ledger = loaded
+                self._put_back(model, optimizer, step, tensors)
+                return step, ledger
+            progress.say(f"  The state in {place} is cut short ({problem}) and is passed over.")
+        if states:
+            raise UserError(
+                f"No state in {self.folder} is whole ({problem}); delete that folder and run the "
+                "same command again to train from the beginning."
+            )
+        return 0, Ledger()
+
+    def _newest_first(self) -> list[Path]:
+        return sorted((mark.parent for mark in self.folder.glob("step-*/state.json")), reverse=True)
+
+    def _share(self) -> str:
+        return f"share-{self.processes.rank if self.processes.shared else 0:05d}.safetensors"
+
+    def _load(self, place: Path) -> tuple[tuple[int, dict[str, Tensor], Ledger] | None, str]:
+        try:
+            found = json.loads((place / "state.json").read_text("utf-8"))
+            shares = self.processes.count if self.processes.shared else 1
+            if found["shares"] != shares:
+                raise UserError(
+                    f"The run was kept by {found['shares']} processes that shared the model, and "
+                    f"is to continue with {shares}; launch as many as before."
+                )
+            tensors = load_file(place / self._share())
+            table = pq.read_table(place / "metrics.parquet")
+        except (OSError, SafetensorError, ArrowException, json.JSONDecodeError, KeyError) as error:
+            return None, first_line(error)
+        return (found["step"], tensors, Ledger.of(table)), ""
+
+    def _put_back(
+        self, model: Model, optimizer: torch.optim.Optimizer, step: int, tensors: dict[str, Tensor]
+    ) -> None:
+        fused = optimizer.defaults.get("fused")
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                own(weight).copy_(tensors[f"weight.{name}"])
+                moments = {moment: torch.zeros_like(weight) for moment in _MOMENTS}
+                for moment, zeros in moments.items():
+                    own(zeros).copy_(tensors[f"{moment}.{name}"])
+                count = torch.tensor(float(step), device=weight.device if fused else "cpu")
+                optimizer.state[weight] = {"step": count, **moments}

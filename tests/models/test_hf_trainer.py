@@ -1,0 +1,105 @@
+"""GroupLoss in Hugging Face's Trainer: the trainer's own loss, with the groups beside it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from transformers import Trainer, TrainingArguments
+
+from functok.models.groups import GroupLoss
+from functok.models.hf_trainer import GroupLossMixin
+from functok.models.training import LlamaShape, new_llama
+
+VOCABULARY = 13
+CLASSES = np.arange(VOCABULARY).astype(np.int8) % 3
+SHAPE = LlamaShape(hidden_size=16, layers=1, heads=2, key_value_heads=1, intermediate_size=24)
+
+
+class GroupTrainer(GroupLossMixin, Trainer):
+    pass
+
+
+def rows(count: int, seed: int = 0) -> list[dict[str, torch.Tensor]]:
+    """Rows of 9 ids; the first labels of every other row are masked, as a prompt's are."""
+    ids = torch.randint(0, VOCABULARY, (count, 9), generator=torch.Generator().manual_seed(seed))
+    labels = ids.clone()
+    labels[::2, :4] = -100
+    return [{"input_ids": one, "labels": two} for one, two in zip(ids, labels, strict=True)]
+
+
+def trained(kind: type, folder: Path, accumulation: int = 1, **options: Any) -> Any:
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=4,
+        per_device_train_batch_size=8 // accumulation,
+        gradient_accumulation_steps=accumulation,
+        logging_steps=1,
+        eval_strategy="steps",
+        eval_steps=4,
+        report_to=[],
+        save_strategy="no",
+        use_cpu=True,
+        disable_tqdm=True,
+        seed=1,
+    )
+    trainer = kind(
+        new_llama(SHAPE, VOCABULARY, 16, 0),
+        arguments,
+        train_dataset=rows(32),
+        eval_dataset=rows(8, 5),
+        **options,
+    )
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_the_trainer_learns_what_it_learns_without_and_logs_the_groups(tmp_path, accumulation):
+    plain = trained(Trainer, tmp_path, accumulation)
+    ours = trained(GroupTrainer, tmp_path, accumulation, group_loss=GroupLoss(CLASSES))
+    for one, other in zip(plain.model.parameters(), ours.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    lines = [line for line in ours.state.log_history if "loss" in line]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    expected = [line["loss"] for line in plain.state.log_history if "loss" in line]
+    assert [line["loss"] for line in lines] == pytest.approx(expected, rel=1e-4)
+    names = [f"loss_{name}" for name in ours.group_loss.names]
+    assert all(set(names) <= set(line) for line in lines)
+
+
+def by_hand(model: nn.Module, data: list[dict[str, torch.Tensor]]) -> dict[str, float]:
+    """Mean loss by group, one token after another."""
+    found: dict[str, list[float]] = {}
+    letters = "fc"
+    for row in data:
+        ids, labels = row["input_ids"], row["labels"]
+        with torch.no_grad():
+            losses = cross_entropy(model(ids[None]).logits[0, :-1], ids[1:], reduction="none")
+        for current, target, label, loss in zip(ids, ids[1:], labels[1:], losses, strict=False):
+            one, two = int(CLASSES[current]), int(CLASSES[target])
+            name = "special" if 2 in (one, two) else letters[one] + letters[two]
+            if label != -100:
+                found.setdefault(name, []).append(loss.item())
+    return {name: float(np.mean(some)) for name, some in found.items()}
+
+
+def test_evaluation_is_logged_by_group_and_masked_prompts_are_left_out(tmp_path):
+    trainer = trained(GroupTrainer, tmp_path, group_loss=GroupLoss(CLASSES))
+    line = next(line for line in trainer.state.log_history if "eval_loss" in line)
+    expected = by_hand(trainer.model.eval(), rows(8, 5))
+    assert {name for name in expected if f"eval_loss_{name}" in line} == set(expected)
+    for name, mean in expected.items():
+        assert line[f"eval_loss_{name}"] == pytest.approx(mean, rel=1e-4)
+
+
+def test_weights_reach_the_gradients(tmp_path):
+    loss = GroupLoss(CLASSES, weights=dict.fromkeys(GroupLoss(CLASSES).names, 0.0))
+    trainer = trained(GroupTrainer, tmp_path, group_loss=loss)
+    lines = [line for line in trainer.state.log_history if "loss" in line]
+    assert [line["loss"] for line in lines] == [0.0] * 4
+    assert [line["grad_norm"] for line in lines] == [0.0] * 4
+    assert all(line["loss_fc"] > 0 for line in lines)
