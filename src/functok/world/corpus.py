@@ -41,6 +41,9 @@ class TinyWorld:
         starts = range(0, count, _SHARD)
         return [f"{start}-{min(start + _SHARD, count)}" for start in starts]
 
+    def key(self, shard: str) -> str:
+        return fingerprint(self.fingerprint, shard)
+
     def documents(self, shard: str, problems: Problems | None = None) -> Iterator[Document]:
         numbers = np.arange(*map(int, shard.split("-")))
         written = texts(self.world.words, self.world.passages(numbers))
