@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.tokens.contexts import IGNORED, context_rows, packed_windows
+from functok.tokens.contexts import IGNORED, context_rows
 from functok.tokens.encode import Encoded
 
 texts = st.lists(st.lists(st.integers(1, 30), max_size=20), max_size=9)
@@ -17,34 +17,6 @@ def _encoded(documents: list[list[int]]) -> Encoded:
     ids = np.array([token for document in documents for token in document], np.int32)
     offsets = np.cumsum([0, *map(len, documents)])
     return Encoded(ids, offsets, np.arange(len(documents)))
-
-
-@given(texts, st.integers(1, 7), separators)
-def test_packed_windows_equal_a_walk_along_the_joined_documents(documents, context, separator):
-    joined: list[int] = []
-    for document in documents:
-        joined += ([] if separator is None else [separator]) + document
-    expected = []
-    start = 0
-    while start + context < len(joined):
-        expected.append(joined[start : start + context + 1])
-        start += context
-    windows = packed_windows(_encoded(documents), context, separator)
-    assert windows.shape == (len(expected), context + 1)
-    assert windows.tolist() == expected
-
-
-@given(texts, st.integers(1, 7), separators)
-def test_every_id_but_the_first_is_a_target_once(documents, context, separator):
-    windows = packed_windows(_encoded(documents), context, separator)
-    joined = [
-        token
-        for document in documents
-        for token in ([] if separator is None else [separator]) + document
-    ]
-    targets = windows[:, 1:].flatten().tolist()
-    assert targets == joined[1 : 1 + len(targets)]
-    assert len(joined) - 1 - len(targets) < context  # only an unfinished last window is left out
 
 
 @given(texts, st.integers(1, 7), separators, st.integers(1, 5))

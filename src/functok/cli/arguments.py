@@ -9,7 +9,11 @@ from functok.errors import UserError
 
 
 def _there(target: Path) -> Path:
-    """Refuse what is not there before anything heavy is imported."""
+    """Refuse what is not there before anything heavy is imported; known studies go by name."""
+    from functok.studies import studies, study_file
+
+    if not target.exists() and str(target) in studies():
+        return study_file(str(target))
     if not target.exists():
         raise UserError(f"There is no run folder and no study file {target}; check the path.")
     return target

@@ -140,7 +140,23 @@ def tokens(
     count(target, tokenizer, request)
 
 
-_link("pretrain", "Pre-train the model, or check the published one.")
+@app.command()
+def pretrain(
+    target: Target,
+    output: Output = None,
+    replace: Replace = False,
+    workers: Workers = 1,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(help="A tracker that accelerate knows: tensorboard, wandb, mlflow …"),
+    ] = None,
+) -> None:
+    """Pre-train the model, or check the published one; under accelerate launch, in processes."""
+    from functok.cli.pretrain import pretrain as work
+
+    work(target, output, replace, workers, tuple(track or ()))
+
+
 _link("losses", "Split the held-out loss by transition group, beside a Kneser–Ney bigram.")
 _link("dictionaries", "Train SAEs at the chosen checkpoints and judge them.")
 _link("graph", "Build the token–feature graph and count the features that fire.")

@@ -12,19 +12,22 @@ from functok.study.run import Run, Runner, open_run, settle
 from functok.study.settings import load_study
 
 
-def bring(target: Path, link: str, output: Path | None, replace: bool, workers: int = 1) -> Run:
+def bring(
+    target: Path,
+    link: str,
+    output: Path | None,
+    replace: bool,
+    workers: int = 1,
+    trackers: tuple[str, ...] = (),
+) -> Run:
     """Bring the run of ``target``, a run folder or a study file, up to ``link``.
 
     Raises:
         UserError: if ``target`` is neither, or anything on the way is the user's to mend.
     """
-    # Loading bars of libraries would be torn through by ours.
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    run = _run(target, output)
-    run.engine = engine(workers)
+    quiet_libraries()
+    run = find(target, output)
+    run.engine, run.trackers = engine(workers), trackers
     run.corpus_fingerprint  # noqa: B018 (a corpus that is not there is refused before the rest)
     with run.folder.opened():
         settle(run, replace)
@@ -32,12 +35,21 @@ def bring(target: Path, link: str, output: Path | None, replace: bool, workers: 
     return run
 
 
+def quiet_libraries() -> None:
+    """Loading bars of libraries would be torn through by ours."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+
+
 def engine(workers: int) -> Engine:
     """Where shards run."""
     return InProcess() if workers == 1 else Workers(workers)
 
 
-def _run(target: Path, output: Path | None) -> Run:
+def find(target: Path, output: Path | None) -> Run:
+    """The run of ``target``, a run folder or a study file, as yet unopened."""
     if target.is_dir():
         if output is not None and output != target:
             raise UserError(f"{target} is a run folder already; leave -o away.")

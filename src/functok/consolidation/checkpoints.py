@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from functok.errors import UserError
+from safetensors import SafetensorError, safe_open
+
+from functok.errors import UserError, first_line
 
 _STEP = re.compile(r"(?:^|[-_])(?:step|checkpoint)-?(\d+)")
 
@@ -31,6 +33,20 @@ def weights_stamp(checkpoint: Checkpoint) -> list[tuple[str, int, int]]:
     folder = Path(checkpoint.model).expanduser()
     files = sorted(folder.glob("*.*")) if folder.is_dir() else []
     return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
+def cut_short(folder: Path) -> str | None:
+    """What is wrong with a checkpoint whose weights are not all there; nothing if they are."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files or not (folder / "config.json").is_file():
+        return "config.json or the weights are missing"
+    for file in files:
+        try:
+            with safe_open(file, framework="np"):
+                pass  # opening compares what the header promises with what is there
+        except (OSError, SafetensorError) as error:
+            return f"{file.name}: {first_line(error)}"
+    return None
 
 
 def step_of(name: str) -> int:

@@ -12,9 +12,13 @@ def study_file(name: str) -> Path:
     Raises:
         UserError: if there is none.
     """
-    known = [entry.name.removesuffix(".yaml") for entry in files(__name__).iterdir()]
-    known = [entry for entry in known if not entry.startswith("_")]
-    if name not in known:
-        raise UserError(f"There is no study called {name!r}; {nearest(name, known)}")
+    if name not in studies():
+        raise UserError(f"There is no study called {name!r}; {nearest(name, studies())}")
     with as_file(files(__name__) / f"{name}.yaml") as path:
         return path
+
+
+def studies() -> list[str]:
+    """The names of the study files that come with functok."""
+    found = [entry.name for entry in files(__name__).iterdir()]
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))

@@ -1,6 +1,5 @@
-"""The links of the paper's §4 that need no SAE: pre-training, and the loss by group."""
+"""The link of the paper's §4 that needs no SAE: the loss by group on held-out text."""
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -13,60 +12,11 @@ from functok.consolidation.losses import (
     summary,
 )
 from functok.evidence import Evidence, as_columns
-from functok.models.groups import GroupLoss
-from functok.models.language import Model, check_tokenizer, layer_of
-from functok.models.training import new_llama, train
 from functok.stats import jackknife_p_value
-from functok.store import remove_folder, write_table, writing_folder
+from functok.store import write_table
 from functok.study.run import Run
-from functok.tokens.classes import TRANSITIONS, class_array
-from functok.tokens.contexts import packed_windows
 
 FLOOR = "kneser-ney-bigram"
-
-
-def model(run: Run, key: str) -> None:
-    """Pre-train the model, or make sure that the published one can be used."""
-    part = run.study.model
-    if part.load:
-        for checkpoint in run.checkpoints:
-            loaded = run.model(checkpoint)
-            check_tokenizer(loaded, run.tokenizer, checkpoint.model)
-            layer_of(loaded, run.study.dictionaries.layer)
-        assert run.decomposed  # steps that the model does not have are refused before the work
-        return
-    state = run.folder.resume(f"model-{key}")
-    if not state.exists():
-        # Models and states of other settings; settle() has asked.
-        remove_folder(state.parent)
-        remove_folder(run.folder.models)
-    function = pl.read_parquet(run.folder.tokens("function_tokens"))["token_id"].to_list()
-    size = len(run.tokenizer)
-    windows = packed_windows(run.encoded("train"), part.training.context, run.separator)
-
-    def save(trained: Model, step: int) -> None:
-        folder = run.folder.model(step)
-        if not folder.exists():
-            with writing_folder(folder) as temporary:
-                trained.save_pretrained(temporary)
-                run.tokenizer.save_pretrained(temporary)
-
-    ledger = train(
-        model=new_llama(part.shape, size, part.training.context, run.study.seed),
-        windows=windows,
-        settings=part.training,
-        loss=GroupLoss(class_array(function, run.special, size)),
-        seed=run.study.seed,
-        checkpoints=run.study.checkpoint_steps(),
-        save=save,
-        state=state,
-        progress=run.progress,
-    )
-    names = np.array([*TRANSITIONS, "special"])
-    named = ledger.set_column(
-        ledger.column_names.index("group"), "group", pa.array(names[ledger["group"].to_numpy()])
-    )
-    write_table(run.folder.consolidation("training"), named)
 
 
 def losses(run: Run, key: str) -> None:

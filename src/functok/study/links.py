@@ -5,7 +5,7 @@ The report is a link too; it comes after the figures and lives with them (``func
 
 from functok.claims import assemble
 from functok.consolidation.checkpoints import weights_stamp
-from functok.study import consolidating, mapping, preparing, retrieving
+from functok.study import consolidating, mapping, preparing, pretraining, retrieving
 from functok.study.provenance import write_provenance
 from functok.study.run import Link, Run
 
@@ -50,7 +50,7 @@ LINKS = (
         "Pre-training the model",
         ("tokens",),
         _model_settings,
-        consolidating.model,
+        pretraining.model,
     ),
     Link(
         "losses",

@@ -45,6 +45,8 @@ class Run:
     folder: RunFolder
     progress: Progress
     engine: Engine = field(default_factory=InProcess)
+    trackers: tuple[str, ...] = ()
+    """Experiment trackers that pre-training reports to."""
 
     @cached_property
     def corpus(self) -> Corpus:

@@ -1,8 +1,7 @@
-"""Token ids as models read them.
+"""Token ids as models read them when something is measured: context rows.
 
-Two shapes. *Packed windows* feed pre-training: documents one after another, each with a separator
-before it, cut into equal windows. *Context rows* feed measurement: each row holds tokens of one
-document only, so what is measured at a position never depends on which document came before.
+Each row holds tokens of one document only, so what is measured at a position never depends on which
+document came before. (Pre-training reads packed windows: ``tokens/packing.py``.)
 """
 
 from collections.abc import Iterator
@@ -15,22 +14,6 @@ from functok.tokens.encode import Encoded
 
 IGNORED = -100
 """A target that no loss counts (PyTorch's convention)."""
-
-
-def packed_windows(
-    encoded: Encoded, context: int, separator: int | None
-) -> Int[np.ndarray, "windows width"]:
-    """Windows of ``context + 1`` ids: inputs are all but the last, targets all but the first.
-
-    A window starts at the id that the one before it ended with, so every id but the very first
-    is a target once. Ids that do not fill a last window are left out.
-    """
-    ids = encoded.ids.astype(np.int64)
-    if separator is not None:
-        ids = np.insert(ids, encoded.offsets[:-1], separator)
-    count = max((len(ids) - 1) // context, 0)
-    starts = np.arange(count)[:, None] * context
-    return ids[starts + np.arange(context + 1)]
 
 
 @dataclass(frozen=True)

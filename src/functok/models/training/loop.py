@@ -62,7 +62,7 @@ def train(
     state: Path,
     progress: Progress | None = None,
     processes: Processes | None = None,
-    watch: Callable[[dict[str, float]], None] | None = None,
+    watch: Callable[[dict[str, float | int]], None] | None = None,
 ) -> pa.Table:
     """Train ``model`` in place and return its training loss by step and transition group.
 

@@ -48,7 +48,7 @@ class Ledger:
         return cls(list(zip(*(columns[name] for name in cls.NAMES), strict=True)))
 
 
-def figures(row: StepRow, names: tuple[str, ...], speed: float) -> dict[str, float]:
+def figures(row: StepRow, names: tuple[str, ...], speed: float) -> dict[str, float | int]:
     """A step as people watch it: step, loss, loss_ff … (means), learning rate, tokens/s."""
     means = zip(names, row.losses.means().tolist(), strict=True)
     return {
@@ -78,7 +78,7 @@ class JsonLines:
         self.path = path
         self._next: int | None = None
 
-    def __call__(self, figures: Mapping[str, float]) -> None:
+    def __call__(self, figures: Mapping[str, float | int]) -> None:
         if self._next is None:
             self._keep_before(int(figures["step"]))
         with open(self.path, "a", encoding="utf-8") as lines:

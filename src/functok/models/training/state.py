@@ -45,7 +45,7 @@ class State:
         """Keep the run as it is after ``step`` updates; all processes call."""
         place = self.folder / f"step-{step:06d}"
         if self.processes.rank == 0:
-            for old in self._newest_first()[_KEPT - 1 :]:
+            for old in _newest_first(self.folder)[_KEPT - 1 :]:
                 remove_folder(old)
             remove_folder(place)  # of a run that was killed while it kept its state
         self.processes.wait()
@@ -71,7 +71,7 @@ class State:
         Raises:
             UserError: if it was kept by another number of shares, or no state is whole.
         """
-        states, problem = self._newest_first(), ""
+        states, problem = _newest_first(self.folder), ""
         for place in states:
             loaded, problem = self._load(place)
             damaged = torch.tensor(int(loaded is None), device=self.processes.device)
@@ -87,9 +87,6 @@ class State:
                 "same command again to train from the beginning."
             )
         return 0, Ledger()
-
-    def _newest_first(self) -> list[Path]:
-        return sorted((mark.parent for mark in self.folder.glob("step-*/state.json")), reverse=True)
 
     def _share(self) -> str:
         return f"share-{self.processes.rank if self.processes.shared else 0:05d}.safetensors"
@@ -121,3 +118,16 @@ class State:
                     own(zeros).copy_(tensors[f"{moment}.{name}"])
                 count = torch.tensor(float(step), device=weight.device if fused else "cpu")
                 optimizer.state[weight] = {"step": count, **moments}
+
+
+def newest_step(folder: Path) -> int:
+    """The step of the newest state in ``folder``; 0 without one."""
+    return max(
+        (int(place.name.removeprefix("step-")) for place in _newest_first(folder)), default=0
+    )
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    """Whole states by falling step (numbers outgrow their six digits)."""
+    found = [mark.parent for mark in folder.glob("step-*/state.json")]
+    return sorted(found, key=lambda place: (len(place.name), place.name), reverse=True)
