@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from functok.cli.graph import graph
 from functok.errors import UserError
 
 app = typer.Typer(
@@ -139,7 +140,7 @@ def tokens(
 _link("pretrain", "Pre-train the model, or check the published one.")
 _link("losses", "Split the held-out loss by transition group, beside a Kneser–Ney bigram.")
 _link("dictionaries", "Train SAEs at the chosen checkpoints and judge them.")
-_link("graph", "Build the token–feature graph and count the features that fire.")
+app.command()(graph)
 _link("coverage", "Coverage of the most frequent tokens, beside as many random positions.")
 _link("claims", "Assemble the claims, each with its control and verdict.")
 _link("report", "Draw the figures and write the report.")

@@ -76,7 +76,7 @@ def count(
             coverage=coverage,
             boundary=boundary,
             on_error=on_error,
-            engine=_engine(engine, address, workers),
+            engine=chosen_engine(engine, address, workers),
             progress=progress,
         )
         write_counts(folder, found, loaded)
@@ -157,7 +157,7 @@ def _show(folder: RunFolder, found: Counted, coverage: float, boundary: Boundary
     print_line(f"All tokens: {folder.tokens('counts')}")
 
 
-def _engine(name: str, address: str | None, workers: int) -> Engine:
+def chosen_engine(name: str, address: str | None, workers: int) -> Engine:
     if name == "local":
         require(address is None, "--address belongs to --engine ray.")
         return local(workers)
