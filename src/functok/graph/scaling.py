@@ -119,7 +119,7 @@ def scaling_table(
         _row("power_law_exponent", alpha, "α, for degrees from xmin on"),
         _row("power_law_xmin", _alone(float(fixed)), "degree from which the power law is fitted"),
         _row("power_law_tokens", _alone(float((seen >= fixed).sum())), "tokens of that degree"),
-        _row("power_law_distance", _alone(float(fit.D)), "Kolmogorov–Smirnov distance"),
+        _row("power_law_distance", _alone(float(fit.power_law.D)), "Kolmogorov–Smirnov distance"),
         _row("power_law_p", _alone(p_value), f"share with a larger distance, {test}"),
         _row(
             "against_log_normal",
@@ -143,11 +143,11 @@ def goodness_of_fit(degrees: Int[np.ndarray, " tokens"], fit: Any, draws: int, s
     for _ in range(draws):
         count = chance.binomial(len(degrees), tail / len(degrees))
         # a discrete power law, by rounding a continuous one (Clauset 2009, appendix D)
-        drawn = (xmin - 0.5) * (1 - chance.random(count)) ** (-1 / (fit.alpha - 1)) + 0.5
+        drawn = (xmin - 0.5) * (1 - chance.random(count)) ** (-1 / (fit.power_law.alpha - 1)) + 0.5
         drawn = np.floor(np.minimum(drawn, 1e15)).astype(np.int64)
         rest = chance.choice(body, len(degrees) - count) if len(body) else body
         sample = np.concatenate([drawn, rest])
-        if len(np.unique(sample)) < 3 or _fit(sample).D >= fit.D:
+        if len(np.unique(sample)) < 3 or _fit(sample).power_law.D >= fit.power_law.D:
             farther += 1
     return farther / draws
 
@@ -171,7 +171,7 @@ def _random_degrees(active_at: np.ndarray, occurrences: np.ndarray) -> np.ndarra
 
 def _exponent(degree: np.ndarray, xmin: float) -> float:
     seen = degree[degree >= xmin]
-    return float(_fit(seen, xmin).alpha) if len(np.unique(seen)) > 1 else float("nan")
+    return float(_fit(seen, xmin).power_law.alpha) if len(np.unique(seen)) > 1 else float("nan")
 
 
 def _fit(degrees: np.ndarray, xmin: float | None = None) -> Any:
@@ -181,7 +181,12 @@ def _fit(degrees: np.ndarray, xmin: float | None = None) -> Any:
         raise UserError(
             "Fitting a power law needs the package powerlaw; pip install powerlaw."
         ) from error
-    return _quietly(lambda: powerlaw.Fit(degrees, discrete=True, xmin=xmin, verbose=False))
+    ranges = {"alpha": [1.0, 10.0]}  # by default powerlaw stops at 3 without a word
+    return _quietly(
+        lambda: powerlaw.Fit(
+            degrees, discrete=True, xmin=xmin, parameter_ranges=ranges, verbose=False
+        )
+    )
 
 
 def _quietly(work: Callable[[], Any]) -> Any:
