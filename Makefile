@@ -32,6 +32,8 @@ lint: $(venv)/ready-to-test
 
 bench: setup
 	$(bin)/python benchmarks/tokens.py
+	$(bin)/python benchmarks/graph.py
+	$(bin)/python benchmarks/graph.py --memory-only
 
 clean:
 	rm -rf $(venv) runs .pytest_cache .hypothesis .ruff_cache

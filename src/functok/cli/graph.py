@@ -36,7 +36,7 @@ class Request:
     tokenizer: str | None
     documents: int | None
     max_tokens: int | None
-    context: int
+    context: int | None
     memory: int
     occurrences: int
     massive: float
@@ -85,7 +85,10 @@ def graph(
     tokenizer: Annotated[str | None, typer.Option(help="By default the model's own.")] = None,
     documents: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
-    context: Annotated[int, typer.Option(min=2, help="Positions per row.")] = 512,
+    context: Annotated[
+        int | None,
+        typer.Option(min=2, help="Positions per row; by default 512, or what the model reads."),
+    ] = None,
     memory: Annotated[str, typer.Option(help="Held at most, beyond the weights: 512m, 2g.")] = "2g",
     occurrences: Annotated[
         str, typer.Option(help="Largest occurrence store to keep, uncompressed; 0 keeps none.")

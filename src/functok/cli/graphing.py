@@ -21,7 +21,7 @@ from functok.graph.pipeline import build_graphs
 from functok.graph.placing import layers_for, placed
 from functok.graph.shards import GraphJob, Reading, vocabulary_of
 from functok.graph.views import views
-from functok.models.capture import check_context
+from functok.models.capture import fitting_context
 from functok.models.dictionaries import Sae, open_sae
 from functok.models.dictionaries.verify import Verification, verify
 from functok.models.hooks import HookPoint
@@ -63,7 +63,7 @@ def build(asked: Request) -> None:
     tokenizer = load_tokenizer(asked.tokenizer or asked.model)
     model = load_model(asked.model, asked.revision, asked.device, asked.dtype)
     check_tokenizer(model, tokenizer, asked.model)
-    check_context(model, asked.context, asked.model)
+    asked = replace(asked, context=fitting_context(model, asked.context, asked.model))
     hooks = [
         placed(sae, layer, model)
         for sae, layer in zip(saes, layers_for(asked.layers, saes), strict=True)
@@ -124,6 +124,7 @@ def _verified(
     encoded: Encoded,
     tokenizer: Tokenizer,
 ) -> list[Verification]:
+    assert asked.context is not None
     place = (asked.context, separator_id(tokenizer), special_ids(tokenizer))
     points = list(dict.fromkeys(hooks))
     seen = dict(zip(points, probe_activations(model, encoded, points, *place), strict=True))
@@ -166,6 +167,7 @@ def _job(
     tokenizer: Tokenizer,
     corpus: Corpus,
 ) -> GraphJob:
+    assert asked.context is not None
     on_gpu = asked.device.startswith("cuda") or (asked.sae_device or "").startswith("cuda")
     job = GraphJob(
         key="",

@@ -83,7 +83,10 @@ def _write_contexts(folder: Path, folders: list[Path], rows: int, encoded: Encod
     writer: pq.ParquetWriter | None = None
     for table in tables:
         writer = writer or pq.ParquetWriter(
-            folder / "contexts.parquet", table.schema, compression="zstd"
+            folder / "contexts.parquet",
+            table.schema,
+            compression="zstd",
+            use_dictionary=["feature", "rank", "token", "before"],  # type: ignore[arg-type]
         )
         writer.write_table(table, ROW_GROUP // 8)
     if writer is not None:

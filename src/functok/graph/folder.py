@@ -164,7 +164,13 @@ _FEATURES = pa.schema({"feature": pa.int32(), "group": pa.int16(), "occurrences"
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    return pq.ParquetWriter(path, schema, compression="zstd")
+    repeating = [name for name in schema.names if name not in ("sum", "max")]
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=repeating,  # type: ignore[arg-type]
+    )
 
 
 def _public(edges: Edges, token: np.ndarray, feature: np.ndarray, group: np.ndarray) -> pa.Table:

@@ -44,7 +44,7 @@ RULES = (
     Rule("positive"),
     *(Rule("quantile", q) for q in (0.25, 0.5, 0.75, 0.9)),
     *(Rule("of_max", alpha) for alpha in (0.05, 0.1, 0.25, 0.5)),
-    *(Rule("largest", k) for k in (1, 4, 16, 32)),
+    *(Rule("largest", k) for k in (1.0, 4.0, 16.0, 32.0)),
 )
 """The grid of ``methods.md`` 1.2; ρ4 takes a τ of its own."""
 

@@ -29,7 +29,10 @@ def write_run(path: Path, tables: Iterator[pa.Table] | Sequence[pa.Table]) -> No
     try:
         for table in tables:
             if writer is None:
-                writer = pq.ParquetWriter(path, table.schema, compression="zstd")
+                # read once and gone: quick to write matters more than small
+                writer = pq.ParquetWriter(
+                    path, table.schema, compression="lz4", use_dictionary=False
+                )
             writer.write_table(table, row_group_size=ROW_GROUP)
     finally:
         if writer is not None:

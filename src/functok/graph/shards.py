@@ -172,8 +172,9 @@ def vocabulary_of(model: Model) -> int:
     return model.get_input_embeddings().weight.shape[0]
 
 
-def document_shards(encoded: Encoded, tokens: int = 16_384) -> list[tuple[int, int]]:
-    """Runs of whole documents of about ``tokens`` tokens."""
+def document_shards(encoded: Encoded, tokens: int | None = None) -> list[tuple[int, int]]:
+    """Runs of whole documents of about ``tokens`` tokens; by default more in a longer text."""
+    tokens = tokens or max(min(len(encoded.ids) // 64, 65_536), 16_384)
     shard_of = encoded.offsets[:-1] // tokens
     bounds = np.flatnonzero(np.diff(shard_of, prepend=-1, append=-1))
     return [(int(start), int(stop)) for start, stop in pairwise(bounds)]

@@ -1,11 +1,12 @@
 """What one shard leaves on the disk for one SAE: sorted runs, totals, its part of the store.
 
 Firings are collected on the SAE's device until a budget is reached; then they are reduced there to
-edges and to the strongest occurrences, and written as sorted runs. So a shard may be of any size
-and an SAE of any density, and the memory held stays the same.
+edges and to the strongest occurrences, and written as sorted runs while the model reads on. So a
+shard may be of any size and an SAE of any density, and the memory held stays the same.
 """
 
 import json
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from functok.corpus.splits import GROUPS
-from functok.graph.edges import Packing, counted
+from functok.graph.edges import Edges, Packing, counted
 from functok.graph.occurrences import occurrence_table
 from functok.graph.runs import edge_table, write_run
 from functok.graph.strongest import strongest
@@ -54,7 +55,9 @@ class Spill:
     def __init__(self, folder: Path, packing: Packing, memory: int, keeps_store: bool) -> None:
         folder.mkdir()
         self._folder, self._packing, self._keeps = folder, packing, keeps_store
-        self._most = max(memory // BYTES_PER_FIRING, 1)
+        self._most = max(memory // 2 // BYTES_PER_FIRING, 1)  # one run fills while one is written
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
         self._batches: list[tuple[Positions, Activations]] = []
         self._firings = self._runs = 0
         self._cells: list[np.ndarray] = []
@@ -84,6 +87,8 @@ class Spill:
     def close(self) -> None:
         """Write what is left, the totals and the statistics."""
         self._flush()
+        self._written()
+        self._writer.shutdown()
         cell, chosen = np.concatenate([np.empty((2, 0), np.int64), *self._cells], axis=1)
         distinct, where = np.unique(cell, return_inverse=True)
         table = {
@@ -105,8 +110,26 @@ class Spill:
             return
         at, active = _joined(self._batches)
         self._batches, self._firings = [], 0
+        runs: dict[str, pa.Table] = {}
         if len(active.values):
-            self._write_runs(at, active)
+            runs["edges"] = edge_table(self._edges(at, active))
+            found = (active.features, active.values, active.rows)
+            runs["strongest"] = strongest(*found, at.document, at.position)
+        self._written()
+        self._writing = self._writer.submit(self._write, at, active, runs, self._runs)
+        self._runs += 1
+
+    def _written(self) -> None:
+        """Wait for the run under way; what went wrong there is raised here."""
+        if self._writing is not None:
+            self._writing.result()
+
+    def _write(
+        self, at: Positions, active: Activations, runs: dict[str, pa.Table], number: int
+    ) -> None:
+        """In another thread: no torch here, whose thread pools would fight over the cores."""
+        for name, table in runs.items():
+            write_run(self._folder / f"{name}-{number:04d}.parquet", [table])
         if self._keeps:
             row, feature, value = (part.cpu().numpy() for part in active)
             store = occurrence_table(
@@ -121,21 +144,22 @@ class Spill:
                 feature,
                 value,
             )
-            path = self._folder / f"occurrences-{self._runs:04d}.parquet"
-            pq.write_table(store, path, row_group_size=1 << 14, compression="zstd")
-        self._runs += 1
+            pq.write_table(
+                store,
+                self._folder / f"occurrences-{number:04d}.parquet",
+                row_group_size=1 << 14,
+                compression="zstd",
+                use_dictionary=["token", "document", "next_token"],  # type: ignore[arg-type]
+            )
 
-    def _write_runs(self, at: Positions, active: Activations) -> None:
+    def _edges(self, at: Positions, active: Activations) -> Edges:
         device = active.values.device
         token, group, chosen = (
             torch.from_numpy(part).to(device)[active.rows]
             for part in (at.token, at.group, at.chosen)
         )
         key = (token * self._packing.features + active.features) * GROUPS + group
-        edges = counted(key, chosen, active.values)
-        write_run(self._folder / f"edges-{self._runs:04d}.parquet", [edge_table(edges)])
-        best = strongest(active.features, active.values, active.rows, at.document, at.position)
-        write_run(self._folder / f"strongest-{self._runs:04d}.parquet", [best])
+        return counted(key, chosen, active.values)
 
 
 def _joined(batches: list[tuple[Positions, Activations]]) -> tuple[Positions, Activations]:

@@ -19,6 +19,7 @@ AROUND = 32
 """Tokens of context on each side."""
 
 _LOW = (1 << 32) - 1
+_WINDOW = np.arange(-AROUND, AROUND + 1)
 
 
 def strongest(
@@ -94,11 +95,9 @@ def contexts(
         column = {name: table[name].to_numpy() for name in table.column_names}
         which = order[np.searchsorted(keys, column["document"], sorter=order)]
         at = offsets[which] + column["position"]
-        start = np.maximum(at - AROUND, offsets[which])
-        stop = np.minimum(at + AROUND + 1, offsets[which + 1])
-        sizes = stop - start
-        bounds = np.concatenate([[0], np.cumsum(sizes)])
-        flat = np.arange(bounds[-1]) + np.repeat(start - bounds[:-1], sizes)
+        around = at[:, None] + _WINDOW
+        inside = (around >= offsets[which][:, None]) & (around < offsets[which + 1][:, None])
+        bounds = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
         key = column["key"]
         begins = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)])
         lengths = np.diff(np.append(begins, len(key)))
@@ -110,9 +109,9 @@ def contexts(
                 "document": column["document"],
                 "position": column["position"].astype(np.int32),
                 "token": ids[at].astype(np.int32),
-                "before": (at - start).astype(np.int16),
+                "before": inside[:, :AROUND].sum(axis=1).astype(np.int16),
                 "tokens": pa.ListArray.from_arrays(
-                    bounds.astype(np.int32), ids[flat].astype(np.int32)
+                    bounds.astype(np.int32), ids[around[inside]].astype(np.int32)
                 ),
             }
         )

@@ -83,15 +83,22 @@ def _hooked(module: nn.Module, reads_input: bool, index: int, note: Any) -> Any:
     return module.register_forward_pre_hook(before, with_kwargs=True)
 
 
-def check_context(model: Model, context: int, name: str) -> None:
-    """Refuse rows longer than the model reads.
+CONTEXT = 512
+"""Positions per row where nothing else is asked for."""
+
+
+def fitting_context(model: Model, context: int | None, name: str) -> int:
+    """Positions per row: ``context``, by default 512 or as many as the model reads.
 
     Raises:
-        UserError: if ``context`` is more than it was made for.
+        UserError: if ``context`` is more than the model was made for.
     """
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if context is None:
+        return CONTEXT if longest is None else min(CONTEXT, longest)
     if longest is not None and context > longest:
         raise UserError(
             f"A context of {context} is longer than model {name!r} reads, which is {longest}; "
             f"give --context {longest} or less."
         )
+    return context

@@ -11,15 +11,13 @@ from functok.graph.build import TokenFeatureGraph
 from functok.graph.coverage import coverage, coverage_table, degree_table, frequency_order
 from functok.graph.pipeline import build_graphs
 from functok.graph.shards import GraphJob, Reading
+from functok.graph.views import TOP, deeper
 from functok.models.dictionary_quality import dictionary_quality
 from functok.models.dictionary_training import sample_activations, train_dictionary
 from functok.models.hooks import HookPoint
 from functok.stats import jackknife_p_value
 from functok.store import write_table
 from functok.study.run import Run
-
-TOP = 10
-"""Tokens in the coverage table, as in the paper's Table 1."""
 
 
 def dictionaries(run: Run, key: str) -> None:
@@ -93,6 +91,8 @@ def reach(run: Run, key: str) -> None:
     order = frequency_order(built)[:TOP]
     table = coverage_table(built, order, run.shown, TOP)
     write_table(run.folder.graph_table(step, "coverage"), table)
+    for name, extra in deeper(built, run.classes, run.shown, run.study.seed):
+        write_table(run.folder.graph_table(step, name), extra)
     found = coverage(built, order)
     used = int(np.count_nonzero(built.token_occurrences.sum(1)))
     Evidence(

@@ -12,7 +12,7 @@ from typing import Any
 
 from functok.errors import UserError, first_line, nearest
 from functok.models.dictionaries import gemma_scope
-from functok.models.dictionaries.sae_lens_folder import assembled, centred_in_training, unloaded
+from functok.models.dictionaries.sae_lens_folder import assembled, unloaded
 from functok.models.dictionaries.sources import Sae, described
 from functok.models.hooks import HookPoint
 
@@ -52,7 +52,7 @@ def from_registry(spec: str, device: str, decoder: bool) -> Sae:
         dictionary=found.dictionary,
         hook=found.hook,
         model=entry.model or found.model,
-        published_l0=l0 or found.published_l0,
+        published_l0=float(l0) if l0 else found.published_l0,
         published_variance=variance if variance and variance < 1 else None,  # 1: not given
         context=found.context,
     )
@@ -77,10 +77,9 @@ def _read(spec: str, release: str, identity: str, entry: Any, device: str, decod
             release, identity, device=device, dtype="float32"
         )
     weights = {name: weight.detach() for name, weight in sae.state_dict().items()}
-    settings = sae.cfg.to_dict()
+    settings = {**config, **sae.cfg.to_dict()}  # what the registry overrides is in the former
     dictionary = assembled(settings, weights, unloaded(weights), spec, decoder)
-    assert dictionary.centred == centred_in_training(settings)
-    return described(spec, "registry", dictionary, {**config, **settings})
+    return described(spec, "registry", dictionary, settings)
 
 
 def _directory() -> dict[str, Any]:

@@ -93,8 +93,7 @@ def rescales(config: Any) -> bool:
 
 def told(config: dict[str, Any], name: str) -> Any:
     """A piece of metadata: under ``metadata`` since version 6, flat before."""
-    value = (config.get("metadata") or {}).get(name)
-    return config.get(name) if value is None else value
+    return (config.get("metadata") or {}).get(name) or config.get(name)
 
 
 def centred_in_training(config: dict[str, Any]) -> bool:

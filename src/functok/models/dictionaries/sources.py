@@ -94,13 +94,14 @@ def open_sae(spec: str, device: str = "cpu", decoder: bool = False) -> Sae:
 def described(spec: str, kind: str, dictionary: Dictionary, config: dict[str, Any]) -> Sae:
     """An SAE with what SAELens' settings say of it."""
     hook = sae_lens_folder.told(config, "hook_name") or config.get("hook_point")
+    l0 = sae_lens_folder.told(config, "l0")
     return Sae(
         spec=spec,
         format=kind,
         dictionary=dictionary,
         hook=HookPoint.parse(hook) if hook else None,
         model=sae_lens_folder.told(config, "model_name"),
-        published_l0=sae_lens_folder.told(config, "l0"),
+        published_l0=float(l0) if l0 else None,
         context=sae_lens_folder.told(config, "context_size"),
     )
 

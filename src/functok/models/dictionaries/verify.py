@@ -129,7 +129,8 @@ def _sentence(
     said = f"SAE {sae.spec!r} does not fit these activations: {' and '.join(doubts)}"
     if not better:
         return f"{said}; check that model, layer and SAE belong together."
-    best = max(better, key=lambda name: better[name])
+    # of readings that explain about as much, the more usual one, which was tried first
+    best = next(name for name in better if better[name] > max(better.values()) - CLEARLY / 2)
     return f"{said}, but {best} would give {better[best]:.2f}; it was trained on such."
 
 
