@@ -33,6 +33,8 @@ lint: $(venv)/ready-to-test
 bench: setup
 	$(bin)/python benchmarks/tokens.py olmo
 	$(bin)/python benchmarks/tokens.py gpt2
+	$(bin)/python benchmarks/graph.py
+	$(bin)/python benchmarks/graph.py --memory-only
 	$(bin)/python benchmarks/sweeps.py
 	$(bin)/python benchmarks/world.py
 

@@ -71,7 +71,7 @@ def test_a_study_leaves_every_table_that_the_claims_rest_on(whole_run: Path) -> 
         "models/step-000000/model.safetensors",
         "models/step-000024/model.safetensors",
         "dictionaries/step-000000/sae_weights.safetensors",
-        "graph/step-000024/edges.parquet",
+        "graph/step-000024/edges/by-token.parquet",
         "graph/step-000024/coverage.parquet",
         "consolidation/losses.parquet",
         "consolidation/floors.parquet",
@@ -99,7 +99,7 @@ def test_the_same_study_gives_the_same_tables_and_another_seed_others(
     for name in (
         "models/step-000000/model.safetensors",
         "dictionaries/step-000024/sae_weights.safetensors",
-        "graph/step-000024/edges.parquet",
+        "graph/step-000024/edges/by-token.parquet",
         "consolidation/losses.parquet",
         "retrieval/steering.parquet",
         "claims.parquet",

@@ -56,7 +56,7 @@ def _graph(documents: dict[int, list]) -> TokenFeatureGraph:
 
 
 def _edges(graph: TokenFeatureGraph) -> dict:
-    assert (np.diff(graph.key) > 0).all()  # sorted, and no pair twice
+    assert len(np.unique(graph.key)) == len(graph.key)  # no pair twice
     columns = (graph.occurrences, graph.documents, graph.sum, graph.max)
     return {
         (int(group), int(token), int(feature)): tuple(column[edge].item() for column in columns)
@@ -89,7 +89,7 @@ def test_the_graph_equals_a_loop_over_documents(documents):
                 occurrences[pair] += 1
                 chosen[pair] += one
                 total[pair] += grid
-                largest[pair] = max(largest[pair], grid)
+                largest[pair] = max(largest[pair], Fraction(float(np.float32(value))))
     edges = {
         pair: (occurrences[pair], chosen[pair], float(total[pair]), float(largest[pair]))
         for pair in occurrences

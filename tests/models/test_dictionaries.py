@@ -11,11 +11,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from functok.errors import UserError
-from functok.models import dictionaries
 from functok.models.dictionaries import Activations, Dictionary
 
 D_MODEL, FEATURES, K = 12, 40, 5
-KINDS = ["topk", "topk-rescaled", "topk-rescaled-unfolded", "batchtopk", "jumprelu", "standard"]
+KINDS = [
+    "topk",
+    "topk-rescaled",
+    "topk-rescaled-unfolded",
+    "batchtopk",
+    "jumprelu",
+    "standard",
+    "gated",
+    "layer_norm",
+    "constant_norm_rescale",
+]
 
 
 def sae_lens_folder(kind: str, folder: Path, apply_b_dec: bool = True, seed: int = 0) -> Path:
@@ -33,6 +42,11 @@ def sae_lens_folder(kind: str, folder: Path, apply_b_dec: bool = True, seed: int
         config = sae_lens.BatchTopKTrainingSAEConfig(**common, k=K)
         sae = sae_lens.BatchTopKTrainingSAE(config)
         sae.topk_threshold.fill_(2.0)
+    elif kind == "gated":
+        sae = sae_lens.GatedSAE(sae_lens.GatedSAEConfig(**common))
+    elif kind in ("layer_norm", "constant_norm_rescale"):
+        config = sae_lens.JumpReLUSAEConfig(**common, normalize_activations=kind)
+        sae = sae_lens.JumpReLUSAE(config)
     elif kind == "topk-rescaled-unfolded":
         config = sae_lens.TopKSAEConfig(**common, k=K, rescale_acts_by_decoder_norm=True)
         sae = sae_lens.TopKSAE(config)
@@ -45,9 +59,10 @@ def sae_lens_folder(kind: str, folder: Path, apply_b_dec: bool = True, seed: int
     with torch.no_grad():
         for name, weight in sae.named_parameters():
             noise = torch.randn(weight.shape, generator=generator)
+            noise = noise / 2 if name == "r_mag" else noise
             weight.copy_(noise.abs() + 0.2 if "threshold" in name else noise)
         sae.W_dec *= torch.linspace(0.1, 4, FEATURES)[:, None]  # norms matter
-    if kind == "topk-rescaled-unfolded":
+    if kind in ("topk-rescaled-unfolded", "gated", "layer_norm", "constant_norm_rescale"):
         sae.save_model(folder)
     else:
         sae.save_inference_model(folder)
@@ -85,6 +100,8 @@ def test_a_sae_lens_folder_encodes_and_decodes_as_in_sae_lens(folders, kind, app
     with torch.no_grad():
         expected = theirs.encode(x)
         reconstruction = theirs.decode(expected)
+        if kind in ("layer_norm", "constant_norm_rescale"):  # ours is of the prepared input
+            reconstruction = (expected @ theirs.W_dec) + theirs.b_dec
     active = ours.encode(x)
     assert len(active.values) == (expected > 0).sum() > 50
     torch.testing.assert_close(dense(active, len(x)), expected, rtol=1e-4, atol=1e-4)
@@ -107,11 +124,10 @@ def test_activations_of_a_rescaled_sae_are_the_norms_of_what_is_written(folders)
 
 @pytest.mark.parametrize("elements", [1, 60, 50 * 7, 50 * 39])
 @pytest.mark.parametrize("kind", KINDS)
-def test_tiles_of_any_size_give_the_same_features(folders, kind, elements, monkeypatch):
+def test_tiles_of_any_size_give_the_same_features(folders, kind, elements):
     dictionary, x = Dictionary.load(folders[kind, True]), vectors()
     whole = dictionary.encode(x)
-    monkeypatch.setattr(dictionaries, "TILE", elements)
-    tiled = dictionary.encode(x)
+    tiled = dictionary.encode(x, elements)
     assert torch.equal(tiled.rows, whole.rows)
     assert torch.equal(tiled.features, whole.features)
     torch.testing.assert_close(tiled.values, whole.values, rtol=1e-4, atol=1e-4)
@@ -162,13 +178,9 @@ def test_top_k_in_tiles_equals_a_sort_of_every_row(seed, rows, features, k):
     for row in range(rows):
         for feature in before[row].argsort(descending=True)[: dictionary.k]:
             expected[row, feature] = max(before[row, feature], torch.tensor(0.0))
-    whole = dictionaries.TILE
-    try:
-        for elements in (whole, 3 * rows, 1):
-            dictionaries.TILE = elements
-            torch.testing.assert_close(dense(dictionary.encode(x), rows, features), expected)
-    finally:
-        dictionaries.TILE = whole
+    for elements in (None, 3 * rows, 1):
+        found = dictionary.encode(x, elements)
+        torch.testing.assert_close(dense(found, rows, features), expected)
 
 
 def edit(source: Path, target: Path, change=None, weights=None) -> Path:
@@ -211,8 +223,11 @@ def test_a_top_k_from_before_version_6_is_not_read_as_relu(folders, tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda c: c | {"architecture": "gated"}, "is gated"),
-        (lambda c: c | {"normalize_activations": "layer_norm"}, "'layer_norm'"),
+        (lambda c: c | {"architecture": "temporal"}, "is temporal"),
+        (
+            lambda c: c | {"normalize_activations": "expected_average_only_in"},
+            "'expected_average_only_in'",
+        ),
         (lambda c: c | {"architecture": "standard", "activation_fn_str": "tanh-relu"}, "tanh-relu"),
         (lambda c: {n: v for n, v in c.items() if n != "k"}, "names no k"),
         (lambda c: [c], "holds no settings"),

@@ -90,7 +90,7 @@ def test_a_published_model_leaves_the_tables_of_a_study_and_no_weights(run: Path
         run / "claims.parquet",
         run / "tokens" / "function_tokens.parquet",
         run / "dictionaries" / "step-000000" / "sae_weights.safetensors",
-        step / "edges.parquet",
+        step / "edges/by-token.parquet",
         step / "degree.parquet",
         step / "coverage.parquet",
         run / "consolidation" / "growth.parquet",

@@ -1,5 +1,6 @@
 """Arguments that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -33,3 +34,8 @@ Replace = Annotated[
     typer.Option(help="Where the run folder's study had other settings, compute again."),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that work on shards side by side.")]
+
+
+class Engines(StrEnum):
+    local = "local"
+    ray = "ray"

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from functok.cli import retrieve
-from functok.cli.arguments import Output, Replace, Target, Workers
+from functok.cli.arguments import Engines, Output, Replace, Target, Workers
+from functok.cli.graph import graph
 
 app = typer.Typer(
     name="functok",
@@ -22,11 +23,6 @@ app = typer.Typer(
 class Bounds(StrEnum):
     reach = "reach"
     below = "below"
-
-
-class Engines(StrEnum):
-    local = "local"
-    ray = "ray"
 
 
 class OnErrors(StrEnum):
@@ -159,7 +155,7 @@ def pretrain(
 
 _link("losses", "Split the held-out loss by transition group, beside a Kneser–Ney bigram.")
 _link("dictionaries", "Train SAEs at the chosen checkpoints and judge them.")
-_link("graph", "Build the token–feature graph and count the features that fire.")
+app.command()(graph)
 _link("coverage", "Coverage of the most frequent tokens, beside as many random positions.")
 _link("claims", "Assemble the claims, each with its control and verdict.")
 _link("report", "Draw the figures and write the report.")

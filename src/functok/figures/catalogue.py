@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures import graph, growth, losses, steering, tokens, traces
+from functok.figures import cover, graph, growth, losses, steering, tokens, traces
 from functok.store import RunFolder
 
 
@@ -180,6 +180,18 @@ PLANS = (
         absent="Coverage beside random positions was not measured.",
         tables=_from(graph.coverage_by_rank, _last("coverage")),
         chart=graph.cumulative_coverage,
+    ),
+    Plan(
+        name="cover-orders",
+        section="graph",
+        title="Coverage along five orders of the tokens",
+        reading="A curve further up reaches more features with the same share of types (left) or "
+        "of positions (right); adding tokens by frequency is orange.",
+        control="Grey adds tokens at random; green and blue are greedy, close to the best that "
+        "any set of tokens can do.",
+        absent="Orders of the tokens were not compared.",
+        tables=_from(cover.orders, _last("cover")),
+        chart=cover.cover_orders,
     ),
     Plan(
         name="trace",

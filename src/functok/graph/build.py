@@ -7,100 +7,101 @@ maximum of the activation. Beside it, for each token, its occurrences and docume
 that is computed from counts alone follows from these.
 
 ``TokenFeatureGraph`` is a commutative monoid to the last bit: activations are rounded to a grid of
-2⁻²⁰ before they are summed in float64, where such sums are exact below 2³³.
+2⁻²⁰ before they are summed. One that is loaded reads nothing but what it is asked for.
 """
 
-import json
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
-from functok.corpus.splits import GROUPS, mixed
+from functok.corpus.splits import GROUPS
 from functok.errors import UserError
-from functok.store import read_json
+from functok.graph.edges import GRID, Edges, Packing, merged
+from functok.graph.folder import Columns, SortedTable, write_edges, write_tokens
+from functok.graph.observations import Observations
+from functok.store import read_json, write_json
 
-GRID = 2.0**20
-"""Activations are summed as multiples of 1 / GRID."""
+__all__ = ["Observations", "TokenFeatureGraph"]
 
-
-@dataclass(frozen=True)
-class Observations:
-    """Some positions and the features active there; documents must be whole."""
-
-    token: Int[np.ndarray, " positions"]
-    document: Int[np.ndarray, " positions"]
-    """Hash of the document that the position is in."""
-    position: Int[np.ndarray, " positions"]
-    """Position in the document."""
-    group: Int[np.ndarray, " positions"]
-    """Hash group of the document."""
-    row: Int[np.ndarray, " active"]
-    """Index of the position at which the feature is active."""
-    feature: Int[np.ndarray, " active"]
-    value: Float[np.ndarray, " active"]
-    """Activation, > 0."""
-
-    def chosen(self) -> Bool[np.ndarray, " positions"]:
-        """One occurrence of each token in each document, picked by hash."""
-        order = np.lexsort(
-            (mixed(self.document, self.token, self.position), self.token, self.document)
-        )
-        document, token = self.document[order], self.token[order]
-        first = np.ones(len(order), dtype=bool)
-        first[1:] = (document[1:] != document[:-1]) | (token[1:] != token[:-1])
-        mask = np.zeros(len(order), dtype=bool)
-        mask[order[first]] = True
-        return mask
+_ROWS = 1 << 22
 
 
-@dataclass(frozen=True)
 class TokenFeatureGraph:
-    """Incidence counts, sorted by (group, token, feature)."""
+    """Incidence counts, in memory or in a folder."""
 
     vocabulary: int
+    """Token ids that the model can read."""
     features: int
-    key: Int[np.ndarray, " edges"]
-    """(group · vocabulary + token) · features + feature."""
-    occurrences: Int[np.ndarray, " edges"]
-    """Occurrences of the token at which the feature was active."""
-    documents: Int[np.ndarray, " edges"]
-    """Documents in which it was active at the token's hash-chosen occurrence."""
-    sum: Float[np.ndarray, " edges"]
-    """Σ activation."""
-    max: Float[np.ndarray, " edges"]
-    """Largest activation."""
+    """Features of the SAE."""
     token_occurrences: Int[np.ndarray, "groups vocabulary"]
     token_documents: Int[np.ndarray, "groups vocabulary"]
+    meta: dict[str, Any]
+    """What was read, and what was excluded (``meta.json``); empty in memory."""
+
+    def __init__(
+        self,
+        vocabulary: int,
+        features: int,
+        key: Int[np.ndarray, " edges"],
+        occurrences: Int[np.ndarray, " edges"],
+        documents: Int[np.ndarray, " edges"],
+        sum: Float[np.ndarray, " edges"],
+        max: Float[np.ndarray, " edges"],
+        token_occurrences: Int[np.ndarray, "groups vocabulary"],
+        token_documents: Int[np.ndarray, "groups vocabulary"],
+    ) -> None:
+        """A graph in memory.
+
+        Args:
+            vocabulary: token ids that the model can read.
+            features: of the SAE.
+            key: (group · vocabulary + token) · features + feature; distinct.
+            occurrences: of the token at which the feature was active.
+            documents: in which it was active at the token's hash-chosen occurrence.
+            sum: Σ activation.
+            max: largest activation.
+            token_occurrences: of each token, by group.
+            token_documents: that hold the token, by group.
+        """
+        self.vocabulary, self.features = vocabulary, features
+        self.token_occurrences, self.token_documents = token_occurrences, token_documents
+        self.meta, self.folder = {}, None
+        cell, feature = np.divmod(key, features)
+        group, token = np.divmod(cell, vocabulary)
+        self.columns = Columns(group, token, feature, occurrences, documents, sum, max)
 
     @classmethod
     def zero(cls, vocabulary: int, features: int) -> "TokenFeatureGraph":
         """The identity of ``merge``."""
-        none, nothing = np.empty(0, np.int64), np.empty(0, np.float64)
         tokens = np.zeros((GROUPS, vocabulary), np.int64)
-        return cls(vocabulary, features, none, none, none, nothing, nothing, tokens, tokens.copy())
+        return cls.of_edges(Edges.empty(), vocabulary, features, tokens, tokens.copy())
 
     @classmethod
     def of(cls, seen: Observations, vocabulary: int, features: int) -> "TokenFeatureGraph":
         """The graph of some whole documents."""
-        cell = seen.group * vocabulary + seen.token
-        chosen = seen.chosen()
-        size = GROUPS * vocabulary
-        value = np.round(seen.value.astype(np.float64) * GRID) / GRID
-        return cls(
+        cell, chosen, size = (
+            seen.group * vocabulary + seen.token,
+            seen.chosen(),
+            GROUPS * vocabulary,
+        )
+        value = seen.value.astype(np.float32)
+        token, group = seen.token[seen.row], seen.group[seen.row]
+        single = Edges(
+            Packing(vocabulary, features).by_token(token, seen.feature, group),
+            np.ones(len(seen.row), np.int64),
+            chosen[seen.row].astype(np.int64),
+            np.round(value.astype(np.float64) * GRID).astype(np.int64),
+            value,
+        )
+        return cls.of_edges(
+            merged([single]),
             vocabulary,
             features,
-            *_reduce(
-                cell[seen.row] * features + seen.feature,
-                np.ones(len(seen.row), np.int64),
-                chosen[seen.row].astype(np.int64),
-                value,
-                value,
-            ),
             np.bincount(cell, minlength=size).reshape(GROUPS, vocabulary),
             np.bincount(cell[chosen], minlength=size).reshape(GROUPS, vocabulary),
         )
@@ -108,29 +109,79 @@ class TokenFeatureGraph:
     def merge(self, other: "TokenFeatureGraph") -> "TokenFeatureGraph":
         """The graph of both; no document may be in the two."""
         assert (self.vocabulary, self.features) == (other.vocabulary, other.features)
-        key, occurrences, documents, total, largest = (
-            np.concatenate([getattr(self, name), getattr(other, name)])
-            for name in ("key", "occurrences", "documents", "sum", "max")
-        )
-        return TokenFeatureGraph(
+        return self.of_edges(
+            merged([self._edges(), other._edges()]),
             self.vocabulary,
             self.features,
-            *_reduce(key, occurrences, documents, total, largest),
             self.token_occurrences + other.token_occurrences,
             self.token_documents + other.token_documents,
         )
 
+    @classmethod
+    def of_edges(
+        cls, edges: Edges, vocabulary: int, features: int, occurrences: Any, documents: Any
+    ) -> "TokenFeatureGraph":
+        """A graph in memory from edges whose keys sort by token, and the tokens' counts."""
+        token, feature, group = Packing(vocabulary, features).unpacked(edges.key)
+        return cls(
+            vocabulary,
+            features,
+            (group * vocabulary + token) * features + feature,
+            edges.occurrences,
+            edges.documents,
+            edges.units / GRID,
+            edges.max,
+            occurrences,
+            documents,
+        )
+
+    def _edges(self) -> Edges:
+        """Sorted by token, feature, group."""
+        at = self.columns
+        key = Packing(self.vocabulary, self.features).by_token(at.token, at.feature, at.group)
+        order = np.argsort(key, kind="stable")
+        units = np.round(at.sum * GRID).astype(np.int64)
+        whole = Edges(key, at.occurrences, at.documents, units, at.max.astype(np.float32))
+        return whole.rows(order)
+
     @cached_property
+    def columns(self) -> Columns:
+        """Every edge; of a loaded graph they are all read now, and kept."""
+        assert self.folder is not None
+        return Columns.of(pq.read_table(self.folder / "edges/by-token.parquet"))
+
+    @property
     def group(self) -> Int[np.ndarray, " edges"]:
-        return self.key // (self.vocabulary * self.features)
+        return self.columns.group
 
-    @cached_property
+    @property
     def token(self) -> Int[np.ndarray, " edges"]:
-        return self.key // self.features % self.vocabulary
+        return self.columns.token
 
-    @cached_property
+    @property
     def feature(self) -> Int[np.ndarray, " edges"]:
-        return self.key % self.features
+        return self.columns.feature
+
+    @property
+    def key(self) -> Int[np.ndarray, " edges"]:
+        """(group · vocabulary + token) · features + feature."""
+        return (self.group * self.vocabulary + self.token) * self.features + self.feature
+
+    @property
+    def occurrences(self) -> Int[np.ndarray, " edges"]:
+        return self.columns.occurrences
+
+    @property
+    def documents(self) -> Int[np.ndarray, " edges"]:
+        return self.columns.documents
+
+    @property
+    def sum(self) -> Float[np.ndarray, " edges"]:
+        return self.columns.sum
+
+    @property
+    def max(self) -> Float[np.ndarray, " edges"]:
+        return self.columns.max
 
     @property
     def positions(self) -> int:
@@ -138,88 +189,91 @@ class TokenFeatureGraph:
         return int(self.token_occurrences.sum())
 
     def save(self, folder: Path) -> None:
-        """Write ``edges.parquet``, ``tokens.parquet`` and ``meta.json``."""
-        edges = pa.table(
+        """Write the tables of ``graph/folder.py`` and ``meta.json``."""
+        write_edges(folder, iter([self._edges()]), Packing(self.vocabulary, self.features), _ROWS)
+        write_tokens(folder, self.token_occurrences, self.token_documents)
+        write_json(
+            folder / "meta.json",
             {
-                "group": self.group.astype(np.int16),
-                "token": self.token.astype(np.int32),
-                "feature": self.feature.astype(np.int32),
-                "occurrences": self.occurrences,
-                "documents": self.documents,
-                "sum": self.sum,
-                "max": self.max,
-            }
+                **self.meta,
+                "vocabulary": self.vocabulary,
+                "features": self.features,
+                "positions": self.positions,
+                "groups": GROUPS,
+                "active": "activation > 0",
+            },
         )
-        pq.write_table(edges, folder / "edges.parquet", compression="zstd")
-        group, token = np.nonzero(self.token_occurrences)
-        tokens = pa.table(
-            {
-                "group": group.astype(np.int16),
-                "token": token.astype(np.int32),
-                "occurrences": self.token_occurrences[group, token],
-                "documents": self.token_documents[group, token],
-            }
-        )
-        pq.write_table(tokens, folder / "tokens.parquet", compression="zstd")
-        meta = {
-            "vocabulary": self.vocabulary,
-            "features": self.features,
-            "positions": self.positions,
-            "groups": GROUPS,
-            "active": "activation > 0",
-        }
-        (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "TokenFeatureGraph":
-        """Read what ``save`` wrote.
+        """Open what ``save`` wrote; edges are read when they are asked for.
 
         Raises:
             UserError: if there is no graph.
         """
         if not (folder / "meta.json").exists():
             raise UserError(f"There is no graph in {folder}; build it first (functok graph RUN).")
-        meta = read_json(folder / "meta.json")
-        vocabulary, features = meta["vocabulary"], meta["features"]
-        edges = pq.read_table(folder / "edges.parquet")
-        column = {name: edges[name].to_numpy() for name in edges.column_names}
-        cell = column["group"].astype(np.int64) * vocabulary + column["token"]
+        graph = cls.__new__(cls)
+        graph.folder, graph.meta = folder, read_json(folder / "meta.json")
+        graph.vocabulary, graph.features = graph.meta["vocabulary"], graph.meta["features"]
         tokens = pq.read_table(folder / "tokens.parquet")
         where = (tokens["group"].to_numpy(), tokens["token"].to_numpy())
-        occurrences = np.zeros((GROUPS, vocabulary), np.int64)
-        documents = np.zeros((GROUPS, vocabulary), np.int64)
-        occurrences[where] = tokens["occurrences"].to_numpy()
-        documents[where] = tokens["documents"].to_numpy()
-        return cls(
-            vocabulary,
-            features,
-            cell * features + column["feature"],
-            column["occurrences"],
-            column["documents"],
-            column["sum"],
-            column["max"],
-            occurrences,
-            documents,
-        )
+        graph.token_occurrences = np.zeros((GROUPS, graph.vocabulary), np.int64)
+        graph.token_documents = np.zeros((GROUPS, graph.vocabulary), np.int64)
+        graph.token_occurrences[where] = tokens["occurrences"].to_numpy()
+        graph.token_documents[where] = tokens["documents"].to_numpy()
+        return graph
 
+    # What analyses read, so that none needs every edge at once.
 
-def _reduce(
-    key: np.ndarray,
-    occurrences: np.ndarray,
-    documents: np.ndarray,
-    total: np.ndarray,
-    largest: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Add up the rows that share a key; keys come out ascending and distinct."""
-    if len(key) == 0:
-        return key, occurrences, documents, total, largest
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    start = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
-    return (
-        key[start],
-        np.add.reduceat(occurrences[order], start),
-        np.add.reduceat(documents[order], start),
-        np.add.reduceat(total[order], start),
-        np.maximum.reduceat(largest[order], start),
-    )
+    @cached_property
+    def activity(self) -> Int[np.ndarray, "groups features"]:
+        """Positions at which each feature is active, by group."""
+        found = np.zeros((GROUPS, self.features), np.int64)
+        if self.folder is None:
+            np.add.at(found, (self.group, self.feature), self.occurrences)
+            return found
+        table = pq.read_table(self.folder / "features.parquet")
+        where = (table["group"].to_numpy(), table["feature"].to_numpy())
+        np.add.at(found, where, table["occurrences"].to_numpy())
+        return found
+
+    def activity_of(self, tokens: Int[np.ndarray, " tokens"]) -> Int[np.ndarray, "groups features"]:
+        """Positions at which each feature is active at one of ``tokens``, by group."""
+        found = np.zeros((GROUPS, self.features), np.int64)
+        parts = (self.of_token(int(token)) for token in tokens)
+        if self.folder is None:
+            parts = iter([self.columns.rows(np.isin(self.token, tokens))])
+        for part in parts:
+            np.add.at(found, (part.group, part.feature), part.occurrences)
+        return found
+
+    def of_token(self, token: int) -> Columns:
+        """The edges of one token; of a folder, only their row groups are read."""
+        if self.folder is None:
+            return self.columns.rows(self.token == token)
+        return self._by_token.at(token)
+
+    def of_feature(self, feature: int) -> Columns:
+        """The edges of one feature; of a folder, only their row groups are read."""
+        if self.folder is None:
+            return self.columns.rows(self.feature == feature)
+        return self._by_feature.at(feature)
+
+    def by_token(self) -> Iterator[Columns]:
+        """Every edge, block by block, sorted by token; a token's edges are in one block."""
+        if self.folder is not None:
+            yield from self._by_token.blocks()
+        elif len(self.token):
+            order = np.lexsort((self.group, self.feature, self.token))
+            yield self.columns.rows(order)
+
+    @cached_property
+    def _by_token(self) -> SortedTable:
+        assert self.folder is not None
+        return SortedTable(self.folder / "edges/by-token.parquet", "token")
+
+    @cached_property
+    def _by_feature(self) -> SortedTable:
+        assert self.folder is not None
+        return SortedTable(self.folder / "edges/by-feature.parquet", "feature")

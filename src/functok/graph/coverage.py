@@ -19,7 +19,6 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 from scipy.special import gammaln
 
-from functok.corpus.splits import GROUPS
 from functok.graph.build import TokenFeatureGraph
 from functok.stats import Estimate, jackknife
 from functok.tokens.classes import CLASS_NAMES
@@ -73,10 +72,13 @@ def _beyond_stirling(x: np.ndarray | float) -> np.ndarray | float:
 
 def token_degrees(graph: TokenFeatureGraph, min_count: int = 1) -> Int[np.ndarray, " vocabulary"]:
     """Features with an edge to each token: active at ``min_count`` or more of its occurrences."""
-    pair, where = np.unique(graph.token * graph.features + graph.feature, return_inverse=True)
-    occurrences = np.bincount(where, weights=graph.occurrences, minlength=len(pair))
-    edges = pair[occurrences >= min_count]
-    return np.bincount(edges // graph.features, minlength=graph.vocabulary)
+    degrees = np.zeros(graph.vocabulary, np.int64)
+    for block in graph.by_token():
+        pair, where = np.unique(block.token * graph.features + block.feature, return_inverse=True)
+        occurrences = np.bincount(where, weights=block.occurrences, minlength=len(pair))
+        edges = pair[occurrences >= min_count]
+        degrees += np.bincount(edges // graph.features, minlength=graph.vocabulary)
+    return degrees
 
 
 def frequency_order(graph: TokenFeatureGraph) -> Int[np.ndarray, " seen"]:
@@ -106,19 +108,15 @@ class _ByGroup:
     """Activity by hash group, from which leaving a group out is a subtraction."""
 
     def __init__(self, graph: TokenFeatureGraph, tokens: Int[np.ndarray, " tokens"]) -> None:
-        inside = np.zeros(graph.vocabulary, dtype=bool)
-        inside[tokens] = True
-        self.everywhere = self._activity(graph, np.ones(len(graph.key), dtype=bool))
-        self.in_set = self._activity(graph, inside[graph.token])
+        self.everywhere = graph.activity
+        self.in_set = graph.activity_of(tokens)
         self.positions = graph.token_occurrences.sum(1)
-        self.set_positions = graph.token_occurrences[:, inside].sum(1)
+        self.set_positions = graph.token_occurrences[:, tokens].sum(1)
 
-    @staticmethod
-    def _activity(graph: TokenFeatureGraph, kept: np.ndarray) -> np.ndarray:
-        cell = graph.group[kept] * graph.features + graph.feature[kept]
-        weights = graph.occurrences[kept]
-        flat = np.bincount(cell, weights=weights, minlength=GROUPS * graph.features)
-        return flat.reshape(GROUPS, graph.features).astype(np.int64)
+    def add(self, graph: TokenFeatureGraph, token: int) -> None:
+        """One token more in the set."""
+        self.in_set = self.in_set + graph.activity_of(np.array([token]))
+        self.set_positions = self.set_positions + graph.token_occurrences[:, token]
 
     def shares(self, kept: Int[np.ndarray, " kept"]) -> tuple[float, float]:
         """Coverage by the set, and by as many random positions, on the groups ``kept``."""
@@ -137,13 +135,16 @@ class _ByGroup:
 
 def coverage(graph: TokenFeatureGraph, tokens: Int[np.ndarray, " tokens"]) -> Coverage:
     """Coverage of ``tokens``, at least one of which must occur in the graph."""
-    by_group = _ByGroup(graph, tokens)
+    return _measured(_ByGroup(graph, tokens), graph.features)
+
+
+def _measured(by_group: _ByGroup, features: int) -> Coverage:
     used = np.flatnonzero(by_group.positions)
     reached, random = by_group.shares(used)
     active = np.count_nonzero(by_group.everywhere.sum(0))
     return Coverage(
         of_active=jackknife(lambda kept: by_group.shares(used[kept])[0], len(used)),
-        of_all=reached * active / graph.features,
+        of_all=reached * active / features,
         random=random,
         log_ratio=jackknife(lambda kept: by_group.log_ratio(used[kept]), len(used)),
         positions=int(by_group.set_positions.sum()),
@@ -153,16 +154,18 @@ def coverage(graph: TokenFeatureGraph, tokens: Int[np.ndarray, " tokens"]) -> Co
 def coverage_table(
     graph: TokenFeatureGraph, order: Int[np.ndarray, " tokens"], shown: list[str], top: int = 10
 ) -> pa.Table:
-    """Cumulative coverage of the first ``top`` tokens of ``order``: the paper's Table 1.
+    """Cumulative coverage of the first ``top`` tokens of any ``order``: the paper's Table 1.
 
     Columns: rank, token_id, token, positions (of the set so far), of_active, of_all, random
     (expected at equally many random positions), log_ratio; of_active and log_ratio with their
-    intervals as _low and _high.
+    intervals as _low and _high. The two denominators, features active anywhere and the whole
+    dictionary, are both given since the paper does not say which is its own.
     """
     rows = []
-    for rank in range(1, min(top, len(order)) + 1):
-        found = coverage(graph, order[:rank])
-        token = int(order[rank - 1])
+    by_group = _ByGroup(graph, order[:0])
+    for rank, token in enumerate(order[:top].tolist(), start=1):
+        by_group.add(graph, token)
+        found = _measured(by_group, graph.features)
         rows.append(
             {
                 "rank": rank,
@@ -192,8 +195,7 @@ def degree_table(
     """
     order = frequency_order(graph)
     occurrences = graph.token_occurrences.sum(0)[order]
-    active_at = np.bincount(graph.feature, weights=graph.occurrences, minlength=graph.features)
-    active_at = active_at.astype(np.int64)
+    active_at = graph.activity.sum(0)
     active = np.count_nonzero(active_at)
     distinct, where = np.unique(occurrences, return_inverse=True)
     random: Float[np.ndarray, " distinct"] = np.array(

@@ -22,8 +22,16 @@ Model = Any
 """A ``transformers`` causal LM."""
 
 
-def load_model(name: str, revision: str | None = None, device: str = "cpu") -> Model:
-    """A causal LM from a folder or the hub, in evaluation mode, in its own precision.
+def load_model(
+    name: str, revision: str | None = None, device: str = "cpu", dtype: str = "auto"
+) -> Model:
+    """A causal LM from a folder or the hub, in evaluation mode, by default in its own precision.
+
+    Args:
+        name: a Hugging Face folder, or a name on the hub.
+        revision: on the hub.
+        device: where its weights go.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
 
     Raises:
         UserError: if there is none by that name, or the folder holds no weights.
@@ -40,7 +48,7 @@ def load_model(name: str, revision: str | None = None, device: str = "cpu") -> M
         model, report = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             str(folder) if folder.is_dir() else name,
             revision=revision,
-            dtype="auto",
+            dtype=dtype,
             use_safetensors=True,
             trust_remote_code=False,
             ignore_mismatched_sizes=True,  # reported below, in words

@@ -117,6 +117,21 @@ def first_tokens(folder: RunFolder) -> str:
         "<p>A log ratio below 0 means that the tokens reach fewer features than as many random "
         f"positions. Step {step}.</p>"
         + table(pl.read_parquet(path), titles, dict.fromkeys(shares, percent))
+        + scaling(folder, step)
+    )
+
+
+def scaling(folder: RunFolder, step: int) -> str:
+    """Heaps' exponent and the power law that the paper claims without a fit."""
+    path = folder.graph_table(step, "scaling")
+    if not path.exists():
+        return ""
+    titles = {"statistic": "statistic", "value": "value", "low": "from", "high": "to", "note": ""}
+    formats = {name: number for name in titles if name in ("value", "low", "high")}
+    return (
+        "<h3>Is the graph scale-free?</h3><p>The paper says so from log-log plots (§7). A power "
+        "law is rejected where its p is below 0.1, and a log-normal fits better where the ratio "
+        "is negative.</p>" + table(pl.read_parquet(path), titles, formats)
     )
 
 

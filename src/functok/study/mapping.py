@@ -1,22 +1,23 @@
 """The links that need SAEs: training and judging them, the graph, and the features that fire."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 
 from functok.consolidation.growth import Firing, growth_table, log_ratio
-from functok.engine import run_shards
 from functok.evidence import Evidence, as_columns
 from functok.graph.build import TokenFeatureGraph
 from functok.graph.coverage import coverage, coverage_table, degree_table, frequency_order
-from functok.graph.shards import GraphJob, document_shards
+from functok.graph.pipeline import build_graphs
+from functok.graph.shards import GraphJob, Reading
+from functok.graph.views import TOP, deeper
 from functok.models.dictionary_quality import dictionary_quality
 from functok.models.dictionary_training import sample_activations, train_dictionary
+from functok.models.hooks import HookPoint
 from functok.stats import jackknife_p_value
-from functok.store import write_table, writing_folder
+from functok.store import write_table
 from functok.study.run import Run
-
-TOP = 10
-"""Tokens in the coverage table, as in the paper's Table 1."""
 
 
 def dictionaries(run: Run, key: str) -> None:
@@ -49,33 +50,38 @@ def graph(run: Run, key: str) -> None:
     counted.save(run.folder.encoded("graph"))
     firing = {}
     for checkpoint in run.decomposed:
+        dictionary = run.folder.dictionary(checkpoint.step)
         job = GraphJob(
             key=key,
             model=checkpoint.model,
             revision=checkpoint.revision,
-            dictionary=run.folder.dictionary(checkpoint.step),
+            readings=(Reading(str(dictionary), HookPoint.residual(part.layer)),),
             encoded=run.folder.encoded("graph"),
-            layer=part.layer,
             context=run.study.context,
             separator=run.separator,
             special=tuple(run.special),
         )
-        name = f"graph-{checkpoint.step}"
-        built = run_shards(
+        (built,) = build_graphs(
             job,
-            document_shards(counted),
-            run.folder.partials(name),
+            counted,
+            [run.folder.graph(checkpoint.step)],
+            run.folder.partials(f"graph-{checkpoint.step}"),
             run.engine,
             run.progress,
             f"Graph at step {checkpoint.step}",
+            [{"model": _within(run, checkpoint.model), "sae": _within(run, str(dictionary))}],
         )
-        with writing_folder(run.folder.graph(checkpoint.step)) as folder:
-            built.save(folder)
         degrees = degree_table(built, run.classes, run.shown)
         write_table(run.folder.graph_table(checkpoint.step, "degree"), degrees)
         firing[checkpoint.step] = Firing(built)
     write_table(run.folder.consolidation("growth"), growth_table(firing))
     _growth_evidence(run, firing)
+
+
+def _within(run: Run, place: str) -> str:
+    """A path inside the run folder as seen from there: a run may be moved."""
+    path, root = Path(place), run.folder.root
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else place
 
 
 def reach(run: Run, key: str) -> None:
@@ -85,6 +91,8 @@ def reach(run: Run, key: str) -> None:
     order = frequency_order(built)[:TOP]
     table = coverage_table(built, order, run.shown, TOP)
     write_table(run.folder.graph_table(step, "coverage"), table)
+    for name, extra in deeper(built, run.classes, run.shown, run.study.seed):
+        write_table(run.folder.graph_table(step, name), extra)
     found = coverage(built, order)
     used = int(np.count_nonzero(built.token_occurrences.sum(1)))
     Evidence(

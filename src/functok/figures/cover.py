@@ -1,0 +1,63 @@
+"""Coverage along several orders of the tokens (``methods.md`` A7): types beside positions used.
+
+The same curve twice: against how many tokens are in the set, where frequent tokens look strong,
+and against how many positions they use up, where frequency is paid for.
+"""
+
+import altair as alt
+import numpy as np
+import polars as pl
+from altair.typing import ChartType
+
+from functok.figures.style import CONTENT, CONTROL, FUNCTION, HEIGHT, MEASURED, WIDTH, styled
+
+_COLOURS = {
+    "frequency": FUNCTION,
+    "degree": "#e69f00",
+    "greedy": CONTENT,
+    "greedy per occurrence": MEASURED,
+    "random": CONTROL,
+}
+_BY = {"share_of_types": "share of the token types", "share_of_positions": "share of positions"}
+
+
+def orders(cover: pl.DataFrame, most: int = 120) -> pl.DataFrame:
+    """``cover.parquet`` in long form, each curve thinned to about ``most`` points.
+
+    Returns:
+        Columns ordering, by (what the share is of), share, of_active.
+    """
+    parts = []
+    for curve in cover.partition_by("ordering", maintain_order=True):
+        size = len(curve)
+        places = np.unique(np.geomspace(1, size, most).round().astype(int)) - 1
+        shares = curve.with_columns(
+            share_of_types=pl.col("rank") / size,
+            share_of_positions=pl.col("positions") / pl.col("positions").max(),
+        )[places.tolist()]
+        parts += [
+            shares.select(
+                "ordering", by=pl.lit(title), share=pl.col(name), of_active=pl.col("of_active")
+            )
+            for name, title in _BY.items()
+        ]
+    return pl.concat(parts)
+
+
+def cover_orders(table: pl.DataFrame) -> ChartType:
+    """Share of the active features reached, along each order."""
+    present = [name for name in _COLOURS if name in table["ordering"].unique()]
+    colour = alt.Scale(domain=present, range=[_COLOURS[name] for name in present])
+    chart = (
+        alt.Chart(table, width=WIDTH // 2 - 20, height=HEIGHT - 60)
+        .mark_line()
+        .encode(
+            x=alt.X("share:Q", title=None).scale(type="log").axis(format=".2~%"),
+            y=alt.Y("of_active:Q", title="share of the active features").axis(format=".0%"),
+            color=alt.Color("ordering:N", scale=colour),
+            tooltip=["ordering:N", alt.Tooltip("share:Q", format=".2%"), "of_active:Q"],
+        )
+        .facet(column=alt.Column("by:N", title=None, sort=list(_BY.values())))
+        .resolve_scale(x="independent")
+    )
+    return styled(chart, "Coverage along five orders of the tokens", "log scales")

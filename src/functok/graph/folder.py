@@ -1,0 +1,202 @@
+"""How a graph lies on the disk, written and read piece by piece.
+
+=============================  ==================================================================
+``edges/by-token.parquet``     token, feature, group, occurrences, documents, sum, max; sorted by
+                               token, feature, group
+``edges/by-feature.parquet``   the same rows sorted by feature, token, group
+``tokens.parquet``             group, token, occurrences, documents: what the counts are out of
+``features.parquet``           feature, group, occurrences: positions at which it is active
+=============================  ==================================================================
+
+Row groups hold at most 131,072 rows and carry the bounds of their columns, so that one token's or
+one feature's edges are read without the rest.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float, Int
+
+from functok.corpus.splits import GROUPS
+from functok.graph.edges import GRID, Edges, Packing
+from functok.graph.runs import edge_table, merge_edges, write_run
+
+ROW_GROUP = 1 << 17
+"""Most rows that are read at once."""
+
+
+class Columns(NamedTuple):
+    """Edges as columns."""
+
+    group: Int[np.ndarray, " edges"]
+    token: Int[np.ndarray, " edges"]
+    feature: Int[np.ndarray, " edges"]
+    occurrences: Int[np.ndarray, " edges"]
+    documents: Int[np.ndarray, " edges"]
+    sum: Float[np.ndarray, " edges"]
+    max: Float[np.ndarray, " edges"]
+
+    @classmethod
+    def of(cls, table: pa.Table) -> "Columns":
+        """From a table with these columns (whole numbers as int64)."""
+        found = {name: table[name].to_numpy() for name in cls._fields}
+        whole = {name: found[name].astype(np.int64) for name in cls._fields[:5]}
+        return cls(**{**found, **whole})
+
+    def rows(self, which: np.ndarray | slice) -> "Columns":
+        return Columns(*(column[which] for column in self))
+
+
+def write_edges(folder: Path, pieces: Iterator[Edges], packing: Packing, rows: int) -> int:
+    """Write both edge tables and ``features.parquet``.
+
+    Args:
+        folder: of the graph.
+        pieces: edges under keys that sort by token, ascending from piece to piece.
+        packing: of the keys.
+        rows: that may be held at once.
+
+    Returns:
+        The number of edges.
+    """
+    (folder / "edges").mkdir()
+    spill = folder / "spill"
+    spill.mkdir()
+    runs: list[Path] = []
+    count = 0
+    with _writer(folder / "edges/by-token.parquet", _SCHEMA) as writer:
+        for piece in pieces:
+            count += len(piece)
+            writer.write_table(_public(piece, *packing.unpacked(piece.key)), ROW_GROUP)
+            runs.append(spill / f"{len(runs):06d}.parquet")
+            write_run(runs[-1], [edge_table(packing.by_feature(piece))])
+    align = packing.vocabulary * GROUPS
+    by_feature = merge_edges(runs, rows, spill / "rounds", align)
+    with (
+        _writer(folder / "edges/by-feature.parquet", _SCHEMA) as writer,
+        _writer(folder / "features.parquet", _FEATURES) as features,
+    ):
+        for piece in by_feature:
+            token, feature, group = packing.unpacked_by_feature(piece.key)
+            writer.write_table(_public(piece, token, feature, group), ROW_GROUP)
+            features.write_table(_activity(feature, group, piece.occurrences), ROW_GROUP)
+    for left in sorted(spill.rglob("*"), reverse=True):
+        left.rmdir() if left.is_dir() else left.unlink()
+    spill.rmdir()
+    return count
+
+
+def write_tokens(
+    folder: Path,
+    occurrences: Int[np.ndarray, "groups vocabulary"],
+    documents: Int[np.ndarray, "groups vocabulary"],
+) -> None:
+    """Write ``tokens.parquet``."""
+    group, token = np.nonzero(occurrences)
+    table = pa.table(
+        {
+            "group": group.astype(np.int16),
+            "token": token.astype(np.int32),
+            "occurrences": occurrences[group, token],
+            "documents": documents[group, token],
+        }
+    )
+    pq.write_table(table, folder / "tokens.parquet", compression="zstd")
+
+
+class SortedTable:
+    """A table sorted by one of its columns, of which only the row groups needed are read."""
+
+    def __init__(self, path: Path, column: str) -> None:
+        self._path, self._column = path, column
+        with pq.ParquetFile(path) as file:
+            place = file.schema_arrow.get_field_index(column)
+            bounds = [
+                file.metadata.row_group(number).column(place).statistics
+                for number in range(file.metadata.num_row_groups)
+            ]
+        self._low = np.array([bound.min for bound in bounds], np.int64)
+        self._high = np.array([bound.max for bound in bounds], np.int64)
+
+    def at(self, value: int) -> Columns:
+        """The rows in which the column is ``value``."""
+        groups = np.flatnonzero((self._low <= value) & (self._high >= value))
+        with pq.ParquetFile(self._path) as file:
+            if len(groups) == 0:
+                return Columns.of(file.schema_arrow.empty_table())
+            table = file.read_row_groups(groups.tolist())
+        start, stop = np.searchsorted(table[self._column].to_numpy(), [value, value + 1])
+        return Columns.of(table.slice(int(start), int(stop - start)))
+
+    def blocks(self) -> Iterator[Columns]:
+        """All rows in order; rows with one value in the column are never torn apart."""
+        held: pa.Table | None = None
+        with pq.ParquetFile(self._path) as file:
+            for number in range(file.metadata.num_row_groups):
+                table = file.read_row_group(number)
+                if held is not None:
+                    table = pa.concat_tables([held, table]).combine_chunks()
+                column = table[self._column].to_numpy()
+                cut = int(np.searchsorted(column, column[-1]))
+                if cut:
+                    yield Columns.of(table.slice(0, cut))
+                held = table.slice(cut)
+        if held is not None and len(held):
+            yield Columns.of(held)
+
+
+_SCHEMA = pa.schema(
+    {
+        "token": pa.int32(),
+        "feature": pa.int32(),
+        "group": pa.int16(),
+        "occurrences": pa.int32(),
+        "documents": pa.int32(),
+        "sum": pa.float64(),
+        "max": pa.float32(),
+    }
+)
+_FEATURES = pa.schema({"feature": pa.int32(), "group": pa.int16(), "occurrences": pa.int64()})
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    repeating = [name for name in schema.names if name not in ("sum", "max")]
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=repeating,  # type: ignore[arg-type]
+    )
+
+
+def _public(edges: Edges, token: np.ndarray, feature: np.ndarray, group: np.ndarray) -> pa.Table:
+    return pa.table(
+        {
+            "token": token.astype(np.int32),
+            "feature": feature.astype(np.int32),
+            "group": group.astype(np.int16),
+            "occurrences": edges.occurrences.astype(np.int32),
+            "documents": edges.documents.astype(np.int32),
+            "sum": edges.units / GRID,
+            "max": edges.max.astype(np.float32),
+        },
+        schema=_SCHEMA,
+    )
+
+
+def _activity(feature: np.ndarray, group: np.ndarray, occurrences: np.ndarray) -> pa.Table:
+    cell, where = np.unique(feature * GROUPS + group, return_inverse=True)
+    total = np.zeros(len(cell), np.int64)
+    np.add.at(total, where, occurrences)
+    return pa.table(
+        {
+            "feature": (cell // GROUPS).astype(np.int32),
+            "group": (cell % GROUPS).astype(np.int16),
+            "occurrences": total,
+        },
+        schema=_FEATURES,
+    )

@@ -1,0 +1,149 @@
+"""Does this SAE fit these activations? Looked at on a probe, before anything is built on it.
+
+    L0                  mean number of active features per position
+    explained variance  1 − Σ‖p − p̂‖² / Σ‖p − p̄‖²,   p the input as the SAE prepares it
+
+Both are held against published values where there are any. Where they disagree, or where little is
+explained, the same SAE is tried on what the activations might have been in training: centred over
+dimensions (as TransformerLens centres what models write), scaled to another norm, and read after
+other layers. The first of these that explains clearly more is the sentence that the user gets:
+loading an SAE wrongly raises no error anywhere, it only spoils every number after it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from functok.models.dictionaries.dictionary import Dictionary
+from functok.models.dictionaries.sources import Sae
+
+POOR = 0.5
+"""Explained variance below which an SAE is suspected."""
+CLEARLY = 0.1
+"""How much more another reading must explain to be named."""
+FACTOR = 2.0
+"""How far L0 may be from what was published."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How an SAE behaves on a probe."""
+
+    positions: int
+    l0: float
+    """Active features per position."""
+    explained_variance: float
+    """Share of the variance, at most 1; NaN where the decoder was not loaded."""
+    silent: float
+    """Share of the features that are never active on the probe (dead, or merely rare)."""
+    median_norm: float
+    """Median of ‖x‖ over the probe."""
+    published_l0: float | None
+    published_variance: float | None
+    warning: str | None
+    """One sentence, where the activations do not look like those the SAE was trained on."""
+
+
+def verify(
+    sae: Sae,
+    probe: Float[Tensor, "positions d_model"],
+    elsewhere: Mapping[str, Float[Tensor, "positions d_model"]] | None = None,
+    tile: int | None = None,
+) -> Verification:
+    """Try ``sae``, loaded with its decoder, on ``probe``.
+
+    Args:
+        sae: the SAE.
+        probe: what it would read, at a few thousand positions.
+        elsewhere: by name, what it would read at other places of the model, same positions.
+        tile: most elements of a dense block.
+    """
+    dictionary = sae.dictionary
+    l0, explained, features = measured(dictionary, probe, tile)
+    norms = probe.float().norm(dim=1)
+    doubts = _doubts(sae, l0, explained)
+    return Verification(
+        positions=len(probe),
+        l0=l0,
+        explained_variance=explained,
+        silent=1 - features / dictionary.features,
+        median_norm=norms.median().item() if len(norms) else 0.0,
+        published_l0=sae.published_l0,
+        published_variance=sae.published_variance,
+        warning=_sentence(sae, doubts, explained, probe, elsewhere or {}, tile) if doubts else None,
+    )
+
+
+@torch.no_grad()
+def measured(
+    dictionary: Dictionary, x: Float[Tensor, "positions d_model"], tile: int | None = None
+) -> tuple[float, float, int]:
+    """L0, explained variance, and how many features are active anywhere."""
+    if len(x) == 0:
+        return float("nan"), float("nan"), 0
+    prepared = dictionary.prepared(x)
+    active = dictionary.encode(x, tile)
+    l0 = len(active.values) / len(x)
+    features = len(torch.unique(active.features))
+    if len(dictionary.W_dec) == 0:
+        return l0, float("nan"), features
+    error = (prepared - dictionary.decode(active, len(x))).double().square().sum()
+    total = (prepared - prepared.mean(dim=0)).double().square().sum()
+    return l0, (1 - error / total).item(), features
+
+
+def _doubts(sae: Sae, l0: float, explained: float) -> list[str]:
+    """Clauses on what does not fit."""
+    found = []
+    if explained < POOR:
+        found.append(f"it explains {explained:.2f} of the variance")
+    published = sae.published_l0
+    if published and not published / FACTOR <= l0 <= published * FACTOR:
+        found.append(f"its L0 is {l0:.3g} and {published:.3g} was published")
+    variance = sae.published_variance
+    if variance and explained >= POOR and explained < variance - 2 * CLEARLY:
+        found.append(
+            f"it explains {explained:.2f} of the variance and {variance:.2f} was published"
+        )
+    return found
+
+
+def _sentence(
+    sae: Sae,
+    doubts: Sequence[str],
+    explained: float,
+    probe: Tensor,
+    elsewhere: Mapping[str, Tensor],
+    tile: int | None,
+) -> str:
+    """What is wrong, and what would explain more."""
+    tried = {**_other_preparations(sae.dictionary, probe)}
+    found = {name: measured(one, probe, tile)[1] for name, one in tried.items()}
+    for name, hidden in elsewhere.items():
+        found[f"activations at {name}"] = measured(sae.dictionary, hidden, tile)[1]
+    base = explained if explained == explained else float("-inf")
+    better = {name: value for name, value in found.items() if value > max(base, 0) + CLEARLY}
+    said = f"SAE {sae.spec!r} does not fit these activations: {' and '.join(doubts)}"
+    if not better:
+        return f"{said}; check that model, layer and SAE belong together."
+    # of readings that explain about as much, the more usual one, which was tried first
+    best = next(name for name in better if better[name] > max(better.values()) - CLEARLY / 2)
+    return f"{said}, but {best} would give {better[best]:.2f}; it was trained on such."
+
+
+def _other_preparations(dictionary: Dictionary, probe: Tensor) -> dict[str, Dictionary]:
+    found = {}
+    if not dictionary.centred:
+        found["activations centred over dimensions"] = replace(dictionary, centred=True)
+    if dictionary.normalisation == "none":
+        norm = probe.float().norm(dim=1).mean().item()
+        width = probe.shape[1]
+        for target, name in ((width**0.5, "√d"), (1.0, "1"), (float(width), "d")):
+            if norm and not 0.8 < target / norm < 1.25:
+                found[f"activations scaled to a mean norm of {name}"] = dictionary.scaled(
+                    target / norm
+                )
+    return found

@@ -1,0 +1,256 @@
+"""``functok graph --model --sae --corpus``: what it writes, what it says, what it refuses."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from functok.graph.build import TokenFeatureGraph
+from functok.tokens.encode import train_tokenizer
+from system.tiny import Outcome, functok, unfinished, write_corpus
+
+WIDTH, FEATURES, VOCABULARY = 16, 48, 300
+
+
+def write_sae(folder: Path, layer: int = 1, width: int = WIDTH, hook: str | None = None) -> Path:
+    import sae_lens
+
+    sae = sae_lens.JumpReLUSAE(sae_lens.JumpReLUSAEConfig(d_in=width, d_sae=FEATURES))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in sae.named_parameters():
+            noise = torch.randn(weight.shape, generator=generator)
+            weight.copy_(noise.abs() * 4 if name == "threshold" else noise)
+    sae.cfg.metadata.hook_name = hook or f"blocks.{layer}.hook_resid_post"
+    sae.save_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with its tokenizer, an SAE for it, and a corpus."""
+    folder = tmp_path_factory.mktemp("inputs")
+    corpus = write_corpus(folder / "corpus.jsonl", documents=60)
+    texts = [json.loads(line)["text"] for line in corpus.read_text().splitlines()]
+    tokenizer = train_tokenizer(texts, VOCABULARY)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=WIDTH,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=128,
+        initializer_range=0.4,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(str(folder / "model"))
+    write_sae(folder / "sae")
+    return folder
+
+
+def graph(inputs: Path, *more: object, **changed: object) -> Outcome:
+    options: dict[str, object] = {
+        "model": inputs / "model",
+        "sae": inputs / "sae",
+        "corpus": inputs / "corpus.jsonl",
+        "context": 64,
+        **changed,
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return functok("graph", *words, *more)
+
+
+@pytest.fixture(scope="module")
+def built(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    folder = tmp_path_factory.mktemp("built") / "run"
+    outcome = graph(inputs, "--with-loss", "-o", folder)
+    assert outcome.code == 0, outcome.err
+    return folder, outcome
+
+
+def place(folder: Path) -> Path:
+    (found,) = (folder / "graph").iterdir()
+    return found
+
+
+def test_a_graph_is_written_with_its_views_and_what_was_excluded(built) -> None:
+    folder, said = built
+    here = place(folder)
+    for name in ("degree", "coverage", "cover", "orderings", "scaling", "contexts", "features"):
+        assert len(pl.read_parquet(here / f"{name}.parquet")) > 0, name
+    meta = json.loads((here / "meta.json").read_text())
+    assert meta["excluded"]["token_ids"] == [0]
+    assert meta["excluded_tokens"] == ["<|endoftext|>"]
+    assert meta["massive_means"] == "norm above 5 times the probe's median"
+    assert meta["occurrence_store"] is True
+    assert meta["features_active"] + meta["features_dead"] == FEATURES
+    loaded = TokenFeatureGraph.load(here)
+    assert loaded.positions == meta["positions"]
+    store = pl.read_parquet(here / "occurrences" / "*.parquet")
+    assert len(store) == meta["positions"]
+    assert store["features"].list.len().sum() == loaded.occurrences.sum()
+    assert store.filter(pl.col("next_token") >= 0)["loss"].is_nan().sum() == 0
+    assert (folder / "provenance.json").is_file()
+    assert "L0" in said.out
+    assert "Graph: " in said.out
+    assert not unfinished(folder)
+    assert not (folder / ".state" / "partials" / "graph").exists(), "spilled runs are gone"
+
+
+def test_an_sae_of_random_weights_is_said_not_to_fit(built) -> None:
+    _, said = built
+    assert "Warning: SAE" in said.out
+    assert "does not fit these activations" in said.out
+
+
+def test_a_finished_graph_is_not_built_again(built, inputs: Path, monkeypatch) -> None:
+    folder, _ = built
+
+    def never(*_: object) -> None:
+        raise AssertionError("built again")
+
+    monkeypatch.setattr("functok.graph.shards.GraphJob.run", never)
+    assert graph(inputs, "--with-loss", "-o", folder).code == 0
+
+
+def same(one: Path, two: Path) -> None:
+    for name in ("edges/by-token", "edges/by-feature", "tokens", "features", "contexts", "degree"):
+        left, right = (pl.read_parquet(place(run) / f"{name}.parquet") for run in (one, two))
+        assert left.equals(right), name
+
+
+def test_a_disk_that_fills_while_spilling_loses_nothing(
+    built, inputs: Path, tmp_path: Path, monkeypatch
+) -> None:
+    from functok.graph import pipeline, runs
+
+    shards, write = pipeline.document_shards, runs.write_run
+    monkeypatch.setattr(pipeline, "document_shards", lambda encoded: shards(encoded, 1000))
+    written: list[Path] = []
+
+    def full(path: Path, tables: object) -> None:
+        if len(written) == 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        write(path, tables)
+
+    monkeypatch.setattr("functok.graph.spill.write_run", full)
+    said = graph(inputs, "-o", tmp_path / "run").complaint
+    assert "No space left on device" in said
+    assert "finished work is kept" in said
+    kept = list((tmp_path / "run/.state/partials/graph").iterdir())
+    assert len(kept) == 2, "two runs each of two shards, then the third"
+    assert not (tmp_path / "run/graph").exists()
+    monkeypatch.setattr("functok.graph.spill.write_run", write)
+    assert graph(inputs, "-o", tmp_path / "run").code == 0
+    same(tmp_path / "run", built[0])
+
+
+def test_a_small_store_limit_keeps_no_store_and_says_so(inputs: Path, tmp_path: Path) -> None:
+    outcome = graph(inputs, "-o", tmp_path / "run", "--occurrences", "1k", "--massive", 0)
+    assert "is not kept; --occurrences" in outcome.out
+    here = place(tmp_path / "run")
+    assert not (here / "occurrences").exists()
+    meta = json.loads((here / "meta.json").read_text())
+    assert (meta["occurrence_store"], meta["massive_means"]) == (False, "not left out")
+
+
+def test_several_layers_in_one_pass_equal_one_at_a_time(inputs: Path, tmp_path: Path) -> None:
+    other = write_sae(tmp_path / "other", hook="blocks.2.hook_mlp_out")
+    assert graph(inputs, "--sae", other, "-o", tmp_path / "both").code == 0
+    assert graph(inputs, sae=other, output=tmp_path / "one").code == 0
+    name = next(path.name for path in (tmp_path / "one/graph").iterdir())
+    left, right = (
+        pl.read_parquet(tmp_path / run / "graph" / name / "edges/by-token.parquet")
+        for run in ("both", "one")
+    )
+    assert left.equals(right)
+    assert len(list((tmp_path / "both/graph").iterdir())) == 2
+
+
+def test_documents_and_tokens_are_limited(inputs: Path, tmp_path: Path) -> None:
+    outcome = graph(inputs, "-o", tmp_path / "run", "--documents", 9, "--max-tokens", 400)
+    assert outcome.code == 0, outcome.err
+    meta = json.loads((place(tmp_path / "run") / "meta.json").read_text())
+    assert meta["corpus"]["tokens"] <= 400
+    assert meta["corpus"]["documents"] <= 9
+    assert meta["positions"] == meta["corpus"]["tokens"]
+
+
+def odd(inputs: Path, folder: Path, what: str) -> dict[str, object]:
+    """Options that cannot work."""
+    if what == "layer":
+        return {"layer": 9}
+    if what == "other layer":
+        return {"layer": 0}
+    if what == "width":
+        return {"sae": write_sae(folder / "wide", width=24)}
+    if what == "hook":
+        return {"sae": write_sae(folder / "hook", hook="blocks.1.hook_resid_mid")}
+    if what == "deep":
+        return {"sae": write_sae(folder / "deep", layer=7)}
+    if what == "context":
+        return {"context": 129}
+    if what == "memory":
+        return {"memory": "1m"}
+    if what == "size":
+        return {"memory": "lots"}
+    if what == "sae":
+        return {"sae": folder / "nothing"}
+    if what == "corpus":
+        return {"corpus": folder / "nothing.jsonl"}
+    if what == "weights":
+        broken = Path(shutil.copytree(inputs / "sae", folder / "broken"))
+        weights = load_file(broken / "sae_weights.safetensors")
+        del weights["threshold"]
+        save_file(weights, broken / "sae_weights.safetensors")
+        return {"sae": broken}
+    texts = ["other words entirely"] * 9
+    train_tokenizer(texts, 280).save_pretrained(str(folder / "tokenizer"))
+    return {"tokenizer": folder / "tokenizer"}
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ("layer", "There is no layer 9: the model has layers 0 to 2"),
+        ("other layer", "reads 'blocks.1.hook_resid_post', not layer 0"),
+        ("width", "reads 24 dimensions but the model's residual stream has 16"),
+        ("hook", "The SAE reads 'blocks.1.hook_resid_mid', which functok does not"),
+        ("deep", "There is no layer 7"),
+        ("context", "A context of 129 is longer than model"),
+        ("memory", "--memory must be at least 32m"),
+        ("size", "--memory 'lots' is no size"),
+        ("sae", "There is no SAE"),
+        ("corpus", "nothing.jsonl"),
+        ("weights", "holds no threshold"),
+        ("tokenizer", "The tokenizer does not match model"),
+    ],
+)
+def test_bad_input_is_one_sentence(inputs: Path, tmp_path: Path, what: str, sentence: str) -> None:
+    said = graph(inputs, "-o", tmp_path / "run", **odd(inputs, tmp_path, what)).complaint
+    assert sentence in said
+    assert not (tmp_path / "run" / "graph").exists()
+
+
+def test_a_run_brings_its_own_model_and_nothing_is_nothing(tmp_path: Path) -> None:
+    assert "needs a run folder or a study file" in functok("graph").complaint
+    (tmp_path / "study.yaml").write_text("name: x\n")
+    said = functok("graph", tmp_path / "study.yaml", "--corpus", "python-docs").complaint
+    assert "names its own model" in said
+
+
+def test_the_median_norm_sets_what_is_massive(built, inputs: Path) -> None:
+    meta = json.loads((place(built[0]) / "meta.json").read_text())
+    norms = pl.read_parquet(place(built[0]) / "occurrences/*.parquet")["norm"].to_numpy()
+    assert norms.max() <= meta["excluded"]["norm_above"]
+    assert meta["excluded"]["norm_above"] == pytest.approx(5 * np.median(norms), rel=0.05)
