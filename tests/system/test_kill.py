@@ -145,13 +145,17 @@ def _inside(name: str, place: str) -> bool:
 
 def test_a_state_killed_while_it_is_replaced_is_still_a_state(forks: Forks, whole: Path) -> None:
     """Only what came after the last kept state is trained again."""
-    state = next(place for moment, place in writes(whole) if moment == "half")
-    folder = forks.place / "run-state"
-    for moment in ("torn", "before aside", "after aside", "before", "after", "half"):
-        place = f"{state}/state.safetensors" if moment == "torn" else state
-        answer = forks.run(
-            folder, "pretrain", die=[moment, place, 2 if moment in ("torn", "before") else 1]
-        )
+    removed = next(place for moment, place in writes(whole) if moment == "half")
+    states, folder = os.path.dirname(removed), forks.place / "run-state"
+    for moment, place in (
+        ("torn", "step-000008/share-00000.safetensors"),
+        ("before", "step-000008/state.json"),
+        ("after", "step-000008/state.json"),
+        ("before aside", "step-000004"),  # the state before the last two goes
+        ("after aside", "step-000004"),
+        ("half", "step-000008"),
+    ):
+        answer = forks.run(folder, "pretrain", die=[moment, f"{states}/{place}", 1])
         assert answer["killed"], moment
         kept = sorted(path.name for path in (folder / "models").iterdir())
         assert kept[:4] == ["step-000000", "step-000001", "step-000002", "step-000004"]
