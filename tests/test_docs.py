@@ -8,8 +8,11 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from functok.models.dictionaries import Dictionary
+from functok.models.training import LlamaShape, new_llama
 from system.tiny import functok, write_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,6 +80,29 @@ def test_every_command_on_the_page_runs(page: Path, workspace: Path) -> None:
             assert program == "functok", command
             outcome = functok(*arguments)
             assert outcome.code == 0, f"{command}\n{outcome.err}"
+
+
+def test_the_code_on_the_steering_page_runs() -> None:
+    """With what a notebook would have at hand: a model, a prompt, an SAE."""
+    model = new_llama(LlamaShape(hidden_size=16, heads=2, key_value_heads=2), 30, 40, 0).eval()
+    random = torch.Generator().manual_seed(0)
+    encoder = torch.randn(16, 12, generator=random)
+    prompt = [0, 5, 9, 2, 7]
+    names = {
+        "model": model,
+        "prompt": prompt,
+        "ids": torch.tensor([prompt]),
+        "direction": 50 * torch.randn(16, generator=random),
+        "dictionary": Dictionary(encoder, torch.zeros(12), encoder.T, torch.zeros(16), "standard"),
+        "right": 3,
+        "wrong": 4,
+    }
+    plain = model.generate(names["ids"], max_new_tokens=5, do_sample=False)
+    for text in blocks(ROOT / "docs/steering.md", "python"):
+        exec(text, names)
+    assert names["steered"].tolist() != plain.tolist()
+    assert names["log_probabilities"].shape == (6, 30)
+    assert names["checked"]["exact"].abs().max() > 0
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

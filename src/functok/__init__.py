@@ -9,6 +9,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Clamp": "functok.models.interventions",
     "Dictionary": "functok.models.dictionaries",
     "Encoded": "functok.tokens.encode",
     "FunctionTokens": "functok.tokens.classes",
@@ -16,6 +17,7 @@ _PUBLIC = {
     "Intervention": "functok.models.interventions",
     "TokenCounts": "functok.tokens.counts",
     "TokenFeatureGraph": "functok.graph.build",
+    "Trial": "functok.models.sweeps",
     "UserError": "functok.errors",
     "coverage": "functok.graph.coverage",
     "encode": "functok.tokens.encode",
@@ -24,6 +26,7 @@ _PUBLIC = {
     "load_tokenizer": "functok.tokens.encode",
     "open_corpus": "functok.corpus",
     "residual_stream": "functok.models.language",
+    "sweep": "functok.models.sweeps",
     "trace": "functok.retrieval.trace",
 }
 
