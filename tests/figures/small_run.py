@@ -155,6 +155,20 @@ def _graph(folder: RunFolder) -> None:
         "log_ratio_high": share - 0.9,
     }
     save(folder.graph_table(STEPS[-1], "coverage"), pl.DataFrame(coverage))
+    cover = {
+        "ordering": ["frequency"] * size + ["random"] * size,
+        "rank": [*range(1, size + 1)] * 2,
+        "positions": [*np.arange(1, size + 1) * 9] * 2,
+        "of_active": np.tile(np.linspace(0.2, 1, size), 2),
+    }
+    save(folder.graph_table(STEPS[-1], "cover"), pl.DataFrame(cover))
+    scaling = {
+        "statistic": ["heaps_exponent"],
+        "value": [0.5],
+        "low": [0.4],
+        "high": [float("nan")],
+    }
+    save(folder.graph_table(STEPS[-1], "scaling"), pl.DataFrame(scaling | {"note": [HOSTILE[0]]}))
 
 
 def _retrieval(folder: RunFolder, random: np.random.Generator) -> None:

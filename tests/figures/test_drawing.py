@@ -70,7 +70,7 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
         (lambda folder: folder.graph_table(STEPS[-1], "coverage"), {"cumulative-coverage"}),
         (
             lambda folder: folder.consolidation("growth"),
-            {"features-firing", "token-degree", "cumulative-coverage"},
+            {"features-firing", "token-degree", "cumulative-coverage", "cover-orders"},
         ),
     ],
 )
