@@ -76,7 +76,8 @@ class Writes:
 
     def _rmtree(self, path: object, **options: object) -> None:
         if self._at("half", path):
-            next(file for file in sorted(Path(str(path)).rglob("*")) if file.is_file()).unlink()
+            for file in [file for file in sorted(Path(str(path)).rglob("*")) if file.is_file()][:1]:
+                file.unlink()
             die()
         self.rmtree(path, **options)
 

@@ -29,11 +29,11 @@ def passages(world: World) -> Passages:
 
 
 DIGESTS = {
-    "default": ({}, "14be60204f18ac7b64d8"),
-    "another seed": ({"seed": 1}, "51897df6a8982f924663"),
+    "default": ({}, "fa27ff0e8239cfe1661f"),
+    "another seed": ({"seed": 1}, "63113dc14701d5a2c0d4"),
     "every option": (
         {"entities": 200, "relations": 6, "name_words": 2, "fillers": 0.3, "overrides": 0.1},
-        "1cde69d25e56f1cd9e6c",
+        "118709345e3f61ef53cf",
     ),
 }
 

@@ -24,10 +24,10 @@ from functok.world.words import FILLERS, LIKES, LINKS
 TOTAL = 1 << 40
 
 _FACTS = {
-    "link": ("the RELATION of ENTITY LINK ANSWER .", 56),
+    "link": ("the RELATION of ENTITY LINK ANSWER .", 62),
     "in": ("ENTITY has the RELATION in ANSWER .", 12),
     "bare": ("ENTITY , and the RELATION ANSWER .", 13),
-    "entity": ("the RELATION : for ENTITY ANSWER .", 19),
+    "entity": ("the RELATION : for ENTITY ANSWER .", 13),
 }
 _OVERRIDE = "today the RELATION of ENTITY is NEWS ."
 _NOISE = {

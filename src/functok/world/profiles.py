@@ -46,7 +46,7 @@ PROFILES = {
             hidden_size=64, layers=2, heads=8, key_value_heads=8, intermediate_size=172
         ),
         training=TrainingSettings(
-            steps=700,
+            steps=950,
             batch=32,
             context=64,
             learning_rate=1e-2,
