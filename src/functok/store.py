@@ -293,4 +293,5 @@ class RunFolder:
             else:
                 os.replace(left, place)
         for left in list(self.root.rglob(f"{_UNFINISHED}*")):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+            # one may lie in another that has just been removed
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
