@@ -114,6 +114,8 @@ def test_what_a_killed_process_left_is_swept_and_what_it_had_not_replaced_put_ba
     with folder.opened():
         pass
     (folder.root / "graph" / ".unfinished-01234567-step-000004" / "deep").mkdir(parents=True)
+    inside = folder.root / "graph" / ".unfinished-01234567-step-000004"
+    (inside / ".unfinished-89abcdef-meta.json").write_text("half")
     (folder.root / ".unfinished-01234567-claims.parquet").write_text("half")
     (folder.models / ".replaced-01234567-step-000004").mkdir(parents=True)
     (folder.models / ".replaced-01234567-step-000004" / "weights").write_text("old")
