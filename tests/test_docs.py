@@ -84,7 +84,8 @@ def test_every_command_on_the_page_runs(page: Path, workspace: Path) -> None:
 
 def test_the_code_on_the_steering_page_runs() -> None:
     """With what a notebook would have at hand: a model, a prompt, an SAE."""
-    model = new_llama(LlamaShape(hidden_size=16, heads=2, key_value_heads=2), 30, 40, 0).eval()
+    shape = LlamaShape(hidden_size=16, layers=3, heads=2, key_value_heads=2)
+    model = new_llama(shape, 30, 40, 0).eval()
     random = torch.Generator().manual_seed(0)
     encoder = torch.randn(16, 12, generator=random)
     prompt = [0, 5, 9, 2, 7]
