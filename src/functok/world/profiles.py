@@ -39,22 +39,24 @@ class Profile:
     dictionary: DictionarySettings
 
 
+_TRAINING = TrainingSettings(
+    steps=950,
+    batch=32,
+    context=64,
+    learning_rate=1e-2,
+    final_learning_rate=0.0,
+    warm_up=30,
+    beta2=0.98,
+    save_every=1 << 30,
+)
+
 PROFILES = {
     "default": Profile(
         world=WorldSettings(),
         shape=LlamaShape(
             hidden_size=64, layers=2, heads=8, key_value_heads=8, intermediate_size=172
         ),
-        training=TrainingSettings(
-            steps=950,
-            batch=32,
-            context=64,
-            learning_rate=1e-2,
-            final_learning_rate=0.0,
-            warm_up=30,
-            beta2=0.98,
-            save_every=1 << 30,
-        ),
+        training=_TRAINING,
         layer=0,
         dictionary=DictionarySettings(
             width=512, k=8, steps=600, activations=120_000, learning_rate=2e-3
@@ -65,16 +67,7 @@ PROFILES = {
         shape=LlamaShape(
             hidden_size=64, layers=2, heads=8, key_value_heads=8, intermediate_size=128
         ),
-        training=TrainingSettings(
-            steps=300,
-            batch=16,
-            context=64,
-            learning_rate=1e-2,
-            final_learning_rate=0.0,
-            warm_up=30,
-            beta2=0.98,
-            save_every=1 << 30,
-        ),
+        training=replace(_TRAINING, steps=300, batch=16),
         layer=0,
         dictionary=DictionarySettings(
             width=192, k=8, steps=200, activations=30_000, learning_rate=2e-3
