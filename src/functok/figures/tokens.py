@@ -84,7 +84,7 @@ def occurrences_over_bins(table: pl.DataFrame) -> ChartType:
     )
     even = base.mark_line(color=CONTROL, strokeDash=DASHES).encode(y="expected:Q")
     rows = alt.Row("token:N", sort=tokens, title=None).header(
-        labelFont=TOKEN_FONT, labelFontSize=13, labelAngle=0, labelAlign="left"
+        labelFont=TOKEN_FONT, labelFontSize=13, labelAngle=0, labelAlign="left", labelLimit=120
     )
     chart = (bars + even).facet(row=rows).resolve_scale(y="independent")
     return styled(chart, "Where in the corpus two tokens occur")

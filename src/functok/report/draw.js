@@ -8,6 +8,8 @@ const drawn = [];
 function fitted(spec, room) {
   if (spec.vconcat) {
     for (const panel of spec.vconcat) fixed(panel, Math.min(room - 70, 660));
+  } else if (spec.spec) {
+    fixed(spec.spec, Math.min(room - 200, 560));  // facets have their names at the left
   } else if (!(spec.usermeta && spec.usermeta.scroll)) {
     spec.width = "container";
   }

@@ -126,7 +126,7 @@ def scaling(folder: RunFolder, step: int) -> str:
     path = folder.graph_table(step, "scaling")
     if not path.exists():
         return ""
-    titles = {"statistic": "statistic", "value": "value", "low": "from", "high": "to", "note": ""}
+    titles = {"note": "statistic", "value": "value", "low": "from", "high": "to"}
     formats = {name: number for name in titles if name in ("value", "low", "high")}
     return (
         "<h3>Is the graph scale-free?</h3><p>The paper says so from log-log plots (§7). A power "

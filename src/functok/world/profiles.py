@@ -59,7 +59,7 @@ PROFILES = {
         training=_TRAINING,
         layer=0,
         dictionary=DictionarySettings(
-            width=512, k=8, steps=600, activations=120_000, learning_rate=2e-3
+            width=512, k=8, steps=1500, activations=190_000, learning_rate=2e-3
         ),
     ),
     "ci": Profile(
@@ -67,7 +67,7 @@ PROFILES = {
         shape=LlamaShape(
             hidden_size=64, layers=2, heads=8, key_value_heads=8, intermediate_size=128
         ),
-        training=replace(_TRAINING, steps=300, batch=16),
+        training=replace(_TRAINING, steps=400, batch=24),
         layer=0,
         dictionary=DictionarySettings(
             width=192, k=8, steps=200, activations=30_000, learning_rate=2e-3
