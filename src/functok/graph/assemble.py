@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +53,22 @@ def assemble(
         name: what the work is called there.
     """
     folders = [folder / str(number) for folder in parts.folders]
-    rows = max(memory // 2 // BYTES_PER_FIRING, 1)
-    with writing_folder(place) as folder, (progress or Silent()).task(name, 3, "steps") as task:
+    rows = max(memory // 4 // BYTES_PER_FIRING, 1)  # for each of the two that run side by side
+    with (
+        writing_folder(place) as folder,
+        (progress or Silent()).task(name, 3, "steps") as task,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        written = beside.submit(_write_contexts, folder, folders, rows, encoded)
         runs = _found(folders, "edges-*.parquet")
-        pieces = merge_edges(runs, rows, folder / "rounds", align=GROUPS)
+        pieces = merge_edges(runs, rows, folder / "rounds-edges", align=GROUPS)
         edges = write_edges(folder, _not_none(pieces), packing, rows)
         task.advance(note=f"{edges:,} edges")
-        _write_contexts(folder, folders, rows, encoded)
+        written.result()
         task.advance(note="contexts")
         _link_store(folder, folders)
-        shutil.rmtree(folder / "rounds", ignore_errors=True)
+        for left in folder.glob("rounds-*"):
+            shutil.rmtree(left)
         totals = _write_totals(folder, folders, packing.vocabulary)
         write_json(folder / "meta.json", {**meta, **_recorded(folder, folders, packing, totals)})
         task.advance()
@@ -78,7 +85,7 @@ def _not_none(pieces: Iterator[Edges]) -> Iterator[Edges]:
 def _write_contexts(folder: Path, folders: list[Path], rows: int, encoded: Encoded) -> None:
     runs = _found(folders, "strongest-*.parquet")
     # a row of contexts carries its tokens
-    pieces = merge_runs(runs, max(rows // 8, 1), folder / "rounds", top)
+    pieces = merge_runs(runs, max(rows // 8, 1), folder / "rounds-strongest", top)
     tables = contexts(pieces, encoded.ids, encoded.offsets, encoded.keys)
     writer: pq.ParquetWriter | None = None
     for table in tables:
