@@ -100,6 +100,9 @@ def test_a_graph_is_written_with_its_views_and_what_was_excluded(built) -> None:
     assert store["features"].list.len().sum() == loaded.occurrences.sum()
     assert store.filter(pl.col("next_token") >= 0)["loss"].is_nan().sum() == 0
     assert (folder / "provenance.json").is_file()
+    assert (folder / f"figures/token-degree-{here.name}.svg").read_text().startswith("<svg")
+    assert meta["excluded"]["density_above"] is None
+    assert meta["features_left_out"] == []
     assert "L0" in said.out
     assert "Graph: " in said.out
     assert not unfinished(folder)
@@ -247,6 +250,17 @@ def test_a_run_brings_its_own_model_and_nothing_is_nothing(tmp_path: Path) -> No
     (tmp_path / "study.yaml").write_text("name: x\n")
     said = functok("graph", tmp_path / "study.yaml", "--corpus", "python-docs").complaint
     assert "names its own model" in said
+
+
+def test_dense_features_are_left_out_when_asked(built, inputs: Path, tmp_path: Path) -> None:
+    whole = pl.read_parquet(place(built[0]) / "degree.parquet")
+    said = graph(inputs, "--dense", 0.05, "-o", tmp_path / "run")
+    assert said.code == 0, said.err
+    here = place(tmp_path / "run")
+    left_out = json.loads((here / "meta.json").read_text())["features_left_out"]
+    assert left_out
+    assert f"{len(left_out)} of them left out" in said.out
+    assert pl.read_parquet(here / "degree.parquet")["degree"].sum() < whole["degree"].sum()
 
 
 def test_the_median_norm_sets_what_is_massive(built, inputs: Path) -> None:

@@ -265,6 +265,38 @@ def test_massive_positions_are_left_out_and_counted(tiny: World, tmp_path: Path)
     assert graph.meta["excluded"]["norm_above"] == limit
 
 
+def test_dense_features_are_left_out_of_every_view_and_of_nothing_else(
+    tiny: World, tmp_path: Path
+) -> None:
+    z = oracle.dense(tiny.saes["standard"].encode, tiny.seen)
+    share = (z > 0).mean(0)
+    limit = float(np.quantile(share, 0.7))
+    dense = np.flatnonzero(share > limit)
+    assert 0 < len(dense) < (share > 0).sum()
+    job = tiny.job("standard")
+    reading = Reading(job.readings[0].sae, job.readings[0].hook, dense=limit)
+    (graph,) = tiny.build(tmp_path, tiny.job("standard", readings=(reading,), key="dense"))
+    assert graph.meta["features_left_out"] == dense.tolist()
+    assert graph.meta["excluded"]["density_above"] == limit
+    equal(graph, tiny, np.where(share > limit, 0, z))
+    usual = np.setdiff1d(np.arange(z.shape[1]), dense)
+    np.testing.assert_array_equal(graph.activity.sum(0)[usual], (z > 0).sum(0)[usual])
+    assert not graph.activity[:, dense].any()
+    assert len(graph.of_feature(int(dense[0])).token) == 0
+    assert not any(np.isin(part.feature, dense).any() for part in graph.by_token())
+    held = TokenFeatureGraph.of_edges(
+        graph._edges(),
+        graph.vocabulary,
+        graph.features,
+        graph.token_occurrences,
+        graph.token_documents,
+    )
+    some = usual[share[usual] > 0][:3]
+    for one in (graph.without(some), held.without(some)):
+        equal(one, tiny, np.where((share > limit) | np.isin(np.arange(len(share)), some), 0, z))
+    assert graph.activity[:, some].any(), "the graph itself stays as it was"
+
+
 def test_one_token_and_one_feature_are_read_without_the_rest(
     tiny: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

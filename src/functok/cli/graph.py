@@ -36,6 +36,7 @@ class Request:
     memory: int
     occurrences: int
     massive: float
+    dense: float
     with_loss: bool
     seed: int
     dtype: str
@@ -95,6 +96,12 @@ def graph(
             min=0, help="Leave out positions with a norm above so many medians; 0 keeps all."
         ),
     ] = 5.0,
+    dense: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Leave out features active at more than this share; 1 keeps all."
+        ),
+    ] = 1.0,
     with_loss: Annotated[
         bool, typer.Option("--with-loss", help="Run the whole model and keep each token's loss.")
     ] = False,
@@ -150,6 +157,7 @@ def graph(
         memory=size_in_bytes(memory, "--memory"),
         occurrences=size_in_bytes(occurrences, "--occurrences"),
         massive=massive,
+        dense=dense,
         with_loss=with_loss,
         seed=seed,
         dtype=dtype,

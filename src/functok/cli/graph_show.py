@@ -35,8 +35,9 @@ def show_graph(place: Path) -> None:
     print_line(
         f"{meta['positions']:,} positions, L0 {meta['l0']:.3g}, {meta['features_active']:,} of "
         f"{meta['features']:,} features active, {len(meta['features_dense'])} dense "
-        f"({meta['dense_means']}), {meta['massive_positions_left_out']:,} massive positions left "
-        f"out ({meta['massive_means']}), special tokens left out."
+        f"({meta['dense_means']}), {len(meta['features_left_out'])} of them left out, "
+        f"{meta['massive_positions_left_out']:,} massive positions left out "
+        f"({meta['massive_means']}), special tokens left out."
     )
     if meta["activations_recomputed"]:
         rate = meta["activations_changed"] / max(meta["l0"] * meta["positions"], 1)

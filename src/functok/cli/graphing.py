@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from functok.cli.console import ConsoleProgress
 from functok.cli.count import engine_of
@@ -14,6 +15,7 @@ from functok.cli.graph_show import show_graph, verified_sentence
 from functok.cli.show import print_line
 from functok.corpus import Corpus, open_corpus
 from functok.errors import require
+from functok.figures.draw import degree_figure, draw
 from functok.graph.build import TokenFeatureGraph
 from functok.graph.inputs import encoded_corpus, probe_activations
 from functok.graph.occurrences import store_size
@@ -95,6 +97,8 @@ def build(asked: Request) -> None:
         _write_provenance(folder, metas)
         for place in places:
             _view(place, encoded, tokenizer, asked.seed, model)
+        degrees = {place.name: pl.read_parquet(place / "degree.parquet") for place in places}
+        draw([degree_figure(table, name) for name, table in degrees.items()], folder)
     for place in places:
         show_graph(place)
 
@@ -157,7 +161,7 @@ def _reading(
             f"The occurrence store of {sae.spec} would take about {size / 2**30:.2g} GiB and is "
             f"not kept; --occurrences {size / 2**30 * 1.2:.2g}g keeps it."
         )
-    return Reading(sae.spec, hook, limit, keeps)
+    return Reading(sae.spec, hook, limit, asked.dense, keeps)
 
 
 def _job(

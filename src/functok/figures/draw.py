@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
+import polars as pl
 import vl_convert
 from altair.typing import ChartType
 
-from functok.figures.catalogue import Figure
+from functok.figures.catalogue import PLANS, Figure
+from functok.figures.graph import degrees
 from functok.store import RunFolder, write_table, write_text, writing
 
 _SCALE = 2
@@ -33,3 +35,15 @@ def draw(figures: Iterable[Figure], folder: RunFolder) -> None:
     place = folder.figure("any", "png").parent
     for left in set(place.glob("*.*")) - kept if place.is_dir() else ():
         left.unlink()
+
+
+def degree_figure(degree: pl.DataFrame, graph: str) -> Figure:
+    """Figure 5 of a graph that was built outside a study.
+
+    Args:
+        degree: its ``degree.parquet``.
+        graph: its name; several graphs of one model have a figure each.
+    """
+    plan = next(plan for plan in PLANS if plan.name == "token-degree")
+    table = degrees(degree)
+    return Figure(f"{plan.name}-{graph}", plan, table, plan.chart(table))

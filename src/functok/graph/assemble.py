@@ -24,7 +24,7 @@ from functok.store import read_json, write_json, writing_folder
 from functok.tokens.encode import Encoded
 
 DENSE = 0.1
-"""Share of positions above which a feature counts as dense."""
+"""Share of positions above which a feature is listed as dense."""
 
 
 def assemble(
@@ -70,7 +70,9 @@ def assemble(
         for left in folder.glob("rounds-*"):
             shutil.rmtree(left)
         totals = _write_totals(folder, folders, packing.vocabulary)
-        write_json(folder / "meta.json", {**meta, **_recorded(folder, folders, packing, totals)})
+        write_json(
+            folder / "meta.json", {**meta, **_recorded(folder, folders, packing, totals, meta)}
+        )
         task.advance()
 
 
@@ -126,7 +128,7 @@ def _write_totals(folder: Path, folders: list[Path], vocabulary: int) -> int:
 
 
 def _recorded(
-    folder: Path, folders: list[Path], packing: Packing, positions: int
+    folder: Path, folders: list[Path], packing: Packing, positions: int, meta: dict[str, Any]
 ) -> dict[str, Any]:
     statistics = [read_json(source / "statistics.json") for source in folders]
     names = ("checked", "changed", "active")
@@ -140,6 +142,8 @@ def _recorded(
         weights=table["occurrences"].to_numpy(),
         minlength=packing.features,
     )
+    share = active_at / max(positions, 1)
+    limit = meta["excluded"]["density_above"]
     return {
         "vocabulary": packing.vocabulary,
         "features": packing.features,
@@ -149,7 +153,8 @@ def _recorded(
         "l0": found.active / positions if positions else 0.0,
         "features_active": int(np.count_nonzero(active_at)),
         "features_dead": int(np.count_nonzero(active_at == 0)),
-        "features_dense": np.flatnonzero(active_at > DENSE * positions).tolist(),
+        "features_dense": np.flatnonzero(share > DENSE).tolist(),
+        "features_left_out": [] if limit is None else np.flatnonzero(share > limit).tolist(),
         "dense_means": f"active at more than {DENSE:.0%} of the positions",
         "massive_positions_left_out": sum(each["massive"] for each in statistics),
         "activations_recomputed": found.checked,

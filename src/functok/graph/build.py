@@ -11,6 +11,7 @@ that is computed from counts alone follows from these.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,13 @@ from jaxtyping import Float, Int
 from functok.corpus.splits import GROUPS
 from functok.errors import UserError
 from functok.graph.edges import GRID, Edges, Packing, merged
-from functok.graph.folder import Columns, SortedTable, write_edges, write_tokens
+from functok.graph.folder import (
+    Columns,
+    SortedTable,
+    read_counts,
+    write_edges,
+    write_tokens,
+)
 from functok.graph.observations import Observations
 from functok.store import read_json, write_json
 
@@ -42,6 +49,8 @@ class TokenFeatureGraph:
     token_documents: Int[np.ndarray, "groups vocabulary"]
     meta: dict[str, Any]
     """What was read, and what was excluded (``meta.json``); empty in memory."""
+    left_out: Int[np.ndarray, " left_out"]
+    """Features that count as never active, ascending."""
 
     def __init__(
         self,
@@ -70,7 +79,7 @@ class TokenFeatureGraph:
         """
         self.vocabulary, self.features = vocabulary, features
         self.token_occurrences, self.token_documents = token_occurrences, token_documents
-        self.meta, self.folder = {}, None
+        self.meta, self.folder, self.left_out = {}, None, np.zeros(0, np.int64)
         cell, feature = np.divmod(key, features)
         group, token = np.divmod(cell, vocabulary)
         self.columns = Columns(group, token, feature, occurrences, documents, sum, max)
@@ -148,7 +157,7 @@ class TokenFeatureGraph:
     def columns(self) -> Columns:
         """Every edge; of a loaded graph they are all read now, and kept."""
         assert self.folder is not None
-        return Columns.of(pq.read_table(self.folder / "edges/by-token.parquet"))
+        return self._usual(Columns.of(pq.read_table(self.folder / "edges/by-token.parquet")))
 
     @property
     def group(self) -> Int[np.ndarray, " edges"]:
@@ -192,17 +201,9 @@ class TokenFeatureGraph:
         """Write the tables of ``graph/folder.py`` and ``meta.json``."""
         write_edges(folder, iter([self._edges()]), Packing(self.vocabulary, self.features), _ROWS)
         write_tokens(folder, self.token_occurrences, self.token_documents)
-        write_json(
-            folder / "meta.json",
-            {
-                **self.meta,
-                "vocabulary": self.vocabulary,
-                "features": self.features,
-                "positions": self.positions,
-                "groups": GROUPS,
-                "active": "activation > 0",
-            },
-        )
+        sizes = {name: getattr(self, name) for name in ("vocabulary", "features", "positions")}
+        meta = {**self.meta, **sizes, "groups": GROUPS, "active": "activation > 0"}
+        write_json(folder / "meta.json", meta)
 
     @classmethod
     def load(cls, folder: Path) -> "TokenFeatureGraph":
@@ -216,26 +217,39 @@ class TokenFeatureGraph:
         graph = cls.__new__(cls)
         graph.folder, graph.meta = folder, read_json(folder / "meta.json")
         graph.vocabulary, graph.features = graph.meta["vocabulary"], graph.meta["features"]
-        tokens = pq.read_table(folder / "tokens.parquet")
-        where = (tokens["group"].to_numpy(), tokens["token"].to_numpy())
-        graph.token_occurrences = np.zeros((GROUPS, graph.vocabulary), np.int64)
-        graph.token_documents = np.zeros((GROUPS, graph.vocabulary), np.int64)
-        graph.token_occurrences[where] = tokens["occurrences"].to_numpy()
-        graph.token_documents[where] = tokens["documents"].to_numpy()
+        graph.token_occurrences, graph.token_documents = read_counts(
+            folder / "tokens.parquet", "token", graph.vocabulary, ("occurrences", "documents")
+        )
+        graph.left_out = np.array(graph.meta.get("features_left_out", []), np.int64)
         return graph
+
+    def without(self, features: Int[np.ndarray, " features"]) -> "TokenFeatureGraph":
+        """The graph as if ``features`` were never active; positions stay as they are."""
+        graph = copy(self)
+        graph.left_out = np.union1d(self.left_out, features).astype(np.int64)
+        for kept in ("activity", "columns") if self.folder else ("activity",):
+            vars(graph).pop(kept, None)
+        if self.folder is None:
+            graph.columns = graph._usual(self.columns)
+        return graph
+
+    def _usual(self, columns: Columns) -> Columns:
+        if not len(self.left_out):
+            return columns
+        return columns.rows(~np.isin(columns.feature, self.left_out))
 
     # What analyses read, so that none needs every edge at once.
 
     @cached_property
     def activity(self) -> Int[np.ndarray, "groups features"]:
         """Positions at which each feature is active, by group."""
-        found = np.zeros((GROUPS, self.features), np.int64)
         if self.folder is None:
+            found = np.zeros((GROUPS, self.features), np.int64)
             np.add.at(found, (self.group, self.feature), self.occurrences)
             return found
-        table = pq.read_table(self.folder / "features.parquet")
-        where = (table["group"].to_numpy(), table["feature"].to_numpy())
-        np.add.at(found, where, table["occurrences"].to_numpy())
+        path = self.folder / "features.parquet"
+        (found,) = read_counts(path, "feature", self.features, ("occurrences",))
+        found[:, self.left_out] = 0
         return found
 
     def activity_of(self, tokens: Int[np.ndarray, " tokens"]) -> Int[np.ndarray, "groups features"]:
@@ -252,18 +266,18 @@ class TokenFeatureGraph:
         """The edges of one token; of a folder, only their row groups are read."""
         if self.folder is None:
             return self.columns.rows(self.token == token)
-        return self._by_token.at(token)
+        return self._usual(self._by_token.at(token))
 
     def of_feature(self, feature: int) -> Columns:
         """The edges of one feature; of a folder, only their row groups are read."""
         if self.folder is None:
             return self.columns.rows(self.feature == feature)
-        return self._by_feature.at(feature)
+        return self._usual(self._by_feature.at(feature))
 
     def by_token(self) -> Iterator[Columns]:
         """Every edge, block by block, sorted by token; a token's edges are in one block."""
         if self.folder is not None:
-            yield from self._by_token.blocks()
+            yield from map(self._usual, self._by_token.blocks())
         elif len(self.token):
             order = np.lexsort((self.group, self.feature, self.token))
             yield self.columns.rows(order)

@@ -108,6 +108,18 @@ def write_tokens(
     pq.write_table(table, folder / "tokens.parquet", compression="zstd")
 
 
+def read_counts(
+    path: Path, by: str, size: int, counts: tuple[str, ...]
+) -> list[Int[np.ndarray, "groups size"]]:
+    """Columns ``counts`` of a table with one row per group and ``by`` (token or feature)."""
+    table = pq.read_table(path)
+    where = (table["group"].to_numpy(), table[by].to_numpy())
+    found = [np.zeros((GROUPS, size), np.int64) for _ in counts]
+    for count, into in zip(counts, found, strict=True):
+        np.add.at(into, where, table[count].to_numpy())
+    return found
+
+
 class SortedTable:
     """A table sorted by one of its columns, of which only the row groups needed are read."""
 

@@ -59,6 +59,7 @@ def build_graphs(
             "excluded": {
                 "token_ids": list(job.special),
                 "norm_above": reading.massive if reading.massive < float("inf") else None,
+                "density_above": reading.dense if reading.dense < 1 else None,
             },
             **(metas[number] if metas else {}),
         }

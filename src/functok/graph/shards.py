@@ -42,6 +42,8 @@ class Reading:
     hook: HookPoint
     massive: float = float("inf")
     """Positions with a larger norm are left out."""
+    dense: float = 1.0
+    """Features active at a larger share of the positions count as never active."""
     keeps_store: bool = True
     """Whether its occurrence store is written."""
 
