@@ -164,6 +164,14 @@ def tables(place: Path) -> dict[str, Any]:
     }
 
 
+def stored(place: Path) -> list[dict[str, Any]]:
+    """The occurrence store's rows, whichever files they are in."""
+    table = pq.read_table(place / "occurrences").sort_by(
+        [("document", "ascending"), ("position", "ascending")]
+    )
+    return table.drop_columns(["loss"]).to_pylist()  # not asked for: NaN equals nothing
+
+
 def test_many_shards_workers_and_ray_give_the_same_to_the_last_bit(
     tiny: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +193,7 @@ def test_many_shards_workers_and_ray_give_the_same_to_the_last_bit(
             assert found.keys() == whole.keys()
             for name, table in whole.items():
                 assert found[name].equals(table), (other, name)
+            assert stored(tmp_path / other / number) == stored(tmp_path / "one" / number)
 
 
 def test_the_occurrence_store_holds_every_position_and_its_features(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from functok.errors import UserError
-from functok.models.dictionaries import Dictionary
+from functok.models.dictionaries import Dictionary, open_sae
 from functok.models.dictionary_training import (
     DictionarySettings,
     sample_activations,
@@ -85,6 +85,13 @@ def test_the_saved_folder_is_one_that_sae_lens_reads_alike(trained, architecture
     torch.testing.assert_close(ours.decode(ours.encode(x), 200), expected, rtol=1e-3, atol=1e-3)
     assert theirs.cfg.metadata.hook_name == "blocks.2.hook_resid_post"
     assert theirs.cfg.architecture() == ("topk" if architecture == "topk" else "jumprelu")
+
+
+@pytest.mark.parametrize("architecture", SETTINGS)
+def test_the_l0_that_a_folder_states_is_that_of_the_finished_sae(trained, architecture):
+    sae = open_sae(str(trained[architecture]), "cpu")
+    active = sae.dictionary.encode(planted())
+    assert sae.published_l0 == pytest.approx(len(active.values) / len(planted()), rel=0.02)
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 300.0])

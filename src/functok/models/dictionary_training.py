@@ -116,9 +116,12 @@ def train_dictionary(
             "dictionaries in the study."
         )
     sae.fold_activation_norm_scaling_factor(scale)
+    sample = activations[: min(16_384, max(TILE // settings.width, 1))]
     if settings.architecture == "batchtopk":
-        _set_threshold(sae, activations, settings.k)
+        _set_threshold(sae, sample, settings.k)
     trainer.set_final_sae_metadata()
+    with torch.no_grad():  # SAELens' own is a mean over the training, far above where it ends
+        sae.cfg.metadata.l0 = (sae.encode(sample) > 0).sum(dim=1).float().mean().item()
     with writing_folder(folder) as temporary:
         sae.save_inference_model(temporary)
 
@@ -179,9 +182,8 @@ def _batches(
 
 
 @torch.no_grad()
-def _set_threshold(sae: Any, activations: Tensor, k: int) -> None:
+def _set_threshold(sae: Any, sample: Tensor, k: int) -> None:
     """The threshold at which the sample's mean L0 is ``k``."""
-    sample = activations[: min(16_384, max(TILE // sae.cfg.d_sae, 1))]
     before = (sample - sae.b_dec) @ sae.W_enc + sae.b_enc
     if sae.cfg.rescale_acts_by_decoder_norm:
         before = before * sae.W_dec.norm(dim=-1)
