@@ -1,0 +1,1 @@
+"""What degree and coverage are held against: is it frequency, slot, or class?"""
