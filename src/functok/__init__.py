@@ -21,11 +21,11 @@ _PUBLIC = {
     "UserError": "functok.errors",
     "coverage": "functok.graph.coverage",
     "encode": "functok.tokens.encode",
-    "intervene": "functok.models.interventions",
     "load_model": "functok.models.language",
     "load_tokenizer": "functok.tokens.encode",
     "open_corpus": "functok.corpus",
     "residual_stream": "functok.models.language",
+    "steer": "functok.models.interventions",
     "sweep": "functok.models.sweeps",
     "trace": "functok.retrieval.trace",
 }

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from functok.errors import UserError
 from functok.models.dictionaries import Dictionary
 from functok.models.generation import generate
-from functok.models.interventions import Clamp, Intervention, intervene
+from functok.models.interventions import Clamp, Intervention, steer
 from functok.models.language import residual_stream
 
 PROMPT = [3, 17, 4, 29, 11, 8]
@@ -48,7 +48,7 @@ def test_an_intervention_equals_editing_the_next_layers_input(model, ids, layer,
     change = Intervention(layer, position, VECTOR, kind)
     with torch.no_grad():
         plain = model(ids, use_cache=False).logits
-        with intervene(model, [change]):
+        with steer(model, [change]):
             changed = model(ids, use_cache=False).logits
     torch.testing.assert_close(changed, edited_logits(model, ids, layer, by_hand(change)))
     assert torch.equal(changed[:, :position], plain[:, :position])
@@ -57,19 +57,19 @@ def test_an_intervention_equals_editing_the_next_layers_input(model, ids, layer,
 
 def test_several_interventions_act_together(model, ids):
     first, second = Intervention(0, 2, VECTOR), Intervention(2, 5, -VECTOR, "set")
-    with torch.no_grad(), intervene(model, [first]):
+    with torch.no_grad(), steer(model, [first]):
         expected = edited_logits(model, ids, 2, by_hand(second))
-    with torch.no_grad(), intervene(model, [second, first]):
+    with torch.no_grad(), steer(model, [second, first]):
         torch.testing.assert_close(model(ids, use_cache=False).logits, expected)
 
 
 @pytest.mark.parametrize("kind", ["add", "set"])
 def test_each_row_of_a_batch_may_have_its_own_vector(model, ids, kind):
     vectors = torch.stack([VECTOR, VECTOR.flip(0)])
-    with torch.no_grad(), intervene(model, [Intervention(1, 3, vectors, kind)]):
+    with torch.no_grad(), steer(model, [Intervention(1, 3, vectors, kind)]):
         together = model(ids, use_cache=False).logits
     for row in range(2):
-        with torch.no_grad(), intervene(model, [Intervention(1, 3, vectors[row], kind)]):
+        with torch.no_grad(), steer(model, [Intervention(1, 3, vectors[row], kind)]):
             alone = model(ids[row : row + 1], use_cache=False).logits
         torch.testing.assert_close(together[row : row + 1], alone)
     assert (together[0] - together[1]).abs().max() > 0.01
@@ -78,7 +78,7 @@ def test_each_row_of_a_batch_may_have_its_own_vector(model, ids, kind):
 @pytest.mark.parametrize("position", [0, 3, len(PROMPT) - 1, len(PROMPT) + 2])
 def test_generating_with_a_cache_equals_computing_the_whole_sequence_again(model, position):
     change = Intervention(1, position, VECTOR, "set")
-    with intervene(model, [change]):
+    with steer(model, [change]):
         generated = generate(model, [PROMPT], 8)[0]
     assert len(generated) == 8
     assert generated == without_cache(model, change, 8)
@@ -87,7 +87,7 @@ def test_generating_with_a_cache_equals_computing_the_whole_sequence_again(model
 def test_steering_the_last_token_of_the_prompt_changes_what_is_generated(model):
     plain = generate(model, [PROMPT], 8)[0]
     change = Intervention(LAYERS - 1, len(PROMPT) - 1, VECTOR, "set")
-    with intervene(model, [change]):
+    with steer(model, [change]):
         assert generate(model, [PROMPT], 8)[0] != plain
     assert generate(model, [PROMPT], 8)[0] == plain
 
@@ -98,7 +98,7 @@ def test_generated_tokens_are_left_alone(model):
     layer = 1
     plain = generate(model, [PROMPT], 6)[0]
     change = Intervention(layer, 0, torch.zeros(WIDTH), "add")
-    with intervene(model, [change]):
+    with steer(model, [change]):
         handle = model.base_model.register_forward_hook(
             lambda module, inputs, output: written.append(output[0].shape[1])
         )
@@ -110,17 +110,17 @@ def test_generated_tokens_are_left_alone(model):
 def test_a_position_beyond_the_sequence_changes_nothing(model, ids):
     with torch.no_grad():
         plain = model(ids).logits
-        with intervene(model, [Intervention(1, ids.shape[1], VECTOR)]):
+        with steer(model, [Intervention(1, ids.shape[1], VECTOR)]):
             assert torch.equal(model(ids).logits, plain)
 
 
 def test_hooks_are_gone_afterwards_and_after_an_error():
     model = tiny("Llama")
     before = hooks(model)
-    with intervene(model, [Intervention(0, 0, VECTOR), Intervention(1, 0, VECTOR)]):
+    with steer(model, [Intervention(0, 0, VECTOR), Intervention(1, 0, VECTOR)]):
         assert hooks(model) == before + 3
     assert hooks(model) == before
-    with pytest.raises(RuntimeError, match="odd"), intervene(model, [Intervention(0, 0, VECTOR)]):
+    with pytest.raises(RuntimeError, match="odd"), steer(model, [Intervention(0, 0, VECTOR)]):
         raise RuntimeError("odd")
     assert hooks(model) == before
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_done_is_refused_and_leaves_no_hook(change, sentence):
     before = hooks(model)
     with (
         pytest.raises(UserError, match=sentence),
-        intervene(model, [Intervention(0, 0, VECTOR), change]),
+        steer(model, [Intervention(0, 0, VECTOR), change]),
     ):
         pass
     assert hooks(model) == before
@@ -179,7 +179,7 @@ def test_prompts_side_by_side_equal_each_alone(model, where):
         "token": lambda ids, positions: (ids % 3 == 1) & (positions >= 0),
         "generated": lambda ids, positions: positions >= 9,
     }[where]
-    with intervene(model, [Intervention(1, position, VECTOR, "set")]):
+    with steer(model, [Intervention(1, position, VECTOR, "set")]):
         together = generate(model, OTHERS, 6)
         assert together == [generate(model, [prompt], 6)[0] for prompt in OTHERS]
     assert together != generate(model, OTHERS, 6)
@@ -193,7 +193,7 @@ def test_positions_are_those_of_the_tokens_that_enter():
         seen.append((ids.clone(), positions.clone()))
         return torch.zeros_like(positions, dtype=torch.bool)
 
-    with intervene(model, [Intervention(0, look, VECTOR)]):
+    with steer(model, [Intervention(0, look, VECTOR)]):
         together = generate(model, OTHERS, 3)
     ids, positions = (torch.cat(parts, 1) for parts in zip(*seen, strict=True))
     for row, prompt in enumerate(OTHERS):
@@ -211,7 +211,7 @@ def test_sampling_follows_the_seed():
 
 def test_ablation_leaves_nothing_along_the_direction(model, ids):
     seen = []
-    with torch.no_grad(), intervene(model, [Intervention(1, 4, VECTOR, "ablate")]):
+    with torch.no_grad(), steer(model, [Intervention(1, 4, VECTOR, "ablate")]):
         seen.append(residual_stream(model, ids, 1))
     before, after = residual_stream(model, ids, 1)[:, 4], seen[0][:, 4]
     unit = VECTOR / VECTOR.norm()
@@ -223,7 +223,7 @@ def test_a_clamped_feature_has_its_activation_and_the_rest_stays(model, ids):
     """With orthogonal directions encoding what was written gives back what was set."""
     directions = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=torch.Generator()))[0]
     sae = Dictionary(directions.T, torch.zeros(WIDTH), directions, torch.zeros(WIDTH), "standard")
-    with torch.no_grad(), intervene(model, [Clamp(1, 4, sae, 3, 7.0), Clamp(1, 2, sae, 5)]):
+    with torch.no_grad(), steer(model, [Clamp(1, 4, sae, 3, 7.0), Clamp(1, 2, sae, 5)]):
         after = residual_stream(model, ids, 1)
     before = residual_stream(model, ids, 1)
     z, was = after @ directions.T, before @ directions.T
@@ -238,6 +238,6 @@ def test_a_model_called_with_embeddings_is_refused(model):
     with (
         pytest.raises(UserError, match="input_ids"),
         torch.no_grad(),
-        intervene(model, [Intervention(0, 0, VECTOR)]),
+        steer(model, [Intervention(0, 0, VECTOR)]),
     ):
         model(inputs_embeds=embedded)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from functok.errors import UserError
-from functok.models.interventions import Intervention, intervene
+from functok.models.interventions import Intervention, steer
 from functok.models.language import (
     check_tokenizer,
     decoder_layers,
@@ -105,7 +105,7 @@ def test_layers_that_return_tuples_read_and_write_the_same(family, ids):
     plain, old = tiny(family), in_tuples(tiny(family))
     torch.testing.assert_close(residual_stream(old, ids, 1), residual_stream(plain, ids, 1))
     change = Intervention(1, 4, torch.linspace(-5, 5, WIDTH))
-    with torch.no_grad(), intervene(plain, [change]), intervene(old, [change]):
+    with torch.no_grad(), steer(plain, [change]), steer(old, [change]):
         steered = plain(ids, use_cache=False).logits
         torch.testing.assert_close(old(ids, use_cache=False).logits, steered)
     with torch.no_grad():

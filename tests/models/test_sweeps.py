@@ -12,7 +12,7 @@ from torch import nn
 
 from functok.errors import UserError
 from functok.models.dictionaries import Dictionary
-from functok.models.interventions import Clamp, Intervention, intervene
+from functok.models.interventions import Clamp, Intervention, steer
 from functok.models.sweeps import Trial, batches, sweep
 
 RANDOM = torch.Generator().manual_seed(7)
@@ -31,7 +31,7 @@ PROMPTS = [[3, 17, 4, 29, 11, 8, 5, 30, 2], [9, 1, 22, 8], [7, 7, 21, 13, 2, 19,
 def one_by_one(model: nn.Module, prompts: list[list[int]], trials: list[Trial]) -> torch.Tensor:
     rows = []
     for trial in trials:
-        with torch.no_grad(), intervene(model, trial.changes):
+        with torch.no_grad(), steer(model, trial.changes):
             logits = model(torch.tensor([prompts[trial.prompt]]), use_cache=False).logits
         rows.append(logits[0, -1].float().log_softmax(-1))
     return torch.stack(rows)

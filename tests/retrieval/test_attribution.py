@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from functok.errors import UserError
 from functok.models.dictionaries import Dictionary
-from functok.models.interventions import Intervention, intervene
+from functok.models.interventions import Intervention, steer
 from functok.models.language import residual_stream
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.attribution import (
@@ -80,7 +80,7 @@ def test_integrated_gradients_add_up_to_the_whole_change(model, dictionary):
     moves = [Intervention(0, place, vector) for place, vector in enumerate(change)]
     with torch.no_grad():
         before = metric(model(torch.tensor([IDS])).logits[0, -1])
-        with intervene(model, moves):
+        with steer(model, moves):
             after = metric(model(torch.tensor([IDS])).logits[0, -1])
     whole = float(after - before)
     assert abs(fine["effect"].sum() - whole) < 0.02 * abs(whole)

@@ -6,7 +6,7 @@ import torch
 
 from functok.errors import UserError
 from functok.models.dictionaries import Dictionary
-from functok.models.interventions import Intervention, intervene
+from functok.models.interventions import Intervention, steer
 from functok.models.language import residual_stream
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.judging import contains, judge
@@ -86,7 +86,7 @@ def test_a_layer_scan_equals_steering_each_prompt_alone(model):
             for prompt, place in zip(TESTS, POSITIONS, strict=True):
                 ids = list(prompt)
                 for _ in range(4):
-                    with torch.no_grad(), intervene(model, [Intervention(layer, place, vector)]):
+                    with torch.no_grad(), steer(model, [Intervention(layer, place, vector)]):
                         ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
                 accepted += token in ids[len(prompt) :]
             assert table.filter(step="layer", layer=layer)["success"].item() == accepted / 4

@@ -17,7 +17,7 @@ def generate(
 ) -> list[list[int]]:
     """What the model writes after each prompt, up to its end token.
 
-    Prompts are padded on the left, so that all end together; ``intervene`` counts positions
+    Prompts are padded on the left, so that all end together; ``steer`` counts positions
     behind the padding.
 
     Args:

@@ -130,8 +130,10 @@ class Clamp:
 
 
 @contextmanager
-def intervene(model: Model, interventions: Sequence[Change]) -> Iterator[None]:
-    """Apply ``interventions``, in their order, to every forward pass inside the context.
+def steer(model: Model, interventions: Sequence[Change]) -> Iterator[None]:
+    """Make ``interventions``, in their order, in every forward pass inside the context.
+
+    The name is the commonest use; patching and ablating are done by the same means.
 
     Raises:
         UserError: for a layer, position, feature or width that the model does not have, or a

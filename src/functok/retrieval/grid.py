@@ -24,7 +24,7 @@ from torch import Tensor
 from functok.errors import require
 from functok.models.dictionaries import Dictionary
 from functok.models.generation import generate
-from functok.models.interventions import Change, Intervention, intervene
+from functok.models.interventions import Change, Intervention, steer
 from functok.models.language import Model, residual_stream
 from functok.models.sweeps import Trial, sweep
 
@@ -123,7 +123,7 @@ def steering_grid(
         changes: list[Change] = [
             Intervention(layer, place, vector) for place, vector in zip(at, vectors, strict=True)
         ]
-        with intervene(model, changes):
+        with steer(model, changes):
             answers = generate(model, [ids] * len(runs), tokens, temperature, seed)
         trials = [
             Trial(0, tuple(Intervention(layer, p, v) for p, v in zip(at, added, strict=True)))

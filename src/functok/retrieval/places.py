@@ -86,7 +86,7 @@ def where(
     classes: Int[np.ndarray, " vocabulary"],
     subclasses: Sequence[str] | None = None,
 ) -> Where:
-    """``place`` as ``intervene`` takes it, among generated tokens too where it says so."""
+    """``place`` as ``steer`` takes it, among generated tokens too where it says so."""
     kind, _, further = place.partition("+")
     require(
         further in ("", _GENERATED),

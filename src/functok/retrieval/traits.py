@@ -26,7 +26,7 @@ from torch import Tensor
 from functok.errors import UserError, require
 from functok.models.dictionaries import Dictionary
 from functok.models.generation import generate
-from functok.models.interventions import Intervention, intervene
+from functok.models.interventions import Intervention, steer
 from functok.models.language import Model, decoder_layers, residual_stream
 from functok.progress import Progress, Silent
 from functok.retrieval.judging import Judge
@@ -54,7 +54,7 @@ class Examination:
         change = []
         if vector is not None:
             change = [Intervention(layer, lambda ids, positions: positions == places, vector)]
-        with intervene(self.model, change):
+        with steer(self.model, change):
             answers = generate(self.model, self.prompts, self.tokens)
         accepted = [self.judge(self.decode(answer)) for answer in answers]
         return sum(accepted) / len(accepted)
