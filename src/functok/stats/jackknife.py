@@ -1,4 +1,4 @@
-"""Intervals, and the correction for testing several claims. Nothing here knows about tokens.
+"""Delete-one-group jackknife: the interval of a smooth statistic.
 
 The unit of inference is the document: occurrences inside one are not independent. Documents fall
 into hash groups once (32 by default) and every statistic is recomputed with one group left out:
@@ -9,28 +9,13 @@ into hash groups once (32 by default) and every statistic is recomputed with one
 evaluations, and serves smooth statistics: ratios, means, coverages.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import stdtr, stdtrit
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic with its interval."""
-
-    value: float
-    """The statistic on all groups."""
-    low: float
-    """Lower end; NaN with fewer than two groups, or where one alone defines the statistic."""
-    high: float
-    """Upper end."""
-
-    @property
-    def width(self) -> float:
-        return self.high - self.low
+from functok.stats.estimate import Estimate
 
 
 def jackknife(
@@ -51,7 +36,15 @@ def jackknife(
         if groups < 2:
             return Estimate(value, float("nan"), float("nan"))
         left_out = np.array([statistic(kept) for kept in all_but_one])
-    if not np.isfinite(left_out).all():
+    return jackknife_left_out(value, left_out, level)
+
+
+def jackknife_left_out(
+    value: float, left_out: Float[np.ndarray, " groups"], level: float = 0.95
+) -> Estimate:
+    """The same interval where the statistic without each group is known already."""
+    groups = len(left_out)
+    if groups < 2 or not np.isfinite(left_out).all():
         return Estimate(value, float("nan"), float("nan"))
     variance = (groups - 1) / groups * np.square(left_out - left_out.mean()).sum()
     half = stdtrit(groups - 1, 0.5 + level / 2) * np.sqrt(variance)
@@ -78,21 +71,3 @@ def jackknife_p_value(estimate: Estimate, groups: int, null: float = 0.0) -> flo
         return float(estimate.value == null)
     standard_error = half / stdtrit(groups - 1, 0.975)
     return float(2 * stdtr(groups - 1, -abs(estimate.value - null) / standard_error))
-
-
-def holm(p_values: Mapping[str, float], family: tuple[str, ...]) -> dict[str, float]:
-    """Holm's step-down adjusted p over a declared ``family``.
-
-    A test that was not run, or whose p is NaN, counts as p = 1.
-
-    Source: Holm (1979), Scandinavian Journal of Statistics 6.
-    """
-    raw = {name: p_values.get(name, 1.0) for name in family}
-    raw = {name: 1.0 if np.isnan(p) else p for name, p in raw.items()}
-    ordered = sorted(family, key=lambda name: raw[name])
-    adjusted: dict[str, float] = {}
-    running = 0.0
-    for position, name in enumerate(ordered):
-        running = max(running, min(1.0, (len(family) - position) * raw[name]))
-        adjusted[name] = running
-    return adjusted

@@ -1,0 +1,25 @@
+"""A number with its interval: what every statistic of the project is."""
+
+from dataclasses import dataclass
+
+from scipy.special import stdtrit
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic with its interval."""
+
+    value: float
+    """The statistic on all the data."""
+    low: float
+    """Lower end; NaN with fewer than two groups, or where one alone defines the statistic."""
+    high: float
+    """Upper end."""
+
+    @property
+    def width(self) -> float:
+        return self.high - self.low
+
+    def standard_error(self, groups: int, level: float = 0.95) -> float:
+        """SE behind a t interval from ``groups`` groups."""
+        return float(self.width / 2 / stdtrit(groups - 1, 0.5 + level / 2))

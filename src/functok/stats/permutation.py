@@ -1,0 +1,186 @@
+"""Could it have come about by chance? Labels, signs or residuals are dealt out again.
+
+Every p is two-sided and counts the observed deal among the drawn ones, (1 + hits)/(1 + draws): a
+permutation test that reports p = 0 claims more than it tried (Phipson & Smyth 2010). Where all
+deals can be counted out, they are, and the p is exact.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+from scipy.special import ndtri
+
+DRAWS = 4999
+_EXACT_PAIRS = 16
+_CELLS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """An effect with its permutation p."""
+
+    effect: float
+    """The observed statistic, in the values' own unit; NaN where nothing can be compared."""
+    standard_error: float
+    """Of the effect with the units as a sample: unequal spread allowed."""
+    p_value: float
+    """Two-sided."""
+    draws: int
+    """Deals tried, or all there are."""
+    units: int
+    """Units that take part."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 %, by the normal law, from the standard error."""
+        half = float(ndtri(0.975)) * self.standard_error
+        return self.effect - half, self.effect + half
+
+
+_NONE = Permutation(math.nan, math.nan, math.nan, 0, 0)
+
+
+def permute_labels(
+    values: Float[np.ndarray, " units"],
+    labelled: Bool[np.ndarray, " units"],
+    strata: Shaped[np.ndarray, " units"] | None = None,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Permutation:
+    """Mean of the labelled less mean of the others, labels permuted within strata.
+
+    The strata's differences are averaged with weights n₁n₀/(n₁ + n₀), as in a regression with one
+    intercept each; then the whole statistic is, but for a constant, the labelled units' sum of
+    deviations from their stratum's mean. A stratum without both kinds takes no part.
+
+    Args:
+        values: finite.
+        labelled: whether each unit belongs to the class in question.
+        strata: of each unit; by default all are in one.
+    """
+    place = np.zeros(len(values), np.int64)
+    if strata is not None:
+        _, place = np.unique(strata, return_inverse=True)
+    chance = np.random.default_rng(seed)
+    observed, weight, variance, units = 0.0, 0.0, 0.0, 0
+    dealt = np.zeros(draws)
+    for stratum in range(place.max(initial=-1) + 1):
+        inside = place == stratum
+        mine = labelled[inside]
+        many = int(mine.sum())
+        few = len(mine) - many
+        if many == 0 or few == 0:
+            continue
+        apart = values[inside] - values[inside].mean()
+        share = many * few / len(mine)
+        observed += apart[mine].sum()
+        weight += share
+        units += len(mine)
+        for part in (apart[mine], apart[~mine]):
+            # a single unit has no spread of its own: take the stratum's
+            spread = part.var(ddof=1) if len(part) > 1 else apart.var(ddof=1)
+            variance += share**2 * spread / len(part)
+        dealt += _dealt_sums(apart, many, chance, draws)
+    if weight == 0:
+        return _NONE
+    hits = np.count_nonzero(_at_least(np.abs(dealt), abs(observed)))
+    return Permutation(
+        effect=float(observed / weight),
+        standard_error=math.sqrt(variance) / weight,
+        p_value=(1 + hits) / (1 + draws),
+        draws=draws,
+        units=units,
+    )
+
+
+def _dealt_sums(
+    apart: Float[np.ndarray, " units"], labelled: int, chance: np.random.Generator, draws: int
+) -> Float[np.ndarray, " draws"]:
+    """Sums of ``labelled`` of the units at random; all units add up to 0."""
+    rest = len(apart) - labelled
+    fewer, sign = (labelled, 1) if labelled <= rest else (rest, -1)
+    found = np.empty(draws)
+    for rows in _chunks(draws, len(apart)):
+        table = np.broadcast_to(apart, (rows.stop - rows.start, len(apart)))
+        found[rows] = chance.permuted(table, axis=1)[:, :fewer].sum(1)
+    return sign * found
+
+
+def sign_flip(
+    differences: Float[np.ndarray, " pairs"], seed: int = 0, draws: int = DRAWS
+) -> Permutation:
+    """Mean of paired differences; each could as well have had the other sign.
+
+    Up to 16 pairs every choice of signs is counted: the smallest p of n pairs is 2¹⁻ⁿ.
+    """
+    size = len(differences)
+    if size == 0:
+        return _NONE
+    observed = abs(differences.sum())
+    if size <= _EXACT_PAIRS:
+        signs = 1 - 2 * (np.arange(1 << size)[:, None] >> np.arange(size) & 1)
+        reached = _at_least(np.abs(signs @ differences), observed)
+        tried, p_value = len(signs), float(reached.mean())
+    else:
+        chance, hits = np.random.default_rng(seed), 0
+        for rows in _chunks(draws, size):
+            signs = chance.integers(0, 2, (rows.stop - rows.start, size), np.int8) * 2 - 1
+            hits += np.count_nonzero(_at_least(np.abs(signs @ differences), observed))
+        tried, p_value = draws, (1 + hits) / (1 + draws)
+    error = differences.std(ddof=1) / math.sqrt(size) if size > 1 else math.nan
+    return Permutation(float(differences.mean()), float(error), p_value, tried, size)
+
+
+def freedman_lane(
+    outcome: Float[np.ndarray, " units"],
+    design: Float[np.ndarray, "units terms"],
+    term: int,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Permutation:
+    """One coefficient of a least-squares regression, the residuals without it permuted.
+
+    The test statistic is the coefficient over its HC3 standard error, which keeps the test valid
+    where the spread differs (Freedman & Lane 1983; DiCiccio & Romano 2017).
+
+    Args:
+        outcome: what is explained.
+        design: with its intercept, of full column rank.
+        term: column of ``design``.
+    """
+    units, terms = design.shape
+    others = np.linalg.qr(np.delete(design, term, axis=1))[0]
+    alone = design[:, term] - others @ (others.T @ design[:, term])
+    strength = alone @ alone
+    if units <= terms or strength <= 1e-10 * max(design[:, term] @ design[:, term], 1e-300):
+        return _NONE
+    basis = np.column_stack([others, alone / math.sqrt(strength)])
+    free = np.maximum(1 - np.square(basis).sum(1), 1e-12)  # 1 − leverage
+
+    def fitted(rows: Float[np.ndarray, "draws units"]) -> tuple[np.ndarray, np.ndarray]:
+        left = (rows - rows @ basis @ basis.T) * (alone / free)
+        return rows @ alone / strength, np.sqrt(np.square(left).sum(1)) / strength
+
+    residual = outcome - others @ (others.T @ outcome)
+    (effect,), (error,) = fitted(residual[None])
+    chance, hits = np.random.default_rng(seed), 0
+    for rows in _chunks(draws, units):
+        table = np.broadcast_to(residual, (rows.stop - rows.start, units))
+        drawn, errors = fitted(chance.permuted(table, axis=1))
+        hits += np.count_nonzero(_at_least(np.abs(drawn) * error, abs(effect) * errors))
+    return Permutation(float(effect), float(error), (1 + hits) / (1 + draws), draws, units)
+
+
+def _chunks(draws: int, units: int) -> list[slice]:
+    """Draws at a time, so that a table of them stays small."""
+    step = max(_CELLS // max(units, 1), 1)
+    return [slice(start, min(start + step, draws)) for start in range(0, draws, step)]
+
+
+def _at_least(
+    values: Float[np.ndarray, " draws"], observed: float | Float[np.ndarray, " draws"]
+) -> Bool[np.ndarray, " draws"]:
+    """values ≥ observed, equal up to rounding counting as equal."""
+    return values >= observed - 1e-12 * np.maximum(np.abs(observed), 1e-300)
