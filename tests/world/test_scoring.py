@@ -15,6 +15,7 @@ from functok.world.grammar import FRAMES
 from functok.world.latents import Latents, latents
 from functok.world.profiles import TrainedWorld
 from functok.world.prompts import prompts
+from functok.world.quality import answers
 from functok.world.recipes import HELD_OUT
 from functok.world.scoring import best_f1, causal_recovery, correlations, match, score, summary
 from functok.world.settings import WorldSettings
@@ -111,37 +112,64 @@ def test_latents_are_on_from_the_word_that_tells_them(world: World) -> None:
     assert fronts == [place - 1 for place in answers]
 
 
+@pytest.mark.parametrize("relation", [0, 1])
+@pytest.mark.parametrize("language", [0, 1])
 def test_causal_recovery_sees_features_that_govern_and_features_that_do_not(
-    trained: TrainedWorld,
+    trained: TrainedWorld, language: int, relation: int
 ) -> None:
-    """Directions planted from the model's own states exchange answers; random ones do not."""
-    asked = prompts(trained.world, "is")
-    asked = asked.take(np.flatnonzero(asked.language == 0))
-    model, layer = trained.model, trained.layer
-    entities = trained.world.settings.entities
-    others = (asked.entity + 1) % entities
-    hidden = residual_stream(model, torch.from_numpy(asked.with_separator()), layer)
-    names = [trained.world.words.forms[row[0]] for row in trained.world.words.names]
-    matched = pl.DataFrame(
-        {"latent": [f"entity={name}" for name in names], "feature": list(range(entities))}
-    )
-    last = hidden[:, -1]  # what layer 0 has read of the name lies at the last word
+    """Planted where the exchange is the other prompt's own state, whatever the model has learned.
+
+    Prompts of one relation and language differ in the entity alone, and in this frame it is the
+    last word. So with the entities' states as directions the exchange must give the very answers
+    that the model gives to the other prompts; with random directions of equal norm, its own.
+    """
+    world, layer = trained.world, trained.layer
+    asked = prompts(world, "entity")
+    asked = asked.take(np.flatnonzero((asked.language == language) & (asked.relation == relation)))
+    count = world.settings.entities
+    assert asked.entity.tolist() == list(range(count))
+    names = [world.words.forms[row[0]] for row in world.words.names]
+    latent = [f"entity={name}" for name in names]
+    matched = pl.DataFrame({"latent": latent, "feature": list(range(count))})
+    ids = asked.with_separator()
+    last = residual_stream(trained.model, torch.from_numpy(ids), layer)[:, -1]
     centre = last.mean(0)
-    means = torch.stack([last[asked.entity == e].mean(0) for e in range(entities)]) - centre
-    chance = torch.randn(means.shape, generator=torch.Generator().manual_seed(0))
-    chance = chance / chance.norm(dim=1, keepdim=True) * means.norm(dim=1, keepdim=True)
-    found = {}
-    for name, directions in (("planted", means), ("random", chance)):
-        inverse = torch.linalg.pinv(directions)
-        dictionary = Dictionary(
-            W_enc=inverse, b_enc=torch.full((entities,), -0.2), W_dec=directions, b_dec=centre,
-            architecture="standard",
-        )  # fmt: skip
-        table = causal_recovery(model, dictionary, layer, asked, matched, "entity", others)
-        some = table.filter("decided")
-        found[name] = some["moved"].mean(), some["kept"].mean()
-    assert found["planted"][0] > 0.7, found
-    assert found["random"][0] < 0.3
+    states = last - centre
+    chance = torch.randn(states.shape, generator=torch.Generator().manual_seed(0))
+    chance = chance / chance.norm(dim=1, keepdim=True) * states.norm(dim=1, keepdim=True)
+    others = (asked.entity + 1) % count
+    table = {}
+    for name, directions in (("planted", states), ("random", chance)):
+        dictionary = exact(directions, centre)
+        table[name] = causal_recovery(
+            trained.model, dictionary, layer, asked, matched, "entity", others
+        )
+    plain = answers(trained.model, ids)
+    decided = table["planted"]["decided"].to_numpy()
+    wanted = asked.answer_had(entity=others)
+    assert decided.tolist() == (wanted != asked.answer).tolist()
+    assert decided.sum() > count / 2
+    moved = table["planted"]["moved"].to_numpy()
+    np.testing.assert_array_equal(moved[decided], (plain[others] == wanted)[decided])
+    assert moved[decided].mean() > 0.9
+    assert table["random"]["kept"].to_numpy()[decided].mean() > 0.9
+    assert table["random"]["moved"].to_numpy()[decided].mean() < 0.1
+
+
+def exact(directions: torch.Tensor, centre: torch.Tensor) -> Dictionary:
+    """A dictionary whose feature f is 1 at ``centre`` + ``directions[f]`` and 0 at the others."""
+    inverse = torch.linalg.pinv(directions)
+    gram = directions @ inverse  # the identity, but for what adds up to nothing
+    own, other = gram.diag().min(), (gram - torch.diag(gram.diag())).max()
+    assert own > other + 0.5
+    middle = torch.clamp(other, min=0) + 0.1
+    return Dictionary(
+        W_enc=inverse / (gram.diag() - middle),
+        b_enc=-middle / (gram.diag() - middle),
+        W_dec=directions,
+        b_dec=centre,
+        architecture="standard",
+    )
 
 
 def test_a_trained_sae_finds_more_than_a_random_one(trained: TrainedWorld) -> None:
