@@ -88,3 +88,9 @@ def test_the_interval_of_a_ratio_covers_the_truth():
         widths.append(found.width)
     assert 0.90 <= covered / draws <= 0.99
     assert np.mean(widths) < 0.3  # an interval that covers by being wide would say nothing
+
+
+def test_a_statistic_that_counts_has_an_interval_too():
+    sizes = np.array([3, 4, 4, 5])
+    counted = jackknife(lambda kept: int(sizes[kept].sum()), 4)
+    assert counted == jackknife(lambda kept: float(sizes[kept].sum()), 4)

@@ -35,7 +35,7 @@ def jackknife(
         value = float(statistic(np.ones(groups, dtype=bool)))
         if groups < 2:
             return Estimate(value, float("nan"), float("nan"))
-        left_out = np.array([statistic(kept) for kept in all_but_one])
+        left_out = np.array([statistic(kept) for kept in all_but_one], dtype=float)
     return jackknife_left_out(value, left_out, level)
 
 
