@@ -37,10 +37,17 @@ def expected_coverage(active_at: Int[np.ndarray, " features"], positions: int, d
         return 0.0
     if drawn == positions:
         return 1.0
+    return float(times @ chance_reached(counts, positions, drawn) / times.sum())
+
+
+def chance_reached(
+    counts: Int[np.ndarray, " counts"], positions: int, drawn: int
+) -> Float[np.ndarray, " counts"]:
+    """1 − C(N − Y, n) / C(N, n): that ``drawn`` of ``positions`` meet one of ``counts``."""
     reached = np.ones(len(counts))
     possible = positions - counts >= drawn
     reached[possible] = -np.expm1(_log_missed(counts[possible].astype(float), positions, drawn))
-    return float(times @ reached / times.sum())
+    return reached
 
 
 def _log_missed(
