@@ -4,8 +4,9 @@ import base64
 
 import polars as pl
 
-from functok.figures.catalogue import PLANS, Figure, last_step
+from functok.figures.catalogue import PLANS, Figure
 from functok.figures.draw import specification
+from functok.figures.plan import last_step
 from functok.report.markup import (
     escaped,
     folded,

@@ -1,0 +1,64 @@
+"""What a figure is before it is drawn: where its numbers come from, its reading, its control."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from altair.typing import ChartType
+
+from functok.store import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One kind of figure."""
+
+    name: str
+    """Names its files; one of several (a trace per prompt) adds its number."""
+    section: str
+    """``tokens``, ``graph``, ``retrieval`` or ``consolidation``."""
+    title: str
+    reading: str
+    """How to read it, one sentence."""
+    control: str
+    """What it is held against, one sentence."""
+    absent: str
+    """What was not run where it is missing, one sentence."""
+    tables: Callable[[RunFolder, int], list[pl.DataFrame]]
+    """The tables to draw, from the run folder and the number of features in a trace."""
+    chart: Callable[[pl.DataFrame], ChartType]
+
+
+def last_step(folder: RunFolder) -> int | None:
+    """The last checkpoint with a graph; None before there is one."""
+    counted = read(folder.consolidation("growth"))
+    return None if counted is None else counted["step"].to_list()[-1]
+
+
+def read(path: Path) -> pl.DataFrame | None:
+    """The table at ``path``; None where it was not written or is empty."""
+    if not path.exists():
+        return None
+    table = pl.read_parquet(path)
+    return table if len(table) else None
+
+
+def made_from(
+    make: Callable[..., pl.DataFrame], *paths: Callable[[RunFolder], Path]
+) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
+    """``make`` of the tables at ``paths``, where all of them are there."""
+
+    def tables(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+        found = [read(path(folder)) for path in paths]
+        if any(table is None for table in found):
+            return []
+        made = make(*found)
+        return [made] if len(made) else []
+
+    return tables
+
+
+def of_last_graph(name: str) -> Callable[[RunFolder], Path]:
+    """A table of the last graph; where there is none, a path at which nothing is."""
+    return lambda folder: folder.graph_table(last_step(folder) or 0, name)
