@@ -183,9 +183,13 @@ def _batches(
 
 @torch.no_grad()
 def _set_threshold(sae: Any, sample: Tensor, k: int) -> None:
-    """The threshold at which the sample's mean L0 is ``k``."""
+    """The threshold at which the sample's mean L0 is ``k``.
+
+    Midway between the last activation kept and the next: on the value itself, the rounding of
+    another machine, or of another batch size, would decide whether that one is active.
+    """
     before = (sample - sae.b_dec) @ sae.W_enc + sae.b_enc
     if sae.cfg.rescale_acts_by_decoder_norm:
         before = before * sae.W_dec.norm(dim=-1)
-    kept = before.relu().flatten().topk(k * len(sample)).values
-    sae.topk_threshold.fill_(kept.min().item())
+    strongest = before.relu().flatten().topk(k * len(sample) + 1).values
+    sae.topk_threshold.fill_(strongest[-2:].mean().item())
