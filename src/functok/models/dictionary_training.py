@@ -191,5 +191,6 @@ def _set_threshold(sae: Any, sample: Tensor, k: int) -> None:
     before = (sample - sae.b_dec) @ sae.W_enc + sae.b_enc
     if sae.cfg.rescale_acts_by_decoder_norm:
         before = before * sae.W_dec.norm(dim=-1)
-    strongest = before.relu().flatten().topk(k * len(sample) + 1).values
+    entries = before.relu().flatten()
+    strongest = entries.topk(min(k * len(sample) + 1, len(entries))).values
     sae.topk_threshold.fill_(strongest[-2:].mean().item())
