@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from functok.stats import freedman_lane, permute_labels, sign_flip
+from functok.stats import freedman_lane, permute_labels, sign_flip, stratified_weights
 
 numbers = st.floats(-10, 10).map(lambda value: round(value, 3))
 
@@ -64,6 +64,31 @@ def test_without_strata_the_p_value_is_scipys():
     assert found.p_value == pytest.approx(expected.pvalue, abs=0.02)
     welch = np.sqrt(x.var(ddof=1) / 15 + y.var(ddof=1) / 40)
     assert found.standard_error == pytest.approx(welch)
+
+
+def test_few_labels_among_many_units_are_dealt_as_often_as_counted_out():
+    values = np.random.default_rng(5).exponential(1, 30)
+    labelled = np.isin(np.arange(30), (3, 17))
+    observed, exact = _exact_p(values, labelled, np.zeros(30, np.int64))
+    found = permute_labels(values, labelled)
+    assert found.effect == pytest.approx(observed)
+    spread = np.sqrt(exact * (1 - exact) / found.draws) + 1 / found.draws
+    assert abs(found.p_value - exact) < 4 * spread
+
+
+@given(st.integers(0, 30))
+def test_the_effect_is_a_weighted_sum_of_the_values(seed):
+    chance = np.random.default_rng(seed)
+    strata, labelled = chance.integers(0, 4, 12), chance.random(12) < 0.4
+    values = chance.normal(0, 1, 12)
+    weights = stratified_weights(labelled, strata)
+    found = permute_labels(values, labelled, strata, draws=9)
+    if found.units:
+        assert weights @ values == pytest.approx(found.effect)
+        assert weights[labelled].sum() == pytest.approx(1)
+        assert np.count_nonzero(weights) == found.units
+    else:
+        assert not weights.any()
 
 
 def test_strata_remove_what_only_the_strata_explain():

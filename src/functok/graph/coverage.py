@@ -17,10 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int
-from scipy.special import gammaln
 
 from functok.graph.build import TokenFeatureGraph
-from functok.stats import Estimate, jackknife
+from functok.stats import Estimate, jackknife, log_missed
 from functok.tokens.classes import CLASS_NAMES
 
 
@@ -44,37 +43,7 @@ def chance_reached(
     counts: Int[np.ndarray, " counts"], positions: int, drawn: int
 ) -> Float[np.ndarray, " counts"]:
     """1 − C(N − Y, n) / C(N, n): that ``drawn`` of ``positions`` meet one of ``counts``."""
-    reached = np.ones(len(counts))
-    possible = positions - counts >= drawn
-    reached[possible] = -np.expm1(_log_missed(counts[possible].astype(float), positions, drawn))
-    return reached
-
-
-def _log_missed(
-    counts: Float[np.ndarray, " features"], positions: int, drawn: int
-) -> Float[np.ndarray, " features"]:
-    """log C(N − Y, n) / C(N, n), for N − Y ≥ n.
-
-    As four log Γ this would be the small difference of huge numbers (at N = 5·10⁶ and Y = n = 1
-    off by 4 %); in Stirling's series ln N cancels beforehand, and log1p keeps the rest exact.
-    """
-    a, b, c = positions - counts, float(positions - drawn), positions - counts - drawn
-    found = gammaln(a + 1) - gammaln(c + 1) - gammaln(positions + 1) + gammaln(b + 1)
-    far = c >= 10  # nearer, next to nothing is missed, and the series does not hold
-    a, c, y = a[far], c[far], counts[far]
-    found[far] = (
-        (a + 0.5) * np.log1p(-y / positions)
-        + (b + 0.5) * np.log1p(-drawn / positions)
-        - (c + 0.5) * np.log1p(-(y + drawn) / positions)
-        + (_beyond_stirling(a) - _beyond_stirling(c))
-        + (_beyond_stirling(b) - _beyond_stirling(float(positions)))
-    )
-    return found
-
-
-def _beyond_stirling(x: np.ndarray | float) -> np.ndarray | float:
-    """log Γ(x + 1) − (x + ½) log x + x − ½ log 2π, for x ≥ 10 to 10⁻¹²."""
-    return 1 / (12 * x) - 1 / (360 * x**3) + 1 / (1260 * x**5) - 1 / (1680 * x**7)
+    return -np.expm1(log_missed(counts, positions, drawn))
 
 
 def token_degrees(graph: TokenFeatureGraph, min_count: int = 1) -> Int[np.ndarray, " vocabulary"]:

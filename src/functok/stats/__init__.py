@@ -9,6 +9,7 @@ module                    what it answers
 ``equivalence``           is an effect small enough to call it none (TOST)
 ``paired``                differences of pairs, dominance of one sample over another
 ``heterogeneity``         do several estimates of one effect agree
+``hypergeometric``        how likely a draw without replacement misses a thing
 ``multiplicity``          Holm over the declared tests, Benjamini–Hochberg over the rest
 ========================  =========================================================================
 """
@@ -17,6 +18,7 @@ from functok.stats.bootstrap import bootstrap, two_way_bootstrap
 from functok.stats.equivalence import MARGIN, Equivalence, tost
 from functok.stats.estimate import Estimate
 from functok.stats.heterogeneity import Heterogeneity, cochran_q
+from functok.stats.hypergeometric import log_missed
 from functok.stats.jackknife import (
     jackknife,
     jackknife_left_out,
@@ -30,6 +32,7 @@ from functok.stats.permutation import (
     freedman_lane,
     permute_labels,
     sign_flip,
+    stratified_weights,
 )
 
 __all__ = [
@@ -49,8 +52,10 @@ __all__ = [
     "jackknife_left_out",
     "jackknife_p_value",
     "jackknife_ratio",
+    "log_missed",
     "permute_labels",
     "sign_flip",
+    "stratified_weights",
     "tost",
     "two_way_bootstrap",
 ]

@@ -95,6 +95,24 @@ def permute_labels(
     )
 
 
+def stratified_weights(
+    labelled: Bool[np.ndarray, " units"], strata: Shaped[np.ndarray, " units"] | None = None
+) -> Float[np.ndarray, " units"]:
+    """Of each unit in the effect of ``permute_labels``, which is their product with the values.
+
+    All 0 where nothing can be compared.
+    """
+    place = np.zeros(len(labelled), np.int64)
+    if strata is not None:
+        _, place = np.unique(strata, return_inverse=True)
+    size = place.max(initial=-1) + 1
+    many = np.bincount(place[labelled], minlength=size)
+    few = np.bincount(place[~labelled], minlength=size)
+    share = many * few / np.maximum(many + few, 1)
+    up, down = share / np.maximum(many, 1), -share / np.maximum(few, 1)
+    return np.where(labelled, up[place], down[place]) / max(share.sum(), 1e-300)
+
+
 def _dealt_sums(
     apart: Float[np.ndarray, " units"], labelled: int, chance: np.random.Generator, draws: int
 ) -> Float[np.ndarray, " draws"]:
@@ -104,8 +122,24 @@ def _dealt_sums(
     found = np.empty(draws)
     for rows in _chunks(draws, len(apart)):
         table = np.broadcast_to(apart, (rows.stop - rows.start, len(apart)))
-        found[rows] = chance.permuted(table, axis=1)[:, :fewer].sum(1)
+        if fewer * 8 < len(apart):  # shuffle no further than is read
+            found[rows] = _first_of_shuffled(table, fewer, chance)
+        else:
+            found[rows] = chance.permuted(table, axis=1)[:, :fewer].sum(1)
     return sign * found
+
+
+def _first_of_shuffled(
+    table: Float[np.ndarray, "draws units"], first: int, chance: np.random.Generator
+) -> Float[np.ndarray, " draws"]:
+    """Sums of ``first`` units of each row at random: Fisher & Yates, stopped there."""
+    draws, units = table.shape
+    waiting, row, total = table.copy(), np.arange(draws), np.zeros(draws)
+    for place in range(first):
+        taken = chance.integers(place, units, draws)
+        total += waiting[row, taken]
+        waiting[row, taken] = waiting[:, place]
+    return total
 
 
 def sign_flip(
