@@ -279,8 +279,14 @@ class TokenFeatureGraph:
         if self.folder is not None:
             yield from map(self._usual, self._by_token.blocks())
         elif len(self.token):
-            order = np.lexsort((self.group, self.feature, self.token))
-            yield self.columns.rows(order)
+            yield self.columns.rows(np.lexsort((self.group, self.feature, self.token)))
+
+    def by_feature(self) -> Iterator[Columns]:
+        """Every edge, block by block, sorted by feature; a feature's edges are in one block."""
+        if self.folder is not None:
+            yield from map(self._usual, self._by_feature.blocks())
+        elif len(self.token):
+            yield self.columns.rows(np.lexsort((self.group, self.token, self.feature)))
 
     @cached_property
     def _by_token(self) -> SortedTable:
