@@ -20,6 +20,7 @@ from torch import Tensor
 
 from functok.errors import UserError, require
 from functok.models.dictionaries import TILE
+from functok.models.frozen import Held, hold
 from functok.models.language import Model, residual_stream
 from functok.models.training import window_order
 from functok.progress import Progress, Silent
@@ -84,6 +85,7 @@ def train_dictionary(
     folder: Path,
     progress: Progress | None = None,
     name: str = "SAE",
+    held: Held = "nothing",
 ) -> None:
     """Train an SAE on ``activations`` and save it to ``folder`` as SAELens does.
 
@@ -95,6 +97,7 @@ def train_dictionary(
         folder: where it goes.
         progress: who is told.
         name: what the work is called there.
+        held: part that stays as it was drawn (``models/frozen.py``).
 
     Raises:
         UserError: if SAELens is not installed, or the training diverged.
@@ -103,10 +106,12 @@ def train_dictionary(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         trainer = _trainer(activations.shape[1], settings, layer)
+        held_back = hold(trainer.sae, held)
         with (progress or Silent()).task(name, settings.steps, "steps") as task:
             for batch in _batches(activations * scale, settings, seed):
                 trainer.maybe_reset_sparsity()
                 output = trainer.step(batch)
+                held_back()
                 trainer.n_training_steps += 1
                 task.advance(note=f"mse {output.losses['mse_loss'].item():.3g}")
     sae = trainer.sae
