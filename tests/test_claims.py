@@ -3,8 +3,9 @@
 import polars as pl
 import pytest
 
-from functok.claims import CLAIMS, PRIMARY, assemble, verdict
+from functok.claims import CLAIMS, EXPLAINED, PRIMARY, assemble, verdict
 from functok.evidence import Evidence
+from functok.explanation import TESTS
 from functok.store import RunFolder
 
 
@@ -104,3 +105,18 @@ def test_the_claims_are_assembled_from_what_the_tests_left(tmp_path):
     assert rows["P7"]["verdict"] == "supported"
     assert rows["P8"]["verdict"] == "undecided"  # its interval is above 0, its corrected p is not
     assert rows["P5"]["verdict"] == rows["P6"]["verdict"] == "undecided"  # P6 did not run
+
+
+def test_what_explains_the_degree_stands_beside_the_claim_about_it(tmp_path):
+    assert {one.name: one.tests for one in CLAIMS}[EXPLAINED] == TESTS
+    run = RunFolder(tmp_path)
+    _write(run, "P3", 0.5, 0.1, 0.001)
+    _write(run, "P4", 0.5, 0.1, 0.001)
+    table = assemble(run)
+    hubs = pl.col("claim") == EXPLAINED
+    assert set(table.filter(hubs)["explanation"]) == {"class"}
+    assert table.filter(~hubs)["explanation"].null_count() == len(table) - len(TESTS)
+    (tmp_path / "tests" / "P4.parquet").unlink()
+    undecided = assemble(run).filter(hubs)
+    assert set(undecided["explanation"]) == {"undecided"}
+    assert "P4" in undecided["reason"][0]

@@ -15,11 +15,14 @@ from dataclasses import dataclass, fields
 import polars as pl
 
 from functok.evidence import Evidence
+from functok.explanation import explain
 from functok.stats import holm
 from functok.store import RunFolder, write_table
 
 PRIMARY = tuple(f"P{number}" for number in range(1, 9))
 """The primary tests, declared in advance and corrected together."""
+EXPLAINED = "hubs"
+"""The claim that is an explanation, by the tests of ``explanation.TESTS``."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,9 @@ def verdict(effects: list[dict], needed: int, margin: float, adjusted: dict[str,
 def assemble(run: RunFolder) -> pl.DataFrame:
     """Write and return ``claims.parquet``: one row per claim and test, unrun tests included.
 
-    Columns: claim, section, statement, reported, verdict, test, kind (primary, exploratory),
-    holm_p, and those of ``Evidence``, empty where the test was not run.
+    Columns: claim, section, statement, reported, verdict, explanation and reason (of the degree of
+    function tokens, beside that claim alone: ``explanation.py``), test, kind (primary,
+    exploratory), holm_p, and those of ``Evidence``, empty where the test was not run.
     """
     found = {
         row["test"]: row
@@ -140,6 +144,7 @@ def assemble(run: RunFolder) -> pl.DataFrame:
         for row in pl.read_parquet(path).to_dicts()
     }
     adjusted = holm({test: row["p_value"] for test, row in found.items()}, PRIMARY)
+    explained = explain(found, adjusted)
     blank = {field.name: None for field in fields(Evidence) if field.name != "test"}
     rows = []
     for claim in CLAIMS:
@@ -154,6 +159,8 @@ def assemble(run: RunFolder) -> pl.DataFrame:
                     "statement": claim.statement,
                     "reported": claim.reported,
                     "verdict": decided,
+                    "explanation": explained.account if claim.name == EXPLAINED else None,
+                    "reason": explained.reason if claim.name == EXPLAINED else None,
                     "test": test,
                     "kind": "primary" if test in PRIMARY else "exploratory",
                     "holm_p": adjusted.get(test),

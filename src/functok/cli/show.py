@@ -85,7 +85,8 @@ def _places(fired: pl.DataFrame) -> str:
 
 
 def show_findings(run: Run) -> None:
-    """The claims with their verdicts, whether the model learned, and the report's path."""
+    """The claims with their verdicts, what explains the degree of function tokens, whether the
+    model learned, and the report's path."""
     claims = pl.read_parquet(run.folder.claims)
     rows = claims.group_by("claim", maintain_order=True).agg(
         pl.col("statement").first(),
@@ -94,6 +95,8 @@ def show_findings(run: Run) -> None:
         pl.col("verdict").first(),
     )
     print_table(rows.drop("claim"), blank="not run")
+    account, reason = claims.select("explanation", "reason").drop_nulls().row(0)
+    print_line(f"Explanation of the degree: {account}. {reason}")
     print_line(learned(run.folder))
     print_line(f"Report: {run.folder.report}")
 

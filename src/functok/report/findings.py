@@ -38,9 +38,11 @@ def _rows(claim: dict, ran: list[dict], missing: list[str]) -> list[str]:
     span = f' rowspan="{max(len(ran), 1)}"'
     verdict = claim["verdict"]
     badge = f'<span class="badge {verdict.replace(" ", "-")}">{escaped(verdict)}</span>'
+    account = claim["explanation"]
+    why = f"<small>Explanation: {account}. {escaped(claim['reason'])}</small>" if account else ""
     left = (
         f"<td{span} data-head='{_HEADS[0]}'>{escaped(claim['statement'])}"
-        f"<small>{escaped(claim['section'])}</small></td>"
+        f"<small>{escaped(claim['section'])}</small>{why}</td>"
         f"<td{span} data-head='{_HEADS[1]}'>{escaped(claim['reported'])}</td>"
     )
     unrun = f"<small>not run: {escaped(', '.join(missing))}</small>" if missing and ran else ""
