@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import gammaln
 
-Number = np.ndarray | int | float
+Number = np.ndarray | np.number | int | float
 
 
 def log_missed(marked: Number, positions: Number, drawn: Number) -> Float[np.ndarray, "..."]:

@@ -1,0 +1,98 @@
+"""How many features do n random positions of a pool reach? In closed form, by group left out.
+
+A pool is any set of positions of which n are drawn without replacement: all positions, those of
+content tokens, those that follow a function token. With Y_j positions of feature j among its N,
+
+    E = Σ_j [1 − C(N − Y_j, n) / C(N, n)]
+
+The set in question is a pool itself, from which as many positions are drawn: so it is thinned to
+any n, and nothing need be simulated. A stratified draw (so many positions from every document) has
+a closed form as well, since the strata are drawn from independently:
+
+    E = Σ_j [1 − Π_s C(N_s − Y_sj, n_s) / C(N_s, n_s)]
+"""
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Num
+
+from functok.stats import log_missed
+
+
+class _Histogram(NamedTuple):
+    positions: int
+    counts: Int[np.ndarray, " distinct"]
+    times: Int[np.ndarray, " distinct"]
+
+
+class Pool:
+    """Positions to draw from, by hash group of documents; groups without any are left out."""
+
+    def __init__(
+        self, activity: Int[np.ndarray, "groups features"], positions: Int[np.ndarray, " groups"]
+    ) -> None:
+        """A pool.
+
+        Args:
+            activity: positions at which each feature is active.
+            positions: that there are.
+        """
+        self.activity, self.positions = activity, positions
+
+    @cached_property
+    def sizes(self) -> Int[np.ndarray, " samples"]:
+        """N of the whole, then without each group."""
+        return _samples(self.positions)
+
+    @cached_property
+    def firings(self) -> Int[np.ndarray, " samples"]:
+        """Σ_j Y_j of the whole, then without each group."""
+        return _samples(self.activity.sum(1, dtype=np.int64))
+
+    @cached_property
+    def _histograms(self) -> list[_Histogram]:
+        whole = self.activity.sum(0, dtype=np.int64)
+        kept = [whole, *(whole - one for one in self.activity)]
+        found = []
+        for size, counts in zip(self.sizes, kept, strict=True):
+            found.append(_Histogram(int(size), *np.unique(counts[counts > 0], return_counts=True)))
+        return found
+
+    def reached(self, drawn: Num[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:
+        """Features expected at so many positions of the whole, and without each group in turn."""
+        return np.array(
+            [
+                float(times @ -np.expm1(log_missed(counts, size, n)))
+                for (size, counts, times), n in zip(self._histograms, drawn, strict=True)
+            ]
+        )
+
+    @property
+    def features(self) -> Float[np.ndarray, " samples"]:
+        """Features active at any position."""
+        return np.array([float(one.times.sum()) for one in self._histograms])
+
+
+class Strata:
+    """A draw of fixed numbers of positions from strata, none of which crosses a group."""
+
+    def __init__(self, missed: Float[np.ndarray, "groups features"]) -> None:
+        """Such a draw.
+
+        Args:
+            missed: Σ_s log C(N_s − Y_sj, n_s)/C(N_s, n_s) over the strata of each group.
+        """
+        self._missed = missed
+
+    def reached(self) -> Float[np.ndarray, " samples"]:
+        """Features expected of the whole, and without each group in turn."""
+        whole = self._missed.sum(0, dtype=np.float64)
+        kept = [whole, *(whole - one for one in self._missed)]
+        return np.array([float(-np.expm1(np.minimum(one, 0)).sum()) for one in kept])
+
+
+def _samples(by_group: Int[np.ndarray, " groups"]) -> Int[np.ndarray, " samples"]:
+    total = by_group.sum()
+    return np.concatenate([[total], total - by_group]).astype(np.int64)
