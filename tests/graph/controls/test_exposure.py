@@ -245,7 +245,7 @@ def test_features_left_out_are_reached_by_nobody(world):
     assert (place.document.reached() <= total + 1e-9).all()
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(st.integers(0, 1000), st.integers(0, 40))
 def test_a_pool_without_a_group_is_the_pool_of_the_others(seed, drawn):
     chance = np.random.default_rng(seed)

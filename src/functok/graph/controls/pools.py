@@ -21,10 +21,12 @@ from jaxtyping import Float, Int, Num
 from functok.stats import log_missed
 
 
-class _Histogram(NamedTuple):
-    positions: int
-    counts: Int[np.ndarray, " distinct"]
-    times: Int[np.ndarray, " distinct"]
+class _Histograms(NamedTuple):
+    """How many features are active at how many positions, of every sample one after another."""
+
+    sample: Int[np.ndarray, " cells"]
+    counts: Int[np.ndarray, " cells"]
+    times: Int[np.ndarray, " cells"]
 
 
 class Pool:
@@ -52,27 +54,26 @@ class Pool:
         return _samples(self.activity.sum(1, dtype=np.int64))
 
     @cached_property
-    def _histograms(self) -> list[_Histogram]:
+    def _histograms(self) -> _Histograms:
         whole = self.activity.sum(0, dtype=np.int64)
-        kept = [whole, *(whole - one for one in self.activity)]
-        found = []
-        for size, counts in zip(self.sizes, kept, strict=True):
-            found.append(_Histogram(int(size), *np.unique(counts[counts > 0], return_counts=True)))
-        return found
+        found = [
+            np.stack(np.unique(kept[kept > 0], return_counts=True))
+            for kept in (whole, *(whole - one for one in self.activity))
+        ]
+        sample = np.repeat(np.arange(len(found)), [one.shape[1] for one in found])
+        return _Histograms(sample, *np.concatenate(found, axis=1))
 
     def reached(self, drawn: Num[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:
         """Features expected at so many positions of the whole, and without each group in turn."""
-        return np.array(
-            [
-                float(times @ -np.expm1(log_missed(counts, size, n)))
-                for (size, counts, times), n in zip(self._histograms, drawn, strict=True)
-            ]
-        )
+        at, counts, times = self._histograms
+        missed = log_missed(counts, self.sizes[at], drawn[at])
+        return np.bincount(at, times * -np.expm1(missed), len(self.sizes)).astype(np.float64)
 
     @property
     def features(self) -> Float[np.ndarray, " samples"]:
         """Features active at any position."""
-        return np.array([float(one.times.sum()) for one in self._histograms])
+        at, _, times = self._histograms
+        return np.bincount(at, times, len(self.sizes)).astype(np.float64)
 
 
 class Strata:
