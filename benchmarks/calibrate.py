@@ -8,6 +8,7 @@ Exit code 1 if a world's recall is below 0.95 in some frame, or a removal's effe
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,17 @@ def worlds(count: int) -> bool:
     """Whether every world is learned."""
     good = True
     for seed in range(count):
+        started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             trained = trained_world("ci", seed, Path(folder))
+        took = time.perf_counter() - started
         least = recall(trained.model, trained.world)["recall"].min()
         over = excess(trained.model, trained.world, np.arange(300) + HELD_OUT)
-        print(f"world {seed}: least recall {least:.3f}, excess {over.value:.4f} nat", flush=True)
+        print(
+            f"world {seed}: least recall {least:.3f}, excess {over.value:.4f} nat, "
+            f"model and SAE in {took:.0f} s (goal 30)",
+            flush=True,
+        )
         good &= least >= 0.95
     return good
 
@@ -37,10 +44,12 @@ def routes(seeds: int) -> bool:
     settings = SIZES["full"]
     tables = []
     for seed in range(seeds):
+        started = time.perf_counter()
         tables.append(calibrate(settings, [seed]))
         with pl.Config(tbl_rows=-1, float_precision=3):
             shown = tables[-1].pivot("removed", index=["seed", "model"], values="right_topic")
-            print(shown, flush=True)
+            print(shown)
+        print(f"seed {seed}: {time.perf_counter() - started:.0f} s", flush=True)
     wrong = misses(pl.concat(tables), settings.world.topics)
     print(wrong if len(wrong) else "every removal does what it must, within 0.03")
     return wrong.is_empty()

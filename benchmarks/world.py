@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from functok.world import profiles, recipes
+from functok.world.baselines import beside
 from functok.world.generator import World
 from functok.world.oracle import Oracle
 from functok.world.quality import excess, recall
-from functok.world.scoring import score, summary
 from functok.world.text import texts
 
 
@@ -64,8 +65,13 @@ def main() -> None:
         f"(least in {worst['frame']!r}, bar 0.98)"
     )
     print(f"  excess {over.value:.4f} nat [{over.low:.4f}, {over.high:.4f}] (bar 0.02)")
-    place = (trained.layer, trained.world, trained.world.passages(held_out))
-    print(summary(score(trained.model, trained.dictionary, *place)))
+    learned, judged = (trained.world.passages(some) for some in (np.arange(1000), held_out))
+    place = (trained.model, trained.dictionary, trained.layer, trained.world)
+    table = beside(*place, learned, judged)
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, float_precision=2, tbl_hide_column_data_types=True):
+        for column in ("f1", "recovery"):
+            print(f"  {column} by kind of latent")
+            print(table.pivot("kind", index=["place", "method"], values=column))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from functok.world.generator import NONE, Passages, World
 from functok.world.grammar import FRAMES, SLOTS
@@ -37,6 +37,15 @@ class Latents:
         kept = np.flatnonzero((counts >= least) & (counts <= self.on.shape[1] - least))
         names, kinds = (tuple(held[row] for row in kept) for held in (self.names, self.kinds))
         return Latents(names, kinds, self.on[kept])
+
+    def only(self, names: tuple[str, ...]) -> "Latents":
+        """Those of these names, in this order."""
+        rows = [self.names.index(name) for name in names]
+        return Latents(names, tuple(self.kinds[row] for row in rows), self.on[rows])
+
+    def at(self, words: Int[np.ndarray, " some"]) -> "Latents":
+        """The same latents at some words alone, in that order."""
+        return Latents(self.names, self.kinds, self.on[:, words])
 
 
 def latents(world: World, passages: Passages) -> Latents:

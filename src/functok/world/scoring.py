@@ -16,10 +16,11 @@ import numpy as np
 import polars as pl
 import scipy.sparse
 import torch
+from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from functok.models.dictionaries import Activations, Dictionary
+from functok.models.dictionaries import Dictionary
 from functok.models.language import Model, replacing, residual_stream
 from functok.world.generator import Passages, World
 from functok.world.latents import Latents, Sparse, latents
@@ -43,22 +44,34 @@ def score(
 
     The model reads the first ``tokens`` words of each document, the separator before them.
     """
-    rows = passages.rows(world.settings.tokens)
-    active = []
+    hidden = states(model, layer, world, passages)
+    return match(activations(dictionary, hidden), told(world, passages).often(least))
+
+
+def states(
+    model: Model, layer: int, world: World, passages: Passages
+) -> Float[Tensor, "words d_model"]:
+    """The residual stream at the first ``tokens`` words of each document."""
+    rows, found = passages.rows(world.settings.tokens), []
     for start in range(0, len(rows), 256):
         ids = np.pad(passages.ids[rows[start : start + 256]], ((0, 0), (1, 0)))
         hidden = residual_stream(model, torch.from_numpy(ids), layer)[:, 1:]
-        active.append(sparse(dictionary.encode(hidden.flatten(0, 1)), hidden, dictionary))
+        found.append(hidden.flatten(0, 1).float().cpu())
+    return torch.cat(found)
+
+
+def told(world: World, passages: Passages) -> Latents:
+    """The latents at the words of ``states``."""
     every = latents(world, passages)
-    here = Latents(every.names, every.kinds, every.on[:, rows.ravel()])
-    return match(scipy.sparse.csc_matrix(scipy.sparse.vstack(active)), here.often(least))
+    return every.at(passages.rows(world.settings.tokens).ravel())
 
 
-def sparse(found: Activations, hidden: Tensor, dictionary: Dictionary) -> Sparse:
-    """Activations as positions × features."""
-    shape = (hidden.shape[0] * hidden.shape[1], dictionary.features)
+def activations(dictionary: Dictionary, hidden: Float[Tensor, "words d_model"]) -> Sparse:
+    """Activations as words × features."""
+    found = dictionary.encode(hidden)
     place = (found.rows.cpu().numpy(), found.features.cpu().numpy())
-    return scipy.sparse.csr_matrix((found.values.cpu().numpy(), place), shape=shape)
+    shape = (len(hidden), dictionary.features)
+    return scipy.sparse.csc_matrix((found.values.float().cpu().numpy(), place), shape=shape)
 
 
 def match(activations: Sparse, truth: Latents) -> pl.DataFrame:
