@@ -166,6 +166,12 @@ def test_richness_at_a_coverage_lies_where_the_curve_has_it(share):
     assert at_coverage(h, share)[0] == pytest.approx(expected, rel=2e-3)
 
 
+def test_a_coverage_far_below_what_the_sample_has_is_read_off_its_curve():
+    h = histograms([[1] * 40 + [30] * 100], [30])
+    one = rarefied(h, 1)[0] / sample_coverage(h, 1)[0]
+    assert at_coverage(h, 0.5)[0] == pytest.approx(0.5 * one)  # straight up to the first
+
+
 def test_a_coverage_beyond_twice_the_sample_is_not_guessed():
     assert np.isnan(at_coverage(histograms([GIRDLED], [168]), 0.99)[0])
     assert np.isnan(at_coverage(histograms([[]], [9]), 0.5)[0])

@@ -183,17 +183,17 @@ def _pools(
     step = max(_CELLS // (2 * GROUPS * graph.features), 1)
     for start in range(0, len(masks), step):
         some = masks[start : start + step]
-        found = np.zeros((len(some), 2, GROUPS * graph.features), np.int32)
+        # tokens that are in the same sets are counted together
+        member = np.array([tokens for pair in some for tokens in pair])
+        together, kind = np.unique(np.packbits(member, axis=0).T, axis=0, return_inverse=True)
+        kind = kind.reshape(-1)
+        first = np.unique(kind, return_index=True)[1]
+        found = np.zeros((len(together), GROUPS, graph.features), np.int32)
         for block in graph.by_token():
-            cell = block.group * graph.features + block.feature
-            for pair, into in zip(some, found, strict=True):
-                for tokens, total in zip(pair, into, strict=True):
-                    mine = tokens[block.token]
-                    np.add.at(total, cell[mine], block.occurrences[mine].astype(np.int32))
-        for pair, activity in zip(some, found, strict=True):
-            sizes = [graph.token_occurrences[:, tokens].sum(1) for tokens in pair]
-            shape = (GROUPS, graph.features)
+            key = (kind[block.token], block.group, block.feature)
+            np.add.at(found, key, block.occurrences.astype(np.int32))
+        for mine, others in some:
             yield (
-                Pool(activity[0].reshape(shape), sizes[0]),
-                Pool(activity[1].reshape(shape), sizes[1]),
+                Pool(found[mine[first]].sum(0), graph.token_occurrences[:, mine].sum(1)),
+                Pool(found[others[first]].sum(0), graph.token_occurrences[:, others].sum(1)),
             )

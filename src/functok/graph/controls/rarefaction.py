@@ -92,7 +92,8 @@ def at_coverage(h: Histograms, share: float) -> Float[np.ndarray, " vocabulary"]
         inside = first + np.where(last > first, part * (last - first), 0.0)
         # beyond N: 1 − Q₁/U · Aᵐ⁺¹ = share
         more = np.log((1 - share) * seen.incidences / seen.q1) / np.log(seen.still_new) - 1
-        beyond = extrapolated(h, h.exposure + np.where(np.isfinite(more), more, np.inf))
+        more = np.where(np.isfinite(more), np.maximum(more, 0), np.inf)
+        beyond = extrapolated(h, h.exposure + more)
     found = np.where(reached >= share, inside, beyond)
     return np.where(seen.incidences > 0, found, np.nan)
 

@@ -64,11 +64,13 @@ class WholeTypes:
             return found
         chance = np.random.default_rng(seed)
         rank = np.full(len(self.occurrences), len(ids), np.int32)
+        of_pair = np.empty(len(self.token), np.int32)
         for into in found:
             order = chance.permutation(ids)
             rank[order] = np.arange(len(ids))
             reached = np.cumsum(self.occurrences[order])
-            first = np.minimum.reduceat(rank[self.token], self.start)
+            np.take(rank, self.token, out=of_pair, mode="clip")  # unbuffered
+            first = np.minimum.reduceat(of_pair, self.start)
             sorted_first = np.sort(first)
             last = np.searchsorted(reached, drawn)  # whole types, before the one taken in part
             for size in np.flatnonzero(possible):
