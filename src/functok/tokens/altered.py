@@ -38,10 +38,10 @@ def altered(encoded: Encoded, text: Text, special: tuple[int, ...], seed: int) -
         return Encoded(_renamed(encoded.ids, free, chance), encoded.offsets, encoded.keys)
     document = encoded.document_of()
     cell = document if text != "corpus" else np.zeros_like(document)
-    if text == "nearby":
-        place = (np.arange(len(encoded.ids)) - encoded.offsets[document]) // WINDOW
-        cell = np.unique(np.column_stack([document, place]), axis=0, return_inverse=True)[1]
-    cell = cell.ravel()[free]
+    if text == "nearby":  # where the window starts
+        start = encoded.offsets[document]
+        cell = start + (np.arange(len(encoded.ids)) - start) // WINDOW * WINDOW
+    cell = cell[free]
     ids = encoded.ids.copy()
     # positions of a cell in their order, against the same positions in a random one
     order = np.argsort(cell, kind="stable")

@@ -152,7 +152,7 @@ def build_arm(
     """
     reason = possible(arm, trained)
     require(reason is None, reason or "")
-    key = fingerprint(trained.key, arm.name, trained.seed, vars(trained.recipe))
+    key = fingerprint(trained.key, arm.name, trained.start, trained.seed, vars(trained.recipe))
     _claim(folder, key)
     if (folder / "arm.json").exists():
         return TokenFeatureGraph.load(folder / "graph")
