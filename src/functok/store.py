@@ -155,6 +155,11 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def control_table(graph: Path, name: str) -> Path:
+    """A table of the controls of the graph in folder ``graph``."""
+    return graph / "controls" / f"{name}.parquet"
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The places in a run folder (the tree is in ``docs/run-folder.md``)."""
@@ -198,6 +203,9 @@ class RunFolder:
 
     def graph_table(self, step: int, name: str) -> Path:
         return self.graph(step) / f"{name}.parquet"
+
+    def control(self, step: int, name: str) -> Path:
+        return control_table(self.graph(step), name)
 
     def retrieval(self, name: str) -> Path:
         return self.root / "retrieval" / f"{name}.parquet"

@@ -8,6 +8,7 @@ import typer
 
 from functok.cli import retrieve
 from functok.cli.arguments import Engines, Output, Replace, Target, Workers
+from functok.cli.controls import controls
 from functok.cli.graph import graph
 
 app = typer.Typer(
@@ -157,6 +158,7 @@ _link("losses", "Split the held-out loss by transition group, beside a Kneser–
 _link("dictionaries", "Train SAEs at the chosen checkpoints and judge them.")
 app.command()(graph)
 _link("coverage", "Coverage of the most frequent tokens, beside as many random positions.")
+app.command()(controls)
 _link("claims", "Assemble the claims, each with its control and verdict.")
 _link("report", "Draw the figures and write the report.")
 

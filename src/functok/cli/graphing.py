@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from functok.cli.console import ConsoleProgress
@@ -17,7 +16,7 @@ from functok.corpus import Corpus, open_corpus
 from functok.errors import require
 from functok.figures.draw import degree_figure, draw
 from functok.graph.build import TokenFeatureGraph
-from functok.graph.inputs import encoded_corpus, probe_activations
+from functok.graph.inputs import encoded_corpus, probe_activations, text_classes
 from functok.graph.occurrences import store_size
 from functok.graph.pipeline import build_graphs
 from functok.graph.placing import layers_for, placed
@@ -36,8 +35,6 @@ from functok.store import (
     write_json,
     write_table,
 )
-from functok.tokens.classes import FunctionTokens, class_array
-from functok.tokens.counts import TokenCounts
 from functok.tokens.encode import (
     Encoded,
     Tokenizer,
@@ -250,9 +247,7 @@ def _view(place: Path, encoded: Encoded, tokenizer: Tokenizer, seed: int, model:
     """The tables of ``graph/views.py`` beside the graph; function tokens are those of its text."""
     graph = TokenFeatureGraph.load(place)
     size, special = vocabulary_of(model), special_ids(tokenizer)
-    counts = TokenCounts.of(encoded, size)
-    chosen = FunctionTokens.by_coverage(counts, special, 0.40, "reach")
-    classes: np.ndarray = class_array(chosen.ids.tolist(), special, size)
+    classes = text_classes(encoded, special, size)
     shown = shown_tokens(tokenizer)
     shown += [f"⟨{index}⟩" for index in range(len(shown), size)]
     for name, table in views(graph, classes, shown, seed):

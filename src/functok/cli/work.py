@@ -8,6 +8,7 @@ from functok.engine import Engine, InProcess, Workers
 from functok.errors import UserError
 from functok.report import LINKS
 from functok.store import RunFolder
+from functok.study.controlling import control_run
 from functok.study.run import Run, Runner, open_run, settle
 from functok.study.settings import load_study
 
@@ -32,6 +33,20 @@ def bring(
     with run.folder.opened():
         settle(run, replace)
         Runner(run, LINKS).bring(link)
+    return run
+
+
+def bring_controls(
+    target: Path, names: tuple[str, ...], output: Path | None, replace: bool, workers: int = 1
+) -> Run:
+    """Bring the run of ``target`` up to its coverage, then run the controls of these names.
+
+    Raises:
+        UserError: as ``bring``; or for a control that there is not.
+    """
+    run = bring(target, "coverage", output, replace, workers)
+    with run.folder.opened():
+        control_run(run, names, Runner(run, LINKS).key("controls"))
     return run
 
 

@@ -9,10 +9,10 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.plan import Plan
-from functok.figures.plans import consolidation, graph, retrieval, tokens
+from functok.figures.plans import consolidation, controls, graph, retrieval, tokens
 from functok.store import RunFolder
 
-PLANS = (*tokens.PLANS, *graph.PLANS, *retrieval.PLANS, *consolidation.PLANS)
+PLANS = (*tokens.PLANS, *graph.PLANS, *controls.PLANS, *retrieval.PLANS, *consolidation.PLANS)
 """All figures in the report's order."""
 
 

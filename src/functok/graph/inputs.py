@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from functok.corpus import Corpus, read_documents
@@ -11,7 +11,9 @@ from functok.errors import UserError
 from functok.models.capture import capture
 from functok.models.hooks import HookPoint
 from functok.models.language import Model
+from functok.tokens.classes import FunctionTokens, class_array
 from functok.tokens.contexts import context_rows
+from functok.tokens.counts import TokenCounts
 from functok.tokens.encode import Encoded, Tokenizer, encode
 
 PROBE = 4096
@@ -57,6 +59,21 @@ def encoded_corpus(
     if len(found.ids) == 0:
         raise UserError(f"Corpus {corpus.spec!r} gives no token; give more documents.")
     return found, repeated
+
+
+def text_classes(
+    encoded: Encoded, special: list[int], vocabulary: int
+) -> Int[np.ndarray, " vocabulary"]:
+    """The class of every token id, function tokens being those of this very text, as in the paper.
+
+    Args:
+        encoded: the documents.
+        special: token ids that are neither.
+        vocabulary: token ids that the model can read.
+    """
+    counts = TokenCounts.of(encoded, vocabulary)
+    chosen = FunctionTokens.by_coverage(counts, special, 0.40, "reach")
+    return class_array(chosen.ids.tolist(), special, vocabulary)
 
 
 def joined(parts: list[Encoded]) -> Encoded:

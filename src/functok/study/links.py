@@ -5,7 +5,7 @@ The report is a link too; it comes after the figures and lives with them (``func
 
 from functok.claims import assemble
 from functok.consolidation.checkpoints import weights_stamp
-from functok.study import consolidating, mapping, preparing, pretraining, retrieving
+from functok.study import consolidating, controlling, mapping, preparing, pretraining, retrieving
 from functok.study.provenance import write_provenance
 from functok.study.run import Link, Run
 
@@ -21,6 +21,11 @@ def _model_settings(run: Run) -> list:
         stamps = [weights_stamp(checkpoint) for checkpoint in run.checkpoints]
         return [part.load, part.revisions, part.context, stamps]
     return [part.model_dump(mode="json"), run.study.checkpoint_steps()]
+
+
+def _control_settings(run: Run) -> list:
+    languages, treebank = run.study.tokens.languages, run.study.tokens.treebank
+    return [run.study.controls.model_dump(), languages, treebank]
 
 
 LINKS = (
@@ -81,6 +86,13 @@ LINKS = (
         mapping.reach,
     ),
     Link(
+        "controls",
+        "Asking whether it is frequency",
+        ("coverage",),
+        _control_settings,
+        controlling.controls,
+    ),
+    Link(
         "trace",
         "Tracing features through prompts",
         ("graph",),
@@ -97,7 +109,7 @@ LINKS = (
     Link(
         "claims",
         "Assembling the claims",
-        ("losses", "coverage", "steer"),
+        ("losses", "controls", "steer"),
         lambda run: None,
         _claims,
     ),

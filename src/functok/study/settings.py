@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from functok.errors import UserError, nearest
+from functok.graph.controls.suite import NAMES
 from functok.models.dictionary_training import DictionarySettings
 from functok.models.training import LlamaShape, TrainingSettings, log_spaced
 
@@ -82,6 +83,25 @@ class GraphPart(_Part):
     """Held-out tokens; the same at every checkpoint."""
 
 
+class ControlsPart(_Part):
+    """Is it frequency? What is held against the graph's degrees and coverage."""
+
+    only: tuple[str, ...] = ()
+    """Which controls are run, by name; none: all (``functok controls --help`` lists them)."""
+    unit: Literal["documents", "occurrences"] = "documents"
+    """One exposure of a token: a document, by one occurrence in it, or every occurrence."""
+    exposure: Count | None = None
+    """Exposures at which token types are compared; none: the most that 30 of either class have."""
+
+    @field_validator("only")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in NAMES:
+                raise ValueError(f"there is no control {name!r}; {nearest(name, NAMES)}")
+        return names
+
+
 class TracePart(_Part):
     """Which token of a prompt switches on which feature."""
 
@@ -121,6 +141,7 @@ class Study(_Part):
     model: ModelPart = ModelPart()
     dictionaries: DictionariesPart = DictionariesPart()
     graph: GraphPart = GraphPart()
+    controls: ControlsPart = ControlsPart()
     trace: TracePart = TracePart()
     steer: SteerPart = SteerPart()
 

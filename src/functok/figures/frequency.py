@@ -1,0 +1,237 @@
+"""Is it frequency? Function and content types at equal exposure, as the controls compare them.
+
+Every x axis of effects is the same: the log ratio of features, function to content, so that 0 is
+"the class adds nothing" and the paper's claim is to the right of it.
+"""
+
+import altair as alt
+import polars as pl
+from altair.typing import ChartType
+
+from functok.figures.style import (
+    CLASS_SCALE,
+    CONTENT,
+    CONTROL,
+    DASHES,
+    FUNCTION,
+    HEIGHT,
+    MEASURED,
+    TOKEN_FONT,
+    WIDTH,
+    styled,
+)
+
+_RATIO = "log ratio of features, function to content types"
+_READINGS = {
+    "as studied": "as studied",
+    "closed class": "closed-class words",
+    "with punctuation": "these and punctuation",
+    "primary": "the primary reading",
+    "part of speech": "part of speech",
+}
+
+
+def effects(table: pl.DataFrame) -> pl.DataFrame:
+    """``graph.controls.effects.effect_table`` with readings in words, ends of intervals or null."""
+    return table.with_columns(
+        pl.col("reading").replace(_READINGS), pl.col("low", "high").fill_nan(None)
+    )
+
+
+def class_effects(table: pl.DataFrame) -> ChartType:
+    """Every control's effect of class, one under the other."""
+    order = table["effect"].unique(maintain_order=True).to_list()
+    readings = [name for name in _READINGS.values() if name in table["reading"].unique()]
+    colours = dict(
+        zip(_READINGS.values(), (CONTROL, FUNCTION, "#e69f00", MEASURED, CONTENT), strict=True)
+    )
+    base = alt.Chart(table, width=WIDTH - 60, height=44 * len(order)).encode(
+        y=alt.Y("effect:N", title=None, sort=order).axis(labelLimit=240),
+        yOffset=alt.YOffset("reading:N", sort=readings),
+        color=alt.Color("reading:N").scale(
+            domain=readings, range=[colours[name] for name in readings]
+        ),
+        tooltip=[
+            alt.Tooltip("effect:N", title="held equal"),
+            "reading:N",
+            alt.Tooltip("value:Q", format=".3f", title="log ratio"),
+            alt.Tooltip("low:Q", format=".3f", title="95 % from"),
+            alt.Tooltip("high:Q", format=".3f", title="to"),
+            alt.Tooltip("p_value:Q", format=".2g", title="p"),
+            alt.Tooltip("types:Q", format=",d"),
+        ],
+    )
+    layers = (
+        _zero(table)
+        + base.transform_filter("isValid(datum.low)")
+        .mark_rule(strokeWidth=1.5)
+        .encode(x="low:Q", x2="high:Q")
+        + base.mark_point(opacity=1, size=46).encode(x=alt.X("value:Q", title=_RATIO))
+    )
+    return styled(
+        layers,
+        "What class adds, control by control",
+        "right of 0: function types are richer at equal exposure; bars: 95 % intervals",
+    )
+
+
+def _zero(table: pl.DataFrame) -> alt.Chart:
+    return (
+        alt.Chart(table)
+        .transform_aggregate(rows="count()")  # one line, not one per row
+        .mark_rule(color=CONTROL, strokeDash=DASHES)
+        .encode(x=alt.datum(0))
+    )
+
+
+def cells(factorial: pl.DataFrame) -> pl.DataFrame:
+    """The 2×2 of the three readings of the whole class, means as features instead of logs.
+
+    Args:
+        factorial: ``controls/factorial_cells.parquet``.
+
+    Returns:
+        Columns reading, frequency, class, types, features with low and high (95 %, normal).
+    """
+    half = 1.96 * pl.col("sd") / pl.col("types").sqrt()
+    return factorial.filter(
+        pl.col("reading").is_in(list(_READINGS))
+        & (pl.col("split") == "balanced")
+        & (pl.col("types") > 0)
+    ).select(
+        pl.col("reading").replace(_READINGS),
+        "frequency",
+        "class",
+        "types",
+        features=pl.col("mean").exp(),
+        low=(pl.col("mean") - half).exp().fill_nan(None),
+        high=(pl.col("mean") + half).exp().fill_nan(None),
+    )
+
+
+def frequency_by_class(table: pl.DataFrame) -> ChartType:
+    """Features at equal exposure by frequency and class at once."""
+    readings = [name for name in _READINGS.values() if name in table["reading"].unique()]
+    base = alt.Chart(table, width=WIDTH // 3 - 30, height=HEIGHT - 100).encode(
+        x=alt.X("frequency:N", title=None, sort=["low", "high"]).axis(labelAngle=0),
+        xOffset=alt.XOffset("class:N").scale(domain=["content", "function"], padding=0.6),
+        color=alt.Color("class:N").scale(CLASS_SCALE),
+        tooltip=[
+            "frequency:N",
+            "class:N",
+            alt.Tooltip("types:Q", format=",d"),
+            alt.Tooltip("features:Q", format=".1f", title="features (geometric mean)"),
+            alt.Tooltip("low:Q", format=".1f", title="95 % from"),
+            alt.Tooltip("high:Q", format=".1f", title="to"),
+        ],
+    )
+    y = alt.Y("features:Q", title="features at equal exposure").scale(zero=False)
+    layers = base.mark_rule(strokeWidth=1.5).encode(
+        y=alt.Y("low:Q", title="features at equal exposure"), y2="high:Q"
+    ) + base.mark_point(opacity=1, size=60).encode(y=y)
+    chart = layers.facet(column=alt.Column("reading:N", title=None, sort=readings))
+    return styled(chart, "Frequency and class at once", "bars: 95 % intervals over token types")
+
+
+def pair_points(pairs: pl.DataFrame, labelled: int = 12) -> pl.DataFrame:
+    """Pairs of equal frequency; the widest apart of either sign carry their names.
+
+    Args:
+        pairs: ``controls/pairs.parquet``.
+        labelled: how many.
+
+    Returns:
+        Columns reading, function, content, function_n, content_n, difference, label.
+    """
+    matched = pairs.filter(
+        (pl.col("design") == "matched") & pl.col("reading").is_in(["as studied", "closed class"])
+    )
+    rank = pl.col("difference").abs().rank("ordinal", descending=True).over("reading")
+    named = pl.format("{} / {}", "function", "content")
+    return matched.with_columns(
+        pl.col("reading").replace(_READINGS),
+        label=pl.when(rank <= labelled // 2).then(named).otherwise(None),
+    ).select("reading", "function", "content", "function_n", "content_n", "difference", "label")
+
+
+def matched_pairs(table: pl.DataFrame) -> ChartType:
+    """Each pair's difference against its frequency."""
+    base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
+        x=alt.X("function_n:Q", title="occurrences of the function type (log scale)").scale(
+            type="log", nice=False
+        ),
+        color=alt.Color("reading:N").scale(
+            domain=["as studied", "closed-class words"], range=[CONTROL, FUNCTION]
+        ),
+        tooltip=[
+            "function:N",
+            "content:N",
+            alt.Tooltip("function_n:Q", format=",d", title="its occurrences"),
+            alt.Tooltip("content_n:Q", format=",d", title="those of the content type"),
+            alt.Tooltip("difference:Q", format=".3f", title="log ratio"),
+        ],
+    )
+    y = alt.Y("difference:Q", title="log ratio of features, function to content")
+    layers = (
+        alt.Chart(table)
+        .transform_aggregate(rows="count()")
+        .mark_rule(color=CONTROL, strokeDash=DASHES)
+        .encode(y=alt.datum(0))
+        + base.mark_point(opacity=0.7).encode(y=y)
+        + base.transform_filter("isValid(datum.label)")
+        .mark_text(dy=-9, fontSize=10, font=TOKEN_FONT)
+        .encode(y=y, text="label:N")
+    )
+    return styled(
+        layers,
+        "Pairs of equal frequency",
+        "each point is a function type beside the content type of most nearly its frequency",
+    )
+
+
+def frequencies(overlap: pl.DataFrame) -> pl.DataFrame:
+    """Types of either class at each frequency, in long form.
+
+    Args:
+        overlap: ``controls/overlap.parquet``.
+
+    Returns:
+        Columns reading, from, below, class, types.
+    """
+    rows = overlap.filter(pl.col("reading").is_in(["as studied", "closed class"]))
+    return (
+        rows.unpivot(
+            ["function", "content"],
+            index=["reading", "from", "below"],
+            variable_name="class",
+            value_name="types",
+        )
+        .filter(pl.col("types") > 0)
+        .with_columns(pl.col("reading").replace(_READINGS))
+        .sort("reading", "from", "class")
+    )
+
+
+def common_frequencies(table: pl.DataFrame) -> ChartType:
+    """How many types of either class there are at each frequency."""
+    chart = (
+        alt.Chart(table, width=WIDTH // 2 - 30, height=HEIGHT - 120)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("from:Q", title="occurrences (log scale)").scale(type="log", nice=False),
+            y=alt.Y("types:Q", title="token types (log scale)").scale(type="log"),
+            color=alt.Color("class:N").scale(CLASS_SCALE),
+            tooltip=[
+                alt.Tooltip("from:Q", format=",d"),
+                alt.Tooltip("below:Q", format=",d"),
+                "class:N",
+                alt.Tooltip("types:Q", format=",d"),
+            ],
+        )
+        .facet(column=alt.Column("reading:N", title=None, sort=list(_READINGS.values())))
+    )
+    return styled(
+        chart,
+        "Do both classes have the frequency?",
+        "token types by how often they occur, in steps of a factor of two",
+    )

@@ -1,0 +1,70 @@
+"""Figures of the section on frequency: what is left of the graph's claims at equal exposure."""
+
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+
+from functok.figures import frequency
+from functok.figures.plan import Plan, last_step, made_from
+from functok.graph.controls.effects import effect_table
+from functok.store import RunFolder
+
+_ABSENT = "The controls of frequency were not run (functok controls), or the graph is too small."
+
+
+def _of(name: str, folder: RunFolder) -> Path:
+    return folder.control(last_step(folder) or 0, name)
+
+
+def _effects(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+    found = effect_table(folder.graph(last_step(folder) or 0))
+    return [frequency.effects(found)] if len(found) else []
+
+
+PLANS = (
+    Plan(
+        name="class-effects",
+        section="controls",
+        title="What class adds, control by control",
+        reading="Each line names what is held equal; a point right of 0 means that function types "
+        "then still meet more features than content types, left of 0 fewer.",
+        control="Every row is a control; the dashed line is what frequency alone would give.",
+        absent=_ABSENT,
+        tables=_effects,
+        chart=frequency.class_effects,
+    ),
+    Plan(
+        name="frequency-by-class",
+        section="controls",
+        title="Frequency and class at once",
+        reading="The gap between the colours is what class adds, the slope what frequency does; "
+        "as studied, function tokens are the frequent ones by definition, so a cell may be empty.",
+        control="Content types of the same level of frequency, at equal exposure.",
+        absent=_ABSENT,
+        tables=made_from(frequency.cells, partial(_of, "factorial_cells")),
+        chart=frequency.frequency_by_class,
+    ),
+    Plan(
+        name="matched-pairs",
+        section="controls",
+        title="Pairs of equal frequency",
+        reading="Above 0 the function type of the pair meets more features than its partner at "
+        "equal exposure; the pairs furthest from 0 are named, function first.",
+        control="The other half of each pair: a content type of like frequency, length and form.",
+        absent=_ABSENT,
+        tables=made_from(frequency.pair_points, partial(_of, "pairs")),
+        chart=frequency.matched_pairs,
+    ),
+    Plan(
+        name="common-frequencies",
+        section="controls",
+        title="Do both classes have the frequency?",
+        reading="Where only one colour is drawn, nothing but a model's extrapolation says what the "
+        "other class would do at that frequency.",
+        control="None is needed: it shows how far a comparison at equal frequency can reach.",
+        absent=_ABSENT,
+        tables=made_from(frequency.frequencies, partial(_of, "overlap")),
+        chart=frequency.common_frequencies,
+    ),
+)

@@ -1,0 +1,54 @@
+"""Every control by name: one call each, from what they share to tables and declared tests.
+
+A control whose input was not kept leaves no table but one sentence that says why, and its test
+stays unrun: what was not measured is undecided (``claims.py``).
+
+===============  ===================================================  ========================
+control          question                                             tables
+===============  ===================================================  ========================
+``factorial``    frequency or class, both at once (A5; P2)            factorial_cells, …_effects
+``pairs``        function against content types of equal frequency    pairs, pair_effects
+``regression``   what class adds to frequency and to context (A4; P3) coefficients, fits, shares
+``degree``       the raw degree, on the common support alone          degree_effects, overlap
+``slots``        class or slot: before the same next token (A5)       slot_cells, slot_effects
+``homographs``   one string, two word classes (A5)                    uses, use_pairs, use_effects
+===============  ===================================================  ========================
+"""
+
+from collections.abc import Sequence
+
+from functok.errors import UserError, nearest
+from functok.graph.controls import by_class
+from functok.graph.controls.control import Control
+
+CONTROLS = (
+    Control("factorial", "Frequency or class, both at once", by_class.both_at_once, ("P2",)),
+    Control(
+        "pairs",
+        "Function and content types of equal frequency, pair by pair",
+        by_class.equally_frequent,
+    ),
+    Control(
+        "regression",
+        "What class adds to frequency and to context",
+        by_class.class_beside_context,
+        ("P3",),
+    ),
+    Control("degree", "Raw degrees where both classes have the frequency", by_class.degrees),
+    Control("slots", "Class or slot: before the same next token", by_class.same_slot),
+    Control("homographs", "One string, two word classes", by_class.same_string),
+)
+"""In the order in which they are run."""
+NAMES = tuple(control.name for control in CONTROLS)
+
+
+def chosen(names: Sequence[str]) -> list[Control]:
+    """The controls of these names; all for none.
+
+    Raises:
+        UserError: for a name that there is not.
+    """
+    for name in names:
+        if name not in NAMES:
+            raise UserError(f"There is no control {name!r}; {nearest(name, NAMES)}")
+    return [control for control in CONTROLS if not names or control.name in names]

@@ -1,0 +1,126 @@
+"""The link that asks whether it is frequency: every control of the last graph, each done once.
+
+Each control has a marker of its own, so that a run that was stopped, or that is asked for one
+control alone, repeats none that is done. ``controls/compared.parquet`` says what was held against
+what (``Inputs.compared``), and ``controls/ran.parquet`` which were run and why others could not be:
+columns control, title, tables (their names, separated by blanks), absent (the reason, else null).
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from functok.graph.build import TokenFeatureGraph
+from functok.graph.controls.control import Control, Result
+from functok.graph.controls.inputs import Inputs
+from functok.graph.controls.opened import padded_subclasses, treebank_labels
+from functok.graph.controls.subject import Subject
+from functok.graph.controls.suite import CONTROLS, chosen
+from functok.progress import Progress
+from functok.store import RunFolder, control_table, write_table
+from functok.study.run import Run
+
+
+def controls(run: Run, key: str) -> None:
+    """The study's controls, of the last graph."""
+    control_run(run, run.study.controls.only, key)
+
+
+def control_run(run: Run, names: Sequence[str], key: str) -> None:
+    """The controls of these names, of a run's last graph; all for none.
+
+    Raises:
+        UserError: for a name that there is not.
+    """
+    place = run.folder.graph(run.decomposed[-1].step)
+    _carry_out(
+        run.folder, place, run.folder, chosen(names), lambda: _inputs(run), key, run.progress
+    )
+
+
+def control_graph(
+    folder: RunFolder,
+    place: Path,
+    given: Callable[[], Inputs],
+    names: Sequence[str],
+    key: str,
+    progress: Progress,
+) -> None:
+    """The controls of these names, of a graph without a study; its tests lie beside its tables.
+
+    Args:
+        folder: that holds the graph.
+        place: the graph's own folder.
+        given: what the controls need; only asked for where one is left to do.
+        names: of the controls; all for none.
+        key: stands for everything that determines the outcome.
+        progress: who is told.
+
+    Raises:
+        UserError: for a name that there is not.
+    """
+    _carry_out(folder, place, tests_of(place), chosen(names), given, key, progress)
+
+
+def tests_of(place: Path) -> RunFolder:
+    """Where the tests of a graph without a study lie."""
+    return RunFolder(control_table(place, "any").parent)
+
+
+def _inputs(run: Run) -> Inputs:
+    part, names = run.study.controls, run.study.tokens
+    graph = TokenFeatureGraph.load(run.folder.graph(run.decomposed[-1].step))
+    subclasses = padded_subclasses(run.tokenizer, names.languages, graph.vocabulary)
+    subject = Subject(graph, run.classes, subclasses, run.shown, run.study.seed)
+    treebank = None if names.treebank is None else Path(names.treebank)
+    labels = treebank_labels(treebank, run.tokenizer)
+    return Inputs(subject, run.encoded("graph"), labels, part.unit, part.exposure)
+
+
+def _carry_out(
+    folder: RunFolder,
+    place: Path,
+    tests: RunFolder,
+    picked: Sequence[Control],
+    given: Callable[[], Inputs],
+    key: str,
+    progress: Progress,
+) -> None:
+    """Run each control that is not done, and write what it leaves."""
+    left = [one for one in picked if not folder.is_done(_marker(place, one), key)]
+    if not left:
+        return
+    inputs = given()
+    write_table(control_table(place, "compared"), inputs.compared().to_arrow())
+    with progress.task("Controls", len(left), "controls") as task:
+        for control in left:
+            folder.unmark(_marker(place, control))
+            _write(place, tests, control, control.work(inputs))
+            folder.mark_done(_marker(place, control), key)
+            task.advance(note=control.name)
+
+
+def _marker(place: Path, control: Control) -> str:
+    return f"controls-{place.name}-{control.name}"
+
+
+def _write(place: Path, tests: RunFolder, control: Control, result: Result) -> None:
+    path = control_table(place, "ran")
+    ran = pl.read_parquet(path) if path.exists() else pl.DataFrame(schema=_RAN)
+    for row in ran.filter(pl.col("control") == control.name).iter_rows(named=True):
+        for name in set(row["tables"].split()) - set(result.tables):
+            control_table(place, name).unlink(missing_ok=True)  # of other settings
+    for test in control.tests:
+        tests.test(test).unlink(missing_ok=True)
+    for name, table in result.tables.items():
+        write_table(control_table(place, name), table.to_arrow())
+    for evidence in result.tests:
+        evidence.write(tests)
+    mine = [control.name, control.title, " ".join(result.tables), result.absent or None]
+    rows = {row[0]: row for row in [*ran.iter_rows(), tuple(mine)]}
+    ordered = [rows[one.name] for one in CONTROLS if one.name in rows]
+    write_table(path, pl.DataFrame(ordered, _RAN, orient="row").to_arrow())
+
+
+_RAN = {"control": pl.String, "title": pl.String, "tables": pl.String, "absent": pl.String}
