@@ -61,7 +61,7 @@ class Inputs:
         """n₀; None where no size leaves two types on either side."""
         if self.asked is not None:
             return self.asked
-        return common_size(self.histograms, self.main.function, self.main.content)
+        return common_size(self.histograms, self.main)
 
     @cached_property
     def richness(self) -> Outcome | None:
