@@ -28,6 +28,7 @@ def write_small_run(root: Path) -> RunFolder:
     _tokens(folder)
     _consolidation(folder, random)
     _graph(folder)
+    _controls(folder)
     _retrieval(folder, random)
     Evidence(
         test="E-coverage",
@@ -169,6 +170,49 @@ def _graph(folder: RunFolder) -> None:
         "high": [float("nan")],
     }
     save(folder.graph_table(STEPS[-1], "scaling"), pl.DataFrame(scaling | {"note": [HOSTILE[0]]}))
+
+
+def _controls(folder: RunFolder) -> None:
+    step, nothing = STEPS[-1], float("nan")
+    compared = {"reading": ["closed class"], "separation": [0.99], "unit": ["documents"]}
+    save(
+        folder.control(step, "compared"),
+        pl.DataFrame(compared | {"exposure": [20], "function": [30], "content": [60]}),
+    )
+    ran = {"control": ["factorial", "slots"], "title": ["Both at once", "Slots"]}
+    ran |= {"tables": ["factorial_cells factorial_effects", ""], "absent": [None, "No store."]}
+    save(folder.control(step, "ran"), pl.DataFrame(ran))
+    effects = [
+        {"reading": reading, "split": "balanced", "bound": 9, "effect": effect, "value": value}
+        | {"low": value - 0.1, "high": nothing if value < 0 else value + 0.1}
+        | {"p_value": nothing if value < 0 else 0.01, "types": 90, "note": None}
+        for reading in ("as studied", "closed class", "DET")
+        for effect, value in (("class", -0.2), ("frequency", 0.3))
+    ]
+    save(folder.control(step, "factorial_effects"), pl.DataFrame(effects))
+    cells = [
+        {"reading": reading, "split": "balanced", "frequency": frequency, "class": kind}
+        | {"types": 9 if kind == "content" else 1, "mean": 3.0, "mean_log_n": 4.0}
+        | {"sd": 0.5 if kind == "content" else nothing}
+        for reading in ("as studied", "closed class")
+        for frequency in ("high", "low")
+        for kind in ("function", "content")
+    ]
+    save(folder.control(step, "factorial_cells"), pl.DataFrame(cells))
+    pairs = [
+        {"reading": "closed class", "design": design, "function_id": 1, "function": HOSTILE[0]}
+        | {"content_id": 2, "content": HOSTILE[1], "function_n": 50, "content_n": 48}
+        | {"exposure": 20, "difference": value}
+        for design in ("matched", "thinned")
+        for value in (0.2, -0.3, nothing)
+    ]
+    save(folder.control(step, "pairs"), pl.DataFrame(pairs))
+    overlap = [
+        {"reading": "closed class", "from": 2**power, "below": 2 ** (power + 1)}
+        | {"function": power, "content": 9 - power, "common": power > 0}
+        for power in range(6)
+    ]
+    save(folder.control(step, "overlap"), pl.DataFrame(overlap))
 
 
 def _retrieval(folder: RunFolder, random: np.random.Generator) -> None:

@@ -68,9 +68,11 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
         (lambda folder: folder.retrieval("traces"), {"trace-1", "trace-2"}),
         (lambda folder: folder.retrieval("steering"), {"steering-gain"}),
         (lambda folder: folder.graph_table(STEPS[-1], "coverage"), {"cumulative-coverage"}),
+        (lambda folder: folder.control(STEPS[-1], "pairs"), {"matched-pairs"}),
         (
             lambda folder: folder.consolidation("growth"),
-            {"features-firing", "token-degree", "cumulative-coverage", "cover-orders"},
+            {"features-firing", "token-degree", "cumulative-coverage", "cover-orders"}
+            | {"class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"},
         ),
     ],
 )

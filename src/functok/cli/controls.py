@@ -82,7 +82,7 @@ def _of_graphs(
             def given(place: Path = place) -> "Inputs":
                 return opened(folder, place, treebank)
 
-            control_graph(folder, place, given, only, key, progress)
+            control_graph(place, given, only, key, progress)
             if len(places) > 1:
                 print_line(f"\nGraph {place.name}")
             show_controls(place, tests_of(place))

@@ -15,7 +15,6 @@ from functok.figures.style import (
     DASHES,
     FUNCTION,
     HEIGHT,
-    MEASURED,
     TOKEN_FONT,
     WIDTH,
     styled,
@@ -26,15 +25,14 @@ _READINGS = {
     "as studied": "as studied",
     "closed class": "closed-class words",
     "with punctuation": "these and punctuation",
-    "primary": "the primary reading",
     "part of speech": "part of speech",
 }
 
 
 def effects(table: pl.DataFrame) -> pl.DataFrame:
-    """``graph.controls.effects.effect_table`` with readings in words, ends of intervals or null."""
+    """The table of ``graph.controls.effects``, readings in words, null what has no number."""
     return table.with_columns(
-        pl.col("reading").replace(_READINGS), pl.col("low", "high").fill_nan(None)
+        pl.col("reading").replace(_READINGS), pl.col("low", "high", "p_value").fill_nan(None)
     )
 
 
@@ -42,9 +40,7 @@ def class_effects(table: pl.DataFrame) -> ChartType:
     """Every control's effect of class, one under the other."""
     order = table["effect"].unique(maintain_order=True).to_list()
     readings = [name for name in _READINGS.values() if name in table["reading"].unique()]
-    colours = dict(
-        zip(_READINGS.values(), (CONTROL, FUNCTION, "#e69f00", MEASURED, CONTENT), strict=True)
-    )
+    colours = dict(zip(_READINGS.values(), (CONTROL, FUNCTION, "#e69f00", CONTENT), strict=True))
     base = alt.Chart(table, width=WIDTH - 60, height=44 * len(order)).encode(
         y=alt.Y("effect:N", title=None, sort=order).axis(labelLimit=240),
         yOffset=alt.YOffset("reading:N", sort=readings),
@@ -113,7 +109,7 @@ def frequency_by_class(table: pl.DataFrame) -> ChartType:
     """Features at equal exposure by frequency and class at once."""
     readings = [name for name in _READINGS.values() if name in table["reading"].unique()]
     base = alt.Chart(table, width=WIDTH // 3 - 30, height=HEIGHT - 100).encode(
-        x=alt.X("frequency:N", title=None, sort=["low", "high"]).axis(labelAngle=0),
+        x=alt.X("frequency:N", title="frequency", sort=["low", "high"]).axis(labelAngle=0),
         xOffset=alt.XOffset("class:N").scale(domain=["content", "function"], padding=0.6),
         color=alt.Color("class:N").scale(CLASS_SCALE),
         tooltip=[
@@ -144,7 +140,9 @@ def pair_points(pairs: pl.DataFrame, labelled: int = 12) -> pl.DataFrame:
         Columns reading, function, content, function_n, content_n, difference, label.
     """
     matched = pairs.filter(
-        (pl.col("design") == "matched") & pl.col("reading").is_in(["as studied", "closed class"])
+        (pl.col("design") == "matched")
+        & pl.col("reading").is_in(["as studied", "closed class"])
+        & pl.col("difference").is_finite()
     )
     rank = pl.col("difference").abs().rank("ordinal", descending=True).over("reading")
     named = pl.format("{} / {}", "function", "content")

@@ -8,6 +8,10 @@ const drawn = [];
 function fitted(spec, room) {
   if (spec.vconcat) {
     for (const panel of spec.vconcat) fixed(panel, Math.min(room - 70, 660));
+  } else if (spec.spec && spec.facet && spec.facet.column) {
+    const rows = spec.datasets[spec.data.name];
+    const panels = new Set(rows.map((row) => row[spec.facet.column.field])).size;
+    fixed(spec.spec, (room - 80) / panels - 24);
   } else if (spec.spec) {
     fixed(spec.spec, Math.min(room - 200, 560));  // facets have their names at the left
   } else if (!(spec.usermeta && spec.usermeta.scroll)) {

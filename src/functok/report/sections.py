@@ -7,6 +7,7 @@ import polars as pl
 from functok.figures.catalogue import PLANS, Figure
 from functok.figures.draw import specification
 from functok.figures.plan import last_step
+from functok.report.frequency import frequency
 from functok.report.markup import (
     escaped,
     folded,
@@ -21,6 +22,7 @@ from functok.store import RunFolder
 TITLES = {
     "tokens": "Function tokens",
     "graph": "The token–feature graph",
+    "controls": "Is it frequency?",
     "retrieval": "Retrieval: traces and steering",
     "consolidation": "Consolidation: losses, SAEs and growth",
 }
@@ -33,7 +35,7 @@ def section(name: str, folder: RunFolder, figures: list[Figure]) -> str:
     here = [figure for figure in figures if figure.plan.section == name]
     drawn = {figure.plan.name for figure in here}
     absent = [plan.absent for plan in PLANS if plan.section == name and plan.name not in drawn]
-    before = {"tokens": function_tokens(folder)}.get(name, "")
+    before = {"tokens": function_tokens(folder), "controls": frequency(folder)}.get(name, "")
     after = {"graph": first_tokens(folder), "retrieval": continuations(folder)}.get(name, "")
     missing = f'<div class="absent">{paragraphs(absent)}</div>' if absent else ""
     body = "".join(figure_block(figure, folder) for figure in here)

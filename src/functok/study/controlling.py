@@ -1,9 +1,10 @@
 """The link that asks whether it is frequency: every control of the last graph, each done once.
 
-Each control has a marker of its own, so that a run that was stopped, or that is asked for one
-control alone, repeats none that is done. ``controls/compared.parquet`` says what was held against
-what (``Inputs.compared``), and ``controls/ran.parquet`` which were run and why others could not be:
-columns control, title, tables (their names, separated by blanks), absent (the reason, else null).
+``controls/ran.parquet`` says which were run, and why others could not be: columns control, title,
+tables (their names, separated by blanks), absent (the reason, else null), key (of everything that
+determines them). It lies with the tables, so that a graph built anew has no controls; and a run
+that was stopped, or is asked for one control alone, repeats none that is done.
+``controls/compared.parquet`` says what was held against what (``Inputs.compared``).
 """
 
 from collections.abc import Callable, Sequence
@@ -40,7 +41,6 @@ def control_run(run: Run, names: Sequence[str], key: str) -> None:
 
 
 def control_graph(
-    folder: RunFolder,
     place: Path,
     given: Callable[[], Inputs],
     names: Sequence[str],
@@ -50,8 +50,7 @@ def control_graph(
     """The controls of these names, of a graph without a study; its tests lie beside its tables.
 
     Args:
-        folder: that holds the graph.
-        place: the graph's own folder.
+        place: the graph's folder.
         given: what the controls need; only asked for where one is left to do.
         names: of the controls; all for none.
         key: stands for everything that determines the outcome.
@@ -60,7 +59,7 @@ def control_graph(
     Raises:
         UserError: for a name that there is not.
     """
-    _carry_out(folder, place, tests_of(place), chosen(names), given, key, progress)
+    _carry_out(place, tests_of(place), chosen(names), given, key, progress)
 
 
 def tests_of(place: Path) -> RunFolder:
@@ -79,7 +78,6 @@ def _inputs(run: Run) -> Inputs:
 
 
 def _carry_out(
-    folder: RunFolder,
     place: Path,
     tests: RunFolder,
     picked: Sequence[Control],
@@ -88,39 +86,47 @@ def _carry_out(
     progress: Progress,
 ) -> None:
     """Run each control that is not done, and write what it leaves."""
-    left = [one for one in picked if not folder.is_done(_marker(place, one), key)]
+    done = {row["control"] for row in _ran(place).iter_rows(named=True) if row["key"] == key}
+    left = [one for one in picked if one.name not in done]
     if not left:
         return
     inputs = given()
     write_table(control_table(place, "compared"), inputs.compared().to_arrow())
     with progress.task("Controls", len(left), "controls") as task:
         for control in left:
-            folder.unmark(_marker(place, control))
-            _write(place, tests, control, control.work(inputs))
-            folder.mark_done(_marker(place, control), key)
+            _forget(place, tests, control)
+            _write(place, tests, control, control.work(inputs), key)
             task.advance(note=control.name)
 
 
-def _marker(place: Path, control: Control) -> str:
-    return f"controls-{place.name}-{control.name}"
-
-
-def _write(place: Path, tests: RunFolder, control: Control, result: Result) -> None:
+def _ran(place: Path) -> pl.DataFrame:
     path = control_table(place, "ran")
-    ran = pl.read_parquet(path) if path.exists() else pl.DataFrame(schema=_RAN)
-    for row in ran.filter(pl.col("control") == control.name).iter_rows(named=True):
-        for name in set(row["tables"].split()) - set(result.tables):
-            control_table(place, name).unlink(missing_ok=True)  # of other settings
+    return pl.read_parquet(path) if path.exists() else pl.DataFrame(schema=_RAN)
+
+
+def _forget(place: Path, tests: RunFolder, control: Control) -> None:
+    """Remove what a control left under other settings, its row first."""
+    ran, mine = _ran(place), pl.col("control") == control.name
+    if len(ran.filter(mine)):
+        write_table(control_table(place, "ran"), ran.filter(~mine).to_arrow())
+    for names in ran.filter(mine)["tables"]:
+        for name in names.split():
+            control_table(place, name).unlink(missing_ok=True)
     for test in control.tests:
         tests.test(test).unlink(missing_ok=True)
+
+
+def _write(place: Path, tests: RunFolder, control: Control, result: Result, key: str) -> None:
+    """Its tables and tests, and last its row."""
     for name, table in result.tables.items():
         write_table(control_table(place, name), table.to_arrow())
     for evidence in result.tests:
         evidence.write(tests)
-    mine = [control.name, control.title, " ".join(result.tables), result.absent or None]
-    rows = {row[0]: row for row in [*ran.iter_rows(), tuple(mine)]}
+    mine = (control.name, control.title, " ".join(result.tables), result.absent or None, key)
+    rows = {row[0]: row for row in [*_ran(place).iter_rows(), mine]}
     ordered = [rows[one.name] for one in CONTROLS if one.name in rows]
-    write_table(path, pl.DataFrame(ordered, _RAN, orient="row").to_arrow())
+    ran = pl.DataFrame(ordered, _RAN, orient="row")
+    write_table(control_table(place, "ran"), ran.to_arrow())
 
 
-_RAN = {"control": pl.String, "title": pl.String, "tables": pl.String, "absent": pl.String}
+_RAN = dict.fromkeys(("control", "title", "tables", "absent", "key"), pl.String)

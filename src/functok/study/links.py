@@ -5,6 +5,7 @@ The report is a link too; it comes after the figures and lives with them (``func
 
 from functok.claims import assemble
 from functok.consolidation.checkpoints import weights_stamp
+from functok.graph.controls.suite import chosen
 from functok.study import consolidating, controlling, mapping, preparing, pretraining, retrieving
 from functok.study.provenance import write_provenance
 from functok.study.run import Link, Run
@@ -24,8 +25,9 @@ def _model_settings(run: Run) -> list:
 
 
 def _control_settings(run: Run) -> list:
-    languages, treebank = run.study.tokens.languages, run.study.tokens.treebank
-    return [run.study.controls.model_dump(), languages, treebank]
+    part, names = run.study.controls, run.study.tokens
+    which = [control.name for control in chosen(part.only)]
+    return [which, part.unit, part.exposure, names.languages, names.treebank]
 
 
 LINKS = (

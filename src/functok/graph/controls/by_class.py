@@ -3,7 +3,7 @@
 import numpy as np
 
 from functok.evidence import Evidence, as_columns
-from functok.graph.controls.control import Result
+from functok.graph.controls.control import NO_STORE, Result
 from functok.graph.controls.factorial import class_effect, factorial
 from functok.graph.controls.homographs import homographs
 from functok.graph.controls.inputs import Inputs
@@ -13,8 +13,6 @@ from functok.graph.controls.regression import DEGREE, RICHNESS, direct_effect, r
 from functok.graph.controls.slots import next_class, next_token, slots
 from functok.graph.coverage import token_degrees
 from functok.tokens.subclasses import CODE
-
-NO_STORE = "The graph was built without an occurrence store; functok graph --occurrences keeps it."
 
 
 def both_at_once(given: Inputs) -> Result:

@@ -8,6 +8,8 @@ import polars as pl
 from functok.evidence import Evidence
 from functok.graph.controls.inputs import Inputs
 
+NO_STORE = "The graph was built without an occurrence store; functok graph --occurrences keeps it."
+
 
 @dataclass(frozen=True)
 class Result:

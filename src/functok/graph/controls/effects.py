@@ -35,6 +35,18 @@ def effect_table(place: Path) -> pl.DataFrame:
 def _parts(place: Path) -> Iterator[pl.DataFrame]:
     """Each control's rows, where its table is there."""
     whole = pl.col("reading").is_in(_WHOLE)
+    if (table := _read(place, "hub_gaps")) is not None:
+        yield table.filter(whole).with_columns(
+            control=pl.lit("hubs"),
+            effect=pl.lit("degree over a random label's"),
+            types=pl.col("function") + pl.col("content"),
+        )
+    if (table := _read(place, "hub_gaps_in_document")) is not None:
+        yield table.filter(whole).with_columns(
+            control=pl.lit("dealing"),
+            effect=pl.lit("the same, within documents"),
+            types=pl.col("function") + pl.col("content"),
+        )
     if (table := _read(place, "factorial_effects")) is not None:
         rows = table.filter(whole & (pl.col("effect") == "class") & (pl.col("split") == "balanced"))
         yield rows.with_columns(
@@ -69,11 +81,13 @@ def _parts(place: Path) -> Iterator[pl.DataFrame]:
         yield rows.join(fits.select(*keys, "types"), on=keys, how="left").with_columns(
             control=pl.lit("regression"), effect=pl.col("model").replace_strict(names)
         )
+    compared = _read(place, "compared")
+    main = STUDIED if compared is None else compared["reading"].item()
     if (table := _read(place, "slot_effects")) is not None:
         yield table.with_columns(
             control=pl.lit("slots"),
             effect=pl.format("slot: {}", "matching"),
-            reading=pl.lit("primary"),
+            reading=pl.lit(main),
             types=pl.col("function") + pl.col("content"),
         )
     if (table := _read(place, "use_effects")) is not None:

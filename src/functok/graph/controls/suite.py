@@ -6,6 +6,10 @@ stays unrun: what was not measured is undecided (``claims.py``).
 ===============  ===================================================  ========================
 control          question                                             tables
 ===============  ===================================================  ========================
+``richness``     features at equal exposure (A3)                      richness, richness_…
+``hubs``         labels dealt out anew over the corpus (A6)           hubs, hub_gaps
+``dealing``      the same within documents, and tenths of them (A6)   hubs_in_…, hub_gaps_in_…
+``poisson``      edges of independent tokens and features (A6)        poisson_…, specific_edges
 ``factorial``    frequency or class, both at once (A5; P2)            factorial_cells, …_effects
 ``pairs``        function against content types of equal frequency    pairs, pair_effects
 ``regression``   what class adds to frequency and to context (A4; P3) coefficients, fits, shares
@@ -18,10 +22,14 @@ control          question                                             tables
 from collections.abc import Sequence
 
 from functok.errors import UserError, nearest
-from functok.graph.controls import by_class
+from functok.graph.controls import by_class, by_counts
 from functok.graph.controls.control import Control
 
 CONTROLS = (
+    Control("richness", "Features at equal exposure, token by token", by_counts.accumulated),
+    Control("hubs", "Labels dealt out anew over the corpus", by_counts.shuffled_labels),
+    Control("dealing", "Labels dealt out anew within documents", by_counts.shuffled_within),
+    Control("poisson", "Edges of independent tokens and features", by_counts.independent),
     Control("factorial", "Frequency or class, both at once", by_class.both_at_once, ("P2",)),
     Control(
         "pairs",

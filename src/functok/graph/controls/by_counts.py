@@ -1,0 +1,54 @@
+"""The controls of degree and richness as the suite runs them: from counts, and by draws."""
+
+from functok.graph.controls.control import NO_STORE, Result
+from functok.graph.controls.dealing import dealt
+from functok.graph.controls.hubs import hubs
+from functok.graph.controls.inputs import Inputs
+from functok.graph.controls.poisson import poisson
+from functok.graph.controls.richness import richness
+
+
+def accumulated(given: Inputs) -> Result:
+    """Richness of every token at equal exposure and at equal sample coverage."""
+    found = richness(given.subject)
+    return Result(
+        {
+            "richness": found.tokens,
+            "richness_curves": found.curves,
+            "richness_groups": found.groups,
+            "richness_differences": found.differences,
+        }
+    )
+
+
+def shuffled_labels(given: Inputs) -> Result:
+    """Hub index of every token, its label dealt out over the whole corpus."""
+    found = hubs(given.subject)
+    return Result({"hubs": found.tokens, "hub_gaps": found.gaps})
+
+
+def shuffled_within(given: Inputs) -> Result:
+    """The same within each document, and within each tenth of a document."""
+    document, place = dealt(given.subject, "document"), dealt(given.subject, "place")
+    if document is None or place is None:
+        return Result(absent=NO_STORE)
+    return Result(
+        {
+            "hubs_in_document": document.tokens,
+            "hub_gaps_in_document": document.gaps,
+            "hubs_in_place": place.tokens,
+            "hub_gaps_in_place": place.gaps,
+        }
+    )
+
+
+def independent(given: Inputs) -> Result:
+    """Edges beside those that tokens and features independent of one another would have."""
+    found = poisson(given.subject, given.unit)
+    return Result(
+        {
+            "poisson_tokens": found.tokens,
+            "poisson_sides": found.sides,
+            "specific_edges": found.specific,
+        }
+    )

@@ -1,0 +1,132 @@
+"""Is it frequency? What the controls say in plain words, before their figures.
+
+The sentences are made from the tables alone, by the same rule for every run: an interval above 0
+is "more", below 0 "fewer", and anything else "cannot be told apart". None of them says more than
+the row that it is made from.
+"""
+
+import polars as pl
+
+from functok.figures.plan import last_step, read
+from functok.graph.controls.effects import effect_table
+from functok.graph.controls.sides import GRAMMAR, SEPARATED, STUDIED
+from functok.report.markup import escaped, interval, number, paragraphs, percent, table
+from functok.store import RunFolder
+
+WORDS = {
+    STUDIED: "the study's function tokens",
+    GRAMMAR: "closed-class words",
+    "with punctuation": "closed-class words and punctuation",
+    "part of speech": "a string's function uses",
+}
+"""Readings of "function" in the middle of a sentence."""
+
+
+def frequency(folder: RunFolder) -> str:
+    """The section's opening: the verdict, what was compared with what, every effect, what is left
+    out and why; empty where no control was run."""
+    step = last_step(folder)
+    place = folder.graph(step or 0)
+    compared, ran = (read(folder.control(step or 0, name)) for name in ("compared", "ran"))
+    if step is None or compared is None or ran is None:
+        return ""
+    effects = effect_table(place)
+    lead = " ".join(verdict(folder, effects))
+    absent = [
+        f"{row['title']}: {row['absent']}"
+        for row in ran.filter(pl.col("absent").is_not_null()).iter_rows(named=True)
+    ]
+    missing = f'<div class="absent">{paragraphs(absent)}</div>' if absent else ""
+    return (
+        f'<p class="lead"><b>{escaped(lead)}</b></p>'
+        f"<p>{escaped(basis(compared.row(0, named=True)))}</p>{_effects(effects)}{missing}"
+    )
+
+
+def verdict(folder: RunFolder, effects: pl.DataFrame) -> list[str]:
+    """Plain sentences: coverage, richness at equal frequency, and what context leaves of it."""
+    said = []
+    coverage = _test(folder, "E-coverage")
+    if coverage is not None:
+        said.append(
+            f"The most frequent tokens reach {percent(coverage['measured'])} of the features, as "
+            f"many random positions {percent(coverage['control_value'])}: "
+            + _more(coverage, "frequency explains more than there is", "more than frequency "
+                    "explains", "as much as frequency explains")
+            + "."
+        )  # fmt: skip
+    total, direct = _test(folder, "P2"), _test(folder, "P3")
+    if total is not None:
+        said.append(
+            "At equal exposure, function types meet "
+            + _more(total, "fewer features than content types", "more features than content types",
+                    "about as many features as content types, or the difference cannot be told "
+                    "from none")
+            + f" ({number(total['measured'])} to {number(total['control_value'])}, log ratio "
+            f"{interval(total['effect'], total['effect_low'], total['effect_high'])})."
+        )  # fmt: skip
+    if direct is not None:
+        said.append(
+            "At equal frequency and equally diverse neighbours, what class adds is "
+            + _more(direct, "negative", "positive", "not told apart from nothing")
+            + f" ({interval(direct['effect'], direct['effect_low'], direct['effect_high'])})."
+        )
+    if not said:
+        said.append(
+            "Whether it is frequency is undecided: the graph has too few token types of either "
+            "class at a common exposure."
+        )
+    return said
+
+
+def basis(compared: dict) -> str:
+    """What was held against what, and why."""
+    exposure = compared["exposure"]
+    if exposure is None:
+        return (
+            "No common exposure leaves token types of both classes, so nothing is compared at "
+            "equal exposure."
+        )
+    apart = compared["separation"]
+    why = ""
+    if compared["reading"] != STUDIED and apart is not None and apart >= SEPARATED:
+        why = (
+            f" The study's own function tokens are more frequent than its content tokens in "
+            f"{percent(apart)} of all pairs, so that class is frequency under another name; the "
+            "declared tests therefore read the class off the tokens' form."
+        )
+    return (
+        f"Compared at {exposure:,d} {compared['unit']} each: {compared['function']:,d} function "
+        f"types ({WORDS.get(compared['reading'], compared['reading'])}) and "
+        f"{compared['content']:,d} content types.{why}"
+    )
+
+
+def _more(test: dict, below: str, above: str, neither: str) -> str:
+    if test["effect_low"] > 0:
+        return above
+    return below if test["effect_high"] < 0 else neither
+
+
+def _test(folder: RunFolder, name: str) -> dict | None:
+    found = read(folder.test(name))
+    return None if found is None else found.row(0, named=True)
+
+
+def _effects(effects: pl.DataFrame) -> str:
+    if effects.is_empty():
+        return ""
+    shown = effects.with_columns(pl.col("reading").replace(WORDS))
+    titles = {
+        "effect": "held equal",
+        "reading": "function is",
+        "value": "log ratio",
+        "low": "from",
+        "high": "to",
+        "p_value": "p",
+        "types": "types",
+    }
+    return (
+        "<p>Every row is the log ratio of features, function to content types. Above 0 speaks for "
+        "the claim that function tokens are hubs by their class.</p>" + table(shown, titles)
+    )
