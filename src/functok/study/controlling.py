@@ -35,9 +35,7 @@ def control_run(run: Run, names: Sequence[str], key: str) -> None:
         UserError: for a name that there is not.
     """
     place = run.folder.graph(run.decomposed[-1].step)
-    _carry_out(
-        run.folder, place, run.folder, chosen(names), lambda: _inputs(run), key, run.progress
-    )
+    _carry_out(place, run.folder, chosen(names), lambda: _inputs(run), key, run.progress)
 
 
 def control_graph(
@@ -129,4 +127,10 @@ def _write(place: Path, tests: RunFolder, control: Control, result: Result, key:
     write_table(control_table(place, "ran"), ran.to_arrow())
 
 
-_RAN = dict.fromkeys(("control", "title", "tables", "absent", "key"), pl.String)
+_RAN: dict[str, pl.DataType | type[pl.DataType]] = {
+    "control": pl.String,
+    "title": pl.String,
+    "tables": pl.String,
+    "absent": pl.String,
+    "key": pl.String,
+}
