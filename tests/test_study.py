@@ -200,7 +200,7 @@ def test_workers_build_the_graph_of_one_process(
 ) -> None:
     shutil.rmtree(run_copy / "graph")
     shutil.rmtree(run_copy / ".state" / "partials")
-    for link in ("graph", "coverage", "trace", "steer", "claims", "report"):
+    for link in ("graph", "coverage", "controls", "trace", "steer", "claims", "report"):
         RunFolder(run_copy).unmark(link)
     outcome = functok("claims", tiny_study, "-o", run_copy, "--workers", 2)
     assert outcome.code == 0, outcome.err
