@@ -46,13 +46,15 @@ def frequency(folder: RunFolder) -> str:
 def verdict(folder: RunFolder, effects: pl.DataFrame) -> list[str]:
     """Plain sentences: coverage, richness at equal frequency, and what context leaves of it."""
     said = []
-    coverage = _test(folder, "E-coverage")
+    claims = read(folder.claims)
+    if claims is not None and "reason" in claims.columns:
+        said += claims["reason"].drop_nulls().head(1).to_list()
+    coverage = _test(folder, "P1")
     if coverage is not None:
         said.append(
-            f"The most frequent tokens reach {percent(coverage['measured'])} of the features, as "
-            f"many random positions {percent(coverage['control_value'])}: "
-            + _more(coverage, "frequency explains more than there is", "more than frequency "
-                    "explains", "as much as frequency explains")
+            f"Function positions reach {percent(coverage['measured'])} of the features, as many "
+            f"random positions of each document {percent(coverage['control_value'])}, which is "
+            + _more(coverage, "more", "less", "not told apart")
             + "."
         )  # fmt: skip
     total, direct = _test(folder, "P2"), _test(folder, "P3")

@@ -1,11 +1,39 @@
 """The controls of degree and richness as the suite runs them: from counts, and by draws."""
 
+from functok.evidence import Evidence, as_columns
 from functok.graph.controls.control import NO_STORE, Result
 from functok.graph.controls.dealing import dealt
+from functok.graph.controls.exposure import equal_exposure, exposure_effect
 from functok.graph.controls.hubs import hubs
 from functok.graph.controls.inputs import Inputs
 from functok.graph.controls.poisson import poisson
 from functok.graph.controls.richness import richness
+
+
+def equal_positions(given: Inputs) -> Result:
+    """Coverage of function positions beside as many positions of each reference; P1."""
+    found = equal_exposure(given.subject)
+    tables = {"exposure": found.coverage, "exposure_curve": found.curve}
+    effect = exposure_effect(found, given.main.reading)
+    if effect is None:
+        return Result(tables)
+    documents = int(given.subject.graph.token_occurrences.any(1).sum())
+    test = Evidence(
+        test="P1",
+        statistic=f"share of the active features that function positions ({effect.reading}) reach",
+        measured=effect.covered,
+        measured_low=float("nan"),
+        measured_high=float("nan"),
+        control="as many random positions of each document",
+        control_value=effect.expected,
+        effect_name="log ratio of the two",
+        **as_columns("effect", effect.effect),
+        p_value=effect.p_value,
+        unit="hash groups of documents",
+        units=documents,
+        seed=given.subject.seed,
+    )
+    return Result(tables, (test,))
 
 
 def accumulated(given: Inputs) -> Result:

@@ -6,6 +6,7 @@ stays unrun: what was not measured is undecided (``claims.py``).
 ===============  ===================================================  ========================
 control          question                                             tables
 ===============  ===================================================  ========================
+``exposure``     as many positions of other kinds (A2; P1)            exposure, exposure_curve
 ``richness``     features at equal exposure (A3)                      richness, richness_…
 ``hubs``         labels dealt out anew over the corpus (A6)           hubs, hub_gaps
 ``dealing``      the same within documents, and tenths of them (A6)   hubs_in_…, hub_gaps_in_…
@@ -26,6 +27,7 @@ from functok.graph.controls import by_class, by_counts
 from functok.graph.controls.control import Control
 
 CONTROLS = (
+    Control("exposure", "As many positions of other kinds", by_counts.equal_positions, ("P1",)),
     Control("richness", "Features at equal exposure, token by token", by_counts.accumulated),
     Control("hubs", "Labels dealt out anew over the corpus", by_counts.shuffled_labels),
     Control("dealing", "Labels dealt out anew within documents", by_counts.shuffled_within),
