@@ -20,8 +20,10 @@ RUN = 1 << 16
 
 _LONG = 64
 """Documents are marked where they have on average a token for so many ids of the vocabulary."""
-_ROWS = 32
-"""Documents marked together; fewer than 256, since a byte counts them."""
+_MARKS = 3 << 19
+"""Bytes of marks held together, so that they stay in a core's cache."""
+_MOST_ROWS = 255
+"""Documents marked together, since a byte counts them."""
 
 
 def document_frequencies(
@@ -50,8 +52,9 @@ def _marked(
     ids: np.ndarray, offsets: np.ndarray, vocabulary: int
 ) -> Integer[np.ndarray, " vocabulary"]:
     found = np.zeros(vocabulary, np.int64)
-    for start in range(0, len(offsets) - 1, _ROWS):
-        bounds = offsets[start : start + _ROWS + 1]
+    together = min(max(_MARKS // vocabulary, 1), _MOST_ROWS)
+    for start in range(0, len(offsets) - 1, together):
+        bounds = offsets[start : start + together + 1]
         rows = len(bounds) - 1
         marks = np.zeros(rows * vocabulary, np.uint8)
         places = np.repeat(np.arange(rows) * vocabulary, np.diff(bounds))
