@@ -37,6 +37,7 @@ bench: setup
 	$(bin)/python benchmarks/graph.py --memory-only
 	$(bin)/python benchmarks/sweeps.py
 	$(bin)/python benchmarks/world.py
+	$(bin)/python benchmarks/training.py
 
 calibrate: setup
 	$(bin)/python benchmarks/calibrate.py

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from notebook import Notebook
 
 from functok.models.groups import GroupLoss
 from functok.models.training import LlamaShape, TrainingSettings, new_llama, train
 from functok.models.training.processes import together
+from functok.models.training.trackers import tracking
 
 VOCABULARY, CONTEXT = 13, 8
 SHAPE = LlamaShape(hidden_size=16, layers=2, heads=2, key_value_heads=1, intermediate_size=24)
@@ -24,20 +26,25 @@ def settings(sharded: bool, steps: int = 8) -> TrainingSettings:
 
 
 def main(folder: Path, sharded: bool) -> None:
-    processes = together(sharded)
-    table = train(
-        model=new_llama(SHAPE, VOCABULARY, CONTEXT, 0),
-        windows=WINDOWS,
-        settings=settings(sharded),
-        loss=GroupLoss(CLASSES),
-        seed=0,
-        checkpoints=[0, 4, 8],
-        save=lambda model, step: model.save_pretrained(folder / f"step-{step}"),
-        state=folder / "state",
-        processes=processes,
-    )
+    processes, notebook = together(sharded), Notebook()
+    with tracking((notebook,), "together", folder, {}) as watch:
+        table = train(
+            model=new_llama(SHAPE, VOCABULARY, CONTEXT, 0),
+            windows=WINDOWS,
+            settings=settings(sharded),
+            loss=GroupLoss(CLASSES),
+            seed=0,
+            checkpoints=[0, 4, 8],
+            save=lambda model, step: model.save_pretrained(folder / f"step-{step}"),
+            state=folder / "state",
+            processes=processes,
+            watch=watch,
+        )
     if processes.rank == 0:
         pq.write_table(table, folder / "metrics.parquet")
+        assert notebook.seen[-1][0] == 8
+    assert notebook.finished == (processes.rank == 0)
+    processes.wait()  # the trackers' end is not the processes'
 
 
 if __name__ == "__main__":

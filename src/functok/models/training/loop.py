@@ -156,7 +156,9 @@ class _Training:
         model.to(processes.device).train()
         self.loss = loss.to(processes.device)
         if settings.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            # transformers renamed it on the way through version 5.
+            enable = getattr(model, "activation_checkpointing_enable", None)
+            (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
         if settings.compile:
             for layer in decoder_layers(model):
                 layer.compile()

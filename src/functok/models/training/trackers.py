@@ -49,8 +49,11 @@ def tracking(
         cpu=not torch.cuda.is_available(), log_with=list(trackers), project_dir=str(folder)
     )
     accelerator.init_trackers(project, dict(_flat(settings)))
-    yield lambda figures: accelerator.log(figures, step=int(figures["step"]))
-    accelerator.end_training()
+    try:
+        yield lambda figures: accelerator.log(figures, step=int(figures["step"]))
+    finally:  # not ``end_training``, which also parts processes that have yet to write
+        for tracker in accelerator.trackers:
+            tracker.finish()
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
