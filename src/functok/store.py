@@ -1,9 +1,8 @@
-"""Where everything lies in a run folder, and how a file comes to be there.
+"""Where everything lies in a run folder, and in which formats.
 
 The run folder is the whole truth of a run: the report and the explorer read nothing else, and
 nothing outside this module decides where a file lies. Every file and folder appears whole or not
-at all: it is written beside its place, flushed to the disk, then renamed. What a killed process
-left half-written keeps its temporary name, and is swept away when the run is next opened.
+at all (``functok.atomic``).
 
 Formats are Parquet, safetensors, JSON and YAML. Nothing is ever pickled.
 """
@@ -12,117 +11,26 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from functok.atomic import REPLACED, UNFINISHED, remove_folder, writing
+from functok.atomic import writing_folder as writing_folder  # one door for all that write
 from functok.errors import UserError
-
-_UNFINISHED = ".unfinished-"
-_REPLACED = ".replaced-"
 
 
 def fingerprint(*parts: object) -> str:
     """20 hex digits that identify ``parts`` (anything JSON can write; keys in any order)."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def _flush(path: Path) -> None:
-    if path.is_file():
-        path.chmod(0o644)  # safetensors writes files that nobody else may read
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _refusal(error: Exception) -> str | None:
-    """Why the system refused to write, if it was the system; Rust's libraries say it in words."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    said = re.search(r"([^:]+) \(os error \d+\)", str(error))
-    return said[1].strip() if said else None
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; an unwritable folder or full disk is the user's to mend."""
-    temporary = path.parent / f"{_UNFINISHED}{uuid4().hex[:8]}-{path.name}"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-    except Exception as error:  # tokenizers and safetensors raise what is no OSError
-        reason = _refusal(error)
-        if reason is None:
-            raise
-        raise UserError(
-            f"Cannot write {path}: {reason}; free or choose another place "
-            "and run the same command again, finished work is kept."
-        ) from error
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        elif temporary.exists():  # it cannot where its parent is no folder
-            temporary.unlink()
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Yield a name to write to; on success the file takes its place at ``path`` at once."""
-    with _beside(path) as temporary:
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, path)
-        _flush(path.parent)
-
-
-@contextmanager
-def writing_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; on success it takes its place at ``path`` at once.
-
-    A folder that is there already is replaced: it steps aside under a temporary name first, so
-    that no reader ever sees it half removed. Where a process is killed between the two renamings,
-    ``RunFolder.opened`` puts the old one back.
-    """
-    with _beside(path) as temporary:
-        temporary.mkdir()
-        yield temporary
-        for file in temporary.rglob("*"):
-            _flush(file)
-        _flush(temporary)
-        aside = _aside(path)
-        os.replace(temporary, path)
-        _flush(path.parent)
-        if aside is not None:
-            shutil.rmtree(aside)
-
-
-def remove_folder(path: Path) -> None:
-    """Remove a folder, if it is there, so that it is gone at once for every reader."""
-    if path.exists():
-        unwanted = path.parent / f"{_UNFINISHED}{uuid4().hex[:8]}-{path.name}"
-        os.replace(path, unwanted)
-        shutil.rmtree(unwanted)
-
-
-def _aside(path: Path) -> Path | None:
-    """Move what is at ``path`` to a name from which it can be put back."""
-    if not path.exists():
-        return None
-    aside = path.parent / f"{_REPLACED}{uuid4().hex[:8]}-{path.name}"
-    os.replace(path, aside)
-    return aside
 
 
 def write_table(path: Path, table: pa.Table | dict[str, Any]) -> None:
@@ -294,12 +202,11 @@ class RunFolder:
 
     def _sweep(self) -> None:
         """Remove what a killed process left unfinished; put back what it had not yet replaced."""
-        for left in list(self.root.rglob(f"{_REPLACED}*")):
-            place = left.parent / left.name.removeprefix(_REPLACED).split("-", 1)[1]
+        for left in list(self.root.rglob(f"{REPLACED}*")):
+            place = left.parent / left.name.removeprefix(REPLACED).split("-", 1)[1]
             if place.exists():
                 remove_folder(left)
             else:
                 os.replace(left, place)
-        for left in list(self.root.rglob(f"{_UNFINISHED}*")):
-            # one may lie in another that has just been removed
+        for left in list(self.root.rglob(f"{UNFINISHED}*")):  # one may lie in another
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
