@@ -1,18 +1,33 @@
-"""Figures of the section on retrieval."""
+"""Figures of the section on retrieval, and the ways to read traces that the tiny world shares."""
+
+from collections.abc import Callable
 
 import polars as pl
 
-from functok.figures import steering, traces
+from functok.figures import steering, trace_pairs, traces
 from functok.figures.plan import Plan, made_from, read
 from functok.store import RunFolder
 
 
-def _traces(folder: RunFolder, features: int) -> list[pl.DataFrame]:
-    found = read(folder.retrieval("traces"))
-    if found is None:
-        return []
-    parts = found.partition_by("prompt", maintain_order=True)
-    return [traces.traced(part, features) for part in parts]
+def each_trace(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
+    """Each prompt's trace by itself."""
+
+    def tables(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+        found = read(folder.retrieval(name))
+        parts = [] if found is None else found.partition_by("prompt", maintain_order=True)
+        return [traces.traced(part, features) for part in parts]
+
+    return tables
+
+
+def first_against_others(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
+    """The first prompt's trace set against each other's."""
+
+    def tables(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+        found = read(folder.retrieval(name))
+        return [] if found is None else trace_pairs.set_against(found, features)
+
+    return tables
 
 
 PLANS = (
@@ -26,8 +41,21 @@ PLANS = (
         control="None was run: a trace illustrates. Rows that fire under orange and blue tokens "
         "alike speak against a special role of function tokens.",
         absent="No prompt was traced.",
-        tables=_traces,
+        tables=each_trace("traces"),
         chart=traces.trace_heat_map,
+    ),
+    Plan(
+        name="trace-difference",
+        section="retrieval",
+        title="What sets two prompts apart",
+        reading="Columns are the two prompts' tokens paired off; a cell is green where the second "
+        "prompt has more of the feature and purple where the first has. Colour right of the words "
+        "that differ is context carried on.",
+        control="Columns with equal tokens left of the first difference are the control: nothing "
+        "can differ there.",
+        absent="Fewer than two prompts were traced, so none were set against each other.",
+        tables=first_against_others("traces"),
+        chart=trace_pairs.trace_difference,
     ),
     Plan(
         name="steering-gain",

@@ -1,0 +1,89 @@
+"""Two prompts side by side, feature by feature and place by place: paper §3.2, Figure 6.
+
+The paper sets two prompts beside each other that differ in one word, and reads off which features
+the same function tokens carry in either. Prompts need not be equally long here: places are paired
+along the longest runs of equal tokens, and in between one by one.
+"""
+
+from difflib import SequenceMatcher
+
+import polars as pl
+
+
+def paired(
+    one: pl.DataFrame, two: pl.DataFrame, features: int, densest: float = 0.1
+) -> pl.DataFrame:
+    """Two traces (see ``trace.trace``) with their difference.
+
+    Args:
+        features: how many, those that set the prompts apart the most at some pair of places.
+        densest: features active at more than this share of the corpus are passed over.
+
+    Returns:
+        Columns column (pair of places, from 0), position_first, position_second, token (``a``, or
+        ``a → b`` where they differ), class (of the second prompt's token), feature, row (from 0,
+        in the order in which the difference first shows), first, second (activations) and
+        difference (second less first). A pair of places at which no chosen feature fires has one
+        row without a feature; places of one prompt alone have no pair and are left out.
+    """
+    pairs = _pairs(one, two)
+    cells = _cells(one, pairs, "first").join(
+        _cells(two, pairs, "second"), on=["column", "feature"], how="full", coalesce=True
+    )
+    cells = cells.filter(pl.max_horizontal("density", "density_right") <= densest).with_columns(
+        pl.col("first", "second").fill_null(0.0)
+    )
+    cells = cells.with_columns(difference=pl.col("second") - pl.col("first"))
+    apart = (
+        cells.with_columns(size=pl.col("difference").abs())
+        .sort("size", "column", "feature", descending=[True, False, False])
+        .group_by("feature", maintain_order=True)
+        .agg(pl.col("size").first(), pl.col("column").first())
+        .filter(pl.col("size") > 0)
+        .head(features)
+        .sort("column", "size", "feature", descending=[False, True, False])
+        .with_row_index("row")
+        .select("feature", pl.col("row").cast(pl.Int64))
+    )
+    shown = cells.join(apart, on="feature").drop("density", "density_right")
+    return (
+        pairs.join(shown, on="column", how="left")
+        .sort("column", "row")
+        .select(
+            *("column", "position_first", "position_second", "token", "class"),
+            *("feature", "row", "first", "second", "difference"),
+        )
+    )
+
+
+def _pairs(one: pl.DataFrame, two: pl.DataFrame) -> pl.DataFrame:
+    """Which place of the first prompt stands beside which of the second."""
+    places = [
+        table.unique("position").sort("position").select("position", "token", "class")
+        for table in (one, two)
+    ]
+    rows = []
+    matcher = SequenceMatcher(None, *(part["token"].to_list() for part in places), autojunk=False)
+    for _, start, stop, other, end in matcher.get_opcodes():
+        for offset in range(min(stop - start, end - other)):
+            left = places[0].row(start + offset, named=True)
+            right = places[1].row(other + offset, named=True)
+            same = left["token"] == right["token"]
+            rows.append(
+                {
+                    "column": len(rows),
+                    "position_first": left["position"],
+                    "position_second": right["position"],
+                    "token": left["token"] if same else f"{left['token']} → {right['token']}",
+                    "class": right["class"],
+                }
+            )
+    return pl.DataFrame(rows)
+
+
+def _cells(table: pl.DataFrame, pairs: pl.DataFrame, side: str) -> pl.DataFrame:
+    """One prompt's activations by column."""
+    at = pairs.select("column", pl.col(f"position_{side}").alias("position"))
+    return table.join(at, on="position").select(
+        "column", "feature", pl.col("activation").alias(side), "density"
+    )
