@@ -1,14 +1,16 @@
 """The grid of prompts and conditions against steering each by hand."""
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
+from scipy.stats import beta
 
 from functok.errors import UserError
 from functok.models.dictionaries import Dictionary
 from functok.models.language import replacing, residual_stream
 from functok.models.training import LlamaShape, new_llama
-from functok.retrieval.grid import Condition, steering_grid, steering_vector
+from functok.retrieval.grid import Condition, judged, rates, steering_grid, steering_vector
 
 VOCABULARY, WIDTH, LAYER = 20, 16, 0
 PROMPTS, PLACES = [[0, 9, 2], [0, 6, 11, 12, 4, 10]], [[2], [2, 4]]
@@ -111,3 +113,27 @@ def test_what_has_no_vector_is_refused(dictionary):
     for maximum in (None, np.zeros(12, np.float32)):
         with pytest.raises(UserError, match="Feature 3 never fires"):
             steering_vector(dictionary, {3: 1.0}, "maximum", hidden, maximum)
+
+
+def test_answers_are_judged_by_their_own_condition_and_the_plain_answer_by_each():
+    cells = [
+        {"prompt": prompt, "condition": condition, "direction": direction, "answer": answer}
+        for prompt in (0, 1, 2)
+        for condition, direction, answer in (
+            ("", "none", "yes"),
+            ("a", "feature", "yes" if prompt else "no"),
+            ("a", "random", "no"),
+            ("b", "feature", "yes"),
+        )
+    ]
+    found = judged(pl.DataFrame(cells), {"a": lambda answer: answer == "yes"})
+    assert found.filter(condition="b")["right"].null_count() == 6
+    rows = {row["direction"]: row for row in rates(found).iter_rows(named=True)}
+    assert {name: row["rate"] for name, row in rows.items()} == pytest.approx(
+        {"none": 1, "feature": 2 / 3, "random": 0}
+    )
+    for name, hits in (("none", 3), ("feature", 2), ("random", 0)):
+        low = beta.ppf(0.025, hits, 4 - hits) if hits else 0
+        high = beta.ppf(0.975, hits + 1, 3 - hits) if hits < 3 else 1
+        assert (rows[name]["rate_low"], rows[name]["rate_high"]) == pytest.approx((low, high))
+    assert rates(judged(pl.DataFrame(cells), {})).is_empty()

@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float
+from scipy.stats import binomtest
 from torch import Tensor
 
 from functok.errors import require
@@ -27,6 +28,7 @@ from functok.models.generation import generate
 from functok.models.interventions import Change, Intervention, steer
 from functok.models.language import Model, residual_stream
 from functok.models.sweeps import Trial, sweep
+from functok.retrieval.judging import Judge
 
 Unit = Literal["activation", "maximum", "norm"]
 
@@ -146,3 +148,72 @@ def steering_grid(
                 }
             )
     return pl.DataFrame(rows)
+
+
+def judged(grid: pl.DataFrame, judges: Mapping[str, Judge]) -> pl.DataFrame:
+    """A grid whose answers have been looked at.
+
+    A condition's judge also looks at the random directions beside it, and at the plain answer,
+    which has one row per condition then: what happens without any steering is the floor.
+
+    Args:
+        judges: by condition; answers of conditions without one have ``right`` null.
+
+    Returns:
+        The grid's columns and right.
+    """
+    conditions = grid.filter(pl.col("direction") != "none")["condition"].unique(maintain_order=True)
+    plain = grid.filter(pl.col("direction") == "none")
+    rows = pl.concat(
+        part
+        for name in conditions
+        for part in (
+            plain.with_columns(condition=pl.lit(name)),
+            grid.filter((pl.col("condition") == name) & (pl.col("direction") != "none")),
+        )
+    )
+    right = [
+        judges[row["condition"]](row["answer"]) if row["condition"] in judges else None
+        for row in rows.iter_rows(named=True)
+    ]
+    return rows.with_columns(right=pl.Series(right, dtype=pl.Boolean))
+
+
+def rates(grid: pl.DataFrame) -> pl.DataFrame:
+    """Share of the prompts whose answer is right, by condition and direction.
+
+    Args:
+        grid: columns prompt, condition, direction, right; prompts are the units.
+
+    Returns:
+        Columns condition, direction, prompts, rate, rate_low, rate_high (Clopper and Pearson,
+        95 %); nothing of answers that were not judged.
+    """
+    rows = []
+    looked_at = grid.filter(pl.col("right").is_not_null())
+    for (condition, direction), part in looked_at.group_by(
+        "condition", "direction", maintain_order=True
+    ):
+        hits, tries = int(part["right"].sum()), len(part)
+        bounds = binomtest(hits, tries).proportion_ci()
+        rows.append(
+            {
+                "condition": condition,
+                "direction": direction,
+                "prompts": tries,
+                "rate": hits / tries,
+                "rate_low": float(bounds.low),
+                "rate_high": float(bounds.high),
+            }
+        )
+    return pl.DataFrame(rows, schema=_RATES)
+
+
+_RATES = {
+    "condition": pl.String,
+    "direction": pl.String,
+    "prompts": pl.Int64,
+    "rate": pl.Float64,
+    "rate_low": pl.Float64,
+    "rate_high": pl.Float64,
+}
