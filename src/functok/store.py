@@ -115,6 +115,10 @@ class RunFolder:
     def control(self, step: int, name: str) -> Path:
         return control_table(self.graph(step), name)
 
+    @property
+    def world(self) -> Path:
+        return self.root / "world"
+
     def retrieval(self, name: str) -> Path:
         return self.root / "retrieval" / f"{name}.parquet"
 

@@ -30,6 +30,7 @@ def write_small_run(root: Path) -> RunFolder:
     _graph(folder)
     _controls(folder)
     _retrieval(folder, random)
+    _world(folder)
     Evidence(
         test="E-coverage",
         statistic=f"share {HOSTILE[0]}",
@@ -215,7 +216,8 @@ def _controls(folder: RunFolder) -> None:
     save(folder.control(step, "overlap"), pl.DataFrame(overlap))
 
 
-def _retrieval(folder: RunFolder, random: np.random.Generator) -> None:
+def _traced() -> pl.DataFrame:
+    """Two prompts of equal tokens; the second has more of everything at its end."""
     rows = []
     for prompt in range(2):
         first: set[int] = set()
@@ -228,7 +230,7 @@ def _retrieval(folder: RunFolder, random: np.random.Generator) -> None:
                         "token": token,
                         "class": "function" if token == "␣the" else "content",
                         "feature": feature,
-                        "activation": float(feature + position),
+                        "activation": float(feature + position + 2 * prompt * (position > 3)),
                         "density": 0.5 if feature == 7 else 0.01,
                         "first": feature not in first,
                         "prompt": prompt,
@@ -236,7 +238,11 @@ def _retrieval(folder: RunFolder, random: np.random.Generator) -> None:
                     }
                 )
                 first.add(feature)
-    save(folder.retrieval("traces"), pl.DataFrame(rows))
+    return pl.DataFrame(rows)
+
+
+def _retrieval(folder: RunFolder, random: np.random.Generator) -> None:
+    save(folder.retrieval("traces"), _traced())
     steering = [
         {"document": d, "feature": f, "direction": way, "gain": random.normal(f), "kl": 0.1}
         for d in range(6)
@@ -257,3 +263,43 @@ def _retrieval(folder: RunFolder, random: np.random.Generator) -> None:
         for way in ("none", "feature", "random")
     ]
     save(folder.retrieval("steered_text"), pl.DataFrame(texts))
+    cells = [
+        {
+            "prompt": f"{HOSTILE[0]} {prompt}",
+            "condition": condition,
+            "direction": direction,
+            "answer": f"{HOSTILE[1]} {prompt}",
+            "right": right,
+        }
+        for prompt in range(3)
+        for condition, right in (("Speak <b>", prompt > 0), ("unjudged", None))
+        for direction in ("none", "feature", "random")
+    ]
+    save(folder.retrieval("grid"), pl.DataFrame(cells))
+
+
+def _world(folder: RunFolder) -> None:
+    save(folder.retrieval("world_traces"), _traced())
+    places = (("last-position", True), ("last-function", False), ("all", True))
+    swaps = [
+        {
+            "latent": latent,
+            "method": method,
+            "place": place,
+            "last": last,
+            "strength": strength,
+            "prompts": 40,
+            "facts": 8,
+            "iia": share,
+            "iia_low": share - 0.05,
+            "iia_high": share + 0.05,
+            "chance": 0.1,
+        }
+        for latent in ("entity", "language")
+        for method, share in (("patch", 0.9), ("features", 0.6), ("random", 0.1))
+        for place, last in places
+        for strength in (1.0, 2.0)[: 1 if method == "patch" else 2]
+    ]
+    save(folder.retrieval("world_swaps"), pl.DataFrame(swaps))
+    grid = pl.read_parquet(folder.retrieval("grid")).drop_nulls("right")
+    save(folder.retrieval("world_grid"), grid)

@@ -23,8 +23,10 @@ def names(folder: RunFolder) -> list[str]:
 
 
 def test_a_whole_run_has_every_figure_and_a_trace_per_prompt(folder: RunFolder):
-    expected = [plan.name for plan in PLANS if plan.name != "trace"]
-    assert sorted(names(folder)) == sorted([*expected, "trace-1", "trace-2"])
+    each = ("trace", "world-trace")
+    expected = [plan.name for plan in PLANS if plan.name not in each]
+    expected += [f"{name}-{prompt}" for name in each for prompt in (1, 2)]
+    assert sorted(names(folder)) == sorted(expected)
 
 
 def test_charts_hold_exactly_the_rows_of_their_tables(folder: RunFolder):
@@ -65,7 +67,8 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
     [
         (lambda folder: folder.consolidation("training"), {"training-loss"}),
         (lambda folder: folder.consolidation("floors"), {"held-out-loss"}),
-        (lambda folder: folder.retrieval("traces"), {"trace-1", "trace-2"}),
+        (lambda folder: folder.retrieval("traces"), {"trace-1", "trace-2", "trace-difference"}),
+        (lambda folder: folder.retrieval("world_swaps"), {"world-swaps"}),
         (lambda folder: folder.retrieval("steering"), {"steering-gain"}),
         (lambda folder: folder.graph_table(STEPS[-1], "coverage"), {"cumulative-coverage"}),
         (lambda folder: folder.control(STEPS[-1], "pairs"), {"matched-pairs"}),

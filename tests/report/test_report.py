@@ -15,6 +15,7 @@ import pytest
 from figures.small_run import HOSTILE, write_small_run
 from functok.figures.catalogue import PLANS, figures
 from functok.report.findings import claims_table, learned
+from functok.report.grids import grid_table
 from functok.report.provenance import provenance
 from functok.report.sections import TITLES, function_tokens, section
 from functok.report.write import write_report
@@ -201,3 +202,15 @@ def test_a_browser_draws_every_chart_and_runs_nothing_else(folder: RunFolder, tm
     assert drawn.attributes("html")[0]["data-drawn"] == str(expected)
     assert len(drawn.attributes("svg")) == expected
     assert drawn.attributes("img") == []  # neither a static picture left nor a hostile one made
+
+
+def test_a_grid_marks_what_was_judged_and_gives_rates_over_all_prompts(folder: RunFolder):
+    grid = pl.read_parquet(folder.retrieval("grid"))
+    shown = Page(grid_table(grid, 2))
+    assert f"{HOSTILE[1]} 0 ✗" in shown.read
+    assert f"{HOSTILE[1]} 1 ✓" in shown.read
+    assert f"{HOSTILE[1]} 2" not in shown.read, "two prompts are shown"
+    assert "0.667 [0.094, 0.992] of 3" in shown.read, "Clopper and Pearson over all three"
+    plain = Page(grid_table(grid.with_columns(right=pl.lit(None, pl.Boolean)), 3))
+    assert "right, of all prompts" not in plain.read
+    assert not {"✓", "✗"} & set(plain.read)

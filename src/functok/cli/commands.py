@@ -164,6 +164,17 @@ _link("report", "Draw the figures and write the report.")
 
 
 @app.command()
+def answers(
+    target: Target, output: Output = None, replace: Replace = False, workers: Workers = 1
+) -> None:
+    """Trace and steer in a study's tiny world, where the right answers are known."""
+    from functok.cli.show_answers import show_answers
+    from functok.cli.work import bring
+
+    show_answers(bring(target, "answers", output, replace, workers))
+
+
+@app.command()
 def world(
     spec: Annotated[
         str, typer.Argument(help="A tiny world, as a corpus: tiny-world?entities=64&seed=0.")

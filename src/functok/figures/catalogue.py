@@ -9,10 +9,17 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.plan import Plan
-from functok.figures.plans import consolidation, controls, graph, retrieval, tokens
+from functok.figures.plans import consolidation, controls, graph, retrieval, tokens, world
 from functok.store import RunFolder
 
-PLANS = (*tokens.PLANS, *graph.PLANS, *controls.PLANS, *retrieval.PLANS, *consolidation.PLANS)
+PLANS = (
+    *tokens.PLANS,
+    *graph.PLANS,
+    *controls.PLANS,
+    *retrieval.PLANS,
+    *world.PLANS,
+    *consolidation.PLANS,
+)
 """All figures in the report's order."""
 
 

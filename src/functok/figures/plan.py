@@ -17,7 +17,7 @@ class Plan:
     name: str
     """Names its files; one of several (a trace per prompt) adds its number."""
     section: str
-    """``tokens``, ``graph``, ``controls``, ``retrieval`` or ``consolidation``."""
+    """``tokens``, ``graph``, ``controls``, ``retrieval``, ``world`` or ``consolidation``."""
     title: str
     reading: str
     """How to read it, one sentence."""

@@ -15,7 +15,7 @@ LINKS = (
     Link(
         "report",
         "Drawing the figures, writing the report",
-        ("claims", "trace"),
+        ("claims", "trace", "answers"),
         lambda run: run.study.trace.features,
         _report,
     ),

@@ -8,6 +8,7 @@ from functok.figures.catalogue import PLANS, Figure
 from functok.figures.draw import specification
 from functok.figures.plan import last_step
 from functok.report.frequency import frequency
+from functok.report.grids import grid_table
 from functok.report.markup import (
     escaped,
     folded,
@@ -24,6 +25,7 @@ TITLES = {
     "graph": "The token–feature graph",
     "controls": "Is it frequency?",
     "retrieval": "Retrieval: traces and steering",
+    "world": "The tiny world: retrieval where every answer is known",
     "consolidation": "Consolidation: losses, SAEs and growth",
 }
 _ROWS = 50
@@ -36,7 +38,11 @@ def section(name: str, folder: RunFolder, figures: list[Figure]) -> str:
     drawn = {figure.plan.name for figure in here}
     absent = [plan.absent for plan in PLANS if plan.section == name and plan.name not in drawn]
     before = {"tokens": function_tokens(folder), "controls": frequency(folder)}.get(name, "")
-    after = {"graph": first_tokens(folder), "retrieval": continuations(folder)}.get(name, "")
+    after = {
+        "graph": first_tokens(folder),
+        "retrieval": continuations(folder) + steering_grid(folder),
+        "world": world_grid(folder),
+    }.get(name, "")
     missing = f'<div class="absent">{paragraphs(absent)}</div>' if absent else ""
     body = "".join(figure_block(figure, folder) for figure in here)
     return (
@@ -169,4 +175,32 @@ def continuations(folder: RunFolder) -> str:
         f"{number(one['strength'])} of the residual stream's "
         f"norm there. One example, chosen for the largest gain: it shows, and proves nothing.</p>"
         f'{likely}<div class="texts">{texts}</div>'
+    )
+
+
+def steering_grid(folder: RunFolder) -> str:
+    """The study's own conditions on its own prompts, as the paper's Figures 7 and 11."""
+    path = folder.retrieval("grid")
+    if not path.exists():
+        return ""
+    grid = pl.read_parquet(path)
+    return (
+        "<h3>Prompts × conditions, as in the paper's Figures 7 and 11</h3>"
+        "<p>Features added at the places that the study names; below each condition a random "
+        "direction of the same norm at the same places. Answers are judged where the study says "
+        "how.</p>" + grid_table(grid, grid["prompt"].n_unique())
+    )
+
+
+def world_grid(folder: RunFolder) -> str:
+    """The same on the tiny world, where every cell has a right answer."""
+    path = folder.retrieval("world_grid")
+    if not path.exists():
+        return ""
+    return (
+        "<h3>Prompts × conditions, as in the paper's Figure 7</h3>"
+        "<p>At the last token before the answer, features are added that should make the model "
+        "answer in the other language, about another entity, or both. ✓ is the answer that the "
+        "world's facts give under that change. The paper adds one set of features to all prompts "
+        "and shows examples.</p>" + grid_table(pl.read_parquet(path), 4)
     )

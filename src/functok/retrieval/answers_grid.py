@@ -43,9 +43,9 @@ def answers_grid(
         entity: towards which prompts are steered; those about it are left out.
 
     Returns:
-        Columns text, fact (number), condition (empty unsteered), direction (``none``, ``own``,
-        ``shared``, ``random``), answer and expected (words), right. A row whose condition calls for
-        the answer that the prompt has anyway is left out.
+        Columns prompt (text), fact (number), condition (empty unsteered), direction (``none``,
+        ``own``, ``shared``, ``random``), answer and expected (words), right. A row whose condition
+        calls for the answer that the prompt has anyway is left out.
     """
     every = prompts(world, frame)
     here = np.flatnonzero((every.language == 0) & (every.entity != entity))
@@ -94,7 +94,7 @@ def _rows(
     forms = np.array(asked.world.words.forms)
     table = pl.DataFrame(
         {
-            "text": asked.table()["text"],
+            "prompt": asked.table()["text"],
             "fact": asked.entity * asked.world.settings.relations + asked.relation,
             "condition": condition,
             "direction": direction,

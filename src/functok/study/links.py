@@ -6,7 +6,15 @@ The report is a link too; it comes after the figures and lives with them (``func
 from functok.claims import assemble
 from functok.consolidation.checkpoints import weights_stamp
 from functok.graph.controls.suite import chosen
-from functok.study import consolidating, controlling, mapping, preparing, pretraining, retrieving
+from functok.study import (
+    answering,
+    consolidating,
+    controlling,
+    mapping,
+    preparing,
+    pretraining,
+    retrieving,
+)
 from functok.study.provenance import write_provenance
 from functok.study.run import Link, Run
 
@@ -107,6 +115,20 @@ LINKS = (
         ("graph",),
         lambda run: run.study.steer.model_dump(),
         retrieving.steering,
+    ),
+    Link(
+        "world",
+        "Teaching a model the tiny world",
+        (),
+        lambda run: run.study.world.model_dump(),
+        answering.world,
+    ),
+    Link(
+        "answers",
+        "Swapping answers in the tiny world",
+        ("world",),
+        lambda run: None,
+        answering.answers,
     ),
     Link(
         "claims",

@@ -6,7 +6,8 @@ import polars as pl
 from functok.errors import require
 from functok.evidence import Evidence, as_columns
 from functok.graph.build import TokenFeatureGraph
-from functok.retrieval.grid import Condition
+from functok.retrieval.grid import Condition, judged
+from functok.retrieval.judging import judge
 from functok.retrieval.steering import (
     following,
     function_prompts,
@@ -74,6 +75,19 @@ def steering(run: Run, key: str) -> None:
         follows_in_text=pl.lit(", ".join(run.shown[token] for token in likely)),
     )
     write_table(run.folder.retrieval("steered_text"), text.to_arrow())
+    _grid(run)
+
+
+def _grid(run: Run) -> None:
+    """The study's own prompts and conditions, where it names any."""
+    part, path = run.study.steer.grid, run.folder.retrieval("grid")
+    if not part.conditions:
+        path.unlink(missing_ok=True)  # of other settings
+        return
+    conditions = [Condition(one.name, one.features) for one in part.conditions]
+    judges = {one.name: judge(one.success) for one in part.conditions if one.success is not None}
+    table = steered(run, part.prompts, conditions, part.at, part.unit, part.generated)
+    write_table(path, judged(table, judges).to_arrow())
 
 
 def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:

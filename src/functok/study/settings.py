@@ -110,6 +110,32 @@ class TracePart(_Part):
     """Features shown, those with the highest peaks."""
 
 
+class ConditionPart(_Part):
+    """One row of a grid: features added together."""
+
+    name: str
+    """Such as ``Speak Chinese``."""
+    features: dict[int, float]
+    """Strength by feature, in the grid's unit."""
+    success: str | None = None
+    """When an answer shows what the condition is for: ``language:zh``, or ``Moscow|Russia``."""
+
+
+class GridPart(_Part):
+    """Prompts × conditions, as in the paper's Figures 7 and 11."""
+
+    prompts: tuple[str, ...] = ()
+    conditions: tuple[ConditionPart, ...] = ()
+    """None: there is no grid."""
+    at: str = "last-function"
+    """Where features are added, see ``functok.retrieval.places``."""
+    unit: Literal["activation", "maximum", "norm"] = "norm"
+    """Of strengths: one unit of activation (the paper's α), the feature's largest activation in the
+    corpus, or the residual stream's norm."""
+    generated: Count = 16
+    """Tokens of each answer."""
+
+
 class SteerPart(_Part):
     """Features added at the last function token."""
 
@@ -123,6 +149,15 @@ class SteerPart(_Part):
     """The prompt whose continuation is shown."""
     generated: Count = 24
     """Tokens of that continuation."""
+    grid: GridPart = GridPart()
+    """Named conditions on prompts of your own."""
+
+
+class WorldPart(_Part):
+    """A tiny world beside the study's own text: the retrieval that can be judged exactly."""
+
+    profile: Literal["default", "ci"] | None = None
+    """Which of ``functok.world.profiles`` to train, from the study's seed; none leaves it out."""
 
 
 class Study(_Part):
@@ -144,9 +179,12 @@ class Study(_Part):
     controls: ControlsPart = ControlsPart()
     trace: TracePart = TracePart()
     steer: SteerPart = SteerPart()
+    world: WorldPart = WorldPart()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
+        if bool(self.steer.grid.conditions) != bool(self.steer.grid.prompts):
+            raise ValueError("steer.grid needs both prompts and conditions")
         if self.tokens.definition == "treebank" and self.tokens.treebank is None:
             raise ValueError("tokens.definition is treebank, but tokens.treebank names none")
         if self.model.load is None:

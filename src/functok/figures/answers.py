@@ -1,0 +1,90 @@
+"""Does a swap change the answer to the right other one: the tiny world's bars for §3.2.
+
+One row per place; the whole residual stream, the SAE's features and random features of equal norm
+beside each other.
+"""
+
+import altair as alt
+import polars as pl
+from altair.typing import ChartType
+
+from functok.figures.style import CONTROL, DASHES, MEASURED, styled
+
+_METHODS = {
+    "patch": "the whole residual stream",
+    "features": "the SAE's features",
+    "random": "random features of equal norm",
+}
+_PLACES = {
+    ("last-position", True): "last position",
+    ("last-function", True): "last function token, where it is last",
+    ("last-function", False): "last function token, where it is not",
+    ("other-function", False): "other function tokens",
+    ("content", True): "content tokens, where one is last",
+    ("content", False): "content tokens, where none is last",
+    ("all", True): "all tokens",
+}
+
+
+def swaps_by_place(swaps: pl.DataFrame) -> pl.DataFrame:
+    """``retrieval/world_swaps.parquet`` in words, at strength 1.
+
+    Returns:
+        Its columns latent, iia, iia_low, iia_high, prompts, facts and chance, with method and
+        place in words, and place_order.
+    """
+    names = list(_PLACES)
+    place = pl.struct("place", "last")
+    return (
+        swaps.filter(pl.col("strength") == 1)
+        .with_columns(
+            place_order=place.map_elements(
+                lambda held: names.index((held["place"], held["last"])), pl.Int64
+            ),
+            place=place.map_elements(lambda held: _PLACES[held["place"], held["last"]], pl.String),
+            method=pl.col("method").replace_strict(_METHODS),
+        )
+        .select(
+            *("latent", "place", "place_order", "method", "iia", "iia_low", "iia_high"),
+            *("prompts", "facts", "chance"),
+        )
+        .sort("latent", "place_order", "method")
+    )
+
+
+def swap_success(table: pl.DataFrame) -> ChartType:
+    """Share of the swaps that give the source's answer, by place and method."""
+    methods = list(_METHODS.values())
+    order = table.unique("place").sort("place_order")["place"].to_list()
+    tall = 34 * len(order)
+    base = alt.Chart(table, width=250, height=tall).encode(
+        y=alt.Y("place:N", title=None, sort=order, axis=alt.Axis(labelLimit=260)),
+        yOffset=alt.YOffset("method:N", sort=methods),
+        color=alt.Color("method:N", sort=methods).scale(
+            domain=methods, range=["#000000", MEASURED, CONTROL]
+        ),
+        tooltip=[
+            "latent:N",
+            "place:N",
+            "method:N",
+            alt.Tooltip("iia:Q", format=".3f", title="swapped"),
+            alt.Tooltip("iia_low:Q", format=".3f", title="95 % from"),
+            alt.Tooltip("iia_high:Q", format=".3f", title="to"),
+            "prompts:Q",
+            "facts:Q",
+        ],
+    )
+    x = alt.X("iia:Q", title="answers swapped").scale(domain=[0, 1]).axis(format="%")
+    layers = (
+        base.mark_rule(strokeWidth=1.5).encode(x=alt.X("iia_low:Q"), x2="iia_high:Q")
+        + base.mark_point(opacity=1).encode(x=x)
+        + alt.Chart(table)
+        .transform_aggregate(chance="mean(chance)")
+        .mark_rule(color=CONTROL, strokeDash=DASHES)
+        .encode(x="chance:Q")
+    )
+    return styled(
+        layers.facet(column=alt.Column("latent:N", title=None)),
+        "Which swap changes the answer",
+        "share of the answers that become the source's; bars: 95 % over facts; dashes: chance",
+    )
