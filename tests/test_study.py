@@ -77,7 +77,10 @@ def test_a_study_leaves_every_table_that_the_claims_rest_on(whole_run: Path) -> 
         "consolidation/floors.parquet",
         "consolidation/growth.parquet",
         "retrieval/traces.parquet",
+        "retrieval/reactivation.parquet",
+        "retrieval/reactivation_odds.parquet",
         "retrieval/steering.parquet",
+        "tests/E-reactivation.parquet",
     ):
         assert name in found, name
     claims = found["claims.parquet"].to_pydict()

@@ -68,6 +68,7 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
         (lambda folder: folder.consolidation("training"), {"training-loss"}),
         (lambda folder: folder.consolidation("floors"), {"held-out-loss"}),
         (lambda folder: folder.retrieval("traces"), {"trace-1", "trace-2", "trace-difference"}),
+        (lambda folder: folder.retrieval("reactivation"), {"reactivation"}),
         (lambda folder: folder.retrieval("world_swaps"), {"world-swaps"}),
         (lambda folder: folder.retrieval("steering"), {"steering-gain"}),
         (lambda folder: folder.graph_table(STEPS[-1], "coverage"), {"cumulative-coverage"}),

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from figures.small_run import GROUPS, STEPS, write_small_run
-from functok.figures import graph, losses, steering, tokens, traces
+from functok.figures import graph, losses, reactivation, steering, tokens, traces
 from functok.figures.style import spread, thinned
 from functok.store import RunFolder
 
@@ -124,3 +124,11 @@ def test_thinning_keeps_the_head_and_both_ends():
     assert kept[-1] == 128_000
     assert len(kept) == len(set(kept)) <= 1500
     assert spread(list(range(100)), 3) == [0, 50, 99]
+
+
+def test_a_feature_never_at_risk_in_one_class_has_no_point():
+    rows = [("observed", 1, "function", 50, 10), ("observed", 1, "content", 200, 20)]
+    rows += [("observed", 2, "function", 50, 10), ("shifted", 1, "content", 100, 4)]
+    names = ["trains", "feature", "class", "at_risk", "again"]
+    drawn = reactivation.rates_by_class(pl.DataFrame(rows, schema=names, orient="row"))
+    assert drawn.rows() == [("as they are", 1, 0.2, 0.1, 30)]

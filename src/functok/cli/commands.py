@@ -159,6 +159,7 @@ _link("dictionaries", "Train SAEs at the chosen checkpoints and judge them.")
 app.command()(graph)
 _link("coverage", "Coverage of the most frequent tokens, beside as many random positions.")
 app.command()(controls)
+_link("reactivation", "Do features come back at function tokens? Beside shifted activity.")
 _link("claims", "Assemble the claims, each with its control and verdict.")
 _link("report", "Draw the figures and write the report.")
 

@@ -32,6 +32,10 @@ _FILES: dict[str, tuple[str, Sequence[str]]] = {
         "graph/{last}/coverage.parquet",
         ("rank", "token", "of_active", "random", "log_ratio", "log_ratio_low", "log_ratio_high"),
     ),
+    "reactivation": (
+        "retrieval/reactivation_odds.parquet",
+        ("trains", "estimate", "odds_ratio", "odds_ratio_low", "odds_ratio_high"),
+    ),
     "claims": (
         "claims.parquet",
         ("claim", "test", "measured", "control_value", "effect_low", "effect_high", "verdict"),

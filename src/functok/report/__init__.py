@@ -15,7 +15,7 @@ LINKS = (
     Link(
         "report",
         "Drawing the figures, writing the report",
-        ("claims", "trace", "answers"),
+        ("claims", "trace", "reactivation", "answers"),
         lambda run: run.study.trace.features,
         _report,
     ),

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from functok.errors import require
 from functok.stats import Estimate, jackknife
@@ -121,26 +121,57 @@ def odds_ratio(table: pl.DataFrame, events: int = 50) -> Estimate:
 
     Source: Mantel & Haenszel (1959).
     """
-    enough = table.group_by("feature").agg(pl.col("again").sum()).filter(pl.col("again") >= events)
-    kept = table.join(enough.select("feature"), on="feature", how="semi")
+    kept = _frequent(table, events)
     if kept.is_empty():
         return Estimate(float("nan"), float("nan"), float("nan"))
-    feature, group = (
-        kept[name].rank("dense").to_numpy().astype(np.int64) - 1 for name in ("feature", "group")
-    )
-    function = (kept["class"] == CLASS_NAMES[FUNCTION]).to_numpy().astype(np.int64)
-    again = kept["again"].to_numpy()
-    counts = np.zeros((2, 2, feature.max() + 1, group.max() + 1))
-    np.add.at(counts[:, 1], (function, feature, group), again)
-    np.add.at(counts[:, 0], (function, feature, group), kept["at_risk"].to_numpy() - again)
-
-    def log_ratio(kept: Bool[np.ndarray, " groups"]) -> float:
-        (d, c), (b, a) = counts[..., kept].sum(-1)
-        every = np.maximum(a + b + c + d, 1)
-        return float(np.log((a * d / every).sum() / (b * c / every).sum()))
-
-    found = jackknife(log_ratio, counts.shape[-1])
+    counts = _counts(kept, kept["group"].unique().sort().to_list())
+    found = jackknife(lambda groups: _log_ratio(counts, groups), counts.shape[-1])
     return Estimate(*np.exp([found.value, found.low, found.high]).tolist())
+
+
+def excess(table: pl.DataFrame, control: pl.DataFrame, events: int = 50) -> tuple[Estimate, int]:
+    """Logarithm of the odds ratio less that of the control, and the groups it rests on.
+
+    Both are taken anew without each group of documents, so that what they share cancels.
+
+    Args:
+        table: of the trains as they are, see ``by_feature``.
+        control: of the shifted ones, from the same documents.
+    """
+    parts = [_frequent(part, events) for part in (table, control)]
+    groups = pl.concat(part["group"] for part in parts).unique().sort().to_list()
+    if any(part.is_empty() for part in parts):
+        return Estimate(float("nan"), float("nan"), float("nan")), len(groups)
+    one, other = (_counts(part, groups) for part in parts)
+    found = jackknife(lambda kept: _log_ratio(one, kept) - _log_ratio(other, kept), one.shape[-1])
+    return found, len(groups)
+
+
+def _frequent(table: pl.DataFrame, events: int) -> pl.DataFrame:
+    """The features with enough re-activations."""
+    enough = table.group_by("feature").agg(pl.col("again").sum()).filter(pl.col("again") >= events)
+    return table.join(enough.select("feature"), on="feature", how="semi")
+
+
+def _counts(table: pl.DataFrame, groups: list[int]) -> Float[np.ndarray, "2 2 features groups"]:
+    """Places at risk by class (content, function), outcome (not, again), feature and group."""
+    feature = table["feature"].rank("dense").to_numpy().astype(np.int64) - 1
+    group = np.searchsorted(groups, table["group"].to_numpy())
+    function = (table["class"] == CLASS_NAMES[FUNCTION]).to_numpy().astype(np.int64)
+    again = table["again"].to_numpy()
+    counts = np.zeros((2, 2, feature.max() + 1, len(groups)))
+    np.add.at(counts[:, 1], (function, feature, group), again)
+    np.add.at(counts[:, 0], (function, feature, group), table["at_risk"].to_numpy() - again)
+    return counts
+
+
+def _log_ratio(
+    counts: Float[np.ndarray, "2 2 features groups"],
+    kept: Bool[np.ndarray, " groups"],
+) -> float:
+    (d, c), (b, a) = counts[..., kept].sum(-1)
+    every = np.maximum(a + b + c + d, 1)
+    return float(np.log((a * d / every).sum() / (b * c / every).sum()))
 
 
 def adjusted_odds_ratio(
@@ -150,12 +181,14 @@ def adjusted_odds_ratio(
 
     Logistic regression of re-activation on class, the logarithms of the lag, of the position in
     the document and of the feature's odds of being active, and the number of other features
-    active; at most ``most`` places at risk, drawn at random; standard errors clustered by document
-    (GEE with independent working correlation).
+    active (see ``_others``); at most ``most`` places at risk, drawn at random; standard errors
+    clustered by document (GEE with independent working correlation).
     """
     import statsmodels.api as sm
 
-    total = np.bincount(risks.feature, weights=risks.again, minlength=risks.feature.max() + 1)
+    total = np.bincount(
+        risks.feature, weights=risks.again, minlength=risks.feature.max(initial=-1) + 1
+    )
     classes = trains.classes[risks.row]
     usable = np.flatnonzero(
         (total[risks.feature] >= events) & np.isin(classes, [FUNCTION, CONTENT])
@@ -170,8 +203,7 @@ def adjusted_odds_ratio(
         return Estimate(float("nan"), float("nan"), float("nan"))
     places = trains.offsets[-1]
     share = np.bincount(trains.feature, minlength=total.size)[feature] / places
-    # Without the feature itself: what is to be explained must not be among the explanations.
-    others = np.bincount(trains.row, minlength=places)[row] - again
+    others = _others(np.bincount(trains.row, minlength=places)[row], again)
     covariates = np.stack(
         [
             function,
@@ -194,3 +226,16 @@ def adjusted_odds_ratio(
     ).fit()
     low, high = fit.conf_int()[1]
     return Estimate(*np.exp([fit.params[1], low, high]).tolist())
+
+
+def _others(
+    active: Int[np.ndarray, " risks"], again: Int[np.ndarray, " risks"]
+) -> Int[np.ndarray, " risks"]:
+    """How many other features are active: what is to be explained must not explain itself.
+
+    A TopK SAE fires the same number nearly everywhere. That says nothing of a place, and the number
+    without the feature would say whether the feature is active; so it is held at 0 where most
+    places have the most features that any has.
+    """
+    capped = 2 * int((active == active.max()).sum()) > len(active)
+    return np.zeros_like(active) if capped else active - again

@@ -13,6 +13,7 @@ from functok.study import (
     mapping,
     preparing,
     pretraining,
+    recurring,
     retrieving,
 )
 from functok.study.provenance import write_provenance
@@ -108,6 +109,13 @@ LINKS = (
         ("graph",),
         lambda run: run.study.trace.prompts,
         retrieving.traces,
+    ),
+    Link(
+        "reactivation",
+        "Counting where features come back",
+        ("graph",),
+        lambda run: None,
+        recurring.reactivation,
     ),
     Link(
         "steer",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from functok.figures import steering, trace_pairs, traces
+from functok.figures import reactivation, steering, trace_pairs, traces
 from functok.figures.plan import Plan, made_from, read
 from functok.store import RunFolder
 
@@ -56,6 +56,34 @@ PLANS = (
         absent="Fewer than two prompts were traced, so none were set against each other.",
         tables=first_against_others("traces"),
         chart=trace_pairs.trace_difference,
+    ),
+    Plan(
+        name="reactivation",
+        section="retrieval",
+        title="Where features come back",
+        reading="Every point is a feature; above the dashes, one that had been active is likelier "
+        "to be active again at a function token than at a content token. The paper shows three.",
+        control="Grey are the same features with their activity in each document shifted around "
+        "it: how often and how long they are active stays, the tie to the tokens is cut.",
+        absent="Whether features come back at function tokens was not counted.",
+        tables=made_from(
+            reactivation.rates_by_class, lambda folder: folder.retrieval("reactivation")
+        ),
+        chart=reactivation.reactivation_rates,
+    ),
+    Plan(
+        name="reactivation-odds",
+        section="retrieval",
+        title="Do features come back at function tokens?",
+        reading="Right of the dashes, the odds of coming back are higher at function tokens, with "
+        "features as strata; adjusted, at the same lag, place in the document, rate of the feature "
+        "and number of other features active.",
+        control="Grey is the same for activity shifted around its document.",
+        absent="No odds of coming back were estimated.",
+        tables=made_from(
+            reactivation.odds_in_words, lambda folder: folder.retrieval("reactivation_odds")
+        ),
+        chart=reactivation.reactivation_odds,
     ),
     Plan(
         name="steering-gain",

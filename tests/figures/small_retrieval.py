@@ -1,0 +1,112 @@
+"""The part of a small made-up run that the section on retrieval shows."""
+
+import numpy as np
+import polars as pl
+
+from figures.hostile import HOSTILE, save
+from functok.store import RunFolder
+
+
+def _traced() -> pl.DataFrame:
+    """Two prompts of equal tokens; the second has more of everything at its end."""
+    rows = []
+    for prompt in range(2):
+        first: set[int] = set()
+        for position, token in enumerate(["␣the", "cat", "␣the", HOSTILE[0], HOSTILE[1]], 1):
+            for feature in (position % 3, 7, 9 + position):
+                rows.append(
+                    {
+                        "position": position,
+                        "token_id": 5,
+                        "token": token,
+                        "class": "function" if token == "␣the" else "content",
+                        "feature": feature,
+                        "activation": float(feature + position + 2 * prompt * (position > 3)),
+                        "density": 0.5 if feature == 7 else 0.01,
+                        "first": feature not in first,
+                        "prompt": prompt,
+                        "text": f"prompt {prompt} {HOSTILE[0]}",
+                    }
+                )
+                first.add(feature)
+    return pl.DataFrame(rows)
+
+
+def write_retrieval(folder: RunFolder, random: np.random.Generator) -> None:
+    """Traces, re-activation, steering and a grid."""
+    save(folder.retrieval("traces"), _traced())
+    again = [
+        {"trains": trains, "feature": feature, "class": kind, "at_risk": 400, "again": 40 + feature}
+        for trains in ("observed", "shifted")
+        for feature in range(4)
+        for kind in ("function", "content")
+    ]
+    save(folder.retrieval("reactivation"), pl.DataFrame(again))
+    odds = [
+        {"trains": trains, "estimate": estimate, "odds_ratio": value}
+        | {"odds_ratio_low": value - 0.1, "odds_ratio_high": value + 0.1}
+        for trains, value in (("observed", 1.4), ("shifted", 1.0))
+        for estimate in ("raw", "adjusted")
+    ]
+    save(folder.retrieval("reactivation_odds"), pl.DataFrame(odds))
+    steering = [
+        {"document": d, "feature": f, "direction": way, "gain": random.normal(f), "kl": 0.1}
+        for d in range(6)
+        for f in (1, 2, 3)
+        for way in ("feature", "random")
+    ]
+    save(folder.retrieval("steering"), pl.DataFrame(steering))
+    texts = [
+        {
+            "direction": way,
+            "feature": 3,
+            "strength": 1.0,
+            "prompt": HOSTILE[0],
+            "at": f"{HOSTILE[1]}@4",
+            "answer": f"{way} {HOSTILE[0]}",
+            "follows_in_text": HOSTILE[2],
+        }
+        for way in ("none", "feature", "random")
+    ]
+    save(folder.retrieval("steered_text"), pl.DataFrame(texts))
+    cells = [
+        {
+            "prompt": f"{HOSTILE[0]} {prompt}",
+            "condition": condition,
+            "direction": direction,
+            "answer": f"{HOSTILE[1]} {prompt}",
+            "right": right,
+        }
+        for prompt in range(3)
+        for condition, right in (("Speak <b>", prompt > 0), ("unjudged", None))
+        for direction in ("none", "feature", "random")
+    ]
+    save(folder.retrieval("grid"), pl.DataFrame(cells))
+
+
+def write_world(folder: RunFolder) -> None:
+    """The same of the tiny world."""
+    save(folder.retrieval("world_traces"), _traced())
+    places = (("last-position", True), ("last-function", False), ("all", True))
+    swaps = [
+        {
+            "latent": latent,
+            "method": method,
+            "place": place,
+            "last": last,
+            "strength": strength,
+            "prompts": 40,
+            "facts": 8,
+            "iia": share,
+            "iia_low": share - 0.05,
+            "iia_high": share + 0.05,
+            "chance": 0.1,
+        }
+        for latent in ("entity", "language")
+        for method, share in (("patch", 0.9), ("features", 0.6), ("random", 0.1))
+        for place, last in places
+        for strength in (1.0, 2.0)[: 1 if method == "patch" else 2]
+    ]
+    save(folder.retrieval("world_swaps"), pl.DataFrame(swaps))
+    grid = pl.read_parquet(folder.retrieval("grid")).drop_nulls("right")
+    save(folder.retrieval("world_grid"), grid)

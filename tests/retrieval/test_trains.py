@@ -1,0 +1,47 @@
+"""The activity of features laid end to end, against one document and one row at a time."""
+
+import numpy as np
+import pytest
+import torch
+
+from functok.models.dictionaries import Dictionary
+from functok.models.language import residual_stream
+from functok.models.training import LlamaShape, new_llama
+from functok.retrieval.trains import active_trains
+from functok.tokens.encode import Encoded
+
+VOCABULARY, WIDTH, LAYER, CONTEXT = 20, 16, 1, 12
+
+
+@pytest.mark.parametrize("separator", [None, 0])
+def test_every_activation_lies_at_its_own_token(separator: int | None) -> None:
+    shape = LlamaShape(hidden_size=WIDTH, layers=3, heads=2, key_value_heads=2)
+    model = new_llama(shape, VOCABULARY, 40, 0).eval()
+    generator = torch.Generator().manual_seed(1)
+    encoder, decoder = (torch.randn(*size, generator=generator) for size in ((16, 9), (9, 16)))
+    sae = Dictionary(encoder, torch.full((9,), -0.3), decoder, torch.zeros(WIDTH), "standard")
+    random = np.random.default_rng(0)
+    lengths = np.array([5, 12, 1, 30])
+    ids = random.integers(1, VOCABULARY, lengths.sum())
+    encoded = Encoded(ids, np.cumsum([0, *lengths]), np.arange(4))
+    classes = random.integers(0, 2, VOCABULARY)
+    found = active_trains(model, sae, encoded, LAYER, CONTEXT, separator, classes)
+
+    expected = set()
+    for document, length in enumerate(lengths):
+        lead = [] if separator is None else [separator]
+        start = 0
+        while start < length:
+            begin = encoded.offsets[document] + start
+            stop = min(length - start, CONTEXT - len(lead))
+            row = [*lead, *ids[begin : begin + stop].tolist()]
+            hidden = residual_stream(model, torch.tensor([row]), LAYER)[0, len(lead) :]
+            dense = torch.relu(hidden @ encoder - 0.3)
+            for place, feature in (dense > 0).nonzero().tolist():
+                expected.add((int(begin) + place, feature))
+            start, lead = start + stop, []
+    assert set(zip(found.row.tolist(), found.feature.tolist(), strict=True)) == expected
+    assert len(found.row) == len(expected)
+    assert (np.diff(found.row) >= 0).all()
+    assert np.array_equal(found.classes, classes[ids])
+    assert np.array_equal(found.offsets, encoded.offsets)
