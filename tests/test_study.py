@@ -93,7 +93,7 @@ def test_a_study_leaves_every_table_that_the_claims_rest_on(whole_run: Path) -> 
 def test_the_same_study_gives_the_same_tables_and_another_seed_others(
     whole_run: Path, tiny_study: Path, tmp_path: Path
 ) -> None:
-    for command in ("claims", "trace"):
+    for command in ("claims", "trace", "reactivation"):
         assert functok(command, tiny_study, "-o", tmp_path / "again").code == 0
     assert different(whole_run, tmp_path / "again") == []
     other = changed(tiny_study, tmp_path / "other.yaml", seed=1)
