@@ -46,7 +46,9 @@ def _beside(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-    except Exception as error:  # tokenizers and safetensors raise what is no OSError
+    except Exception as error:
+        # Rust's libraries say "os error" in an exception of their own, ``tokenizers`` in a bare
+        # one, so no narrower class holds them; what the system did not refuse is raised as it was.
         reason = _refusal(error)
         if reason is None:
             raise
