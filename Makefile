@@ -35,6 +35,7 @@ bench: setup
 	$(bin)/python benchmarks/tokens.py gpt2
 	$(bin)/python benchmarks/graph.py
 	$(bin)/python benchmarks/graph.py --memory-only
+	$(bin)/python benchmarks/controls.py
 	$(bin)/python benchmarks/sweeps.py
 	$(bin)/python benchmarks/world.py
 	$(bin)/python benchmarks/training.py
