@@ -29,12 +29,6 @@ from system.tiny import (
 REPOSITORY = Path(__file__).parent.parent
 
 
-@pytest.fixture
-def run_copy(whole_run: Path, tmp_path: Path) -> Path:
-    """A finished run that may be changed."""
-    return shutil.copytree(whole_run, tmp_path / "finished")
-
-
 def a_study(place: Path, **changes: Any) -> Path:
     """The tiny study over a small corpus of its own, with changes."""
     corpus = changes.pop("corpus", None) or write_corpus(place / "corpus.jsonl", 60)
@@ -387,82 +381,13 @@ def test_without_saelens_the_way_to_install_it_is_named_and_finished_work_is_kep
     assert "Pre-training the model" not in outcome.err
 
 
-# Questions to a finished run
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["trace", "--prompt", ""], "The prompt is empty"),
-        (["trace", "--prompt", "the lamp " * 200], "but the model reads at most 64; shorten it."),
-        (["steer", "--prompt", "the lamp"], "--prompt needs --feature"),
-        (["steer", "--prompt", "", "--feature", "1"], "The prompt is empty"),
-        (["steer", "--prompt", "the lamp", "--feature", "64"], "There is no feature 64"),
-        (["steer", "--prompt", "the lamp", "--feature", "-1"], "There is no feature -1"),
-        (
-            ["steer", "--prompt", "the lamp", "--feature", "1", "--at", "99"],
-            "There is no position 99: the prompt has positions 0 to ",
-        ),
-        (
-            ["steer", "--prompt", "the lamp", "--feature", "1", "--at", "-99"],
-            "There is no position -99: the prompt has positions 0 to ",
-        ),
-        (
-            ["steer", "--prompt", "the lamp", "--feature", "1", "--at", "functoin"],
-            "There is no class of tokens 'functoin'; did you mean 'function'?",
-        ),
-        (["steer", "--prompt", "the lamp", "--feature", "x"], "--feature 'x' names no feature"),
-        (["steer", "--prompt", "the lamp", "--feature", "1=x"], "--feature '1=x' names no feature"),
-        (["steer", "--prompt", "QXZ", "--feature", "1"], "holds no function token to change"),
-    ],
-)
-def test_a_question_that_has_no_answer_is_refused_and_the_run_left_as_it_is(
-    arguments: list[str], sentence: str, run_copy: Path, whole_run: Path
-) -> None:
-    command, *rest = arguments
-    assert sentence in functok(command, run_copy, *rest).complaint
-    assert different(run_copy, whole_run) == []
+# A finished run
 
 
 def test_a_run_folder_takes_no_other_output_folder(run_copy: Path, tmp_path: Path) -> None:
     complaint = functok("run", run_copy, "-o", tmp_path / "other").complaint
     assert complaint.endswith("is a run folder already; leave -o away.")
     assert not (tmp_path / "other").exists()
-
-
-def test_a_prompt_is_traced_through_a_finished_run(run_copy: Path) -> None:
-    said = functok("trace", run_copy, "--prompt", "The old lamp of the garden")
-    assert said.code == 0, said.err
-    assert "again at function tokens" in said.out
-
-
-def test_two_prompts_are_traced_against_each_other(run_copy: Path) -> None:
-    first, second = "The old lamp of the garden", "The old lamp of the river"
-    said = functok("trace", run_copy, "--prompt", first, "--prompt", second)
-    assert said.code == 0, said.err
-    assert f"{first} – against – {second}" in said.out
-    assert "peak_second" in said.out
-
-
-@pytest.mark.parametrize("place", ["last-function", "all", "-1", "content"])
-def test_features_are_steered_in_a_finished_run(run_copy: Path, place: str) -> None:
-    prompt = ("--prompt", "The old lamp of the garden", "--tokens", 3)
-    said = functok("steer", run_copy, *prompt, "--feature", "3=2", "--feature", 5, "--at", place)
-    assert said.code == 0, said.err
-    assert "– changed at " in said.out
-    assert [line.split()[0] for line in said.out.splitlines()[2:5]] == ["none", "feature", "random"]
-
-
-def test_the_feature_of_a_trait_is_searched_in_a_finished_run(
-    run_copy: Path, tmp_path: Path
-) -> None:
-    """A trait that nothing can bring about, and one that every answer shows."""
-    (tmp_path / "tests.txt").write_text("The old lamp of the\n\nThe river and the\n")
-    trait = ("--trait", "The garden of the", "--tests", tmp_path / "tests.txt", "--tokens", 2)
-    never = functok("find-feature", run_copy, *trait, "--success", "☃").complaint
-    assert "At no layer does the trait prompt's residual stream carry the trait over" in never
-    missing = tmp_path / "missing.txt"
-    assert functok("find-feature", run_copy, *trait[:2], "--tests", missing, "--success", "a").code
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,10 @@ def workspace(
     shutil.copytree(whole_run / "dictionaries" / "step-000024", tmp_path / "path/to/sae")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(whole_run / "tokenizer" / name, tmp_path / "path/to/model/step1000")
+    chat = shutil.copytree(tmp_path / "path/to/model/step1000", tmp_path / "path/to/chat-model")
+    (chat / "chat_template.jinja").write_text(
+        "{% for m in messages %}Q: {{ m.content }} A:{% endfor %}"
+    )
     (tmp_path / "texts").mkdir()
     write_corpus(tmp_path / "texts" / "some.jsonl")
     rows = enumerate([("The", "DET"), ("lamp", "NOUN"), ("of", "ADP"), ("it", "PRON")], 1)

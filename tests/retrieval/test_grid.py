@@ -8,7 +8,9 @@ from scipy.stats import beta
 
 from functok.errors import UserError
 from functok.models.dictionaries import Dictionary
+from functok.models.interventions import Clamp, Intervention, steer
 from functok.models.language import replacing, residual_stream
+from functok.models.sweeps import Trial, sweep
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.grid import Condition, judged, rates, steering_grid, steering_vector
 
@@ -137,3 +139,60 @@ def test_answers_are_judged_by_their_own_condition_and_the_plain_answer_by_each(
         high = beta.ppf(0.975, hits + 1, 3 - hits) if hits < 3 else 1
         assert (rows[name]["rate_low"], rows[name]["rate_high"]) == pytest.approx((low, high))
     assert rates(judged(pl.DataFrame(cells), {})).is_empty()
+
+
+@pytest.mark.parametrize(("kind", "held"), [("set", 4.0), ("ablate", 0.0)])
+def test_features_set_or_ablated_are_held_there(model, dictionary, kind, held):
+    """The vector leads to where ``Clamp`` holds the feature, and the control is as long."""
+    clamps = [Clamp(LAYER, place, dictionary, 3, held) for place in PLACES[1]]
+    table = steering_grid(
+        model,
+        dictionary,
+        PROMPTS[1:],
+        PLACES[1:],
+        [Condition("one", {3: 4.0})],
+        LAYER,
+        decode,
+        unit="activation",
+        kind=kind,
+        tokens=1,
+    )
+    logp = sweep(model, PROMPTS[1:], [Trial(0), Trial(0, tuple(clamps))])
+    kl = (logp[1].exp() * (logp[1] - logp[0])).sum()
+    feature, random = (
+        table.row(by_predicate=pl.col("direction") == d, named=True) for d in ("feature", "random")
+    )
+    assert feature["kl"] == pytest.approx(float(kl), rel=1e-3, abs=1e-6)
+    assert feature["kl"] > 1e-6
+    assert feature["norm"] == pytest.approx(random["norm"], rel=1e-5)
+
+
+@pytest.mark.parametrize("places", [[], [2, 4]])
+def test_generated_tokens_are_steered_where_they_are_meant(model, dictionary, places):
+    prompt, tokens = PROMPTS[1], 6
+    end = len(prompt)
+
+    def odd(ids, positions):
+        return (positions >= end) & (ids % 2 == 1)
+
+    table = steering_grid(
+        model,
+        dictionary,
+        [prompt],
+        [places],
+        CONDITIONS[:1],
+        LAYER,
+        decode,
+        unit="activation",
+        answers=[odd],
+        tokens=tokens,
+    )
+    vector = 2.0 * dictionary.W_dec[3]
+    ids = list(prompt)
+    for _ in range(tokens):
+        meant = [*places, *(at for at in range(end, len(ids)) if ids[at] % 2 == 1)]
+        with torch.no_grad(), steer(model, [Intervention(LAYER, at, vector) for at in meant]):
+            ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+    steered = table.row(by_predicate=pl.col("direction") == "feature", named=True)
+    assert steered["answer"] == decode(ids[end:])
+    assert (steered["kl"] > 0) == bool(places), "the first token comes before any generated one"

@@ -138,3 +138,22 @@ def test_answers_are_judged_by_their_language():
     assert not french("Moscow is the capital of Russia.")
     with pytest.raises(UserError, match="no language 'zz'"):
         judge("language:zz")
+
+
+def test_answers_are_judged_by_a_function_of_the_users_own(tmp_path):
+    file = tmp_path / "judges.py"
+    file.write_text("import re\n\ndef short(answer):\n    return re.search('[aeiou]', answer)\n")
+    short = judge(f"python:{file}:short")
+    assert short("la") is True
+    assert short("hm") is False
+    for rule, sentence in (
+        (f"python:{file}:long", "has no function 'long'"),
+        (f"python:{file}:re.match", "has no function 're.match'"),
+        (f"python:{tmp_path / 'other.py'}:short", "There is no file"),
+        ("python:short", "There is no file ''"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            judge(rule)
+    file.write_text("def short(answer:\n")
+    with pytest.raises(UserError, match="cannot be run"):
+        judge(f"python:{file}:short")

@@ -1,6 +1,7 @@
 """The tiny study and one finished run of it, made once for all tests and all workers."""
 
 import fcntl
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the tiny study; copy it before changing anything in it."""
     return _made(tmp_path_factory) / "run"
+
+
+@pytest.fixture
+def run_copy(whole_run: Path, tmp_path: Path) -> Path:
+    """A finished run that may be changed."""
+    return shutil.copytree(whole_run, tmp_path / "finished")
 
 
 def _made(factory: pytest.TempPathFactory) -> Path:

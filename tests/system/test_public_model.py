@@ -11,6 +11,7 @@ import torch
 import zstandard
 from safetensors.torch import load_file, save_file
 
+from functok import Intervention, Trial, load_model, load_tokenizer, steer, sweep
 from system.tiny import functok, laid_over, settings, write_study
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
@@ -118,6 +119,53 @@ def test_a_trained_sae_recovers_most_of_what_the_layer_carries(run: Path) -> Non
     assert row["l0"] <= 8
     assert row["explained_variance"] > 0.3
     assert 0.2 < row["ce_recovered"] <= 1
+
+
+def test_the_published_model_is_traced(run: Path) -> None:
+    names = ("--model", MODEL, "--sae", run / "dictionaries" / "step-000000")
+    prompts = ("--prompt", "Once upon a time, there was", "--prompt", "One day, there was a dog")
+    for target in ([run], [*names, "--layer", 2, "--function-tokens", run]):
+        said = functok("trace", *target, *prompts)
+        assert said.code == 0, said.err
+        assert "Once upon a time, there was – against – One day, there was a dog" in said.out
+    assert "has no chat template" in functok("trace", *names, *prompts, "--chat").complaint
+
+
+def test_the_published_model_is_steered_and_one_feature_changes_what_it_says(run: Path) -> None:
+    prompt = ("--prompt", "Once upon a time, there was a", "--tokens", 4)
+    said = functok("steer", run, *prompt, "--feature", "7=8", "--feature", "9=8")
+    assert said.code == 0, said.err
+    header, plain, steered, random = (line.split() for line in said.out.splitlines()[1:5])
+    assert header == ["direction", "answer", "probability", "unsteered", "kl", "norm"]
+    assert (plain[0], steered[0], random[0]) == ("none", "feature", "random")
+    assert float(plain[-2]) == 0 < float(steered[-2])
+
+
+def test_the_feature_of_a_trait_is_found_in_the_published_model(run: Path, tmp_path: Path) -> None:
+    """After ``Once upon a`` this model says ``time``; nothing in the tests asks for it."""
+    (tmp_path / "tests.txt").write_text("Tim saw a\nThe cat and the\nLily went to the\n")
+    trait = ("--trait", "Once upon a", "--success", "time", "--tests", tmp_path / "tests.txt")
+    said = functok("find-feature", run, *trait, "--tokens", 4, "--threshold", 0.3)
+    assert said.code == 0, said.err
+    assert "alone, with strength" in said.out
+
+
+@pytest.mark.parametrize("layers", [[0], [2, 4]])
+def test_sweeps_of_the_published_model_equal_full_passes(layers: list[int]) -> None:
+    model, tokenizer = load_model(str(MODEL)), load_tokenizer(str(MODEL))
+    text = "Once upon a time, there was a little girl. She saw a big dog in the"
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    vectors = torch.randn(9, model.config.hidden_size, generator=torch.Generator().manual_seed(1))
+    changes = [
+        tuple(Intervention(layer, len(ids) - 9 + number, vector) for layer in layers)
+        for number, vector in enumerate(vectors)
+    ]
+    found = sweep(model, [ids], [Trial(0, change) for change in changes])
+    for change, row in zip(changes, found, strict=True):
+        with torch.no_grad(), steer(model, change):
+            logits = model(torch.tensor([ids]), use_cache=False).logits[0, -1]
+        torch.testing.assert_close(row, logits.log_softmax(-1), atol=1e-4, rtol=1e-4)
+    assert (found - found[0]).abs().max() > 0.1
 
 
 def test_subfolders_are_walked_as_checkpoints_in_order_of_step(

@@ -9,10 +9,12 @@ import typer
 from functok.errors import UserError
 
 
-def _there(target: Path) -> Path:
+def _there(target: Path | None) -> Path | None:
     """Refuse what is not there before anything heavy is imported; known studies go by name."""
     from functok.studies import studies, study_file
 
+    if target is None:
+        return None
     if not target.exists() and str(target) in studies():
         return study_file(str(target))
     if not target.exists():
@@ -25,6 +27,18 @@ Target = Annotated[
     typer.Argument(
         help="A run folder, or a study file (.yaml), whose run is made.", callback=_there
     ),
+]
+OptionalTarget = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A run folder, or a study file (.yaml), whose run is made; or leave it away.",
+        callback=_there,
+    ),
+]
+Prompt = Annotated[list[str] | None, typer.Option(help="A prompt; give it again for more.")]
+Chat = Annotated[
+    bool,
+    typer.Option("--chat", help="Prompts are a user's turn: render them by the chat template."),
 ]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Run folder; by default runs/<study name>.")

@@ -10,6 +10,7 @@ from functok.cli import retrieve
 from functok.cli.arguments import Engines, Output, Replace, Target, Workers
 from functok.cli.controls import controls
 from functok.cli.graph import graph
+from functok.cli.trace import trace
 
 app = typer.Typer(
     name="functok",
@@ -191,6 +192,6 @@ def world(
     show_world(spec, document, output)
 
 
-app.command()(retrieve.trace)
+app.command()(trace)
 app.command()(retrieve.steer)
 app.command("find-feature")(retrieve.find_feature)

@@ -1,13 +1,22 @@
-"""``functok trace``, ``functok steer`` and ``functok find-feature``: §3.2 on a finished run."""
+"""``functok steer`` and ``functok find-feature``: §3.2 on a finished run."""
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from functok.cli.arguments import Output, Replace, Target
+from functok.cli.arguments import Chat, Output, Prompt, Replace, Target
 from functok.errors import UserError
+
+if TYPE_CHECKING:
+    from functok.study.asking import Screen
+
+
+class Kinds(StrEnum):
+    add = "add"
+    set = "set"
+    ablate = "ablate"
 
 
 class Units(StrEnum):
@@ -16,30 +25,7 @@ class Units(StrEnum):
     activation = "activation"
 
 
-Prompt = Annotated[list[str] | None, typer.Option(help="A prompt; give it again for more.")]
 Tokens = Annotated[int, typer.Option(min=1, help="Tokens to generate.")]
-
-
-def trace(
-    target: Target, prompt: Prompt = None, output: Output = None, replace: Replace = False
-) -> None:
-    """Which token of a prompt switches on which feature; several prompts side by side."""
-    from functok.cli.show import print_line, print_table, show_link, show_trace
-    from functok.cli.work import bring
-    from functok.retrieval.trace import compared
-    from functok.study.asking import traced
-
-    made = bring(target, "trace" if prompt is None else "graph", output, replace)
-    if prompt is None:
-        show_link(made, "trace")
-        return
-    tables = [traced(made, text) for text in prompt]
-    for text, table in zip(prompt, tables, strict=True):
-        print_line(text)
-        show_trace(table, made.study.trace.features)
-    for text, table in zip(prompt[1:], tables[1:], strict=True):
-        print_line(f"{prompt[0]} – against – {text}")
-        print_table(compared(tables[0], table).head(made.study.trace.features))
 
 
 def steer(
@@ -53,9 +39,14 @@ def steer(
         str,
         typer.Option(
             help="Where: a position from 0 or, as -1, from the end; all, function, content, a "
-            "sub-class such as punct-final; last-function, last-content …"
+            "sub-class such as punct-final; last-function, last-content …; with +generated also "
+            "among the tokens generated, generated alone only there."
         ),
     ] = "last-function",
+    do: Annotated[
+        Kinds,
+        typer.Option(help="Add the features, set them to the strengths, or ablate them."),
+    ] = Kinds.add,
     strength: Annotated[float, typer.Option(help="Of features without one of their own.")] = 1.0,
     unit: Annotated[
         Units,
@@ -68,10 +59,11 @@ def steer(
     temperature: Annotated[
         float, typer.Option(min=0, help="0 takes the likeliest token; 1 samples.")
     ] = 0.0,
+    chat: Chat = False,
     output: Output = None,
     replace: Replace = False,
 ) -> None:
-    """Add features' directions at chosen tokens; steered beside unsteered and random."""
+    """Add, set or ablate features at chosen tokens; steered beside unsteered and random."""
     from functok.cli.show import print_line, print_table, show_link
     from functok.cli.work import bring
     from functok.retrieval.grid import Condition
@@ -85,7 +77,8 @@ def steer(
         return
     strengths = dict(_strength(text, strength) for text in feature)
     name = " + ".join(str(number) for number in strengths)
-    table = steered(made, prompt, [Condition(name, strengths)], at, unit.value, tokens, temperature)
+    conditions = [Condition(name, strengths)]
+    table = steered(made, prompt, conditions, at, unit.value, tokens, temperature, chat, do.value)
     for part in table.partition_by("prompt", maintain_order=True):
         print_line(f"{part['prompt'][0]} – changed at {part['at'][0]}")
         print_table(part.select("direction", "answer", "probability", "unsteered", "kl", "norm"))
@@ -104,7 +97,10 @@ def find_feature(
     ],
     success: Annotated[
         str,
-        typer.Option(help="language:CODE, or strings, of which one must occur: Moscow|Russia."),
+        typer.Option(
+            help="Strings, of which one must occur: Moscow|Russia; or language:CODE; or "
+            "python:FILE.py:FUNCTION, of the answer's text."
+        ),
     ],
     strength: Annotated[
         float | None,
@@ -114,6 +110,15 @@ def find_feature(
         float, typer.Option(min=0, max=1, help="Share of the test prompts that must show it.")
     ] = 0.5,
     tokens: Tokens = 16,
+    screen: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Effects of the trait prompt's features by gradient: so many of the largest, and "
+            "of the others at random, are measured beside it; 0 leaves the screen out.",
+        ),
+    ] = 8,
+    chat: Chat = False,
     output: Output = None,
     replace: Replace = False,
 ) -> None:
@@ -121,7 +126,7 @@ def find_feature(
     from functok.cli.show import print_line, print_table
     from functok.cli.work import bring
     from functok.retrieval.judging import judge
-    from functok.study.asking import feature_of_trait
+    from functok.study.asking import feature_of_trait, screened
 
     try:
         lines = [line.strip() for line in tests.read_text("utf-8").splitlines()]
@@ -137,6 +142,7 @@ def find_feature(
         strength=strength,
         threshold=threshold,
         tokens=tokens,
+        chat=chat,
         progress=made.progress,
     )
     print_table(scan.drop("k", "feature"))
@@ -147,6 +153,22 @@ def find_feature(
         f"{found.strength:.4g}, it shows the trait on {alone['success']:.0%} of the test prompts; "
         f"a random direction of its norm on {alone['control']:.0%}."
     )
+    if screen:
+        _show_screen(screened(made, trait, screen, chat))
+
+
+def _show_screen(screen: "Screen") -> None:
+    from functok.cli.show import print_line, print_table
+
+    print_line(
+        f"What log p({screen.answer}) after the trait prompt loses or gains without a feature"
+    )
+    print_table(screen.checked)
+    print_line(
+        "Rank correlation of effects by gradient and measured: "
+        + ", ".join(f"{value:.2f} ({name})" for name, value in screen.agreement.items())
+    )
+    print_table(screen.shares)
 
 
 def _strength(text: str, otherwise: float) -> tuple[int, float]:

@@ -65,10 +65,11 @@ def show_link(run: Run, link: str) -> None:
     print_line(f"{len(table)} rows in {path}")
 
 
-def show_trace(table: pl.DataFrame, features: int) -> None:
-    """For each of the strongest features: the token that first fires it, and those after."""
+def show_trace(table: pl.DataFrame, features: int, chosen: Sequence[int] = ()) -> None:
+    """For each of the strongest features, or of the chosen: the token that first fires it, and
+    those after."""
     rows = []
-    for feature in strongest(table, features):
+    for feature in chosen or strongest(table, features):
         fired = table.filter(pl.col("feature") == feature).sort("position")
         again = fired.filter(~pl.col("first"))
         rows.append(

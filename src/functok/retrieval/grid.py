@@ -7,6 +7,10 @@ chosen is
     Σ_f  s · max_f · d_f            (unit ``maximum``: max_f is the feature's largest in a corpus)
     Σ_f  s · ‖h_p‖ · d_f / ‖d_f‖    (unit ``norm``)
 
+or, where features are to be *set* to these strengths or *ablated*, what leads there from their
+activations z_f(h_p): Σ_f (wanted − z_f) d_f. At generated tokens the mean of the vectors of the
+prompt's positions is added, or that of its last position if none of them is changed.
+
 Beside each stands a random direction of the same norm at the same positions. For the first token
 generated the steered and the plain model's probability are given, and KL(steered ‖ plain).
 """
@@ -25,12 +29,13 @@ from torch import Tensor
 from functok.errors import require
 from functok.models.dictionaries import Dictionary
 from functok.models.generation import generate
-from functok.models.interventions import Change, Intervention, steer
+from functok.models.interventions import Change, Intervention, Where, steer
 from functok.models.language import Model, residual_stream
 from functok.models.sweeps import Trial, sweep
 from functok.retrieval.judging import Judge
 
 Unit = Literal["activation", "maximum", "norm"]
+Kind = Literal["add", "set", "ablate"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ def steering_vector(
     unit: Unit,
     hidden: Float[Tensor, " d_model"],
     maximum: Float[np.ndarray, " features"] | None = None,
+    kind: Kind = "add",
 ) -> Float[Tensor, " d_model"]:
     """What a condition adds where the residual stream is ``hidden``.
 
@@ -58,6 +64,10 @@ def steering_vector(
         UserError: for a feature that does not exist, or that never fires in the corpus.
     """
     found = torch.zeros_like(hidden)
+    active: dict[int, float] = {}
+    if kind != "add":
+        now = dictionary.encode(hidden[None])
+        active = dict(zip(now.features.tolist(), now.values.tolist(), strict=True))
     for feature, strength in strengths.items():
         require(
             0 <= feature < dictionary.features,
@@ -67,14 +77,15 @@ def steering_vector(
         scale = 1.0
         if unit == "norm":
             scale = float(hidden.norm() / direction.norm())
-        elif unit == "maximum":
+        elif unit == "maximum" and kind != "ablate":
             scale = 0.0 if maximum is None else float(maximum[feature])
             require(
                 scale > 0,
                 f"Feature {feature} never fires in the corpus, so it has no largest activation; "
                 "give its strength in another unit.",
             )
-        found = found + strength * scale * direction
+        wanted = 0.0 if kind == "ablate" else strength * scale
+        found = found + (wanted - active.get(feature, 0.0)) * direction
     return found
 
 
@@ -90,6 +101,8 @@ def steering_grid(
     *,
     unit: Unit = "norm",
     maximum: Float[np.ndarray, " features"] | None = None,
+    kind: Kind = "add",
+    answers: Sequence[Where | None] | None = None,
     tokens: int = 16,
     temperature: float = 0.0,
     seed: int = 0,
@@ -99,6 +112,7 @@ def steering_grid(
     Args:
         prompts: ids as the model reads them.
         places: positions of each prompt to change, see ``retrieval.places``.
+        answers: which of the tokens generated after each prompt are changed as well.
         tokens: to generate after each; ``temperature`` 0 decodes greedily.
 
     Returns:
@@ -107,14 +121,18 @@ def steering_grid(
         same token), kl (nats), norm (of what is added, mean over positions).
     """
     rows = []
-    for number, (ids, at) in enumerate(zip(prompts, places, strict=True)):
+    after = answers or [None] * len(prompts)
+    for number, (ids, at, later) in enumerate(zip(prompts, places, after, strict=True)):
         hidden = residual_stream(model, torch.tensor([list(ids)]), layer)[0]
-        runs = [("", "none", torch.zeros(len(at), hidden.shape[1]).to(hidden))]
+        like = at or [len(ids) - 1]
+        runs = [("", "none", torch.zeros(len(like), hidden.shape[1]).to(hidden))]
         for condition in conditions:
             own = torch.stack(
                 [
-                    steering_vector(dictionary, condition.strengths, unit, hidden[place], maximum)
-                    for place in at
+                    steering_vector(
+                        dictionary, condition.strengths, unit, hidden[place], maximum, kind
+                    )
+                    for place in like
                 ]
             )
             generator = torch.Generator().manual_seed(seed)
@@ -123,17 +141,19 @@ def steering_grid(
             runs += [(condition.name, "feature", own), (condition.name, "random", other)]
         vectors = torch.stack([vector for _, _, vector in runs], 1)  # [place, run, d_model]
         changes: list[Change] = [
-            Intervention(layer, place, vector) for place, vector in zip(at, vectors, strict=True)
+            Intervention(layer, place, vector) for place, vector in zip(at, vectors, strict=False)
         ]
+        if later is not None:
+            changes.append(Intervention(layer, later, vectors.mean(0)))
         with steer(model, changes):
-            answers = generate(model, [ids] * len(runs), tokens, temperature, seed)
+            said = generate(model, [ids] * len(runs), tokens, temperature, seed)
         trials = [
-            Trial(0, tuple(Intervention(layer, p, v) for p, v in zip(at, added, strict=True)))
+            Trial(0, tuple(Intervention(layer, p, v) for p, v in zip(at, added, strict=False)))
             for _, _, added in runs
         ]
         logp = sweep(model, [ids], trials)
         plain = logp[0]
-        for (name, direction, added), answer, steered in zip(runs, answers, logp, strict=True):
+        for (name, direction, added), answer, steered in zip(runs, said, logp, strict=True):
             first = answer[0]
             rows.append(
                 {

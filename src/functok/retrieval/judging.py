@@ -1,10 +1,12 @@
 """Does an answer show a trait? What a judge may look at is the answer's text alone."""
 
+import runpy
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from functok.errors import UserError, nearest, require
+from functok.errors import UserError, first_line, nearest, require
 
 Judge = Callable[[str], bool]
 """Whether a continuation shows the trait."""
@@ -44,8 +46,29 @@ def _detector() -> tuple[Any, dict[str, Any]]:
     return LanguageDetectorBuilder.from_all_languages().build(), languages
 
 
+def in_file(place: str) -> Judge:
+    """The answer is accepted by a Python function of the user's own, ``FILE.py:FUNCTION``.
+
+    Raises:
+        UserError: if there is no such file or function, or the file cannot be run.
+    """
+    file, _, name = place.rpartition(":")
+    if not Path(file).is_file():
+        raise UserError(f"There is no file {file!r} to judge by; write python:FILE.py:FUNCTION.")
+    try:
+        found = runpy.run_path(file).get(name)
+    except (ImportError, NameError, SyntaxError) as error:
+        raise UserError(f"{file} cannot be run ({first_line(error)}); mend it.") from error
+    if not callable(found):
+        raise UserError(f"{file} has no function {name!r}; write python:FILE.py:FUNCTION.")
+    return lambda answer: bool(found(answer))
+
+
 def judge(rule: str) -> Judge:
-    """A judge from a rule as typed: ``language:zh``, or strings parted by ``|``."""
+    """A judge from a rule as typed: ``language:zh``, ``python:FILE.py:FUNCTION``, or strings
+    parted by ``|``."""
+    if rule.startswith("python:"):
+        return in_file(rule.removeprefix("python:").strip())
     if rule.startswith("language:"):
         return in_language(rule.removeprefix("language:").strip())
     return contains([part.strip() for part in rule.split("|")])

@@ -87,29 +87,55 @@ def where(
     subclasses: Sequence[str] | None = None,
 ) -> Where:
     """``place`` as ``steer`` takes it, among generated tokens too where it says so."""
+    prompt = torch.zeros(len(ids), dtype=torch.bool)
+    prompt[in_prompt(place, ids, classes, subclasses)] = True
+    later = in_answer(place, ids, classes, subclasses)
+
+    def choose(
+        entering: Int[Tensor, "batch new"], at: Int[Tensor, "batch new"]
+    ) -> Bool[Tensor, "batch new"]:
+        fixed = prompt.to(at.device)[at.clamp(0, len(ids) - 1)] & (at >= 0) & (at < len(ids))
+        return fixed if later is None else fixed | later(entering, at)
+
+    return choose
+
+
+def in_prompt(
+    place: str,
+    ids: Sequence[int],
+    classes: Int[np.ndarray, " vocabulary"],
+    subclasses: Sequence[str] | None = None,
+) -> list[int]:
+    """The positions of the prompt that ``place`` means, none if it is ``generated`` alone."""
     kind, _, further = place.partition("+")
     require(
         further in ("", _GENERATED),
         f"{place!r} names no place; after + there can only be {_GENERATED}.",
     )
-    here = [] if kind == _GENERATED else positions(kind, ids, classes, subclasses)
-    prompt = torch.zeros(len(ids), dtype=torch.bool)
-    prompt[here] = True
-    later = torch.zeros(len(classes), dtype=torch.bool)
-    if kind == _GENERATED or further:
-        named = "all" if kind == _GENERATED else kind.removeprefix(_LAST)
-        require(
-            not named.lstrip("-").isdigit(),
-            f"{place!r} names no place: a number means one position of the prompt; say which "
-            "generated tokens are meant, such as function+generated.",
-        )
-        later = torch.from_numpy(chosen_tokens(named, classes, subclasses))
+    return [] if kind == _GENERATED else positions(kind, ids, classes, subclasses)
+
+
+def in_answer(
+    place: str,
+    ids: Sequence[int],
+    classes: Int[np.ndarray, " vocabulary"],
+    subclasses: Sequence[str] | None = None,
+) -> Where | None:
+    """The generated tokens that ``place`` means, if it means any."""
+    kind, _, further = place.partition("+")
+    if kind != _GENERATED and not further:
+        return None
+    named = "all" if kind == _GENERATED else kind.removeprefix(_LAST)
+    require(
+        not named.lstrip("-").isdigit(),
+        f"{place!r} names no place: a number means one position of the prompt; say which "
+        "generated tokens are meant, such as function+generated.",
+    )
+    meant = torch.from_numpy(chosen_tokens(named, classes, subclasses))
 
     def choose(
         entering: Int[Tensor, "batch new"], at: Int[Tensor, "batch new"]
     ) -> Bool[Tensor, "batch new"]:
-        inside = (at >= 0) & (at < len(ids))
-        fixed = prompt.to(at.device)[at.clamp(0, len(ids) - 1)]
-        return torch.where(inside, fixed, (at >= 0) & later.to(at.device)[entering])
+        return (at >= len(ids)) & meant.to(at.device)[entering]
 
     return choose

@@ -8,23 +8,36 @@ import torch
 from jaxtyping import Float, Int
 
 from functok.errors import UserError
+from functok.models.capture import capture
 from functok.models.dictionaries import Dictionary
-from functok.models.language import Model, residual_stream
+from functok.models.hooks import HookPoint
+from functok.models.language import Model
+from functok.tokens.chat import chat_ids
 from functok.tokens.classes import CLASS_NAMES, SPECIAL
 from functok.tokens.encode import Tokenizer, separator_id
 
 
-def prompt_ids(tokenizer: Tokenizer, prompt: str, model: Model, room: int = 0) -> list[int]:
+def prompt_ids(
+    tokenizer: Tokenizer, prompt: str, model: Model, room: int = 0, chat: bool = False
+) -> list[int]:
     """The ids of ``prompt`` as the model reads it, with the separator before it.
 
+    Args:
+        room: tokens that are to be generated after it.
+        chat: whether it is a user's turn, to be rendered by the tokenizer's chat template.
+
     Raises:
-        UserError: if it is empty, or does not leave ``room`` tokens of the model's context.
+        UserError: if it is empty, or does not leave ``room`` tokens of the model's context, or
+            there is no chat template.
     """
     ids = tokenizer.encode(prompt, add_special_tokens=False)
     if not ids:
         raise UserError("The prompt is empty; give one with at least one token.")
     separator = separator_id(tokenizer)
-    ids = ids if separator is None else [separator, *ids]
+    if chat:
+        ids = chat_ids(tokenizer, prompt)
+    elif separator is not None:
+        ids = [separator, *ids]
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if longest is not None and len(ids) + room > longest:
         generated = f", {room} more are to be generated," if room else ""
@@ -39,7 +52,7 @@ def trace(
     model: Model,
     dictionary: Dictionary,
     ids: Sequence[int],
-    layer: int,
+    layer: int | HookPoint,
     classes: Int[np.ndarray, " vocabulary"],
     density: Float[np.ndarray, " features"],
     shown: Sequence[str],
@@ -48,13 +61,15 @@ def trace(
 
     Args:
         ids: the prompt, see ``prompt_ids``.
+        layer: whose output the SAE reads, or another place that it reads.
         density: share of corpus positions at which each feature is active, for choosing later.
 
     Returns:
         Columns position, token_id, token, class, feature, activation, density, and first: whether
         the feature fires here for the first time in the prompt.
     """
-    hidden = residual_stream(model, torch.tensor([list(ids)]), layer)[0]
+    place = layer if isinstance(layer, HookPoint) else HookPoint.residual(layer)
+    hidden = capture(model, torch.tensor([list(ids)]), [place]).hidden[0][0]
     active = dictionary.encode(hidden)
     position = active.rows.cpu().numpy()
     feature = active.features.cpu().numpy()
@@ -76,6 +91,21 @@ def trace(
     )
 
 
+def chosen_features(features: Sequence[int], of: int) -> list[int]:
+    """``features`` as chosen for a trace, each once.
+
+    Args:
+        of: features that the SAE has.
+
+    Raises:
+        UserError: for one that does not exist.
+    """
+    for feature in features:
+        if not 0 <= feature < of:
+            raise UserError(f"There is no feature {feature}: the SAE has features 0 to {of - 1}.")
+    return list(dict.fromkeys(features))
+
+
 def strongest(table: pl.DataFrame, count: int, densest: float = 0.1) -> list[int]:
     """The ``count`` features with the highest peaks, in the order in which they first fire.
 
@@ -93,8 +123,11 @@ def strongest(table: pl.DataFrame, count: int, densest: float = 0.1) -> list[int
     return peaks["feature"].to_list()
 
 
-def compared(one: pl.DataFrame, two: pl.DataFrame) -> pl.DataFrame:
+def compared(one: pl.DataFrame, two: pl.DataFrame, features: Sequence[int] = ()) -> pl.DataFrame:
     """What sets two traces apart: each feature's peak in either, and where, by falling difference.
+
+    Args:
+        features: those alone; by default all.
 
     Returns:
         Columns feature, peak and at (token@position) of either prompt, difference (second less
@@ -113,6 +146,8 @@ def compared(one: pl.DataFrame, two: pl.DataFrame) -> pl.DataFrame:
             )
         )
 
+    if features:
+        one, two = (table.filter(pl.col("feature").is_in(features)) for table in (one, two))
     both = peaks(one, "first").join(peaks(two, "second"), on="feature", how="full", coalesce=True)
     difference = pl.col("peak_second").fill_null(0) - pl.col("peak_first").fill_null(0)
     return both.with_columns(difference=difference).sort(

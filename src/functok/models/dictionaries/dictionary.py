@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from functok.errors import require
 from functok.models.dictionaries.encoding import TILE, Activations, above, in_order, largest
 from functok.models.dictionaries.precision import (
     Disagreement,
@@ -58,6 +59,12 @@ class Dictionary:
     @property
     def features(self) -> int:
         return self.W_enc.shape[1]
+
+    @property
+    def finite(self) -> bool:
+        """Whether every weight is a number; their sums say so without another copy of them."""
+        weights = (self.W_enc, self.b_enc, self.W_dec, self.b_dec)
+        return all(bool(weight.sum().isfinite()) for weight in weights)
 
     def prepared(self, x: Float[Tensor, "row d_model"]) -> Float[Tensor, "row d_model"]:
         """``x`` as in training: where the SAE lives, centred and normalised, b_dec not yet off."""
@@ -151,8 +158,11 @@ class Dictionary:
         """Read a SAELens folder (``cfg.json`` and ``sae_weights.safetensors``) with its decoder.
 
         Raises:
-            UserError: if the folder is not one, or its semantics are not honoured here.
+            UserError: if the folder is not one, its semantics are not honoured here, or its weights
+                are not finite.
         """
         from functok.models.dictionaries.sae_lens_folder import read_folder
 
-        return read_folder(folder, device, decoder=True)
+        found = read_folder(folder, device, decoder=True)
+        require(found.finite, f"SAE {folder} holds weights that are not finite; train it again.")
+        return found

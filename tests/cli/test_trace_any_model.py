@@ -1,0 +1,136 @@
+"""``functok trace`` of any model and SAE, with and without a chat template; bad input to it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from functok.progress import Silent
+from functok.retrieval.any_model import Subject
+from functok.study.asking import traced
+from functok.study.run import open_run
+from functok.tokens.encode import load_tokenizer
+from system.tiny import Outcome, functok
+
+PROMPT = "The old lamp of the garden, and the lamp"
+CHAT = "{{ bos_token }}{% for m in messages %}Q: {{ m.content }}\n{% endfor %}A:"
+
+
+class Named:
+    """A finished run's model, SAE and tokenizer as a user would name them."""
+
+    def __init__(self, run: Path, place: Path) -> None:
+        self.model = shutil.copytree(run / "models" / "step-000024", place / "model")
+        shutil.copytree(run / "tokenizer", self.model, dirs_exist_ok=True)
+        self.sae = shutil.copytree(run / "dictionaries" / "step-000024", place / "sae")
+
+    def trace(self, *arguments: object, prompt: str = PROMPT) -> Outcome:
+        names = ("--model", self.model, "--sae", self.sae, "--prompt", prompt)
+        return functok("trace", *names, *arguments)
+
+
+@pytest.fixture
+def named(whole_run: Path, tmp_path: Path) -> Named:
+    return Named(whole_run, tmp_path)
+
+
+def test_any_model_is_traced_as_the_run_that_it_comes_from(named: Named, whole_run: Path) -> None:
+    subject = Subject.open(str(named.model), str(named.sae), 0, None, None, whole_run)
+    expected = traced(open_run(whole_run, Silent()), PROMPT)
+    assert len(expected) > 20
+    assert subject.traced(PROMPT).drop("density").equals(expected.drop("density"))
+
+
+def test_without_counts_the_text_of_a_token_says_whether_it_is_a_function_token(
+    named: Named,
+) -> None:
+    table = Subject.open(str(named.model), str(named.sae)).traced(PROMPT)
+    classes = dict(zip(table["token"], table["class"], strict=True))
+    assert classes["The"] == classes["␣the"] == classes[","] == "function"
+    assert classes["␣g"] == classes["ld"] == "content", "pieces of words"
+
+
+def test_chosen_features_are_shown_whether_they_fire_or_not(named: Named) -> None:
+    said = named.trace("--feature", 5, "--feature", 63)
+    assert said.code == 0, said.err
+    assert [line.split()[0] for line in said.out.splitlines()[2:]] == ["5", "63"]
+
+
+def test_a_chat_prompt_is_read_through_the_template(named: Named) -> None:
+    tokenizer = load_tokenizer(str(named.model))
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(named.model)
+    said = named.trace("--chat")
+    assert said.code == 0, said.err
+    subject = Subject.open(str(named.model), str(named.sae))
+    rendered = tokenizer.encode(f"Q: {PROMPT}\nA:", add_special_tokens=False)
+    table = subject.traced(PROMPT, chat=True)
+    places = table.unique("position").sort("position")
+    assert set(places["position"]) <= set(range(1, len(rendered) + 1)), "the separator comes once"
+    assert places["token_id"].to_list() == [rendered[at - 1] for at in places["position"]]
+
+
+def wider(named: Named) -> None:
+    """The SAE reads eight dimensions more than the model has."""
+    file = named.sae / "sae_weights.safetensors"
+    weights = load_file(file)
+    weights["W_enc"] = torch.cat([weights["W_enc"], weights["W_enc"][:8]])
+    weights["W_dec"] = torch.cat([weights["W_dec"], weights["W_dec"][:, :8]], 1)
+    weights["b_dec"] = torch.cat([weights["b_dec"], weights["b_dec"][:8]])
+    save_file({name: weight.contiguous() for name, weight in weights.items()}, file)
+    text = (named.sae / "cfg.json").read_text()
+    (named.sae / "cfg.json").write_text(text.replace('"d_in": 32', '"d_in": 40'))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--prompt", ""], "The prompt is empty"),
+        (["--prompt", "the lamp " * 200], "but the model reads at most 64; shorten it."),
+        (["--layer", "7"], "There is no layer 7: the model has layers 0 to 1."),
+        (["--layer", "1"], "not layer 1; leave --layer away"),
+        (["--feature", "64"], "There is no feature 64: the SAE has features 0 to 63."),
+        (["--chat"], "The tokenizer has no chat template"),
+        (["--function-tokens", "missing"], "missing holds no function tokens"),
+        (["--sae", "missing"], "There is no SAE 'missing'"),
+        (["--model", "missing"], "'missing' cannot be loaded"),
+    ],
+)
+def test_what_cannot_be_traced_is_refused(
+    named: Named, arguments: list[str], sentence: str
+) -> None:
+    prompt = arguments[1] if arguments[0] == "--prompt" else PROMPT
+    rest = [] if arguments[0] == "--prompt" else arguments
+    assert sentence in named.trace(*rest, prompt=prompt).complaint
+
+
+def test_an_sae_of_another_width_is_refused(named: Named) -> None:
+    wider(named)
+    assert "reads 40 dimensions but the model's residual stream has 32" in named.trace().complaint
+
+
+def test_an_sae_with_weights_that_are_no_numbers_is_refused(named: Named) -> None:
+    file = named.sae / "sae_weights.safetensors"
+    weights = load_file(file)
+    weights["W_enc"][3, 5] = torch.nan
+    save_file(weights, file)
+    assert "not finite" in named.trace().complaint
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--model", "m"], ["--model", "m", "--sae", "s"], ["--prompt", "the"]],
+    ids=["nothing", "model", "no prompt", "prompt"],
+)
+def test_a_trace_of_nothing_is_refused(arguments: list[str]) -> None:
+    complaint = functok("trace", *arguments).complaint
+    assert complaint.startswith("functok: functok trace needs a run folder or a study file")
+
+
+def test_a_run_names_its_own_model(whole_run: Path, named: Named) -> None:
+    complaint = functok("trace", whole_run, "--model", named.model).complaint
+    assert complaint.endswith("is a run or a study, which names its own model and SAE.")
+    complaint = functok("trace", whole_run, "--feature", 3).complaint
+    assert "--feature and --chat need --prompt" in complaint
