@@ -12,6 +12,8 @@ import zstandard
 from safetensors.torch import load_file, save_file
 
 from functok import Intervention, Trial, load_model, load_tokenizer, steer, sweep
+from functok.models.generation import generate
+from functok.retrieval.trace import prompt_ids
 from system.tiny import functok, laid_over, settings, write_study
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
@@ -142,12 +144,25 @@ def test_the_published_model_is_steered_and_one_feature_changes_what_it_says(run
 
 
 def test_the_feature_of_a_trait_is_found_in_the_published_model(run: Path, tmp_path: Path) -> None:
-    """After ``Once upon a`` this model says ``time``; nothing in the tests asks for it."""
-    (tmp_path / "tests.txt").write_text("Tim saw a\nThe cat and the\nLily went to the\n")
-    trait = ("--trait", "Once upon a", "--success", "time", "--tests", tmp_path / "tests.txt")
-    said = functok("find-feature", run, *trait, "--tokens", 4, "--threshold", 0.3)
+    """The trait: to say anything but what the model says by itself, which a strong push brings."""
+    tests = ["Tim saw a", "The cat and the", "Lily went to the"]
+    model, tokenizer = load_model(str(MODEL)), load_tokenizer(str(MODEL))
+    plain = generate(model, [prompt_ids(tokenizer, text, model) for text in tests], 4)
+    own = [tokenizer.decode(answer) for answer in plain]
+    (tmp_path / "tests.txt").write_text("\n".join(tests))
+    (tmp_path / "judges.py").write_text(f"def other(answer):\n    return answer not in {own!r}\n")
+    asked = {
+        "--trait": "Once upon a time, there was a",
+        "--success": f"python:{tmp_path / 'judges.py'}:other",
+        "--tests": tmp_path / "tests.txt",
+        "--strength": 40,
+        "--tokens": 4,
+        "--screen": 3,
+    }
+    said = functok("find-feature", run, *(part for option in asked.items() for part in option))
     assert said.code == 0, said.err
-    assert "alone, with strength" in said.out
+    assert "at layer 2: alone, with strength 40, it shows the trait on " in said.out
+    assert len([line for line in said.out.splitlines() if line.startswith(("top", "sample"))]) == 6
 
 
 @pytest.mark.parametrize("layers", [[0], [2, 4]])
