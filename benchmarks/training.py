@@ -76,7 +76,7 @@ def bare(steps: int) -> list[float]:
         {"params": [p for p in net.parameters() if p.ndim >= 2], "weight_decay": plan.weight_decay},
         {"params": [p for p in net.parameters() if p.ndim < 2], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, betas=(plan.beta1, plan.beta2), fused=CUDA)
+    optimizer = torch.optim.AdamW(groups, betas=(plan.beta1, plan.beta2), fused=True)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(plan, step)

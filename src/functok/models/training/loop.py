@@ -165,7 +165,7 @@ class _Training:
         self.precision = getattr(torch, settings.precision)
         self.module = processes.prepare(_Objective(model, self.loss), model, self.precision)
         self.weights = list(model.parameters())
-        self.optimizer = _adamw(self.weights, settings, processes.device.type == "cuda")
+        self.optimizer = _adamw(self.weights, settings)
         self.pending: list[tuple[int, float, Tensor, Tensor, Tensor]] = []
 
     def update(self, step: int) -> None:
@@ -212,7 +212,7 @@ class _Training:
         return torch.autocast(self.processes.device.type, self.precision)
 
 
-def _adamw(weights: list[nn.Parameter], settings: TrainingSettings, fused: bool) -> Any:
+def _adamw(weights: list[nn.Parameter], settings: TrainingSettings) -> Any:
     return torch.optim.AdamW(
         [
             {
@@ -223,7 +223,7 @@ def _adamw(weights: list[nn.Parameter], settings: TrainingSettings, fused: bool)
         ],
         lr=settings.learning_rate,
         betas=(settings.beta1, settings.beta2),
-        fused=fused,
+        fused=True,
     )
 
 
