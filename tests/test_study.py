@@ -309,6 +309,36 @@ def test_a_corpus_that_changed_is_read_again(tmp_path: Path, worked: list[str]) 
     assert not before.equals(results(tmp_path / "fresh")["tokens/counts.parquet"])
 
 
+def test_a_changed_treebank_is_refused_and_a_missing_one_is_not_needed(
+    tiny_study: Path, tmp_path: Path, worked: list[str]
+) -> None:
+    def write_treebank(tag: str) -> None:
+        rows = (("In", "ADP"), ("the", tag), ("lamp", "NOUN"))
+        lines = (f"{n}\t{form}\t_\t{tag}" + "\t_" * 6 for n, (form, tag) in enumerate(rows, 1))
+        bank.write_text("\n".join(lines) + "\n")
+
+    bank = tmp_path / "small.conllu"
+    write_treebank("NOUN")
+    part = {"definition": "treebank", "treebank": str(bank)}
+    study = changed(tiny_study, tmp_path / "study.yaml", tokens=part)
+    ask = ("tokens", str(study), "-o", str(tmp_path / "run"))
+    assert functok(*ask).code == 0
+    before = results(tmp_path / "run")["tokens/function_tokens.parquet"]
+    worked.clear()
+    write_treebank("DET")
+    assert "small.conllu' has changed since" in functok(*ask).complaint
+    assert worked == []
+    assert functok(*ask, "--replace").code == 0
+    assert worked == ["tokens"]
+    after = results(tmp_path / "run")["tokens/function_tokens.parquet"]
+    assert "␣the" not in before["token"].to_pylist()
+    assert "␣the" in after["token"].to_pylist()
+    worked.clear()
+    bank.unlink()
+    assert functok(*ask).code == 0
+    assert worked == []
+
+
 def test_blank_documents_are_left_out_and_said(
     tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,7 +58,7 @@ LINKS = (
         "tokens",
         "Counting tokens, finding the function tokens",
         ("documents",),
-        lambda run: run.study.tokens.model_dump(),
+        lambda run: [run.study.tokens.model_dump(), run.treebank_fingerprint],
         preparing.tokens,
     ),
     Link(

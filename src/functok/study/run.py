@@ -35,6 +35,7 @@ from functok.tokens.encode import (
     shown_tokens,
     special_ids,
 )
+from functok.tokens.treebanks import treebank_fingerprint
 
 
 @dataclass
@@ -65,6 +66,24 @@ class Run:
             if not self.folder.inputs.exists():
                 raise
             return read_json(self.folder.inputs)["corpus"]
+
+    @cached_property
+    def treebank_fingerprint(self) -> str | None:
+        """The study's treebank as it is; where it is gone, as it was when this run read it.
+
+        Raises:
+            UserError: if it is gone and was never read.
+        """
+        place = self.study.tokens.treebank
+        if place is None:
+            return None
+        try:
+            return treebank_fingerprint(Path(place).expanduser())
+        except UserError:
+            known = read_json(self.folder.inputs) if self.folder.inputs.exists() else {}
+            if known.get("treebank") is None:
+                raise
+            return known["treebank"]
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -200,8 +219,8 @@ def settle(run: Run, replace: bool) -> None:
     """Write the resolved study into its folder, unless another one's results would be lost.
 
     Raises:
-        UserError: if the folder belongs to a study with other settings or to a corpus that has
-            changed since, and ``replace`` is not set.
+        UserError: if the folder belongs to a study with other settings, or to a corpus or a
+            treebank that has changed since, and ``replace`` is not set.
     """
     study, folder = run.study, run.folder
     if folder.study.exists() and not replace:
@@ -214,14 +233,20 @@ def settle(run: Run, replace: bool) -> None:
                 "compute again what those settings change."
             )
         if folder.inputs.exists():
-            before = read_json(folder.inputs)["corpus"]
-            if before != run.corpus_fingerprint:
+            before = read_json(folder.inputs)
+            if before["corpus"] != run.corpus_fingerprint:
                 raise UserError(
                     f"Corpus {study.corpus!r} has changed since the run in {folder.root} read it; "
                     "choose another folder with -o, or pass --replace to compute everything again."
                 )
+            if before.get("treebank", run.treebank_fingerprint) != run.treebank_fingerprint:
+                raise UserError(
+                    f"Treebank {study.tokens.treebank!r} has changed since the run in "
+                    f"{folder.root} read it; choose another folder with -o, or pass --replace to "
+                    "compute again what follows from it."
+                )
     write_text(folder.study, dump_study(study))
-    now = {"corpus": run.corpus_fingerprint}
+    now = {"corpus": run.corpus_fingerprint, "treebank": run.treebank_fingerprint}
     if not folder.inputs.exists() or read_json(folder.inputs) != now:
         write_json(folder.inputs, now)
 

@@ -11,6 +11,7 @@ each gets its own span; where they do not (``du``), the whole stretch is one spa
 word's tag. *Empty nodes* (``8.1``) have no text and are left out.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 import polars as pl
 
 from functok.errors import UserError
+from functok.store import fingerprint
 
 UPOS = (
     "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN",
@@ -78,9 +80,7 @@ def read_treebank(path: Path) -> Treebank:
     Raises:
         UserError: if nothing is there, or a line is not CoNLL-U.
     """
-    files = sorted(path.glob("*.conllu")) if path.is_dir() else [path]
-    if not files or not files[0].is_file():
-        raise UserError(f"There is no .conllu file at {path}; give a treebank's file or folder.")
+    files = _files(path)
     texts: list[str] = []
     rows: list[tuple[int, int, int, int, str, str]] = []
     sentence = 0
@@ -96,6 +96,24 @@ def read_treebank(path: Path) -> Treebank:
             sentence += 1
         _close(document, texts, rows)
     return Treebank(tuple(texts), pl.DataFrame(rows, schema=pl.Schema(_SCHEMA), orient="row"))
+
+
+def treebank_fingerprint(path: Path) -> str:
+    """20 hex digits of the names and contents of the files that ``read_treebank`` reads.
+
+    Raises:
+        UserError: if nothing is there.
+    """
+    return fingerprint(
+        [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in _files(path)]
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    files = sorted(path.glob("*.conllu")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise UserError(f"There is no .conllu file at {path}; give a treebank's file or folder.")
+    return files
 
 
 def _close(document: _Document, texts: list[str], rows: list) -> None:
