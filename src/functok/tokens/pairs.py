@@ -46,12 +46,22 @@ def pair_counts(
     codes: Integer[np.ndarray, " vocabulary"],
 ) -> Integer[np.ndarray, "codes codes"]:
     """Occurrences of each pair of codes, current then next, within documents."""
-    of = codes.astype(np.uint16).take(ids)
-    pairs = (of[:-1] << np.uint16(8)) | of[1:]
-    counts = np.bincount(pairs, minlength=CODES * CODES)
-    between = np.unique(offsets[(offsets > 0) & (offsets < len(ids))]) - 1
-    counts -= np.bincount(pairs[between], minlength=CODES * CODES)
-    return counts.reshape(CODES, CODES)
+    # Every id has a code, so nothing is clipped: this only spares the check of every id.
+    of = codes.take(ids.astype(np.intp), mode="clip")
+    counts = _neighbours(of) + _neighbours(of[1:])
+    last = np.unique(offsets[(offsets > 0) & (offsets < len(ids))]) - 1
+    np.subtract.at(counts, (of[last], of[last + 1]), 1)
+    return counts
+
+
+def _neighbours(of: Integer[np.ndarray, " tokens"]) -> Integer[np.ndarray, "codes codes"]:
+    """Pairs of the first code and the second, of the third and the fourth, and so on.
+
+    Two codes of a byte, side by side, are a number of two bytes already: no pair is put together.
+    """
+    pairs = of[: len(of) // 2 * 2].view("<u2")  # current + 256 · next
+    counts = np.bincount(pairs, minlength=CODES * CODES).reshape(CODES, CODES)
+    return np.ascontiguousarray(counts.T)
 
 
 class TransitionShares(NamedTuple):
