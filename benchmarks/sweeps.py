@@ -28,6 +28,7 @@ and skipping the layers below an intervention comes on top of it.
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -207,6 +208,13 @@ def compare(
         print(line, flush=True)
 
 
+def installed(name: str, python: str) -> bool:
+    """Whether ``python`` is an interpreter that has the library called ``name``."""
+    ask = "import sys, importlib.metadata as have; have.version(sys.argv[1])"
+    found = shutil.which(python) is not None
+    return found and subprocess.run([python, "-c", ask, name], capture_output=True).returncode == 0
+
+
 def write_cases(net: GPTNeoXForCausalLM, prompt: torch.Tensor, folder: Path) -> None:
     """The model and the interventions where a rival finds them."""
     net.save_pretrained(folder / "model")
@@ -229,15 +237,19 @@ def main() -> None:
     options = parser.parse_args()
     named = [tuple(rival.partition("=")[::2]) for rival in options.rival]
     if unknown := {name for name, _ in named} - RIVALS.keys():
-        parser.error(f"--rival knows {', '.join(RIVALS)}, not {', '.join(unknown)}")
-    for name in RIVALS.keys() - {name for name, _ in named}:
-        print(f"{RIVALS[name]} not measured: --rival {name}=PYTHON names no interpreter for it")
+        parser.error(f"--rival knows {', '.join(RIVALS)}, not {', '.join(sorted(unknown))}")
+    for name in RIVALS:
+        if name not in dict(named):
+            print(f"{RIVALS[name]} not measured: --rival {name}=PYTHON names no interpreter for it")
+    for name, python in named:
+        if not installed(name, python):
+            print(f"{RIVALS[name]} not measured: it is not installed where {python} runs")
     net = model()
     prompt = torch.randint(0, 50304, (LENGTH,), generator=torch.Generator().manual_seed(2))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_cases(net, prompt, folder)
-        rivals = [Rival(name, python, folder) for name, python in named]
+        rivals = [Rival(*one, folder) for one in named if installed(*one)]
         for which in [options.after] if options.after else ("first", "every"):
             compare(net, prompt, which, rivals, options.rounds)
         for rival in rivals:

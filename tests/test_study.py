@@ -85,7 +85,8 @@ def test_a_study_leaves_every_table_that_the_claims_rest_on(whole_run: Path) -> 
         assert name in found, name
     claims = found["claims.parquet"].to_pydict()
     ran = {test for test, value in zip(claims["test"], claims["measured"], strict=True) if value}
-    assert ran - {"P1", "P2", "P3"} == {"E-coverage", "E-growth", "E-loss", "E-steering"}
+    made = {"E-coverage", "E-growth", "E-loss", "E-reactivation", "E-steering"}
+    assert ran - {"P1", "P2", "P3"} == made
     written = yaml.safe_load((whole_run / "study.yaml").read_text())
     assert written["model"]["training"]["beta2"] == 0.95, "defaults are written out"
 
@@ -93,7 +94,7 @@ def test_a_study_leaves_every_table_that_the_claims_rest_on(whole_run: Path) -> 
 def test_the_same_study_gives_the_same_tables_and_another_seed_others(
     whole_run: Path, tiny_study: Path, tmp_path: Path
 ) -> None:
-    for command in ("claims", "trace", "reactivation"):
+    for command in ("claims", "trace"):
         assert functok(command, tiny_study, "-o", tmp_path / "again").code == 0
     assert different(whole_run, tmp_path / "again") == []
     other = changed(tiny_study, tmp_path / "other.yaml", seed=1)

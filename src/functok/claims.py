@@ -62,7 +62,7 @@ CLAIMS = (
         "§3.2, Figure 6",
         "Function tokens re-activate the features that predict what comes next.",
         "three features on two prompts; no control",
-        ("P5", "P6"),
+        ("E-reactivation", "P5", "P6"),
         0.05,
     ),
     Claim(

@@ -52,10 +52,20 @@ def test_without_counts_the_text_of_a_token_says_whether_it_is_a_function_token(
     assert classes["␣g"] == classes["ld"] == "content", "pieces of words"
 
 
-def test_chosen_features_are_shown_whether_they_fire_or_not(named: Named) -> None:
-    said = named.trace("--feature", 5, "--feature", 63)
+def test_chosen_features_are_shown_at_every_token_whether_they_fire_or_not(named: Named) -> None:
+    table = Subject.open(str(named.model), str(named.sae)).traced(PROMPT)
+    fires = int(table["feature"].mode()[0])
+    silent = next(feature for feature in range(64) if feature not in set(table["feature"]))
+    said = named.trace("--feature", fires, "--feature", silent)
     assert said.code == 0, said.err
-    assert [line.split()[0] for line in said.out.splitlines()[2:]] == ["5", "63"]
+    lines = [line.split() for line in said.out.splitlines()]
+    assert [line[0] for line in lines[2:4]] == [str(fires), str(silent)]
+    assert lines[4] == ["position", "token", "class", str(fires), str(silent)]
+    seen = {int(line[0]): float(line[3]) for line in lines[5:] if len(line) == 4}
+    one = table.filter(feature=fires)
+    expected = dict(zip(one["position"], one["activation"], strict=True))
+    assert seen == pytest.approx(expected, rel=1e-3)
+    assert len(lines[5:]) == table["position"].n_unique()
 
 
 def test_a_chat_prompt_is_read_through_the_template(named: Named) -> None:
@@ -133,4 +143,5 @@ def test_a_run_names_its_own_model(whole_run: Path, named: Named) -> None:
     complaint = functok("trace", whole_run, "--model", named.model).complaint
     assert complaint.endswith("is a run or a study, which names its own model and SAE.")
     complaint = functok("trace", whole_run, "--feature", 3).complaint
-    assert "--feature and --chat need --prompt" in complaint
+    assert "--feature, --features and --chat need --prompt" in complaint
+    assert "Without a run nothing is kept" in named.trace("-o", "somewhere").complaint

@@ -105,7 +105,8 @@ def test_a_published_model_leaves_the_tables_of_a_study_and_no_weights(run: Path
     verdicts = dict(zip(claims["test"], claims["verdict"], strict=True))
     assert verdicts["E-growth"] == "undecided", "its control, the untrained model, was not run"
     measured = claims.filter(pl.col("measured").is_not_null())["test"]
-    assert set(measured) - {"P2", "P3"} == {"P1", "E-coverage", "E-loss", "E-steering"}
+    made = {"P1", "E-coverage", "E-loss", "E-reactivation", "E-steering"}
+    assert set(measured) - {"P2", "P3"} == made
 
 
 def test_the_function_tokens_of_stories_are_what_everyone_would_call_so(run: Path) -> None:

@@ -84,6 +84,16 @@ def show_trace(table: pl.DataFrame, features: int, chosen: Sequence[int] = ()) -
     print_table(pl.DataFrame(rows))
 
 
+def show_activations(table: pl.DataFrame, features: Sequence[int]) -> None:
+    """Token by token the activation of each feature, nothing where it does not fire."""
+    shown = table.unique("position").sort("position").select("position", "token", "class")
+    for feature in features:
+        one = table.filter(pl.col("feature") == feature)
+        one = one.select("position", pl.col("activation").alias(str(feature)))
+        shown = shown.join(one, on="position", how="left", maintain_order="left")
+    print_table(shown)
+
+
 def _places(fired: pl.DataFrame) -> str:
     pairs = zip(fired["token"], fired["position"], strict=True)
     return " ".join(f"{token}@{position}" for token, position in pairs)

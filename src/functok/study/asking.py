@@ -95,8 +95,8 @@ def steered(
         seed=run.study.seed,
     )
     changed = [
-        " ".join(
-            [f"{run.shown[some[place]]}@{place}" for place in at]
+        " and ".join(
+            [" ".join(f"{run.shown[some[place]]}@{place}" for place in at)] * bool(at)
             + ["generated tokens"] * (later is not None)
         )
         for some, at, later in zip(ids, places, answers, strict=True)

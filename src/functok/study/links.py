@@ -141,7 +141,7 @@ LINKS = (
     Link(
         "claims",
         "Assembling the claims",
-        ("losses", "controls", "steer"),
+        ("losses", "controls", "reactivation", "steer"),
         lambda run: None,
         _claims,
     ),
