@@ -40,6 +40,25 @@ Chat = Annotated[
     bool,
     typer.Option("--chat", help="Prompts are a user's turn: render them by the chat template."),
 ]
+ModelName = Annotated[
+    str | None, typer.Option(help="A causal LM: Hugging Face folder, or name on the hub.")
+]
+Revision = Annotated[str | None, typer.Option(help="Of a model on the hub.")]
+SaeName = Annotated[
+    str | None,
+    typer.Option(help="Its SAE: SAELens or sparsify folder, params.npz, or release/sae_id."),
+]
+Layer = Annotated[
+    int | None, typer.Option(help="Decoder layer, from 0; by default where the SAE reads.")
+]
+TokenizerName = Annotated[str | None, typer.Option(help="By default the model's own.")]
+FunctionTokensFolder = Annotated[
+    Path | None,
+    typer.Option(
+        help="A folder of functok tokens, whose function tokens are meant; by default closed-class "
+        "words, punctuation and blanks."
+    ),
+]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Run folder; by default runs/<study name>.")
 ]

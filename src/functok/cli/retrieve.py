@@ -1,4 +1,4 @@
-"""``functok steer`` and ``functok find-feature``: §3.2 on a finished run."""
+"""``functok steer`` and ``functok find-feature``: §3.2 on a run, or on any model and SAE."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,11 +6,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from functok.cli.arguments import Chat, Output, Prompt, Replace, Target
-from functok.errors import UserError
+from functok.cli.arguments import (
+    Chat,
+    FunctionTokensFolder,
+    Layer,
+    ModelName,
+    OptionalTarget,
+    Output,
+    Prompt,
+    Replace,
+    Revision,
+    SaeName,
+    TokenizerName,
+)
+from functok.cli.subject import Named
+from functok.errors import UserError, require
 
 if TYPE_CHECKING:
-    from functok.study.asking import Screen
+    from functok.retrieval.asking import Screen
 
 
 class Kinds(StrEnum):
@@ -29,7 +42,7 @@ Tokens = Annotated[int, typer.Option(min=1, help="Tokens to generate.")]
 
 
 def steer(
-    target: Target,
+    target: OptionalTarget = None,
     prompt: Prompt = None,
     feature: Annotated[
         list[str] | None,
@@ -60,32 +73,48 @@ def steer(
         float, typer.Option(min=0, help="0 takes the likeliest token; 1 samples.")
     ] = 0.0,
     chat: Chat = False,
+    model: ModelName = None,
+    revision: Revision = None,
+    sae: SaeName = None,
+    layer: Layer = None,
+    tokenizer: TokenizerName = None,
+    function_tokens: FunctionTokensFolder = None,
     output: Output = None,
     replace: Replace = False,
 ) -> None:
     """Add, set or ablate features at chosen tokens; steered beside unsteered and random."""
     from functok.cli.show import print_line, print_table, show_link
     from functok.cli.work import bring
+    from functok.retrieval.asking import steered
     from functok.retrieval.grid import Condition
-    from functok.study.asking import steered
 
+    named = Named(model, revision, sae, layer, tokenizer, function_tokens)
     if prompt is not None and feature is None:
         raise UserError("--prompt needs --feature; functok trace shows which features fire.")
-    made = bring(target, "steer" if prompt is None else "graph", output, replace)
     if prompt is None or feature is None:
-        show_link(made, "steer")
+        require(
+            target is not None,
+            "functok steer needs a run folder or a study file, or --prompt and --feature.",
+        )
+        assert target is not None
+        named.refuse(target)
+        show_link(bring(target, "steer", output, replace), "steer")
         return
+    subject = named.subject("steer", target, output, replace)
     strengths = dict(_strength(text, strength) for text in feature)
     name = " + ".join(str(number) for number in strengths)
     conditions = [Condition(name, strengths)]
-    table = steered(made, prompt, conditions, at, unit.value, tokens, temperature, chat, do.value)
+    table = steered(
+        subject, prompt, conditions, at, unit.value, tokens, temperature, chat, do.value
+    )
     for part in table.partition_by("prompt", maintain_order=True):
         print_line(f"{part['prompt'][0]} – changed at {part['at'][0]}")
         print_table(part.select("direction", "answer", "probability", "unsteered", "kl", "norm"))
 
 
 def find_feature(
-    target: Target,
+    target: OptionalTarget = None,
+    *,
     trait: Annotated[str, typer.Option(help="A prompt that asks for the trait.")],
     tests: Annotated[
         Path,
@@ -119,23 +148,30 @@ def find_feature(
         ),
     ] = 8,
     chat: Chat = False,
+    model: ModelName = None,
+    revision: Revision = None,
+    sae: SaeName = None,
+    layer: Layer = None,
+    tokenizer: TokenizerName = None,
+    function_tokens: FunctionTokensFolder = None,
     output: Output = None,
     replace: Replace = False,
 ) -> None:
     """Find the feature of a trait: layer scan, then search over the strongest features."""
+    from functok.cli.console import ConsoleProgress
     from functok.cli.show import print_line, print_table
-    from functok.cli.work import bring
+    from functok.retrieval.asking import feature_of_trait, screened
     from functok.retrieval.judging import judge
-    from functok.study.asking import feature_of_trait, screened
 
     try:
         lines = [line.strip() for line in tests.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"Cannot read the test prompts in {tests}: {error}.") from error
     rule = judge(success)
-    made = bring(target, "graph", output, replace)
+    named = Named(model, revision, sae, layer, tokenizer, function_tokens)
+    subject = named.subject("find-feature", target, output, replace)
     scan, found = feature_of_trait(
-        made,
+        subject,
         trait,
         [line for line in lines if line],
         rule,
@@ -143,7 +179,7 @@ def find_feature(
         threshold=threshold,
         tokens=tokens,
         chat=chat,
-        progress=made.progress,
+        progress=ConsoleProgress(),
     )
     print_table(scan.drop("k", "feature"))
     print_table(found.steps)
@@ -154,7 +190,7 @@ def find_feature(
         f"a random direction of its norm on {alone['control']:.0%}."
     )
     if screen:
-        _show_screen(screened(made, trait, screen, chat))
+        _show_screen(screened(subject, trait, screen, chat))
 
 
 def _show_screen(screen: "Screen") -> None:

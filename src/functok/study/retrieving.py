@@ -6,6 +6,7 @@ import polars as pl
 from functok.errors import require
 from functok.evidence import Evidence, as_columns
 from functok.graph.build import TokenFeatureGraph
+from functok.retrieval.asking import steered, traced
 from functok.retrieval.grid import Condition, judged
 from functok.retrieval.judging import judge
 from functok.retrieval.steering import (
@@ -16,14 +17,15 @@ from functok.retrieval.steering import (
 )
 from functok.stats import jackknife_p_value, jackknife_ratio
 from functok.store import write_table
-from functok.study.asking import steered, traced
+from functok.study.asking import subject_of
 from functok.study.run import Run
 
 
 def traces(run: Run, key: str) -> None:
     """Trace the study's prompts through the last checkpoint's SAE."""
+    subject = subject_of(run)
     tables = [
-        traced(run, prompt).with_columns(prompt=pl.lit(number), text=pl.lit(prompt))
+        traced(subject, prompt).with_columns(prompt=pl.lit(number), text=pl.lit(prompt))
         for number, prompt in enumerate(run.study.trace.prompts)
     ]
     write_table(run.folder.retrieval("traces"), pl.concat(tables).to_arrow())
@@ -69,7 +71,7 @@ def steering(run: Run, key: str) -> None:
     )
     likely = np.argsort(-expected[list(features).index(best["feature"])], kind="stable")[:8]
     condition = Condition(f"feature {best['feature']}", {best["feature"]: part.strength})
-    text = steered(run, [part.shown], [condition], tokens=part.generated).with_columns(
+    text = steered(subject_of(run), [part.shown], [condition], tokens=part.generated).with_columns(
         feature=pl.lit(best["feature"]),
         strength=pl.lit(part.strength),
         follows_in_text=pl.lit(", ".join(run.shown[token] for token in likely)),
@@ -86,7 +88,7 @@ def _grid(run: Run) -> None:
         return
     conditions = [Condition(one.name, one.features) for one in part.conditions]
     judges = {one.name: judge(one.success) for one in part.conditions if one.success is not None}
-    table = steered(run, part.prompts, conditions, part.at, part.unit, part.generated)
+    table = steered(subject_of(run), part.prompts, conditions, part.at, part.unit, part.generated)
     write_table(path, judged(table, judges).to_arrow())
 
 

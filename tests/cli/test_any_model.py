@@ -1,4 +1,4 @@
-"""``functok trace`` of any model and SAE, with and without a chat template; bad input to it."""
+"""Trace, steer and find-feature on a model and an SAE named on the command line; bad input."""
 
 import shutil
 from pathlib import Path
@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from functok.progress import Silent
-from functok.retrieval.any_model import Subject
-from functok.study.asking import traced
+from functok.retrieval.asking import traced
+from functok.retrieval.subject import Subject
 from functok.study.run import open_run
 from functok.tokens.encode import load_tokenizer
 from system.tiny import Outcome, functok
@@ -26,9 +26,14 @@ class Named:
         shutil.copytree(run / "tokenizer", self.model, dirs_exist_ok=True)
         self.sae = shutil.copytree(run / "dictionaries" / "step-000024", place / "sae")
 
+    def ask(self, command: str, *arguments: object) -> Outcome:
+        return functok(command, "--model", self.model, "--sae", self.sae, *arguments)
+
     def trace(self, *arguments: object, prompt: str = PROMPT) -> Outcome:
-        names = ("--model", self.model, "--sae", self.sae, "--prompt", prompt)
-        return functok("trace", *names, *arguments)
+        return self.ask("trace", "--prompt", prompt, *arguments)
+
+    def subject(self, counts: Path | None = None) -> Subject:
+        return open_subject(str(self.model), str(self.sae), function_tokens=counts)
 
 
 @pytest.fixture
@@ -37,23 +42,23 @@ def named(whole_run: Path, tmp_path: Path) -> Named:
 
 
 def test_any_model_is_traced_as_the_run_that_it_comes_from(named: Named, whole_run: Path) -> None:
-    subject = Subject.open(str(named.model), str(named.sae), 0, None, None, whole_run)
-    expected = traced(open_run(whole_run, Silent()), PROMPT)
+    expected = traced(subject_of(open_run(whole_run, Silent())), PROMPT)
     assert len(expected) > 20
-    assert subject.traced(PROMPT).drop("density").equals(expected.drop("density"))
+    found = traced(named.subject(whole_run), PROMPT)
+    assert found.drop("density").equals(expected.drop("density"))
 
 
 def test_without_counts_the_text_of_a_token_says_whether_it_is_a_function_token(
     named: Named,
 ) -> None:
-    table = Subject.open(str(named.model), str(named.sae)).traced(PROMPT)
+    table = traced(named.subject(), PROMPT)
     classes = dict(zip(table["token"], table["class"], strict=True))
     assert classes["The"] == classes["␣the"] == classes[","] == "function"
     assert classes["␣g"] == classes["ld"] == "content", "pieces of words"
 
 
 def test_chosen_features_are_shown_at_every_token_whether_they_fire_or_not(named: Named) -> None:
-    table = Subject.open(str(named.model), str(named.sae)).traced(PROMPT)
+    table = traced(named.subject(), PROMPT)
     fires = int(table["feature"].mode()[0])
     silent = next(feature for feature in range(64) if feature not in set(table["feature"]))
     said = named.trace("--feature", fires, "--feature", silent)
@@ -74,12 +79,28 @@ def test_a_chat_prompt_is_read_through_the_template(named: Named) -> None:
     tokenizer.save_pretrained(named.model)
     said = named.trace("--chat")
     assert said.code == 0, said.err
-    subject = Subject.open(str(named.model), str(named.sae))
     rendered = tokenizer.encode(f"Q: {PROMPT}\nA:", add_special_tokens=False)
-    table = subject.traced(PROMPT, chat=True)
-    places = table.unique("position").sort("position")
+    places = traced(named.subject(), PROMPT, chat=True).unique("position").sort("position")
     assert set(places["position"]) <= set(range(1, len(rendered) + 1)), "the separator comes once"
     assert places["token_id"].to_list() == [rendered[at - 1] for at in places["position"]]
+
+
+@pytest.mark.parametrize("place", ["last-function", "function+generated", "3"])
+def test_any_model_is_steered_as_the_run_that_it_comes_from(
+    named: Named, whole_run: Path, place: str
+) -> None:
+    asked = ("--prompt", PROMPT, "--feature", "3=2", "--at", place, "--tokens", 4)
+    said = named.ask("steer", *asked, "--function-tokens", whole_run)
+    assert said.code == 0, said.err
+    assert said.out == functok("steer", whole_run, *asked).out
+
+
+def test_a_trait_is_searched_in_any_model(named: Named, whole_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "tests.txt").write_text("The old lamp of the\nThe river and the\n")
+    asked = ("--trait", "The garden of the", "--tests", tmp_path / "tests.txt", "--tokens", 2)
+    counts = ("--function-tokens", whole_run)
+    never = named.ask("find-feature", *asked, "--success", "☃", *counts).complaint
+    assert "At no layer does the trait prompt's residual stream carry the trait over" in never
 
 
 def wider(named: Named) -> None:
@@ -136,12 +157,27 @@ def test_an_sae_with_weights_that_are_no_numbers_is_refused(named: Named) -> Non
 )
 def test_a_trace_of_nothing_is_refused(arguments: list[str]) -> None:
     complaint = functok("trace", *arguments).complaint
-    assert complaint.startswith("functok: functok trace needs a run folder or a study file")
+    assert complaint.startswith("functok: functok trace needs a run folder or a study file, or ")
+
+
+def test_what_a_corpus_would_say_is_not_known_without_one(named: Named) -> None:
+    asked = ("--prompt", PROMPT, "--feature", 3, "--unit", "maximum")
+    assert "no largest activation is known" in named.ask("steer", *asked).complaint
+
+
+def test_features_are_steered_only_where_the_sae_reads_the_residual_stream(named: Named) -> None:
+    text = (named.sae / "cfg.json").read_text()
+    (named.sae / "cfg.json").write_text(
+        text.replace("blocks.0.hook_resid_post", "blocks.0.hook_mlp_out")
+    )
+    assert named.trace().code == 0
+    complaint = named.ask("steer", "--prompt", PROMPT, "--feature", 3).complaint
+    assert "The SAE reads 'blocks.0.hook_mlp_out'; features are steered and searched" in complaint
 
 
 def test_a_run_names_its_own_model(whole_run: Path, named: Named) -> None:
     complaint = functok("trace", whole_run, "--model", named.model).complaint
     assert complaint.endswith("is a run or a study, which names its own model and SAE.")
     complaint = functok("trace", whole_run, "--feature", 3).complaint
-    assert "--feature, --features and --chat need --prompt" in complaint
+    assert "--feature and --chat need --prompt" in complaint
     assert "Without a run nothing is kept" in named.trace("-o", "somewhere").complaint
