@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from functok.progress import Silent
 from functok.retrieval.asking import traced
-from functok.retrieval.subject import Subject
+from functok.retrieval.subject import Subject, open_subject
+from functok.study.asking import subject_of
 from functok.study.run import open_run
 from functok.tokens.encode import load_tokenizer
 from system.tiny import Outcome, functok
@@ -59,7 +60,7 @@ def test_without_counts_the_text_of_a_token_says_whether_it_is_a_function_token(
 
 def test_chosen_features_are_shown_at_every_token_whether_they_fire_or_not(named: Named) -> None:
     table = traced(named.subject(), PROMPT)
-    fires = int(table["feature"].mode()[0])
+    fires = int(table["feature"].value_counts().sort("count", "feature")["feature"][0])
     silent = next(feature for feature in range(64) if feature not in set(table["feature"]))
     said = named.trace("--feature", fires, "--feature", silent)
     assert said.code == 0, said.err
