@@ -8,65 +8,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from functok.graph.build import TokenFeatureGraph
 from functok.tokens.encode import train_tokenizer
+from system.lone_graph import FEATURES, graph, write_inputs, write_sae
 from system.tiny import Outcome, functok, unfinished, write_corpus
-
-WIDTH, FEATURES, VOCABULARY = 16, 48, 300
-
-
-def write_sae(folder: Path, layer: int = 1, width: int = WIDTH, hook: str | None = None) -> Path:
-    import sae_lens
-
-    sae = sae_lens.JumpReLUSAE(sae_lens.JumpReLUSAEConfig(d_in=width, d_sae=FEATURES))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, weight in sae.named_parameters():
-            noise = torch.randn(weight.shape, generator=generator)
-            weight.copy_(noise.abs() * 4 if name == "threshold" else noise)
-    sae.cfg.metadata.hook_name = hook or f"blocks.{layer}.hook_resid_post"
-    sae.save_model(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with its tokenizer, an SAE for it, and a corpus."""
     folder = tmp_path_factory.mktemp("inputs")
-    corpus = write_corpus(folder / "corpus.jsonl", documents=60)
+    corpus = write_corpus(folder / "written.jsonl", documents=60)
     texts = [json.loads(line)["text"] for line in corpus.read_text().splitlines()]
-    tokenizer = train_tokenizer(texts, VOCABULARY)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=WIDTH,
-        intermediate_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=128,
-        initializer_range=0.4,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder / "model")
-    tokenizer.save_pretrained(str(folder / "model"))
-    write_sae(folder / "sae")
-    return folder
-
-
-def graph(inputs: Path, *more: object, **changed: object) -> Outcome:
-    options: dict[str, object] = {
-        "model": inputs / "model",
-        "sae": inputs / "sae",
-        "corpus": inputs / "corpus.jsonl",
-        "context": 64,
-        **changed,
-    }
-    words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    return functok("graph", *words, *more)
+    return write_inputs(folder, texts)
 
 
 @pytest.fixture(scope="module")

@@ -73,11 +73,13 @@ def _of_graphs(
     from functok.graph.controls.opened import opened
     from functok.store import fingerprint, read_json
     from functok.study.controlling import control_graph, tests_of
+    from functok.tokens.treebanks import treebank_fingerprint
 
     progress = ConsoleProgress()
+    words = None if treebank is None else treebank_fingerprint(treebank)
     with folder.opened():
         for place in places:
-            key = fingerprint("controls", read_json(place / "meta.json"), str(treebank))
+            key = fingerprint("controls", read_json(place / "meta.json"), words)
 
             def given(place: Path = place) -> "Inputs":
                 return opened(folder, place, treebank)

@@ -3,21 +3,37 @@
 import pytest
 from scipy.stats import binomtest
 
+from functok.claims import PRIMARY
+from functok.explanation import explain
 from functok.graph.controls.calibration import every_test, rejections
+from functok.stats import holm
 
 
 @pytest.fixture(scope="module")
 def few():
-    worlds = [("frequency", range(3)), ("types", range(3)), ("hub", range(2))]
-    return rejections(
-        row for kind, seeds in worlds for seed in seeds for row in every_test(kind, seed)
-    )
+    worlds = [("frequency", range(2)), ("types", range(1)), ("hub", range(2))]
+    return [row for kind, seeds in worlds for seed in seeds for row in every_test(kind, seed)]
 
 
 def test_at_fixed_seeds_nulls_pass_and_hubs_are_found(few):
-    assert few.height == 9
-    assert few["good"].all()
-    assert few.filter(world="hub")["rate"].min() == 1
+    found = rejections(few)
+    tests = ["N1", "P1", "P2", "P3", "P4"]
+    assert found.filter(world="frequency")["test"].to_list() == tests
+    assert found.filter(world="types")["test"].to_list() == ["N1", "P2", "P3", "P4"]
+    assert found["good"].all()
+    assert found.filter(world="hub")["rate"].min() == 1
+
+
+@pytest.mark.parametrize(("world", "account"), [("frequency", "artefact"), ("hub", "class")])
+def test_the_tests_together_name_what_the_world_was_made_of(few, world, account):
+    for seed in range(2):
+        rows = [row for row in few if (row["world"], row["seed"]) == (world, seed)]
+        tests = {
+            row["test"]: {"effect_low": row["low"], "effect_high": row["high"]} for row in rows
+        }
+        adjusted = holm({row["test"]: row["p_value"] for row in rows}, PRIMARY)
+        explained = explain(tests, adjusted)
+        assert explained.account == account, explained.reason
 
 
 def test_sixteen_of_two_hundred_is_the_most_that_passes():

@@ -1,6 +1,8 @@
 """Every reference against positions really drawn, and worlds in which the sign is known."""
 
 import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -13,14 +15,16 @@ from functok.corpus.splits import GROUPS
 from functok.graph.build import TokenFeatureGraph
 from functok.graph.controls.comparison import Comparison
 from functok.graph.controls.exposure import equal_exposure, exposure_effect
-from functok.graph.controls.places import TENTHS, placed
-from functok.graph.controls.pools import Pool
+from functok.graph.controls.places import TENTHS, Placed, placed
+from functok.graph.controls.pools import Pool, Strata
 from functok.graph.controls.sides import STUDIED
 from functok.graph.controls.subject import Subject
 from functok.graph.controls.whole_types import WholeTypes
 from functok.graph.coverage import coverage
 from functok.tokens.classes import CONTENT, FUNCTION
 
+from .dense import observed as incidence
+from .dense import random_incidence, subject_of
 from .planted import documents, firings, observed, write_store
 
 FEATURES, TYPES, LENGTH = 120, 24, 30
@@ -262,6 +266,69 @@ def test_a_pool_without_a_group_is_the_pool_of_the_others(seed, drawn):
         ] == pytest.approx(found[1 + group])
     full = pool.reached(pool.sizes)
     assert full[0] == (activity.sum(0) > 0).sum() == pool.features[0]
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 1000), st.floats(0.05, 0.95))
+def test_a_pools_expectation_is_that_of_drawn_positions_within_the_standard_error(seed, share):
+    tokens, fires = random_incidence(seed)
+    seen = incidence(tokens, fires)
+    subject = subject_of(seen, 6, 12)
+    pool = Pool(subject.graph.activity, subject.graph.token_occurrences.sum(1))
+    drawn = int(share * len(tokens))
+    chance = np.random.default_rng(seed)
+    found = [fires[chance.choice(len(tokens), drawn, False)].any(0).sum() for _ in range(300)]
+    expected = pool.reached(np.minimum(drawn, pool.sizes))[0]
+    assert close(found, expected)
+
+
+@settings(max_examples=8)
+@given(st.integers(0, 1000))
+def test_positions_of_the_same_documents_are_those_drawn_within_the_standard_error(seed):
+    """Expectation and error of both stratified references, by drawing from every stratum."""
+    tokens, fires = random_incidence(seed)
+    seen = incidence(tokens, fires)
+    mine = np.arange(6) < 3
+    with TemporaryDirectory() as folder:
+        store = subject_of(seen, 6, 12, Path(folder) / "graph").occurrences
+        (found,) = placed(store, 12, [mine], np.zeros(0, np.int64))
+    document = np.unique(seen.document, return_inverse=True)[1]
+    length = np.bincount(document)[document]
+    place = document * TENTHS + seen.position * TENTHS // length
+    chance = np.random.default_rng(seed)
+    for strata, closed in ((document, found.document), (place, found.place)):
+        rows = [np.flatnonzero(strata == one) for one in np.unique(strata)]
+        sizes = [int(mine[tokens[some]].sum()) for some in rows]
+        drawn = np.array(
+            [
+                fires[
+                    np.concatenate(
+                        [chance.choice(some, n, False) for some, n in zip(rows, sizes, strict=True)]
+                    )
+                ].any(0)
+                for _ in range(300)
+            ]
+        )
+        reached = drawn.sum(1)
+        assert close(reached.tolist(), closed.reached()[0])
+        alone = float(np.sqrt(drawn.var(0).sum()))  # as if features were independent
+        assert closed.error() == pytest.approx(alone, rel=0.25, abs=0.1)
+
+
+def test_a_set_that_misses_nothing_is_not_above_chance_for_that():
+    """Where a random choice is expected to miss half a feature, missing none is no effect."""
+    missed = np.full((GROUPS, 40), -20.0)
+    missed[:, 0] = math.log(0.5) / GROUPS  # of one feature in forty a coin decides
+    activity = np.ones((GROUPS, 40), np.int64)
+    everywhere = Pool(activity, np.full(GROUPS, 60))
+    mine = Pool(activity, np.full(GROUPS, 30))
+    strata = Strata(missed.astype(np.float32))
+    near = Placed(strata, strata, everywhere, everywhere)
+    row = next(Comparison(everywhere, mine).of_places(near, None))
+    assert row["scheme"] == "document"
+    assert row["log_ratio"] == pytest.approx(math.log(40 / 39.5), rel=1e-3)
+    assert row["low"] < 0 < row["high"]
+    assert row["p_value"] > 0.2
 
 
 def test_an_empty_graph_has_empty_tables():

@@ -125,5 +125,10 @@ def same_string(given: Inputs) -> Result:
             absent="Nothing tells the uses of one token apart; a graph of a treebank's own text "
             "does, with functok controls --treebank."
         )
+    if not given.labels.meet(store):
+        return Result(
+            absent="No occurrence in the graph is one of the treebank's words; the graph must be "
+            "built from the treebank's own text."
+        )
     found = homographs(store, subject.graph.features, given.labels, subject.shown, subject.seed)
     return Result({"uses": found.uses, "use_pairs": found.pairs, "use_effects": found.effects})

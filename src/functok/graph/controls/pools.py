@@ -93,6 +93,14 @@ class Strata:
         kept = [whole, *(whole - one for one in self._missed)]
         return np.array([float(-np.expm1(np.minimum(one, 0)).sum()) for one in kept])
 
+    def error(self) -> float:
+        """How far a draw from the whole lies off, √Σ_j q_j (1 − q_j), q_j the chance to miss j.
+
+        As if features were missed independently; those that fire together make it larger.
+        """
+        missed = np.exp(np.minimum(self._missed.sum(0, dtype=np.float64), 0))
+        return float(np.sqrt((missed * (1 - missed)).sum()))
+
 
 def _samples(by_group: Int[np.ndarray, " groups"]) -> Int[np.ndarray, " samples"]:
     total = by_group.sum()

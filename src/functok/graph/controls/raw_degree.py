@@ -88,29 +88,24 @@ def negative_binomial(
 ) -> dict[str, Any]:
     """The log ratio of the labelled types' counts to the others', at equal frequency."""
     from statsmodels.genmod.families import NegativeBinomial, Poisson
-    from statsmodels.genmod.generalized_linear_model import GLM
 
     design = np.column_stack([labelled, np.ones(len(counts)), natural_spline(log_n)])
     note = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what does not converge is seen below, and said
-        result = GLM(counts, design, Poisson(), offset=log_n).fit(cov_type="HC1")
-        mean = result.mu
-        extra = ((counts - mean) ** 2 - mean) / mean  # = α μ on average
-        alpha = float(mean @ extra / (mean @ mean))
-        if alpha > 0:
-            family = NegativeBinomial(alpha=alpha)
-            found = GLM(counts, design, family, offset=log_n).fit(cov_type="HC1")
-            if found.converged and np.isfinite(found.bse[0]):
-                result = found
-            else:
-                note = "the negative binomial did not converge; Poisson with robust errors"
-        else:
-            note = "counts vary no more than Poisson's; Poisson with robust errors"
-    value, error = float(result.params[0]), float(result.bse[0])
-    if not (result.converged and math.isfinite(error)):
+    result = _fitted(counts, design, Poisson(), log_n)
+    if result is None:
         nothing = dict.fromkeys(("value", "low", "high", "p_value"), math.nan)
         return {"method": "negative binomial", **nothing, "note": "no regression converged"}
+    mean = result.mu
+    with np.errstate(all="ignore"):  # means too small to square: no fit below
+        extra = ((counts - mean) ** 2 - mean) / mean  # = α μ on average
+        alpha = float(mean @ extra / (mean @ mean))
+    if alpha <= 0:
+        note = "counts vary no more than Poisson's; Poisson with robust errors"
+    elif (wider := _fitted(counts, design, NegativeBinomial(alpha=alpha), log_n)) is not None:
+        result = wider
+    else:
+        note = "the negative binomial did not converge; Poisson with robust errors"
+    value, error = float(result.params[0]), float(result.bse[0])
     half = float(ndtri(0.975)) * error
     return {
         "method": "negative binomial",
@@ -120,6 +115,24 @@ def negative_binomial(
         "p_value": float(result.pvalues[0]),
         "note": note,
     }
+
+
+def _fitted(
+    counts: Float[np.ndarray, " types"],
+    design: Float[np.ndarray, "types terms"],
+    family: Any,
+    log_n: Float[np.ndarray, " types"],
+) -> Any:
+    """A converged regression with exposure e^log_n; None where there is none."""
+    from statsmodels.genmod.generalized_linear_model import GLM
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what does not converge is seen below, and said
+        try:
+            result = GLM(counts, design, family, offset=log_n).fit(cov_type="HC1")
+        except (ValueError, np.linalg.LinAlgError):  # weights overflow, or all counts are 0
+            return None
+    return result if result.converged and math.isfinite(result.bse[0]) else None
 
 
 def partial_spearman(

@@ -37,6 +37,7 @@ from functok.graph.controls.subject import Subject
 from functok.graph.observations import Observations
 from functok.graph.occurrences import occurrence_table
 from functok.tokens.classes import class_array
+from functok.tokens.encode import Encoded
 
 Kind = Literal["frequency", "types", "hub", "slot"]
 
@@ -81,6 +82,12 @@ class SyntheticWorld:
     def graph(self) -> TokenFeatureGraph:
         """The graph of all its documents, in memory."""
         return TokenFeatureGraph.of(self.seen, len(self.classes), self.features)
+
+    def encoded(self) -> Encoded:
+        """Its documents, as a tokenizer would have left them."""
+        token, starts = self.seen.token, np.flatnonzero(self.seen.position == 0)
+        bounds = np.append(starts, len(token))
+        return Encoded(token.astype(np.int32), bounds, self.seen.document[starts])
 
     def subject(self, folder: Path) -> Subject:
         """The graph with its occurrence store in ``folder``, which must not exist yet."""

@@ -71,6 +71,13 @@ class Labels:
         place = np.minimum(np.searchsorted(self.where, where), len(self.where) - 1)
         return np.where(self.where[place] == where, self.code[place], -1)
 
+    def meet(self, store: Path) -> bool:
+        """Whether any occurrence in ``store`` has a label."""
+        return any((self(rows) >= 0).any() for rows in read_occurrences(store, _PLACE))
+
+
+_PLACE = ("document", "position")
+
 
 class Use(NamedTuple):
     """The occurrences of one token under one label."""
