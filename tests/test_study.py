@@ -73,6 +73,9 @@ def test_a_study_leaves_every_table_that_the_claims_rest_on(whole_run: Path) -> 
         "dictionaries/step-000000/sae_weights.safetensors",
         "graph/step-000024/edges/by-token.parquet",
         "graph/step-000024/coverage.parquet",
+        "graph/step-000024/arms/reinitialised/graph/edges/by-token.parquet",
+        "graph/step-000024/arms/shuffled-document/graph/edges/by-token.parquet",
+        "graph/step-000024/controls/arms.parquet",
         "consolidation/losses.parquet",
         "consolidation/floors.parquet",
         "consolidation/growth.parquet",
@@ -86,7 +89,7 @@ def test_a_study_leaves_every_table_that_the_claims_rest_on(whole_run: Path) -> 
     claims = found["claims.parquet"].to_pydict()
     ran = {test for test, value in zip(claims["test"], claims["measured"], strict=True) if value}
     made = {"E-coverage", "E-growth", "E-loss", "E-reactivation", "E-steering"}
-    assert ran - {"P1", "P2", "P3"} == made
+    assert ran - {"P1", "P2", "P3", "P4"} == made
     written = yaml.safe_load((whole_run / "study.yaml").read_text())
     assert written["model"]["training"]["beta2"] == 0.95, "defaults are written out"
 
@@ -204,7 +207,7 @@ def test_workers_build_the_graph_of_one_process(
 ) -> None:
     shutil.rmtree(run_copy / "graph")
     shutil.rmtree(run_copy / ".state" / "partials")
-    for link in ("graph", "coverage", "controls", "trace", "steer", "claims", "report"):
+    for link in ("graph", "coverage", "arms", "controls", "trace", "steer", "claims", "report"):
         RunFolder(run_copy).unmark(link)
     outcome = functok("claims", tiny_study, "-o", run_copy, "--workers", 2)
     assert outcome.code == 0, outcome.err

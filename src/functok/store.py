@@ -115,6 +115,9 @@ class RunFolder:
     def control(self, step: int, name: str) -> Path:
         return control_table(self.graph(step), name)
 
+    def arm(self, step: int, name: str) -> Path:
+        return self.graph(step) / "arms" / name
+
     @property
     def world(self) -> Path:
         return self.root / "world"

@@ -211,3 +211,42 @@ def _controls(folder: RunFolder) -> None:
         for power in range(6)
     ]
     save(folder.control(step, "overlap"), pl.DataFrame(overlap))
+    _exposures(folder)
+
+
+def _exposures(folder: RunFolder) -> None:
+    step, nothing = STEPS[-1], float("nan")
+    schemes = ("uniform", "content", "activations")
+    row = {"thinned": None, "positions": 40, "drawn": 40, "covered": 0.5, "expected": 0.6}
+    row |= {"log_ratio": -0.2, "low": -0.3, "high": -0.1, "p_value": 0.01, "log_missed": 0.1}
+    row |= {"outcome": "below chance", "note": None}
+    curve = [
+        {"by": "tokens", "size": float(k), "tokens": k, "scheme": scheme} | row
+        for k in (1, 2, 5)
+        for scheme in schemes
+    ]
+    save(folder.control(step, "exposure_curve"), pl.DataFrame(curve))
+    sets = [
+        {"reading": reading, "scheme": scheme} | row
+        for reading in ("as studied", "closed class", "DET")
+        for scheme in (*schemes, "types")
+    ]
+    empty = {"reading": "PART", "scheme": "types"} | row | {"low": nothing, "outcome": None}
+    save(folder.control(step, "exposure"), pl.DataFrame([*sets, empty]))
+    paths = [
+        {"group": group, "size": size, "types": 9, "richness": 4.0 + size, "low": 3.0 + size}
+        | {"high": 5.0 + size, "extrapolated": size > 20}
+        for group in ("closed class", "DET", "content")
+        for size in (1, 10, 20, 40)
+    ]
+    save(folder.control(step, "richness_paths"), pl.DataFrame(paths))
+    choices = [
+        {"effect": effect, "sae": "this one", "layer": "", "rule": rule}
+        | {"exclusion": "every feature", "definition": definition, "kind": "form"}
+        | {"unit": unit, "exposure": None if unit is None else 20, "types": 30}
+        | {"value": value, "low": value - 0.1, "high": nothing if value > 0 else value + 0.1}
+        for effect, unit in (("coverage", None), ("class", "documents"), ("direct", "documents"))
+        for rule, value in (("positive", -0.2), ("4 largest", 0.2))
+        for definition in ("closed class", "with punctuation")
+    ]
+    save(folder.control(step, "specifications"), pl.DataFrame(choices))

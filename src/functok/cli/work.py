@@ -6,6 +6,7 @@ from pathlib import Path
 from functok.cli.console import ConsoleProgress
 from functok.engine import Engine, InProcess, Workers
 from functok.errors import UserError
+from functok.graph.controls.suite import chosen
 from functok.report import LINKS
 from functok.store import RunFolder
 from functok.study.controlling import control_run
@@ -39,14 +40,17 @@ def bring(
 def bring_controls(
     target: Path, names: tuple[str, ...], output: Path | None, replace: bool, workers: int = 1
 ) -> Run:
-    """Bring the run of ``target`` up to its coverage, then run the controls of these names.
+    """Bring the run of ``target`` up to what these controls need, then run them.
 
     Raises:
         UserError: as ``bring``; or for a control that there is not.
     """
     run = bring(target, "coverage", output, replace, workers)
+    runner = Runner(run, LINKS)
     with run.folder.opened():
-        control_run(run, names, Runner(run, LINKS).key("controls"))
+        if any(control.arms for control in chosen(names)):
+            runner.bring("arms")
+        control_run(run, names, runner.key("controls"))
     return run
 
 

@@ -12,35 +12,29 @@ from functok.figures.style import (
     CLASS_SCALE,
     CONTENT,
     CONTROL,
-    DASHES,
     FUNCTION,
     HEIGHT,
-    TOKEN_FONT,
+    READINGS,
     WIDTH,
+    readings_in_words,
     styled,
+    token_labels,
+    zero_line,
 )
 
 _RATIO = "log ratio of features, function to content types"
-_READINGS = {
-    "as studied": "as studied",
-    "closed class": "closed-class words",
-    "with punctuation": "these and punctuation",
-    "part of speech": "part of speech",
-}
 
 
 def effects(table: pl.DataFrame) -> pl.DataFrame:
     """The table of ``graph.controls.effects``, readings in words, null what has no number."""
-    return table.with_columns(
-        pl.col("reading").replace(_READINGS), pl.col("low", "high", "p_value").fill_nan(None)
-    )
+    return table.with_columns(readings_in_words(), pl.col("low", "high", "p_value").fill_nan(None))
 
 
 def class_effects(table: pl.DataFrame) -> ChartType:
     """Every control's effect of class, one under the other."""
     order = table["effect"].unique(maintain_order=True).to_list()
-    readings = [name for name in _READINGS.values() if name in table["reading"].unique()]
-    colours = dict(zip(_READINGS.values(), (CONTROL, FUNCTION, "#e69f00", CONTENT), strict=True))
+    readings = [name for name in READINGS.values() if name in table["reading"].unique()]
+    colours = dict(zip(READINGS.values(), (CONTROL, FUNCTION, "#e69f00", CONTENT), strict=True))
     base = alt.Chart(table, width=WIDTH - 60, height=44 * len(order)).encode(
         y=alt.Y("effect:N", title=None, sort=order).axis(labelLimit=240),
         yOffset=alt.YOffset("reading:N", sort=readings),
@@ -58,7 +52,7 @@ def class_effects(table: pl.DataFrame) -> ChartType:
         ],
     )
     layers = (
-        _zero(table)
+        zero_line(table)
         + base.transform_filter("isValid(datum.low)")
         .mark_rule(strokeWidth=1.5)
         .encode(x="low:Q", x2="high:Q")
@@ -68,15 +62,6 @@ def class_effects(table: pl.DataFrame) -> ChartType:
         layers,
         "What class adds, control by control",
         "right of 0: function types are richer at equal exposure; bars: 95 % intervals",
-    )
-
-
-def _zero(table: pl.DataFrame) -> alt.Chart:
-    return (
-        alt.Chart(table)
-        .transform_aggregate(rows="count()")  # one line, not one per row
-        .mark_rule(color=CONTROL, strokeDash=DASHES)
-        .encode(x=alt.datum(0))
     )
 
 
@@ -91,11 +76,11 @@ def cells(factorial: pl.DataFrame) -> pl.DataFrame:
     """
     half = 1.96 * pl.col("sd") / pl.col("types").sqrt()
     return factorial.filter(
-        pl.col("reading").is_in(list(_READINGS))
+        pl.col("reading").is_in(list(READINGS))
         & (pl.col("split") == "balanced")
         & (pl.col("types") > 0)
     ).select(
-        pl.col("reading").replace(_READINGS),
+        readings_in_words(),
         "frequency",
         "class",
         "types",
@@ -107,7 +92,7 @@ def cells(factorial: pl.DataFrame) -> pl.DataFrame:
 
 def frequency_by_class(table: pl.DataFrame) -> ChartType:
     """Features at equal exposure by frequency and class at once."""
-    readings = [name for name in _READINGS.values() if name in table["reading"].unique()]
+    readings = [name for name in READINGS.values() if name in table["reading"].unique()]
     base = alt.Chart(table, width=WIDTH // 3 - 30, height=HEIGHT - 100).encode(
         x=alt.X("frequency:N", title="frequency", sort=["low", "high"]).axis(labelAngle=0),
         xOffset=alt.XOffset("class:N").scale(domain=["content", "function"], padding=0.6),
@@ -147,7 +132,7 @@ def pair_points(pairs: pl.DataFrame, labelled: int = 12) -> pl.DataFrame:
     rank = pl.col("difference").abs().rank("ordinal", descending=True).over("reading")
     named = pl.format("{} / {}", "function", "content")
     return matched.with_columns(
-        pl.col("reading").replace(_READINGS),
+        readings_in_words(),
         label=pl.when(rank <= labelled // 2).then(named).otherwise(None),
     ).select("reading", "function", "content", "function_n", "content_n", "difference", "label")
 
@@ -171,14 +156,9 @@ def matched_pairs(table: pl.DataFrame) -> ChartType:
     )
     y = alt.Y("difference:Q", title="log ratio of features, function to content")
     layers = (
-        alt.Chart(table)
-        .transform_aggregate(rows="count()")
-        .mark_rule(color=CONTROL, strokeDash=DASHES)
-        .encode(y=alt.datum(0))
+        zero_line(table, across=True)
         + base.mark_point(opacity=0.7).encode(y=y)
-        + base.transform_filter("isValid(datum.label)")
-        .mark_text(dy=-9, fontSize=10, font=TOKEN_FONT)
-        .encode(y=y, text="label:N")
+        + token_labels(base, y)
     )
     return styled(
         layers,
@@ -205,7 +185,7 @@ def frequencies(overlap: pl.DataFrame) -> pl.DataFrame:
             value_name="types",
         )
         .filter(pl.col("types") > 0)
-        .with_columns(pl.col("reading").replace(_READINGS))
+        .with_columns(readings_in_words())
         .sort("reading", "from", "class")
     )
 
@@ -226,7 +206,7 @@ def common_frequencies(table: pl.DataFrame) -> ChartType:
                 alt.Tooltip("types:Q", format=",d"),
             ],
         )
-        .facet(column=alt.Column("reading:N", title=None, sort=list(_READINGS.values())))
+        .facet(column=alt.Column("reading:N", title=None, sort=list(READINGS.values())))
     )
     return styled(
         chart,

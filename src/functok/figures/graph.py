@@ -20,6 +20,7 @@ from functok.figures.style import (
     rank_axis,
     styled,
     thinned,
+    token_labels,
 )
 
 _RANDOM = "as many random positions"
@@ -65,9 +66,7 @@ def token_degree(table: pl.DataFrame) -> ChartType:
     layers = (
         base.mark_point(opacity=0.55, size=18).encode(y=y, color=alt.Color("class:N", scale=colour))
         + named(base.mark_line(strokeDash=DASHES).encode(y="random_degree:Q"), _RANDOM, colour)
-        + base.transform_filter("isValid(datum.label)")
-        .mark_text(dy=-10, fontSize=11, font=TOKEN_FONT)
-        .encode(y=y, text="label:N")
+        + token_labels(base, y, above=10, size=11)
     )
     return styled(
         layers,

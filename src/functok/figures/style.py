@@ -22,6 +22,13 @@ TOKEN_FONT = "DejaVu Sans, Noto Sans Symbols2, sans-serif"
 """For tokens: the first two have ␣ and ⏎, which are else taken from whatever face has them."""
 
 CLASS_SCALE = alt.Scale(domain=["function", "content"], range=[FUNCTION, CONTENT])
+READINGS = {
+    "as studied": "as studied",
+    "closed class": "closed-class words",
+    "with punctuation": "these and punctuation",
+    "part of speech": "part of speech",
+}
+"""Of "function", in words."""
 GROUP_SCALE = alt.Scale(
     domain=list(ARROWS.values()), range=[FUNCTION, "#cc79a7", "#e69f00", CONTENT]
 )
@@ -87,6 +94,30 @@ def spread(values: list[int], most: int) -> list[int]:
         values[index]
         for index in np.unique(np.linspace(0, len(values) - 1, most).round().astype(int))
     ]
+
+
+def zero_line(table: pl.DataFrame, across: bool = False) -> alt.Chart:
+    """Dashes where a log ratio says "nothing": at x = 0, or ``across`` the chart at y = 0."""
+    line = (
+        alt.Chart(table)
+        .transform_aggregate(rows="count()")  # one line, not one per row
+        .mark_rule(color=CONTROL, strokeDash=DASHES)
+    )
+    return line.encode(y=alt.datum(0)) if across else line.encode(x=alt.datum(0))
+
+
+def token_labels(base: alt.Chart, y: alt.Y, above: int = 9, size: int = 10) -> alt.Chart:
+    """The text of ``label`` a little above each point of ``base`` that has one."""
+    return (
+        base.transform_filter("isValid(datum.label)")
+        .mark_text(dy=-above, fontSize=size, font=TOKEN_FONT)
+        .encode(y=y, text="label:N")
+    )
+
+
+def readings_in_words(column: str = "reading") -> pl.Expr:
+    """Readings of "function" (``graph/controls/sides.py``) in the words of legends."""
+    return pl.col(column).replace(READINGS)
 
 
 def named(chart: alt.Chart, name: str, scale: alt.Scale) -> alt.Chart:

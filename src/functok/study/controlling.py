@@ -20,6 +20,7 @@ from functok.graph.controls.subject import Subject
 from functok.graph.controls.suite import CONTROLS, chosen
 from functok.progress import Progress
 from functok.store import RunFolder, control_table, write_table
+from functok.study.arming import beside
 from functok.study.run import Run
 
 
@@ -72,7 +73,9 @@ def _inputs(run: Run) -> Inputs:
     subject = Subject(graph, run.classes, subclasses, run.shown, run.study.seed)
     treebank = None if names.treebank is None else Path(names.treebank)
     labels = treebank_labels(treebank, run.tokenizer)
-    return Inputs(subject, run.encoded("graph"), labels, part.unit, part.exposure)
+    encoded = run.encoded("graph")
+    others = beside(run)._asdict()
+    return Inputs(subject, encoded, labels, part.unit, part.exposure, **others)
 
 
 def _carry_out(

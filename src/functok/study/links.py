@@ -8,6 +8,7 @@ from functok.consolidation.checkpoints import weights_stamp
 from functok.graph.controls.suite import chosen
 from functok.study import (
     answering,
+    arming,
     consolidating,
     controlling,
     mapping,
@@ -97,9 +98,16 @@ LINKS = (
         mapping.reach,
     ),
     Link(
+        "arms",
+        "Building what the graph is held against",
+        ("graph",),
+        lambda run: run.study.controls.arms,
+        arming.arms,
+    ),
+    Link(
         "controls",
         "Asking whether it is frequency",
-        ("coverage",),
+        ("coverage", "arms"),
         _control_settings,
         controlling.controls,
     ),

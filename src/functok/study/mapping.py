@@ -1,7 +1,5 @@
 """The links that need SAEs: training and judging them, the graph, and the features that fire."""
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 
@@ -69,19 +67,13 @@ def graph(run: Run, key: str) -> None:
             run.engine,
             run.progress,
             f"Graph at step {checkpoint.step}",
-            [{"model": _within(run, checkpoint.model), "sae": _within(run, str(dictionary))}],
+            [{"model": run.within(checkpoint.model), "sae": run.within(str(dictionary))}],
         )
         degrees = degree_table(built, run.classes, run.shown)
         write_table(run.folder.graph_table(checkpoint.step, "degree"), degrees)
         firing[checkpoint.step] = Firing(built)
     write_table(run.folder.consolidation("growth"), growth_table(firing))
     _growth_evidence(run, firing)
-
-
-def _within(run: Run, place: str) -> str:
-    """A path inside the run folder as seen from there: a run may be moved."""
-    path, root = Path(place), run.folder.root
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else place
 
 
 def reach(run: Run, key: str) -> None:

@@ -139,6 +139,11 @@ class Run:
             )
         return found
 
+    def within(self, place: str) -> str:
+        """A path inside the run folder as seen from there, since a run may be moved."""
+        path, root = Path(place), self.folder.root
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else place
+
     def encoded(self, split: str) -> Encoded:
         return Encoded.load(self.folder.encoded(split))
 

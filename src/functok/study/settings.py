@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from functok.errors import UserError, nearest
+from functok.graph.controls.arms import ARM_NAMES
 from functok.graph.controls.suite import NAMES
 from functok.models.dictionary_training import DictionarySettings
 from functok.models.training import LlamaShape, TrainingSettings, log_spaced
@@ -92,6 +93,9 @@ class ControlsPart(_Part):
     """One exposure of a token: a document, by one occurrence in it, or every occurrence."""
     exposure: Count | None = None
     """Exposures at which token types are compared; none: the most that 30 of either class have."""
+    arms: tuple[str, ...] = ("reinitialised", "step-0", "shuffled-document", "frozen-decoder")
+    """What the last graph is held against, each with an SAE and a graph of its own: see
+    ``functok.graph.controls.arms``; none of them: [], and whether the gap is learned stays open."""
 
     @field_validator("only")
     @classmethod
@@ -99,6 +103,14 @@ class ControlsPart(_Part):
         for name in names:
             if name not in NAMES:
                 raise ValueError(f"there is no control {name!r}; {nearest(name, NAMES)}")
+        return names
+
+    @field_validator("arms")
+    @classmethod
+    def _known_arms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in ARM_NAMES:
+                raise ValueError(f"there is no arm {name!r}; {nearest(name, ARM_NAMES)}")
         return names
 
 

@@ -8,6 +8,8 @@ import pytest
 from scipy.stats import hypergeom
 
 from functok.graph.build import TokenFeatureGraph
+from functok.graph.controls.estimators import Summary
+from functok.graph.controls.histograms import Histograms
 from functok.graph.controls.incidence import Incidence, exposures, incidences
 from functok.graph.controls.matching import FEWEST, matched, standardised_difference
 from functok.graph.controls.sides import GRAMMAR, STUDIED, Sides
@@ -142,12 +144,29 @@ def test_no_types_at_all_give_empty_tables(rich):
 
 
 def test_hill_2_is_free_of_the_sample_size():
-    """Its expectation over draws of a type's firings is the whole's."""
+    """Its two parts have the whole's expectation over draws of a type's exposures."""
     chance = np.random.default_rng(0)
-    shares = chance.dirichlet(np.ones(30))
-    inverse = [1 / Incidence(chance.multinomial(200, shares), 100).hill_2 for _ in range(400)]
-    assert np.mean(inverse) == pytest.approx(np.square(shares).sum(), abs=4 * np.std(inverse) / 20)
+    chances = chance.random(30)
+    inverse = []
+    for _ in range(400):
+        counts = (chance.random((100, 30)) < chances).sum(0)
+        inverse.append(1 / Incidence(counts, 100).hill_2)
+    truth = np.square(chances).sum() / chances.sum() ** 2
+    assert np.mean(inverse) == pytest.approx(truth, abs=4 * np.std(inverse) / 20)
     assert math.isnan(Incidence(np.ones(3, np.int64), 3).hill_2)
+
+
+def test_hill_2_of_one_type_is_that_of_all_types_at_once():
+    counts = np.array([5, 3, 1, 2])
+    many = Histograms(
+        "occurrences",
+        np.array([6]),
+        np.zeros(4, np.int64),
+        np.sort(counts),
+        np.ones(4, np.int64),
+        (),
+    )
+    assert Incidence(counts, 6).hill_2 == pytest.approx(Summary.of(many).hill_2[0])
 
 
 def test_the_standardised_difference_is_cohens_with_the_mean_variance():

@@ -1,5 +1,6 @@
 """Every control on worlds in which it is known what makes a token rich."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from functok.graph.controls.inputs import Inputs
 from functok.graph.controls.sides import GRAMMAR
 from functok.graph.controls.subject import Subject
 from functok.graph.controls.suite import CONTROLS, NAMES, chosen
+from functok.stats import Estimate
 from functok.store import control_table, write_table
 from functok.tokens.classes import class_array
 from functok.tokens.encode import Encoded
@@ -61,7 +63,7 @@ def test_every_control_leaves_tables_or_says_why(alike: Inputs):
     for name, result in results(alike).items():
         assert bool(result.tables) != bool(result.absent), name
     absent = {name for name, result in results(alike).items() if result.absent}
-    assert absent == {"homographs"}, "nothing tells the uses of a token apart"
+    assert absent == {"homographs", "arms"}, "no uses of a token are told apart, no other model"
 
 
 def test_tables_are_named_once():
@@ -138,3 +140,53 @@ def test_a_control_that_there_is_not_is_named_with_the_nearest():
     with pytest.raises(UserError, match="did you mean 'factorial'"):
         chosen(["factorail"])
     assert chosen(()) == list(CONTROLS)
+
+
+def test_a_gap_that_an_untrained_model_lacks_is_learned(alike: Inputs, richer: Inputs):
+    others = {"reinitialised": alike.subject.graph, "shuffled-document": alike.subject.graph}
+    seen = {"trained": Estimate(0.9, 0.8, 0.95)}
+    result = results(replace(richer, arms=others, explained=seen), "arms")["arms"]
+    (evidence,) = result.tests
+    assert evidence.test == "P4"
+    assert evidence.effect == pytest.approx(evidence.measured - evidence.control_value)
+    assert evidence.effect_low > 0.4
+    assert evidence.control_value == pytest.approx(0, abs=0.05)
+    assert set(result.tables["arm_readings"]["explanation"]) == {"learned"}
+    described = result.tables["arms"]
+    assert described["arm"].to_list() == ["trained", *others]
+    assert described["explained_variance"].to_list() == [0.9, None, None]
+
+
+def test_a_gap_that_an_untrained_model_has_too_is_none_of_training(richer: Inputs):
+    others = {"reinitialised": richer.subject.graph, "shuffled-document": richer.subject.graph}
+    result = results(replace(richer, arms=others), "arms")["arms"]
+    (evidence,) = result.tests
+    assert (evidence.effect, evidence.p_value) == (0, 1)
+    assert set(result.tables["arm_readings"]["explanation"]) == {"architecture or tokeniser"}
+
+
+def test_what_only_names_a_token_is_left_out_of_the_second_asking(tmp_path: Path):
+    """Function types have a feature of their own that is always on, content types none."""
+    shares = np.ones(TYPES)
+    encoded = documents(3, shares, 250, 60)
+    row, feature = firings(encoded, np.full(TYPES, 40), 100, 4, 3)
+    own = np.flatnonzero(encoded.ids < WORDS)
+    row = np.concatenate([row, own])
+    feature = np.concatenate([feature, 100 + encoded.ids[own]])
+    (tmp_path / "graph").mkdir()
+    graph = write_store(
+        tmp_path / "graph", observed(encoded, row, feature), np.full(len(encoded.ids), -1)
+    )
+    inputs = given(graph, encoded)
+    found = results(inputs, "features", "context", "factorial")
+    kinds = found["features"].tables["feature_kinds"]
+    assert kinds.row(by_predicate=pl.col("kind") == "token", named=True)["features"] == WORDS
+    (all_features,) = found["factorial"].tests
+    assert all_features.effect > 0.02
+    again = found["context"].tables["context_effects"]
+    assert set(again["features_left_out"]) == {WORDS}
+    row_of = (pl.col("control") == "factorial") & (pl.col("reading") == GRAMMAR)
+    assert again.row(by_predicate=row_of, named=True)["value"] == pytest.approx(0, abs=0.01)
+    assert "DET" in again["reading"].to_list(), "sub-classes stand in the table too"
+    whole = found["context"].tables["context_exposure"].filter(pl.col("scheme") == "uniform")
+    assert (whole["covered"] <= 1).all()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from functok.figures import frequency
+from functok.figures import exposures, frequency, specifications
 from functok.figures.plan import Plan, last_step, made_from
 from functok.graph.controls.effects import effect_table
 from functok.store import RunFolder
@@ -20,6 +20,38 @@ def _of(name: str, folder: RunFolder) -> Path:
 def _effects(folder: RunFolder, features: int) -> list[pl.DataFrame]:
     found = effect_table(folder.graph(last_step(folder) or 0))
     return [frequency.effects(found)] if len(found) else []
+
+
+_CURVES = {
+    "coverage": (
+        "Coverage under other choices",
+        "as many positions anywhere reach",
+    ),
+    "class": ("What class adds, under other choices", "content types of like frequency reach"),
+    "direct": (
+        "What class adds beside context, under other choices",
+        "content types of equal frequency, neighbours and dispersion reach",
+    ),
+}
+
+
+def _curve(effect: str) -> Plan:
+    title, reference = _CURVES[effect]
+    return Plan(
+        name=f"specifications-{effect}",
+        section="controls",
+        title=title,
+        reading="A finding that is no accident of one choice has one sign along the whole curve; "
+        "ticks that gather on one side of a row name the choice that decides.",
+        control=f"Each effect is a log ratio to what {reference} under the same choices; 0 is what "
+        "frequency alone would give.",
+        absent=_ABSENT,
+        tables=made_from(
+            partial(specifications.specification_rows, effect=effect),
+            partial(_of, "specifications"),
+        ),
+        chart=partial(specifications.specification_curve, title),
+    )
 
 
 PLANS = (
@@ -67,4 +99,40 @@ PLANS = (
         tables=made_from(frequency.frequencies, partial(_of, "overlap")),
         chart=frequency.common_frequencies,
     ),
+    Plan(
+        name="exposure-curve",
+        section="controls",
+        title="Coverage over k, at equal exposure",
+        reading="Where the orange curve lies below another, the k most frequent tokens reach fewer "
+        "features than as many positions of that kind.",
+        control="As many positions anywhere, of other tokens, and with as many active features: "
+        "expectations in closed form.",
+        absent=_ABSENT,
+        tables=made_from(exposures.coverage_curve, partial(_of, "exposure_curve")),
+        chart=exposures.exposure_curve,
+    ),
+    Plan(
+        name="exposure-references",
+        section="controls",
+        title="As many positions of other kinds",
+        reading="A point left of 0 means that the set reaches fewer features than as many "
+        "positions of the kind that heads the panel; sub-classes stand below the whole classes.",
+        control="Each panel is a kind of position that a set is held against.",
+        absent=_ABSENT,
+        tables=made_from(exposures.references, partial(_of, "exposure")),
+        chart=exposures.exposure_references,
+    ),
+    Plan(
+        name="accumulation",
+        section="controls",
+        title="Features by exposures",
+        reading="Of two curves the higher one belongs to the richer types, at every number of "
+        "exposures; a curve that only starts higher has more features at once, one that grows "
+        "faster renews them.",
+        control="Open-class words at as many exposures: the blue curve, the same in every panel.",
+        absent=_ABSENT,
+        tables=made_from(exposures.paths, partial(_of, "richness_paths")),
+        chart=exposures.accumulation,
+    ),
+    *(_curve(effect) for effect in _CURVES),
 )

@@ -15,6 +15,8 @@ arm                    model                    text                       SAE
 ``frozen-decoder``     the trained one          the same                   by the same recipe,
 ``soft-decoder``                                                           with a part of it held
 ``frozen-encoder``                                                         (``models/frozen.py``)
+``seed-1``, ``seed-2`` the trained one          the same                   by the same recipe,
+                                                                           from another seed
 =====================  =======================  =========================  ======================
 
 (``methods.md`` A11.) A folder is built in steps, each of which appears whole or not at all: a
@@ -22,7 +24,7 @@ killed build goes on where it was. ``arm.json`` is written last.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +63,18 @@ class Arm:
     text: Text = "natural"
     held: Held = "nothing"
     """Part of the SAE that is not trained."""
+    seed: int = 0
+    """Of its SAE, counted from the study's own."""
 
     @property
     def trains(self) -> bool:
         """Whether it needs an SAE of its own."""
-        return self.model != "trained" or self.held != "nothing"
+        return self.model != "trained" or self.held != "nothing" or self.seed > 0
+
+    @property
+    def is_alternative(self) -> bool:
+        """Whether it could stand in the trained graph's place: only the SAE's seed differs."""
+        return self.seed > 0
 
 
 ARMS = (
@@ -79,7 +88,10 @@ ARMS = (
     Arm("frozen-decoder", held="decoder"),
     Arm("soft-decoder", held="soft decoder"),
     Arm("frozen-encoder", held="encoder"),
+    Arm("seed-1", seed=1),
+    Arm("seed-2", seed=2),
 )
+ARM_NAMES = tuple(arm.name for arm in ARMS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +99,7 @@ class Trained:
     """The graph that arms are held against, and how it came about."""
 
     key: str
-    """Fingerprint of model, SAE, documents and settings."""
+    """Fingerprint of model (with its start), SAE, documents and settings."""
     model: str
     revision: str | None = None
     start: tuple[str, str | None] | None = None
@@ -111,19 +123,20 @@ class Trained:
     device: str = "cpu"
     quality_tokens: int = 20_000
     """On which each arm's SAE is judged."""
+    recorded: dict[str, Any] = field(default_factory=dict)
+    """What each arm's ``meta.json`` says besides; of model and SAE, where they lie if not here."""
 
 
 def named_arms(names: Sequence[str]) -> list[Arm]:
-    """The arms of these names; all for none.
+    """The arms of these names.
 
     Raises:
         UserError: for a name that there is not.
     """
-    known = [arm.name for arm in ARMS]
     for name in names:
-        if name not in known:
-            raise UserError(f"There is no arm {name!r}; {nearest(name, known)}")
-    return [arm for arm in ARMS if not names or arm.name in names]
+        if name not in ARM_NAMES:
+            raise UserError(f"There is no arm {name!r}; {nearest(name, ARM_NAMES)}")
+    return [arm for arm in ARMS if arm.name in names]
 
 
 def possible(arm: Arm, trained: Trained) -> str | None:
@@ -152,7 +165,7 @@ def build_arm(
     """
     reason = possible(arm, trained)
     require(reason is None, reason or "")
-    key = fingerprint(trained.key, arm.name, trained.start, trained.seed, vars(trained.recipe))
+    key = fingerprint(trained.key, arm.name, trained.seed, vars(trained.recipe))
     _claim(folder, key)
     if (folder / "arm.json").exists():
         return TokenFeatureGraph.load(folder / "graph")
@@ -165,7 +178,7 @@ def build_arm(
         key=key,
         model=model,
         revision=revision,
-        readings=(Reading(sae, trained.hook, dense=trained.dense),),
+        readings=(Reading(sae, trained.hook, dense=trained.dense, keeps_store=arm.is_alternative),),
         encoded=place,
         context=trained.context,
         separator=trained.separator,
@@ -173,16 +186,16 @@ def build_arm(
         device=trained.device,
         sae_device=trained.device,
     )
-    meta = [{"model": trained.model, "sae": trained.sae, "arm": arm.name}]
+    meta = [{"model": trained.model, "sae": trained.sae, **trained.recorded, "arm": arm.name}]
     name = f"Graph of {arm.name}"
     if not (folder / "graph" / "meta.json").exists():
         places = [folder / "graph"]
         build_graphs(job, text, places, folder / "partials", engine, progress, name, meta)
     quality = _quality(arm, trained, (model, revision), sae, text)
-    write_json(folder / "arm.json", {"key": key, "arm": arm.name, **quality})
     for left in ("model", "partials"):  # the seed brings them back
         remove_folder(folder / left)
     place.unlink()
+    write_json(folder / "arm.json", {"key": key, "arm": arm.name, **quality})
     return TokenFeatureGraph.load(folder / "graph")
 
 
@@ -203,7 +216,8 @@ def _model(arm: Arm, trained: Trained, folder: Path) -> tuple[str, str | None]:
     place = folder / "model"
     if not place.exists():
         keeps = arm.model == "with-embeddings"
-        write_untrained(trained.model, trained.revision, place, trained.seed, keeps)
+        # the seed itself may be the one that the run's own start was drawn from
+        write_untrained(trained.model, trained.revision, place, trained.seed + 1, keeps)
     return str(place), None
 
 
@@ -230,9 +244,8 @@ def _sae(
             trained.recipe.activations,
         )
         name = f"SAE of {arm.name}"
-        train_dictionary(
-            sample, trained.recipe, layer, trained.seed, place, progress, name, arm.held
-        )
+        seed = trained.seed + arm.seed
+        train_dictionary(sample, trained.recipe, layer, seed, place, progress, name, arm.held)
     return str(place)
 
 

@@ -10,9 +10,7 @@ from functok.graph.controls.inputs import Inputs
 from functok.graph.controls.matching import matched
 from functok.graph.controls.raw_degree import raw_degree
 from functok.graph.controls.regression import DEGREE, RICHNESS, direct_effect, regressions
-from functok.graph.controls.slots import next_class, next_token, slots
 from functok.graph.coverage import token_degrees
-from functok.tokens.subclasses import CODE
 
 
 def both_at_once(given: Inputs) -> Result:
@@ -107,12 +105,9 @@ def degrees(given: Inputs) -> Result:
 
 
 def same_slot(given: Inputs) -> Result:
-    subject, store = given.subject, given.subject.occurrences
-    if store is None:
+    found = given.slots
+    if found is None:
         return Result(absent=NO_STORE)
-    codes = np.array([CODE[name] for name in subject.subclasses])
-    matchings = {"next token": next_token, "next sub-class": next_class(codes)}
-    found = slots(store, subject.graph.features, matchings, given.main, subject.shown, subject.seed)
     return Result({"slot_cells": found.cells, "slot_effects": found.effects})
 
 

@@ -6,6 +6,7 @@ from functok.graph.controls.dealing import dealt
 from functok.graph.controls.exposure import equal_exposure, exposure_effect
 from functok.graph.controls.hubs import hubs
 from functok.graph.controls.inputs import Inputs
+from functok.graph.controls.paths import path_table
 from functok.graph.controls.poisson import poisson
 from functok.graph.controls.richness import richness
 
@@ -39,8 +40,12 @@ def equal_positions(given: Inputs) -> Result:
 def accumulated(given: Inputs) -> Result:
     """Richness of every token at equal exposure and at equal sample coverage."""
     found = richness(given.subject)
+    paths = {}
+    if given.exposure is not None:
+        paths["richness_paths"] = path_table(given.histograms, given.sides, given.exposure)
     return Result(
         {
+            **paths,
             "richness": found.tokens,
             "richness_curves": found.curves,
             "richness_groups": found.groups,

@@ -33,3 +33,5 @@ class Control:
     work: Callable[[Inputs], Result]
     tests: tuple[str, ...] = ()
     """Declared tests that it may decide."""
+    arms: bool = False
+    """Whether it reads graphs of other models (``arms.py``)."""

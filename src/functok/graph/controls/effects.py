@@ -8,11 +8,12 @@ Columns: control, effect (what is held equal, in words), reading, value, low, hi
 (types, pairs or strings that take part).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
 
+from functok.graph.controls.baselines import UNTRAINED
 from functok.graph.controls.regression import CLASS, RICHNESS
 from functok.graph.controls.sides import GRAMMAR, STUDIED, WITH_MARKS
 from functok.store import control_table
@@ -26,33 +27,45 @@ _WHOLE = (STUDIED, GRAMMAR, WITH_MARKS)
 
 def effect_table(place: Path) -> pl.DataFrame:
     """The module's columns, of the graph in folder ``place``; no rows before a control was run."""
-    parts = [part for part in _parts(place) if len(part)]
+    return effect_rows(lambda name: _read(place, name))
+
+
+def effect_rows(
+    read: Callable[[str], pl.DataFrame | None], subclasses: bool = False
+) -> pl.DataFrame:
+    """The module's columns.
+
+    Args:
+        read: a control's table by name; None where there is none.
+        subclasses: whether they too have their rows.
+    """
+    parts = [part for part in _parts(read, subclasses) if len(part)]
     columns = [pl.col(name).cast(kind) for name, kind in _SCHEMA.items()]
     found = pl.concat([pl.DataFrame(schema=_SCHEMA), *(part.select(columns) for part in parts)])
     return found.filter(pl.col("value").is_finite())
 
 
-def _parts(place: Path) -> Iterator[pl.DataFrame]:
+def _parts(read: Callable[[str], pl.DataFrame | None], subclasses: bool) -> Iterator[pl.DataFrame]:
     """Each control's rows, where its table is there."""
-    whole = pl.col("reading").is_in(_WHOLE)
-    if (table := _read(place, "hub_gaps")) is not None:
+    whole = pl.lit(True) if subclasses else pl.col("reading").is_in(_WHOLE)
+    if (table := read("hub_gaps")) is not None:
         yield table.filter(whole).with_columns(
             control=pl.lit("hubs"),
             effect=pl.lit("degree over a random label's"),
             types=pl.col("function") + pl.col("content"),
         )
-    if (table := _read(place, "hub_gaps_in_document")) is not None:
+    if (table := read("hub_gaps_in_document")) is not None:
         yield table.filter(whole).with_columns(
             control=pl.lit("dealing"),
             effect=pl.lit("the same, within documents"),
             types=pl.col("function") + pl.col("content"),
         )
-    if (table := _read(place, "factorial_effects")) is not None:
+    if (table := read("factorial_effects")) is not None:
         rows = table.filter(whole & (pl.col("effect") == "class") & (pl.col("split") == "balanced"))
         yield rows.with_columns(
             control=pl.lit("factorial"), effect=pl.lit("2×2 of frequency and class")
         )
-    if (table := _read(place, "pair_effects")) is not None:
+    if (table := read("pair_effects")) is not None:
         names = {
             "matched": "pairs of equal frequency",
             "thinned": "pairs, the more frequent thinned",
@@ -63,12 +76,12 @@ def _parts(place: Path) -> Iterator[pl.DataFrame]:
             effect=pl.col("design").replace_strict(names),
             types=pl.col("pairs"),
         )
-    if (table := _read(place, "coefficients")) is not None:
+    if (table := read("coefficients")) is not None:
         names = {
             "total": "frequency (total effect)",
             "direct": "frequency and context (direct effect)",
         }
-        fits = _read(place, "fits")
+        fits = read("fits")
         keys = ["reading", "outcome", "support", "model"]
         rows = table.filter(
             whole
@@ -81,16 +94,23 @@ def _parts(place: Path) -> Iterator[pl.DataFrame]:
         yield rows.join(fits.select(*keys, "types"), on=keys, how="left").with_columns(
             control=pl.lit("regression"), effect=pl.col("model").replace_strict(names)
         )
-    compared = _read(place, "compared")
+    compared = read("compared")
     main = STUDIED if compared is None else compared["reading"].item()
-    if (table := _read(place, "slot_effects")) is not None:
+    if (table := read("slot_effects")) is not None:
         yield table.with_columns(
             control=pl.lit("slots"),
             effect=pl.format("slot: {}", "matching"),
             reading=pl.lit(main),
             types=pl.col("function") + pl.col("content"),
         )
-    if (table := _read(place, "use_effects")) is not None:
+    if (table := read("arm_differences")) is not None:
+        rows = table.filter(whole & (pl.col("arm") == UNTRAINED) & pl.col("value").is_not_null())
+        yield rows.with_columns(
+            control=pl.lit("arms"),
+            effect=pl.lit("trained less untrained model"),
+            types=pl.col("function") + pl.col("content"),
+        )
+    if (table := read("use_effects")) is not None:
         yield table.filter(pl.col("measure") == "log S").with_columns(
             control=pl.lit("homographs"),
             effect=pl.lit("one string, two classes"),

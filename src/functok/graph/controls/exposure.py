@@ -105,7 +105,7 @@ def equal_exposure(subject: Subject, draws: int = DRAWS) -> Exposure:
     dealt = _dealt(subject, sides, draws)
     masks = [(one.function, one.content) for one in sides]
     rows: list[dict[str, Any]] = []
-    for one, (mine, others), types in zip(sides, _pools(graph, masks), dealt, strict=True):
+    for one, (mine, others), types in zip(sides, pools(graph, masks), dealt, strict=True):
         comparison = Comparison(everywhere, mine)
         for thinned in (None, *SHARES):
             found = [*comparison.of_tables(others, thinned)]
@@ -171,12 +171,12 @@ def _curve(subject: Subject, everywhere: Pool) -> Iterator[dict[str, Any]]:
     for _, _, k in sets:
         mine = np.isin(np.arange(graph.vocabulary), order[:k])
         masks.append((mine, rest & ~mine))
-    for (by, size, k), (mine, others) in zip(sets, _pools(graph, masks), strict=True):
+    for (by, size, k), (mine, others) in zip(sets, pools(graph, masks), strict=True):
         for row in Comparison(everywhere, mine).of_tables(others, None):
             yield {"by": by, "size": size, "tokens": k, **row}
 
 
-def _pools(
+def pools(
     graph: TokenFeatureGraph, masks: Sequence[tuple[Tokens, Tokens]]
 ) -> Iterator[tuple[Pool, Pool]]:
     """The positions of each pair of sets of tokens; edges are read once for some pairs."""

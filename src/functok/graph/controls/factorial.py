@@ -91,7 +91,7 @@ def factorial(
     for one in sides:
         here = one.among(known)
         main = one.reading in (STUDIED, GRAMMAR, WITH_MARKS)
-        splits = {BALANCED: occurrences >= _balanced(here, occurrences)}
+        splits = {BALANCED: occurrences >= balanced(here, occurrences)}
         if main:
             splits[FREQUENT] = frequent
         for split, high in splits.items():
@@ -133,7 +133,26 @@ _EFFECTS = {
 }  # fmt: skip
 
 
-def _balanced(sides: Sides, occurrences: np.ndarray) -> int:
+def class_alone(
+    outcome: Float[np.ndarray, " vocabulary"],
+    occurrences: Int[np.ndarray, " vocabulary"],
+    sides: Sides,
+    left_out: Replicates | None,
+) -> tuple[Estimate, int] | None:
+    """The main effect of class by the balanced split, without its p, and the types that take part.
+
+    None where a cell has too few.
+    """
+    here = sides.among(np.isfinite(outcome))
+    four = _Four.of(here, occurrences >= balanced(here, occurrences))
+    if min(len(ids) for ids in four) < LEAST:
+        return None
+    ids = np.concatenate(four)
+    without = None if left_out is None else left_out[:, ids]
+    return _estimate([outcome[some] for some in four], _SIGNS["class"], without), len(ids)
+
+
+def balanced(sides: Sides, occurrences: np.ndarray) -> int:
     """The bound that makes the smallest of the four cells largest; the lowest of equal ones."""
     if not sides.least:
         return 0
@@ -197,33 +216,33 @@ def _effects(
         note = f"{empty}the cell {names[int(np.argmin(sizes))]} has {min(sizes)} types"
         nothing = dict.fromkeys(("value", "low", "high", "p_value"), math.nan)
         return [{"effect": name, **nothing, "types": len(ids), "note": note} for name in _SIGNS]
-    y = outcome[ids]
     without = None if left_out is None else left_out[:, ids]
     parts = [outcome[some] for some in four]
-    spreads = [part.var(ddof=1) / len(part) for part in parts]
     p_values = {
         "class": _dealt_p([parts[0:2], parts[2:4]], seed, draws),
         "frequency": _dealt_p([parts[0::2], parts[1::2]], seed + 1, draws),
         "interaction": _interaction_p(parts, seed + 2),
     }
-    found = []
-    for name, signs in _SIGNS.items():
-        weights = np.repeat([s / n for s, n in zip(signs, sizes, strict=True)], sizes)
-        scaled = [s**2 * spread for s, spread in zip(signs, spreads, strict=True)]
-        variance = sum(scaled)
-        squares = sum(part**2 / (n - 1) for part, n in zip(scaled, sizes, strict=True))
-        freedom = variance**2 / squares if squares > 0 else float(len(ids) - 4)
-        estimate = two_way(float(weights @ y), variance, freedom, weights, y, without)
-        found.append(
-            {
-                "effect": name,
-                **vars(estimate),
-                "p_value": p_values[name],
-                "types": len(ids),
-                "note": None,
-            }
-        )
-    return found
+    return [
+        {"effect": name, **vars(_estimate(parts, signs, without)), "p_value": p_values[name]}
+        | {"types": len(ids), "note": None}
+        for name, signs in _SIGNS.items()
+    ]
+
+
+def _estimate(
+    parts: list[np.ndarray], signs: tuple[float, ...], without: np.ndarray | None
+) -> Estimate:
+    """A contrast of the four cells' means, over documents × types."""
+    y, sizes = np.concatenate(parts), [len(part) for part in parts]
+    weights = np.repeat([s / n for s, n in zip(signs, sizes, strict=True)], sizes)
+    scaled = [
+        s**2 * float(part.var(ddof=1)) / len(part) for s, part in zip(signs, parts, strict=True)
+    ]
+    variance = sum(scaled)
+    squares = sum(part**2 / (n - 1) for part, n in zip(scaled, sizes, strict=True))
+    freedom = variance**2 / squares if squares > 0 else float(len(y) - 4)
+    return two_way(float(weights @ y), variance, freedom, weights, y, without)
 
 
 def _dealt_p(strata: list[list[np.ndarray]], seed: int, draws: int) -> float:

@@ -171,7 +171,7 @@ def _kind_table(kind: np.ndarray, firings: Int[np.ndarray, " active"]) -> pl.Dat
                 "kind": name,
                 "features": count,
                 "share": share,
-                "share_low": centre - half,
+                "share_low": max(centre - half, 0.0),
                 "share_high": centre + half,
                 "firings": float(firings[kind == name].sum() / max(int(firings.sum()), 1)),
             }

@@ -39,13 +39,16 @@ class Incidence(NamedTuple):
 
     @property
     def hill_2(self) -> float:
-        """1 / Σ p², p the shares of all firings, unbiased; NaN where no feature fires twice.
+        """L0² / E|A ∩ B| of two exposures, as in ``estimators.py``; NaN where no feature is active
+        twice.
 
-        What two firings drawn at random are the same feature with; hardly depends on N.
+        The incidence form: an exposure has each feature once or not at all, so two firings of one
+        feature are always from two exposures. U(U − 1)/Σ Y(Y − 1), which is for firings drawn one
+        by one, differs by (1 − 1/N)/(1 − 1/U).
         """
         total = int(self.counts.sum())
         same = float((self.counts * (self.counts - 1.0)).sum())
-        return total * (total - 1.0) / same if same else float("nan")
+        return total**2 * (1 - 1 / self.exposure) / same if same else float("nan")
 
 
 def exposures(graph: TokenFeatureGraph, unit: Unit) -> Int[np.ndarray, " vocabulary"]:

@@ -4,22 +4,31 @@ Everything is worked out once, and only when a control asks for it. What the fol
 not hold is None, and a control that needs it says so in one sentence instead of a table.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import polars as pl
 
+from functok.graph.build import TokenFeatureGraph
 from functok.graph.controls.common_size import SIZES, common_size
 from functok.graph.controls.contexts import context_table, mean_norms
+from functok.graph.controls.features import FeatureSide, features
 from functok.graph.controls.histograms import Histograms
 from functok.graph.controls.incidence import Unit, exposures
 from functok.graph.controls.outcomes import Outcome, decomposed, log_richness
 from functok.graph.controls.predictors import Columns, predictors
 from functok.graph.controls.sides import Sides, primary, readings
+from functok.graph.controls.slots import Slots, next_class, next_token, slots
 from functok.graph.controls.subject import Subject
 from functok.graph.controls.uses import Labels
+from functok.stats import Estimate
 from functok.tokens.encode import Encoded
+from functok.tokens.subclasses import CODE
+
+NEXT_TOKEN = "next token"
+"""The matching of slots by which "given the slot" is meant elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,12 @@ class Inputs:
     """What counts as one exposure of a token."""
     asked: int | None = None
     """Exposures at which types are compared; None: as many as leave 30 types on either side."""
+    arms: Mapping[str, TokenFeatureGraph] = field(default_factory=dict)
+    """Graphs of the same documents by other models, texts and SAEs (``arms.py``), by name."""
+    alternatives: Mapping[str, TokenFeatureGraph] = field(default_factory=dict)
+    """Graphs of the same model and documents by other SAEs, by name."""
+    explained: Mapping[str, Estimate] = field(default_factory=dict)
+    """Share of the variance that an SAE explains: that of ``trained``, and of arms."""
 
     @cached_property
     def occurrences(self) -> np.ndarray:
@@ -75,6 +90,27 @@ class Inputs:
             return None
         parts = decomposed(self.histograms, self.richness)
         return next(one for one in parts if one.name == "hill_2")
+
+    @cached_property
+    def slots(self) -> Slots | None:
+        """Types before the same next token, or the same kind; None without an occurrence store."""
+        store = self.subject.occurrences
+        if store is None:
+            return None
+        codes = np.array([CODE[name] for name in self.subject.subclasses])
+        return slots(
+            store,
+            self.subject.graph.features,
+            {NEXT_TOKEN: next_token, "next sub-class": next_class(codes)},
+            self.main,
+            self.subject.shown,
+            self.subject.seed,
+        )
+
+    @cached_property
+    def feature_side(self) -> FeatureSide:
+        """What each feature is about."""
+        return features(self.subject)
 
     @cached_property
     def predictors(self) -> Columns:

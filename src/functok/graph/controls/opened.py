@@ -7,6 +7,8 @@ that cover 40 % of it are taken, as the paper does; the controls add the reading
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from functok.errors import UserError
 from functok.graph.build import TokenFeatureGraph
 from functok.graph.controls.incidence import Unit
@@ -64,7 +66,22 @@ def opened(
         shown,
         int(graph.meta.get("seed", 0)),
     )
-    return Inputs(subject, encoded, treebank_labels(treebank, tokenizer), unit, exposure)
+    labels, others = treebank_labels(treebank, tokenizer), _beside(folder, place, graph)
+    return Inputs(subject, encoded, labels, unit, exposure, alternatives=others)
+
+
+def _beside(
+    folder: RunFolder, place: Path, graph: TokenFeatureGraph
+) -> dict[str, TokenFeatureGraph]:
+    """The folder's other graphs of the same model and documents: other layers, other SAEs."""
+    found = {}
+    for other in graph_folders(folder):
+        if other != place:
+            read = TokenFeatureGraph.load(other)
+            alike = np.array_equal(read.token_occurrences, graph.token_occurrences)
+            if alike and read.meta.get("model") == graph.meta.get("model"):
+                found[other.name] = read
+    return found
 
 
 def padded_subclasses(tokenizer: Tokenizer, languages: Sequence[str], size: int) -> list[str]:

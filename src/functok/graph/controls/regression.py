@@ -153,6 +153,29 @@ def direct_effect(found: Regressions, reading: str, outcome: str = RICHNESS) -> 
     )
 
 
+def direct_alone(
+    outcome: Float[np.ndarray, " vocabulary"],
+    found: Columns,
+    sides: Sides,
+    left_out: Replicates | None,
+) -> tuple[Estimate, int] | None:
+    """The direct effect of class without its p, and the types that take part.
+
+    None where there are too few, or class follows from the other predictors.
+    """
+    here = sides.among(_complete(outcome, found))
+    types = here.function | here.content
+    if here.least < LEAST:
+        return None
+    made = design(found, MODELS["direct"], types, {CLASS: here.function})
+    if CLASS not in made.names or types.sum() < made.matrix.shape[1] + LEAST:
+        return None
+    without = None if left_out is None else left_out[:, types]
+    fitted = fit(outcome[types], made, (CLASS,), without, 0, 0)
+    row = next(row for row in fitted.rows if row["term"] == CLASS)
+    return Estimate(row["value"], row["low"], row["high"]), int(types.sum())
+
+
 def common_support(
     sides: Sides, log_n: Float[np.ndarray, " vocabulary"]
 ) -> Bool[np.ndarray, " vocabulary"]:

@@ -30,6 +30,8 @@ from functok.tokens.lexicon import CLOSED
 from functok.tokens.subclasses import SUBCLASSES
 
 STUDIED, GRAMMAR, WITH_MARKS = "as studied", "closed class", "with punctuation"
+WHOLE = (STUDIED, GRAMMAR, WITH_MARKS)
+"""Readings of the whole class; the others are sub-classes."""
 SEPARATED = 0.95
 """Separation from which on a reading is frequency under another name."""
 _MARKS = ("punct-final", "punct-internal", "bracket-quote", "whitespace")

@@ -17,13 +17,17 @@ control          question                                             tables
 ``degree``       the raw degree, on the common support alone          degree_effects, overlap
 ``slots``        class or slot: before the same next token (A5)       slot_cells, slot_effects
 ``homographs``   one string, two word classes (A5)                    uses, use_pairs, use_effects
+``features``     what each feature is about (A8)                      features, feature_…
+``context``      all of it without token-identity features (A8)       context_effects, …_exposure
+``arms``         untrained models, shuffled text, held SAEs (A11; P4) arms, arm_differences, …
+``choices``      every effect under other choices (A10)               specifications, …_summary, …
 ===============  ===================================================  ========================
 """
 
 from collections.abc import Sequence
 
 from functok.errors import UserError, nearest
-from functok.graph.controls import by_class, by_counts
+from functok.graph.controls import by_choice, by_class, by_counts, by_feature, by_training
 from functok.graph.controls.control import Control
 
 CONTROLS = (
@@ -47,6 +51,16 @@ CONTROLS = (
     Control("degree", "Raw degrees where both classes have the frequency", by_class.degrees),
     Control("slots", "Class or slot: before the same next token", by_class.same_slot),
     Control("homographs", "One string, two word classes", by_class.same_string),
+    Control("features", "What each feature is about", by_feature.about),
+    Control("context", "All of it without token-identity features", by_feature.in_context),
+    Control(
+        "arms",
+        "Trained against untrained models, shuffled text and held SAEs",
+        by_training.trained_or_not,
+        ("P4",),
+        arms=True,
+    ),
+    Control("choices", "Every effect under other choices", by_choice.every_choice, arms=True),
 )
 """In the order in which they are run."""
 NAMES = tuple(control.name for control in CONTROLS)

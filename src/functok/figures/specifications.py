@@ -1,0 +1,109 @@
+"""The specification curve: effects in order of size, and below them which choices made each."""
+
+import altair as alt
+import numpy as np
+import polars as pl
+from altair.typing import ChartType
+
+from functok.figures.style import (
+    CONTENT,
+    CONTROL,
+    FUNCTION,
+    WIDTH,
+    readings_in_words,
+    styled,
+    zero_line,
+)
+
+MOST = 300
+"""Specifications drawn; of more, every so manieth."""
+_AXES = {
+    "definition": "function is",
+    "rule": "active is",
+    "exclusion": "of features",
+    "unit": "unit",
+    "exposure": "exposures",
+    "sae": "SAE",
+    "layer": "layer",
+}
+
+
+def specification_rows(table: pl.DataFrame, effect: str) -> pl.DataFrame:
+    """The specifications of one effect but for sub-classes, in order of size.
+
+    Args:
+        table: ``controls/specifications.parquet``.
+        effect: ``coverage``, ``class`` or ``direct``.
+
+    Returns:
+        Columns rank, value, low, high, outcome, the choices (in words), types.
+    """
+    rows = table.filter((pl.col("effect") == effect) & (pl.col("kind") != "subclass"))
+    rows = rows.sort("value").with_row_index("rank", 1)
+    if len(rows) > MOST:
+        rows = rows[np.linspace(0, len(rows) - 1, MOST).round().astype(int).tolist()]
+    outcome = (
+        pl.when(pl.col("low") > 0)
+        .then(pl.lit("above 0"))
+        .when(pl.col("high") < 0)
+        .then(pl.lit("below 0"))
+        .otherwise(pl.lit("not told from 0"))
+    )
+    return rows.with_columns(
+        readings_in_words("definition"),
+        pl.col("exposure").cast(pl.String),
+        pl.col("low", "high").fill_nan(None),
+        outcome=outcome,
+    ).select("rank", "value", "low", "high", "outcome", *_AXES, "types")
+
+
+def specification_curve(title: str, table: pl.DataFrame) -> ChartType:
+    """Sorted effects above, the choices as rows of ticks below."""
+    x = alt.X("rank:Q", title=None, axis=None).scale(nice=False, zero=False)
+    colour = alt.Color("outcome:N").scale(
+        domain=["above 0", "below 0", "not told from 0"], range=[FUNCTION, CONTENT, CONTROL]
+    )
+    base = alt.Chart(table, width=WIDTH - 130).encode(
+        x=x,
+        color=colour,
+        tooltip=[
+            "rank:Q",
+            alt.Tooltip("value:Q", format=".3f", title="log ratio"),
+            alt.Tooltip("low:Q", format=".3f", title="95 % from"),
+            alt.Tooltip("high:Q", format=".3f", title="to"),
+            *[alt.Tooltip(f"{axis}:N", title=words) for axis, words in _AXES.items()],
+            "types:Q",
+        ],
+    )
+    values, half = table["value"], (table["high"] - table["low"]).quantile(0.9) or 0.0
+    ends = [float(values.to_numpy().min()) - half, float(values.to_numpy().max()) + half]
+    scale = alt.Scale(domain=[min(ends[0], 0.0), max(ends[1], 0.0)], nice=False)
+    effect = (
+        zero_line(table, across=True)
+        + base.transform_filter("isValid(datum.low)")
+        .mark_rule(opacity=0.35, clip=True)
+        .encode(y=alt.Y("low:Q", title="log ratio", scale=scale), y2="high:Q")
+        + base.mark_point(opacity=1, size=12).encode(
+            y=alt.Y("value:Q", title="log ratio", scale=scale)
+        )
+    ).properties(height=220)
+    parts: list[ChartType] = [effect]
+    for axis, words in _AXES.items():
+        levels = table[axis].drop_nulls().unique(maintain_order=True).to_list()
+        if len(levels) < 2:
+            continue
+        levels.sort(key=lambda level: (int(level) if axis == "exposure" else 0, level))
+        parts.append(
+            base.mark_tick(thickness=1.2, size=9, opacity=0.8)
+            .encode(
+                y=alt.Y(f"{axis}:N", title=words, sort=levels).axis(
+                    titleAngle=0, titleAlign="right", titleX=-135, labelLimit=130, grid=False
+                )
+            )
+            .properties(height=13 * len(levels))
+        )
+    return styled(
+        alt.vconcat(*parts, spacing=6).resolve_scale(x="shared", color="shared"),
+        title,
+        "each column is one combination of choices, in order of its effect; bars: 95 % intervals",
+    )
