@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from functok.graph.build import TokenFeatureGraph
 from functok.graph.controls import choices
 from functok.graph.controls.choices import THIS, chosen, definitions
 from functok.graph.controls.factorial import class_alone
@@ -17,7 +18,8 @@ from functok.graph.controls.outcomes import log_richness
 from functok.graph.controls.sides import GRAMMAR, STUDIED
 from functok.graph.controls.specification import ALL, Curve, curve
 from functok.graph.rules import Rule
-from graph.controls.test_suite import world
+from graph.controls.test_suite import TYPES, world
+from graph.controls.test_suite import given as given_world
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +135,10 @@ def test_what_could_not_be_varied_says_why(richer: Inputs, tmp_path: Path):
     reasons = dict(choices.missing(richer.subject, {}))
     assert {"sae", "layer", "rule", "exclusion"} <= set(reasons)
     assert definitions(richer.subject)[0].reading == STUDIED
+
+
+def test_a_graph_too_small_to_compare_has_no_specification():
+    nothing = curve(given_world(TokenFeatureGraph.zero(TYPES, 10), None))
+    assert nothing.specifications.is_empty()
+    assert nothing.summary.is_empty()
+    assert len(nothing.missing)

@@ -135,6 +135,8 @@ def _lifts(
     """φ_j / π of every feature, with the delete-one-group jackknife of ``stats/jackknife.py``."""
     positions = graph.token_occurrences.sum(1)
     used = np.flatnonzero(positions)
+    if not len(used):
+        return {name: np.zeros(0) for name in ("lift", "lift_low", "lift_high", "p_value")}
     at_function = graph.token_occurrences[:, sides.function].sum(1)
 
     with np.errstate(divide="ignore", invalid="ignore"):  # a feature of one group, no function

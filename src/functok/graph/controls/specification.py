@@ -89,7 +89,8 @@ def curve(given: Inputs) -> Curve:
         row["kind"] = kinds[row["definition"]]
     table = pl.DataFrame(rows, _ROWS)
     by_form = [one for one in sides if kinds[one.reading] != "frequency"]
-    joint = joint_test(np.array(kept), by_form, given.occurrences, given.subject.seed)
+    outcomes = np.array(kept).reshape(len(kept), given.subject.graph.vocabulary)
+    joint = joint_test(outcomes, by_form, given.occurrences, given.subject.seed)
     reasons = [*missing(given.subject, given.alternatives)]
     return Curve(
         table,
