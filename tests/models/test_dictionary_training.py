@@ -1,5 +1,6 @@
 """SAEs trained on activations whose features are known."""
 
+import json
 import sys
 
 import numpy as np
@@ -85,6 +86,13 @@ def test_the_saved_folder_is_one_that_sae_lens_reads_alike(trained, architecture
     torch.testing.assert_close(ours.decode(ours.encode(x), 200), expected, rtol=1e-3, atol=1e-3)
     assert theirs.cfg.metadata.hook_name == "blocks.2.hook_resid_post"
     assert theirs.cfg.architecture() == ("topk" if architecture == "topk" else "jumprelu")
+
+
+@pytest.mark.parametrize("architecture", SETTINGS)
+def test_the_settings_of_a_folder_have_one_order_in_every_process(trained, architecture):
+    """SAELens writes them in the order of a set, which Python draws anew for each process."""
+    config = json.loads((trained[architecture] / "cfg.json").read_text())
+    assert list(config) == sorted(config)
 
 
 @pytest.mark.parametrize("architecture", SETTINGS)

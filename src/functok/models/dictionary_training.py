@@ -24,7 +24,7 @@ from functok.models.frozen import Held, hold
 from functok.models.language import Model, residual_stream
 from functok.models.training import window_order
 from functok.progress import Progress, Silent
-from functok.store import writing_folder
+from functok.store import read_json, write_json, writing_folder
 from functok.tokens.classes import SPECIAL
 from functok.tokens.contexts import context_rows
 from functok.tokens.encode import Encoded
@@ -129,6 +129,8 @@ def train_dictionary(
         sae.cfg.metadata.l0 = (sae.encode(sample) > 0).sum(dim=1).float().mean().item()
     with writing_folder(folder) as temporary:
         sae.save_inference_model(temporary)
+        config = temporary / "cfg.json"  # in whatever order SAELens' sets have in this process
+        write_json(config, dict(sorted(read_json(config).items())))
 
 
 def _trainer(d_model: int, settings: DictionarySettings, layer: int) -> Any:
