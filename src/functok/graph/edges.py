@@ -112,7 +112,7 @@ class Packing:
         """The same edges under keys that sort by feature, token, group."""
         token, feature, group = self.unpacked(edges.key)
         key = (feature * self.vocabulary + token) * GROUPS + group
-        order = np.argsort(key, kind="stable")
+        order = np.argsort(key)  # keys are distinct
         return replace(edges.rows(order), key=key[order])
 
     def unpacked_by_feature(self, key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
+from functok.behind import Behind
 from functok.corpus.splits import GROUPS
 from functok.graph.edges import GRID, Edges, Packing
 from functok.graph.runs import edge_table, merge_edges, write_run
@@ -68,22 +69,37 @@ def write_edges(folder: Path, pieces: Iterator[Edges], packing: Packing, rows: i
     spill.mkdir()
     runs: list[Path] = []
     count = 0
-    with _writer(folder / "edges/by-token.parquet", _SCHEMA) as writer:
+
+    def add_by_token(piece: Edges) -> None:
+        edges.write_table(_public(piece, *packing.unpacked(piece.key)), ROW_GROUP)
+
+    def spill_by_feature(piece: Edges, run: Path) -> None:
+        write_run(run, [edge_table(packing.by_feature(piece))])
+
+    def add_by_feature(piece: Edges) -> None:
+        token, feature, group = packing.unpacked_by_feature(piece.key)
+        edges.write_table(_public(piece, token, feature, group), ROW_GROUP)
+        features.write_table(_activity(feature, group, piece.occurrences), ROW_GROUP)
+
+    with (
+        _edge_file(folder / "edges/by-token.parquet", "feature") as edges,
+        Behind() as writing,
+        Behind() as sorting,
+    ):
         for piece in pieces:
             count += len(piece)
-            writer.write_table(_public(piece, *packing.unpacked(piece.key)), ROW_GROUP)
+            writing.do(add_by_token, piece)
             runs.append(spill / f"{len(runs):06d}.parquet")
-            write_run(runs[-1], [edge_table(packing.by_feature(piece))])
+            sorting.do(spill_by_feature, piece, runs[-1])
     align = packing.vocabulary * GROUPS
     by_feature = merge_edges(runs, rows, spill / "rounds", align)
     with (
-        _writer(folder / "edges/by-feature.parquet", _SCHEMA) as writer,
-        _writer(folder / "features.parquet", _FEATURES) as features,
+        _edge_file(folder / "edges/by-feature.parquet", "token") as edges,
+        pq.ParquetWriter(folder / "features.parquet", _FEATURES, compression="zstd") as features,
+        Behind() as writing,
     ):
         for piece in by_feature:
-            token, feature, group = packing.unpacked_by_feature(piece.key)
-            writer.write_table(_public(piece, token, feature, group), ROW_GROUP)
-            features.write_table(_activity(feature, group, piece.occurrences), ROW_GROUP)
+            writing.do(add_by_feature, piece)
     for left in sorted(spill.rglob("*"), reverse=True):
         left.rmdir() if left.is_dir() else left.unlink()
     spill.rmdir()
@@ -175,13 +191,18 @@ _SCHEMA = pa.schema(
 _FEATURES = pa.schema({"feature": pa.int32(), "group": pa.int16(), "occurrences": pa.int64()})
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    repeating = [name for name in schema.names if name not in ("sum", "max")]
+def _edge_file(path: Path, ascending: str) -> pq.ParquetWriter:
+    """Within one token's edges (or one feature's) the other ascends, so its steps are kept; of a
+    float the bytes of equal weight stand together, which compresses them."""
+    floats = {"sum": "BYTE_STREAM_SPLIT", "max": "BYTE_STREAM_SPLIT"}
+    encoding = {ascending: "DELTA_BINARY_PACKED", **floats}
+    repeating = [name for name in _SCHEMA.names if name not in encoding]
     return pq.ParquetWriter(
         path,
-        schema,
+        _SCHEMA,
         compression="zstd",
         use_dictionary=repeating,  # type: ignore[arg-type]
+        column_encoding=encoding,
     )
 
 

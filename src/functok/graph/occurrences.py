@@ -37,7 +37,7 @@ def occurrence_table(
     order = np.lexsort((position, document))
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    by = np.lexsort((feature, place[row]))
+    by = np.argsort(place[row] * (feature.max(initial=0) + 1) + feature)
     bounds = np.concatenate([[0], np.cumsum(np.bincount(place[row], minlength=len(order)))])
     offsets = pa.array(bounds.astype(np.int32))
     columns = {

@@ -7,6 +7,7 @@ rounds, since every run may lend each piece one row group that lies across its b
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -31,7 +32,12 @@ def write_run(path: Path, tables: Iterator[pa.Table] | Sequence[pa.Table]) -> No
             if writer is None:
                 # read once and gone: quick to write matters more than small
                 writer = pq.ParquetWriter(
-                    path, table.schema, compression="lz4", use_dictionary=False
+                    path,
+                    table.schema,
+                    compression="none",
+                    use_dictionary=False,
+                    write_statistics=["key"],
+                    column_encoding={"key": "DELTA_BINARY_PACKED"},
                 )
             writer.write_table(table, row_group_size=ROW_GROUP)
     finally:
@@ -116,16 +122,18 @@ def _one_round(
     reduce: Callable[[list[pa.Table]], pa.Table],
     align: int,
 ) -> Iterator[pa.Table]:
-    groups = [group for number, run in enumerate(runs) for group in _groups(run, number)]
-    groups.sort(key=lambda group: group.low)
-    bounds = [*_cuts(groups, rows, align), np.iinfo(np.int64).max]
-    for low, high in pairwise([np.iinfo(np.int64).min, *bounds]):
-        here = [group for group in groups if group.low < high and group.high >= low]
-        parts = [_read(runs[group.run], group.number, low, high) for group in here]
-        parts = [part for part in parts if len(part)]
-        if parts:
-            yield reduce(parts)
-        groups = [group for group in groups if group.high >= high]
+    with ExitStack() as stack:
+        files = [stack.enter_context(pq.ParquetFile(run)) for run in runs]
+        groups = [group for number, file in enumerate(files) for group in _groups(file, number)]
+        groups.sort(key=lambda group: group.low)
+        bounds = [*_cuts(groups, rows, align), np.iinfo(np.int64).max]
+        for low, high in pairwise([np.iinfo(np.int64).min, *bounds]):
+            here = [group for group in groups if group.low < high and group.high >= low]
+            parts = [_read(files[group.run], group.number, low, high) for group in here]
+            parts = [part for part in parts if len(part)]
+            if parts:
+                yield reduce(parts)
+            groups = [group for group in groups if group.high >= high]
 
 
 def _cuts(groups: list[_Group], rows: int, align: int) -> list[int]:
@@ -141,21 +149,19 @@ def _cuts(groups: list[_Group], rows: int, align: int) -> list[int]:
     return cuts
 
 
-def _groups(run: Path, number: int) -> list[_Group]:
-    with pq.ParquetFile(run) as file:
-        column = file.schema_arrow.get_field_index("key")
-        found = []
-        for index in range(file.metadata.num_row_groups):
-            group = file.metadata.row_group(index)
-            if group.num_rows:
-                bounds = group.column(column).statistics
-                found.append(_Group(number, index, bounds.min, bounds.max, group.num_rows))
-        return found
+def _groups(file: pq.ParquetFile, run: int) -> list[_Group]:
+    column = file.schema_arrow.get_field_index("key")
+    found = []
+    for index in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(index)
+        if group.num_rows:
+            bounds = group.column(column).statistics
+            found.append(_Group(run, index, bounds.min, bounds.max, group.num_rows))
+    return found
 
 
-def _read(run: Path, group: int, low: int, high: int) -> pa.Table:
-    with pq.ParquetFile(run) as file:
-        table = file.read_row_group(group)
+def _read(file: pq.ParquetFile, group: int, low: int, high: int) -> pa.Table:
+    table = file.read_row_group(group, use_threads=False)
     key = table["key"].to_numpy()
     start, stop = np.searchsorted(key, [low, high])
     return table.slice(int(start), int(stop - start))

@@ -6,7 +6,6 @@ shard may be of any size and an SAE of any density, and the memory held stays th
 """
 
 import json
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from functok.behind import Behind
 from functok.corpus.splits import GROUPS
 from functok.graph.edges import Edges, Packing, counted
 from functok.graph.occurrences import occurrence_table
@@ -56,8 +56,7 @@ class Spill:
         folder.mkdir()
         self._folder, self._packing, self._keeps = folder, packing, keeps_store
         self._most = max(memory // 2 // BYTES_PER_FIRING, 1)  # one run fills while one is written
-        self._writer = ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
+        self._writing = Behind()
         self._batches: list[tuple[Positions, Activations]] = []
         self._firings = self._runs = 0
         self._cells: list[np.ndarray] = []
@@ -86,9 +85,8 @@ class Spill:
 
     def close(self) -> None:
         """Write what is left, the totals and the statistics."""
-        self._flush()
-        self._written()
-        self._writer.shutdown()
+        with self._writing:
+            self._flush()
         cell, chosen = np.concatenate([np.empty((2, 0), np.int64), *self._cells], axis=1)
         distinct, where = np.unique(cell, return_inverse=True)
         table = {
@@ -115,14 +113,8 @@ class Spill:
             runs["edges"] = edge_table(self._edges(at, active))
             found = (active.features, active.values, active.rows)
             runs["strongest"] = strongest(*found, at.document, at.position)
-        self._written()
-        self._writing = self._writer.submit(self._write, at, active, runs, self._runs)
+        self._writing.do(self._write, at, active, runs, self._runs)
         self._runs += 1
-
-    def _written(self) -> None:
-        """Wait for the run under way; what went wrong there is raised here."""
-        if self._writing is not None:
-            self._writing.result()
 
     def _write(
         self, at: Positions, active: Activations, runs: dict[str, pa.Table], number: int

@@ -66,12 +66,27 @@ def strongest(
 def first(table: pa.Table) -> pa.Table:
     """The ``KEPT`` strongest rows of each feature, in order."""
     column = {name: table[name].to_numpy() for name in table.column_names}
-    order = np.lexsort((column["position"], column["document"], -column["value"], column["key"]))
+    packed = _descending(column["key"], column["value"])
+    order = np.argsort(packed)
+    ahead = packed[order]
+    equal = np.flatnonzero(ahead[1:] == ahead[:-1])
+    tied = np.union1d(equal, equal + 1)
+    some = order[tied]
+    order[tied] = some[
+        np.lexsort((column["position"][some], column["document"][some], packed[some]))
+    ]
     key = column["key"][order]
     start = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)])
     sizes = np.diff(np.append(start, len(key)))
     rank = np.arange(len(key)) - np.repeat(start, sizes)
     return table.take(pa.array(order[rank < KEPT]))
+
+
+def _descending(
+    key: Int[np.ndarray, " rows"], value: Float[np.ndarray, " rows"]
+) -> Int[np.ndarray, " rows"]:
+    """Numbers that ascend with the key, and within it as the value, > 0, falls."""
+    return (key << 32) | (_LOW - value.astype(np.float32).view(np.int32).astype(np.int64))
 
 
 def top(parts: list[pa.Table]) -> pa.Table:

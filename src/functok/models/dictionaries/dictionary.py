@@ -100,12 +100,15 @@ class Dictionary:
         shifted = self.prepared(x)
         if self.subtract_b_dec:
             shifted = shifted - self.b_dec
+        elements = tile or TILE
+        # one block for every tile: fresh pages from the system would cost more than to search them
+        block = self.b_enc.new_empty(max(min(elements, len(x) * self.features), len(x)))
 
         def pre_activations(start: int, stop: int) -> Tensor:
             columns = self.W_enc[:, start:stop]
-            return product(shifted, columns, self.b_enc[start:stop], precision)
+            into = block[: len(x) * (stop - start)].view(len(x), stop - start)
+            return product(shifted, columns, self.b_enc[start:stop], precision, into)
 
-        elements = tile or TILE
         if self.architecture == "topk":
             active = largest(pre_activations, self.features, self.k, len(x), elements)
             return active, Disagreement(active=len(active.values))

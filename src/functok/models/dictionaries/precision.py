@@ -65,14 +65,15 @@ def product(
     W: Float[Tensor, "d_model features"],
     bias: Float[Tensor, " features"],
     precision: Precision,
+    into: Float[Tensor, "rows features"],
 ) -> Float[Tensor, "rows features"]:
-    """x W + bias, the product in ``precision``, the sum in fp32."""
+    """``into``, which becomes x W + bias, the product in ``precision``, the sum in fp32."""
     if precision == "bf16":
-        return torch.matmul(x.bfloat16(), W.bfloat16()).float() + bias
+        return torch.add(torch.matmul(x.bfloat16(), W.bfloat16()), bias, out=into)
     if precision == "tf32" and x.device.type == "cpu":
-        return torch.addmm(bias, _tf32(x), _tf32(W))
+        return torch.addmm(bias, _tf32(x), _tf32(W), out=into)
     with _tensor_cores(precision == "tf32" and x.device.type == "cuda"):
-        return torch.addmm(bias, x, W)
+        return torch.addmm(bias, x, W, out=into)
 
 
 def checked(
