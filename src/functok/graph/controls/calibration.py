@@ -31,9 +31,10 @@ import numpy as np
 import polars as pl
 from scipy.stats import binomtest
 
-from functok.graph.controls.baselines import UNTRAINED, baselines
+from functok.graph.controls.baselines import UNTRAINED
 from functok.graph.controls.by_class import both_at_once, class_beside_context
 from functok.graph.controls.by_counts import equal_positions
+from functok.graph.controls.by_training import trained_or_not
 from functok.graph.controls.hubs import hubs
 from functok.graph.controls.inputs import Inputs
 from functok.graph.controls.synthetic import Kind, WorldSettings, synthetic_world
@@ -57,18 +58,15 @@ def every_test(kind: Kind, seed: int, settings: WorldSettings = SETTINGS) -> lis
     with TemporaryDirectory() as folder:
         subject = world.subject(Path(folder) / "graph")
         subject = replace(subject, subclasses=[_FORM] * len(world.classes))
-        given = Inputs(subject, world.encoded())
+        given = Inputs(subject, world.encoded(), arms={UNTRAINED: untrained})
         found = {
             row.test: (row.effect, row.effect_low, row.effect_high, row.p_value)
-            for work in (equal_positions, both_at_once, class_beside_context)
+            for work in (equal_positions, both_at_once, class_beside_context, trained_or_not)
             for row in work(given).tests
         }
-        for test, result in (
-            ("P4", baselines(subject, {UNTRAINED: untrained}).learned),
-            ("N1", hubs(subject).headline),
-        ):
-            assert result is not None
-            found[test] = (*vars(result.effect).values(), result.p_value)
+        hub = hubs(subject).headline
+        assert hub is not None
+        found["N1"] = (*vars(hub.effect).values(), hub.p_value)
     assert found.keys() == set(TESTS), "the world is too small for its tests"
     return [
         {"world": kind, "seed": seed, "test": test}
