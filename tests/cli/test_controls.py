@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from functok.graph.controls.suite import NAMES
 from functok.tokens.treebanks import read_treebank
@@ -147,3 +148,19 @@ def test_a_graph_whose_documents_are_gone_says_so(here: Path) -> None:
     shutil.rmtree(here / "graphs/tokenizer")
     said = functok("controls", here / "graphs", "--only", "hubs").complaint
     assert "no longer holds the tokenizer and the documents" in said
+
+
+def test_other_choices_see_the_graphs_beside_this_one(here: Path) -> None:
+    """Another SAE's graph beside it is a choice more; without it there is one less again."""
+    (place,) = here.glob("graphs/graph/*/")
+    other = Path(shutil.copytree(place, place.with_name("other")))
+    asked = (place, "--only", "choices")
+    assert functok("controls", *asked).code == 0
+    both = pl.read_parquet(place / "controls/specifications.parquet")
+    assert set(both["sae"]) == {"this one", "other"}
+    mine, theirs = (both.filter(sae=name).drop("sae") for name in ("this one", "other"))
+    assert_frame_equal(mine, theirs, check_row_order=False)
+    shutil.rmtree(other)
+    assert functok("controls", *asked).code == 0
+    alone = pl.read_parquet(place / "controls/specifications.parquet")
+    assert_frame_equal(alone.drop("sae"), mine, check_row_order=False)

@@ -70,7 +70,7 @@ def _of_graphs(
     from functok.cli.console import ConsoleProgress
     from functok.cli.controls_show import show_controls
     from functok.cli.show import print_line
-    from functok.graph.controls.opened import opened
+    from functok.graph.controls.opened import graph_folders, opened
     from functok.store import fingerprint, read_json
     from functok.study.controlling import control_graph, tests_of
     from functok.tokens.treebanks import treebank_fingerprint
@@ -78,8 +78,10 @@ def _of_graphs(
     progress = ConsoleProgress()
     words = None if treebank is None else treebank_fingerprint(treebank)
     with folder.opened():
+        # graphs beside one another are each other's alternatives (``opened.py``)
+        beside = {place.name: read_json(place / "meta.json") for place in graph_folders(folder)}
         for place in places:
-            key = fingerprint("controls", read_json(place / "meta.json"), words)
+            key = fingerprint("controls", place.name, beside, words)
 
             def given(place: Path = place) -> "Inputs":
                 return opened(folder, place, treebank)
