@@ -8,6 +8,7 @@ import yaml
 
 from figures.hostile import HOSTILE, save
 from figures.small_retrieval import write_retrieval, write_world
+from figures.small_robustness import write_robustness
 from functok.claims import assemble
 from functok.consolidation.losses import summary
 from functok.evidence import Evidence
@@ -212,6 +213,7 @@ def _controls(folder: RunFolder) -> None:
     ]
     save(folder.control(step, "overlap"), pl.DataFrame(overlap))
     _exposures(folder)
+    write_robustness(folder, step)
 
 
 def _exposures(folder: RunFolder) -> None:

@@ -77,7 +77,7 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
             lambda folder: folder.consolidation("growth"),
             {"features-firing", "token-degree", "cumulative-coverage", "cover-orders"}
             | {"class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"}
-            | {"exposure-curve", "exposure-references", "accumulation"}
+            | {"exposure-curve", "exposure-references", "accumulation", "feature-kinds"}
             | {f"specifications-{effect}" for effect in ("coverage", "class", "direct")},
         ),
     ],

@@ -11,6 +11,7 @@ from functok.figures.plan import last_step, read
 from functok.graph.controls.effects import effect_table
 from functok.graph.controls.sides import GRAMMAR, SEPARATED, STUDIED
 from functok.report.markup import escaped, interval, number, paragraphs, percent, table
+from functok.report.robustness import elsewhere
 from functok.store import RunFolder
 
 WORDS = {
@@ -39,12 +40,14 @@ def frequency(folder: RunFolder) -> str:
     missing = f'<div class="absent">{paragraphs(absent)}</div>' if absent else ""
     return (
         f'<p class="lead"><b>{escaped(lead)}</b></p>'
-        f"<p>{escaped(basis(compared.row(0, named=True)))}</p>{_effects(effects)}{missing}"
+        f"<p>{escaped(basis(compared.row(0, named=True)))}</p>{_effects(effects)}"
+        f"{elsewhere(folder, step)}{missing}"
     )
 
 
 def verdict(folder: RunFolder, effects: pl.DataFrame) -> list[str]:
-    """Plain sentences: coverage, richness at equal frequency, and what context leaves of it."""
+    """Plain sentences: coverage, richness at equal frequency, what context leaves of it, and
+    whether it is learned."""
     said = []
     claims = read(folder.claims)
     if claims is not None and "reason" in claims.columns:
@@ -72,6 +75,13 @@ def verdict(folder: RunFolder, effects: pl.DataFrame) -> list[str]:
             "At equal frequency and equally diverse neighbours, what class adds is "
             + _more(direct, "negative", "positive", "not told apart from nothing")
             + f" ({interval(direct['effect'], direct['effect_low'], direct['effect_high'])})."
+        )
+    learned = _test(folder, "P4")
+    if learned is not None:
+        said.append(
+            "Against the same model untrained, the gap is "
+            + _more(learned, "smaller", "larger", "not told apart")
+            + f" ({interval(learned['effect'], learned['effect_low'], learned['effect_high'])})."
         )
     if not said:
         said.append(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from functok.figures import exposures, frequency, specifications
+from functok.figures import exposures, features, frequency, specifications
 from functok.figures.plan import Plan, last_step, made_from
 from functok.graph.controls.effects import effect_table
 from functok.store import RunFolder
@@ -17,7 +17,7 @@ def _of(name: str, folder: RunFolder) -> Path:
     return folder.control(last_step(folder) or 0, name)
 
 
-def _effects(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+def _effects(folder: RunFolder, most: int) -> list[pl.DataFrame]:
     found = effect_table(folder.graph(last_step(folder) or 0))
     return [frequency.effects(found)] if len(found) else []
 
@@ -135,4 +135,16 @@ PLANS = (
         chart=exposures.accumulation,
     ),
     *(_curve(effect) for effect in _CURVES),
+    Plan(
+        name="feature-kinds",
+        section="controls",
+        title="What features are about",
+        reading="Green says how many features are of a kind, grey how much of the activity is "
+        "theirs; a token with features of its own has a higher degree for that alone.",
+        control="What as many random positions would show is taken off before a feature counts as "
+        "about anything; each effect is also given without the features of one token.",
+        absent=_ABSENT,
+        tables=made_from(features.kind_rows, partial(_of, "feature_kinds")),
+        chart=features.feature_kinds,
+    ),
 )

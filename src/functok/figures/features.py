@@ -1,0 +1,76 @@
+"""What features are about: one token, one class, or neither."""
+
+import altair as alt
+import polars as pl
+from altair.typing import ChartType
+
+from functok.figures.style import CONTROL, MEASURED, WIDTH, styled
+
+KINDS = {
+    "token": "one token",
+    "function": "function tokens",
+    "content": "content tokens",
+    "selective": "a choice of tokens",
+    "context": "context, hardly the token",
+    "indifferent": "no token in particular",
+    "rare": "too rare to tell",
+}
+_SERIES = ("of the features", "of all firings")
+
+
+def kind_rows(kinds: pl.DataFrame) -> pl.DataFrame:
+    """Shares of features and of firings.
+
+    Args:
+        kinds: ``controls/feature_kinds.parquet``.
+
+    Returns:
+        Columns kind (in words), series, share with low and high (null for firings), features.
+    """
+    words = pl.col("kind").replace_strict(KINDS)
+    features = kinds.select(
+        words,
+        pl.lit(_SERIES[0]).alias("series"),
+        "share",
+        low="share_low",
+        high="share_high",
+        features="features",
+    )
+    none = pl.lit(None, pl.Float64)
+    firings = kinds.select(
+        words,
+        pl.lit(_SERIES[1]).alias("series"),
+        share="firings",
+        low=none,
+        high=none,
+        features="features",
+    )
+    return pl.concat([features, firings])
+
+
+def feature_kinds(table: pl.DataFrame) -> ChartType:
+    """Every kind's share, of the features with its interval, of the firings beside it."""
+    order = [words for words in KINDS.values() if words in table["kind"].unique()]
+    base = alt.Chart(table, width=WIDTH - 60, height=32 * len(order)).encode(
+        y=alt.Y("kind:N", title="about", sort=order).axis(labelLimit=240),
+        yOffset=alt.YOffset("series:N", sort=_SERIES),
+        color=alt.Color("series:N").scale(domain=_SERIES, range=[MEASURED, CONTROL]),
+        tooltip=[
+            "kind:N",
+            "series:N",
+            alt.Tooltip("share:Q", format=".1%"),
+            alt.Tooltip("low:Q", format=".1%", title="95 % from"),
+            alt.Tooltip("high:Q", format=".1%", title="to"),
+            alt.Tooltip("features:Q", format=",d"),
+        ],
+    )
+    layers = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.5).encode(
+        x="low:Q", x2="high:Q"
+    ) + base.mark_point(opacity=1, size=46).encode(
+        x=alt.X("share:Q", title="share").axis(format="%").scale(domainMin=0)
+    )
+    return styled(
+        layers,
+        "What features are about",
+        "features that fire, and where all firings belong; bars: 95 % intervals",
+    )

@@ -1,0 +1,143 @@
+"""What is left of the answer elsewhere: other models and texts, other choices, other features.
+
+Three blocks of the section on frequency, each a sentence and the table that it is made from: the
+arms (``graph/controls/baselines.py``), the specification curve (``specification.py``) and the
+feature side (``features.py``). A block whose control was not run is left out.
+"""
+
+from collections.abc import Callable
+
+import polars as pl
+
+from functok.figures.plan import read
+from functok.graph.controls.specification import ALL, SEPARABLE
+from functok.report.markup import escaped, interval, number, percent, table
+from functok.store import RunFolder
+
+_READS = {
+    "no gap": "the trained model has no gap between the classes that could be learned",
+    "undecided": "an arm that it takes to decide is missing",
+    "slot": "the gap goes with the slot, not with the class",
+    "architecture or tokeniser": "an untrained model has the gap as well",
+    "token identity": "shuffled text leaves the gap, so it hangs on the tokens themselves",
+    "partly learned": "an untrained model has a part of the gap; training has changed it",
+    "learned": "the gap comes with training",
+}
+_EFFECTS = {
+    "coverage": "coverage at equal positions",
+    "class": "what class adds at equal exposure",
+    "direct": "what class adds beside context",
+}
+_DEFINITIONS = {ALL: "all", SEPARABLE: "by form"}
+
+
+def elsewhere(folder: RunFolder, step: int) -> str:
+    """The blocks, as HTML."""
+
+    def control(name: str) -> pl.DataFrame | None:
+        return read(folder.control(step, name))
+
+    return arms(control) + choices(control) + kinds(control)
+
+
+def arms(control: Callable[[str], pl.DataFrame | None]) -> str:
+    """Trained against untrained models, shuffled text and held SAEs, and what they say together."""
+    compared, apart, read_as = map(control, ("compared", "arm_differences", "arm_readings"))
+    if compared is None or apart is None or read_as is None:
+        return ""
+    main = compared["reading"].item()
+    said = read_as.filter(reading=main)["explanation"].item()
+    rows = apart.filter(pl.col("reading") == main, pl.col("value").is_not_null())
+    described = control("arms")
+    if described is not None:
+        rows = rows.join(described, on="arm", how="left", maintain_order="left")
+    titles = {
+        "arm": "held against",
+        "trained": "gap, trained",
+        "control": "gap, held against",
+        "value": "difference",
+        "low": "from",
+        "high": "to",
+        "p_value": "p",
+        "l0": "L0 there",
+        "spearman": "ρ of degree and frequency there",
+        "explained_variance": "variance explained there",
+    }
+    return (
+        f"<h3>Is it learned?</h3><p>Read together: {escaped(_READS[said])}.</p>"
+        "<p>A gap is the log ratio of features at equal exposure, function to content types; each "
+        "row holds the trained model's against that of another model, text or SAE.</p>"
+        + table(rows, {name: title for name, title in titles.items() if name in rows.columns})
+    )
+
+
+def choices(control: Callable[[str], pl.DataFrame | None]) -> str:
+    """The specification curve in numbers, its joint test, and what it could not vary."""
+    summary, shares = control("specification_summary"), control("specification_axes")
+    if summary is None:
+        return ""
+    shown = summary.filter(pl.col("definition").is_in(list(_DEFINITIONS)))
+    titles = {
+        "effect": "effect",
+        "definition": "definitions",
+        "specifications": "specifications",
+        "median": "median",
+        "lowest": "lowest",
+        "highest": "highest",
+        "same_sign": "of the median's sign",
+        "above": "interval above 0",
+        "below": "interval below 0",
+        "p_median": "p of the median",
+        "p_sign": "p of the sign",
+    }
+    formats = {"same_sign": percent, "above": percent, "below": percent}
+    left = control("specification_missing")
+    absent = [] if left is None else [f"{row['axis']}: {row['reason']}" for row in left.to_dicts()]
+    return (
+        "<h3>Under other choices</h3>"
+        f"<p>{escaped(' '.join(_said(row, shares) for row in _whole(summary)))}</p>"
+        "<p>Specifications share their data, so their intervals are no votes; p is that of one "
+        "permutation for the whole curve.</p>"
+        + table(shown.with_columns(pl.col("effect").replace(_EFFECTS),
+                                   pl.col("definition").replace(_DEFINITIONS)), titles, formats)
+        + (f"<p>Not varied: {escaped(' '.join(absent))}</p>" if absent else "")
+    )  # fmt: skip
+
+
+def _whole(summary: pl.DataFrame) -> list[dict]:
+    return summary.filter(pl.col("definition") == ALL).to_dicts()
+
+
+def _said(row: dict, shares: pl.DataFrame | None) -> str:
+    sentence = (
+        f"{_EFFECTS[row['effect']].capitalize()}: over {row['specifications']:,d} specifications "
+        f"the median log ratio is {number(row['median'])}, from {number(row['lowest'])} to "
+        f"{number(row['highest'])}; {percent(row['same_sign'])} have its sign"
+    )
+    mine = None if shares is None else shares.filter(effect=row["effect"]).sort("share")
+    if mine is None or mine.is_empty():
+        return sentence + "."
+    most = mine.row(-1, named=True)
+    return f"{sentence}, and {most['axis']} matters most ({percent(most['share'])} of variance)."
+
+
+def kinds(control: Callable[[str], pl.DataFrame | None]) -> str:
+    """What the features are about, and what class adds where those of one token are left out."""
+    found, context = control("feature_kinds"), control("context_effects")
+    if found is None:
+        return ""
+    share = {row["kind"]: row for row in found.to_dicts()}
+    token = share.get("token")
+    said = [] if token is None else [
+        f"{interval(token['share'], token['share_low'], token['share_high'])} of the features that "
+        f"fire only name a token; {percent(token['firings'])} of all firings are theirs."
+    ]  # fmt: skip
+    compared = control("compared")
+    if context is not None and compared is not None:
+        again = context.filter(control="factorial", reading=compared["reading"].item()).to_dicts()
+        said += [
+            "Without them, what class adds at equal exposure is "
+            f"{interval(row['value'], row['low'], row['high'])}."
+            for row in again
+        ]
+    return f"<h3>Token features and others</h3><p>{escaped(' '.join(said))}</p>" if said else ""
