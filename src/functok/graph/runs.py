@@ -36,7 +36,7 @@ def write_run(path: Path, tables: Iterator[pa.Table] | Sequence[pa.Table]) -> No
                     table.schema,
                     compression="none",
                     use_dictionary=False,
-                    write_statistics=["key"],
+                    write_statistics=["key"],  # type: ignore[arg-type]
                     column_encoding={"key": "DELTA_BINARY_PACKED"},
                 )
             writer.write_table(table, row_group_size=ROW_GROUP)
