@@ -35,6 +35,10 @@ def test_what_went_wrong_is_raised_once_where_the_owner_next_waits():
 
 
 def test_an_error_of_the_owner_is_not_hidden_by_one_behind_its_back():
-    with pytest.raises(KeyError), Behind() as behind:
-        behind.do(int, "not a number")
-        raise KeyError
+    def fails_while_another_fails() -> None:
+        with Behind() as behind:
+            behind.do(int, "not a number")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails_while_another_fails()

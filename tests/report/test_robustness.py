@@ -41,17 +41,18 @@ def test_the_choices_are_given_in_numbers_with_what_was_not_varied(folder: RunFo
     text = shown(folder)
     assert (
         "What class adds at equal exposure: over 12 specifications the median log ratio is −0.2, "
-        "from −0.4 to 0.1; 75.00 % have its sign, and rule matters most (60.00 % of variance)."
+        "from −0.4 to 0.1; 75.00 % have its sign, and when a feature is active matters "
+        "most (60.00 % of their variance)."
     ) in text
     beside = text.split("What class adds beside context: over 12 specifications")[1]
-    assert "75.00 % have its sign.Spec" in beside, "an effect without axes says nothing of them"
-    assert "Not varied: layer: Only one layer was read." in text
+    assert "75.00 % have its sign.Above" in beside, "an effect without axes says nothing of them"
+    assert "Not varied: the layer. Only one layer was read." in text
     assert "DET" not in text
 
 
 def test_token_features_are_counted_and_left_out(folder: RunFolder):
     text = shown(folder)
-    assert "0.250 [0.200, 0.333] of the features that fire only name a token" in text
+    assert "25.00 % of the features that fire only name a token (95 %: 20.00 % to 33.33 %)" in text
     assert "10.00 % of all firings are theirs" in text
     assert "Without them, what class adds at equal exposure is −0.150 [−0.250, −0.050]." in text
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from functok.figures.plan import read
 from functok.graph.controls.specification import ALL, SEPARABLE
-from functok.report.markup import escaped, interval, number, percent, table
+from functok.report.markup import escaped, interval, number, paragraphs, percent, table
 from functok.store import RunFolder
 
 _READS = {
@@ -29,6 +29,15 @@ _EFFECTS = {
     "direct": "what class adds beside context",
 }
 _DEFINITIONS = {ALL: "all", SEPARABLE: "by form"}
+_AXES = {
+    "sae": "the SAE",
+    "layer": "the layer",
+    "rule": "when a feature is active",
+    "exclusion": "which features are left out",
+    "definition": "what counts as function",
+    "unit": "the unit of exposure",
+    "exposure": "the number of exposures",
+}
 
 
 def elsewhere(folder: RunFolder, step: int) -> str:
@@ -53,20 +62,21 @@ def arms(control: Callable[[str], pl.DataFrame | None]) -> str:
         rows = rows.join(described, on="arm", how="left", maintain_order="left")
     titles = {
         "arm": "held against",
-        "trained": "gap, trained",
-        "control": "gap, held against",
+        "trained": "trained",
+        "control": "its gap",
         "value": "difference",
         "low": "from",
         "high": "to",
         "p_value": "p",
-        "l0": "L0 there",
-        "spearman": "ρ of degree and frequency there",
-        "explained_variance": "variance explained there",
+        "l0": "its L0",
+        "explained_variance": "explained",
+        "spearman": "ρ of degree",
     }
     return (
         f"<h3>Is it learned?</h3><p>Read together: {escaped(_READS[said])}.</p>"
         "<p>A gap is the log ratio of features at equal exposure, function to content types; each "
-        "row holds the trained model's against that of another model, text or SAE.</p>"
+        "row holds the trained model's against that of another model, text or SAE. Of that other: "
+        "L0, the share of variance that its SAE explains, Spearman's ρ of degree and frequency.</p>"
         + table(rows, {name: title for name, title in titles.items() if name in rows.columns})
     )
 
@@ -84,23 +94,24 @@ def choices(control: Callable[[str], pl.DataFrame | None]) -> str:
         "median": "median",
         "lowest": "lowest",
         "highest": "highest",
-        "same_sign": "of the median's sign",
-        "above": "interval above 0",
-        "below": "interval below 0",
-        "p_median": "p of the median",
-        "p_sign": "p of the sign",
+        "same_sign": "same sign",
+        "above": "above 0",
+        "below": "below 0",
+        "p_median": "p (median)",
+        "p_sign": "p (sign)",
     }
     formats = {"same_sign": percent, "above": percent, "below": percent}
     left = control("specification_missing")
-    absent = [] if left is None else [f"{row['axis']}: {row['reason']}" for row in left.to_dicts()]
+    absent = [] if left is None else left.rows()
+    reasons = [f"Not varied: {_AXES[axis]}. {reason}" for axis, reason in absent]
     return (
         "<h3>Under other choices</h3>"
         f"<p>{escaped(' '.join(_said(row, shares) for row in _whole(summary)))}</p>"
-        "<p>Specifications share their data, so their intervals are no votes; p is that of one "
-        "permutation for the whole curve.</p>"
+        "<p>Above and below 0 are whole intervals. Specifications share their data, so that these "
+        "are no votes; p is that of one permutation for the whole curve.</p>"
         + table(shown.with_columns(pl.col("effect").replace(_EFFECTS),
                                    pl.col("definition").replace(_DEFINITIONS)), titles, formats)
-        + (f"<p>Not varied: {escaped(' '.join(absent))}</p>" if absent else "")
+        + paragraphs(reasons)
     )  # fmt: skip
 
 
@@ -118,7 +129,8 @@ def _said(row: dict, shares: pl.DataFrame | None) -> str:
     if mine is None or mine.is_empty():
         return sentence + "."
     most = mine.row(-1, named=True)
-    return f"{sentence}, and {most['axis']} matters most ({percent(most['share'])} of variance)."
+    share = percent(most["share"])
+    return f"{sentence}, and {_AXES[most['axis']]} matters most ({share} of their variance)."
 
 
 def kinds(control: Callable[[str], pl.DataFrame | None]) -> str:
@@ -129,8 +141,9 @@ def kinds(control: Callable[[str], pl.DataFrame | None]) -> str:
     share = {row["kind"]: row for row in found.to_dicts()}
     token = share.get("token")
     said = [] if token is None else [
-        f"{interval(token['share'], token['share_low'], token['share_high'])} of the features that "
-        f"fire only name a token; {percent(token['firings'])} of all firings are theirs."
+        f"{percent(token['share'])} of the features that fire only name a token (95 %: "
+        f"{percent(token['share_low'])} to {percent(token['share_high'])}); "
+        f"{percent(token['firings'])} of all firings are theirs."
     ]  # fmt: skip
     compared = control("compared")
     if context is not None and compared is not None:
