@@ -130,6 +130,16 @@ def test_a_finished_run_does_nothing_when_it_is_run_again(
     }
 
 
+def test_a_report_thrown_away_is_written_again_and_nothing_else(
+    run_copy: Path, worked: list[str]
+) -> None:
+    (run_copy / "report.html").unlink()
+    outcome = functok("report", run_copy)
+    assert outcome.code == 0, outcome.err
+    assert worked == ["report"]
+    assert (run_copy / "report.html").is_file()
+
+
 def test_a_changed_study_is_refused_and_the_changed_keys_are_named(
     run_copy: Path, tiny_study: Path, tmp_path: Path, worked: list[str]
 ) -> None:

@@ -46,7 +46,7 @@ def test_the_choices_are_given_in_numbers_with_what_was_not_varied(folder: RunFo
     ) in text
     beside = text.split("What class adds beside context: over 12 specifications")[1]
     assert "75.00 % have its sign.Above" in beside, "an effect without axes says nothing of them"
-    assert "Not varied: the layer. Only one layer was read." in text
+    assert "Not varied further: the layer. Only one layer was read." in text
     assert "DET" not in text
 
 

@@ -18,6 +18,7 @@ LINKS = (
         ("claims", "trace", "reactivation", "answers"),
         lambda run: run.study.trace.features,
         _report,
+        leaves=lambda run: run.folder.report,
     ),
 )
 """A study's links and, last, its report."""

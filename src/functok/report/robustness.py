@@ -90,20 +90,20 @@ def choices(control: Callable[[str], pl.DataFrame | None]) -> str:
     titles = {
         "effect": "effect",
         "definition": "definitions",
-        "specifications": "specifications",
+        "specifications": "choices",
         "median": "median",
         "lowest": "lowest",
         "highest": "highest",
         "same_sign": "same sign",
         "above": "above 0",
         "below": "below 0",
-        "p_median": "p (median)",
-        "p_sign": "p (sign)",
+        "p_median": "p median",
+        "p_sign": "p sign",
     }
     formats = {"same_sign": percent, "above": percent, "below": percent}
     left = control("specification_missing")
     absent = [] if left is None else left.rows()
-    reasons = [f"Not varied: {_AXES[axis]}. {reason}" for axis, reason in absent]
+    reasons = [f"Not varied further: {_AXES[axis]}. {reason}" for axis, reason in absent]
     return (
         "<h3>Under other choices</h3>"
         f"<p>{escaped(' '.join(_said(row, shares) for row in _whole(summary)))}</p>"

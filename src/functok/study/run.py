@@ -166,6 +166,8 @@ class Link:
     """What, besides the links it needs, determines its outputs."""
     work: Callable[[Run, str], None]
     """Does it; the second argument is the link's key."""
+    leaves: Callable[[Run], Path] | None = None
+    """A file for people, who may throw it away to have it made again."""
 
 
 @dataclass
@@ -186,6 +188,9 @@ class Runner:
         return self.keys[name]
 
     def is_done(self, name: str) -> bool:
+        leaves = self._link(name).leaves
+        if leaves is not None and not leaves(self.run).exists():
+            return False
         return self.run.folder.is_done(name, self.key(name))
 
     def bring(self, name: str) -> None:
