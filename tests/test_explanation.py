@@ -71,14 +71,21 @@ def test_a_test_without_an_interval_decides_nothing():
 
 def test_the_reason_names_what_is_missing_and_what_is_too_wide():
     reason = explain(found(P1=BELOW, P2=WIDE), {"P1": 0.01, "P2": 0.5}).reason
-    missing, wide = reason.split(";")[1:]
+    missing, wide, below = reason.split(";")[1:]
     assert "P3" in missing
     assert "P4" in missing
     assert "P1" not in missing
     assert "P2" in wide
     assert "P1" not in wide
+    assert "P1" in below
     complete = explain(found(P1=ABOVE, P2=NONE, P3=NONE, P4=NONE), {"P1": 0.01}).reason
     assert "fit none" in complete
+    less = explain(found(P1=BELOW, P2=(-0.2, 0.05), P3=BELOW, P4=WIDE), {}).reason
+    wide, perhaps, below = less.split(";")[1:]
+    assert wide.endswith("P4 (trained against untrained model)")
+    assert "perhaps below: P2" in perhaps
+    assert "below 0: P1" in below
+    assert "P3" in below
     both = found(P1=BELOW, P2=NONE, P3=ABOVE, P4=ABOVE)
     assert "artefact and class" in explain(both, dict.fromkeys(TESTS, 0.01)).reason
 

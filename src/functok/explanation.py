@@ -92,7 +92,7 @@ def explain(
         return Explanation(accounts[0], _SAYS[accounts[0]])
     if accounts:
         return Explanation("undecided", f"The tests speak for {' and '.join(accounts)} at once.")
-    return Explanation("undecided", _open(found, above, none | no_more))
+    return Explanation("undecided", _open(found, above, none, no_more))
 
 
 def _interval(row: Mapping[str, Any] | None) -> tuple[float, float]:
@@ -102,18 +102,22 @@ def _interval(row: Mapping[str, Any] | None) -> tuple[float, float]:
     return row["effect_low"], row["effect_high"]
 
 
-def _open(found: Mapping[str, Any], above: set[str], settled: set[str]) -> str:
+def _open(found: Mapping[str, Any], above: set[str], none: set[str], no_more: set[str]) -> str:
     """Why nothing was decided."""
-    absent = [test for test in TESTS if test not in found]
-    wide = [test for test in TESTS if test in found and test not in above | settled]
-    said = []
-    if absent:
-        said.append("not run: " + ", ".join(f"{test} ({_ASKS[test]})" for test in absent))
-    if wide:
-        said.append(
-            "neither above 0 after Holm's correction nor shown to be none: "
-            + ", ".join(f"{test} ({_ASKS[test]})" for test in wide)
-        )
+    fewer = {test for test in no_more - none if _interval(found[test])[1] < 0}
+    kinds = {
+        "not run": [test for test in TESTS if test not in found],
+        "neither above 0 after Holm's correction nor shown to be none": [
+            test for test in TESTS if test in found and test not in above | none | no_more
+        ],
+        "not above 0, but perhaps below": sorted(no_more - none - fewer),
+        "below 0": sorted(fewer),
+    }
+    said = [
+        f"{kind}: " + ", ".join(f"{test} ({_ASKS[test]})" for test in tests)
+        for kind, tests in kinds.items()
+        if tests
+    ]
     if not said:
         said.append("the four tests together fit none of artefact, slot and class")
     return f"No account is decided; {'; '.join(said)}."
