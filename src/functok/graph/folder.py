@@ -59,7 +59,7 @@ def write_edges(folder: Path, pieces: Iterator[Edges], packing: Packing, rows: i
         folder: of the graph.
         pieces: edges under keys that sort by token, ascending from piece to piece.
         packing: of the keys.
-        rows: that may be held at once.
+        rows: of a piece that is merged, while the one before it is on its way to the disk.
 
     Returns:
         The number of edges.
@@ -69,18 +69,6 @@ def write_edges(folder: Path, pieces: Iterator[Edges], packing: Packing, rows: i
     spill.mkdir()
     runs: list[Path] = []
     count = 0
-
-    def add_by_token(piece: Edges) -> None:
-        edges.write_table(_public(piece, *packing.unpacked(piece.key)), ROW_GROUP)
-
-    def spill_by_feature(piece: Edges, run: Path) -> None:
-        write_run(run, [edge_table(packing.by_feature(piece))])
-
-    def add_by_feature(piece: Edges) -> None:
-        token, feature, group = packing.unpacked_by_feature(piece.key)
-        edges.write_table(_public(piece, token, feature, group), ROW_GROUP)
-        features.write_table(_activity(feature, group, piece.occurrences), ROW_GROUP)
-
     with (
         _edge_file(folder / "edges/by-token.parquet", "feature") as edges,
         Behind() as writing,
@@ -88,18 +76,17 @@ def write_edges(folder: Path, pieces: Iterator[Edges], packing: Packing, rows: i
     ):
         for piece in pieces:
             count += len(piece)
-            writing.do(add_by_token, piece)
+            writing.do(_add_by_token, edges, piece, packing)
             runs.append(spill / f"{len(runs):06d}.parquet")
-            sorting.do(spill_by_feature, piece, runs[-1])
+            sorting.do(_spill_by_feature, runs[-1], piece, packing)
     align = packing.vocabulary * GROUPS
-    by_feature = merge_edges(runs, rows, spill / "rounds", align)
     with (
         _edge_file(folder / "edges/by-feature.parquet", "token") as edges,
         pq.ParquetWriter(folder / "features.parquet", _FEATURES, compression="zstd") as features,
         Behind() as writing,
     ):
-        for piece in by_feature:
-            writing.do(add_by_feature, piece)
+        for piece in merge_edges(runs, rows, spill / "rounds", align):
+            writing.do(_add_by_feature, edges, features, piece, packing)
     for left in sorted(spill.rglob("*"), reverse=True):
         left.rmdir() if left.is_dir() else left.unlink()
     spill.rmdir()
@@ -204,6 +191,22 @@ def _edge_file(path: Path, ascending: str) -> pq.ParquetWriter:
         use_dictionary=repeating,  # type: ignore[arg-type]
         column_encoding=encoding,
     )
+
+
+def _add_by_token(edges: pq.ParquetWriter, piece: Edges, packing: Packing) -> None:
+    edges.write_table(_public(piece, *packing.unpacked(piece.key)), ROW_GROUP)
+
+
+def _spill_by_feature(run: Path, piece: Edges, packing: Packing) -> None:
+    write_run(run, [edge_table(packing.by_feature(piece))])
+
+
+def _add_by_feature(
+    edges: pq.ParquetWriter, features: pq.ParquetWriter, piece: Edges, packing: Packing
+) -> None:
+    token, feature, group = packing.unpacked_by_feature(piece.key)
+    edges.write_table(_public(piece, token, feature, group), ROW_GROUP)
+    features.write_table(_activity(feature, group, piece.occurrences), ROW_GROUP)
 
 
 def _public(edges: Edges, token: np.ndarray, feature: np.ndarray, group: np.ndarray) -> pa.Table:

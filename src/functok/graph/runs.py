@@ -20,8 +20,8 @@ from functok.graph.edges import Edges, merged
 
 ROW_GROUP = 1 << 14
 """Rows of a run that are read at once."""
-FAN_IN = 128
-"""Runs merged in one round."""
+FAN_IN = 64
+"""Runs merged in one round: files that are open at once."""
 
 
 def write_run(path: Path, tables: Iterator[pa.Table] | Sequence[pa.Table]) -> None:

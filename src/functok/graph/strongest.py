@@ -68,6 +68,7 @@ def first(table: pa.Table) -> pa.Table:
     column = {name: table[name].to_numpy() for name in table.column_names}
     packed = _descending(column["key"], column["value"])
     order = np.argsort(packed)
+    # among equals, which are few, by document and position
     ahead = packed[order]
     equal = np.flatnonzero(ahead[1:] == ahead[:-1])
     tied = np.union1d(equal, equal + 1)
