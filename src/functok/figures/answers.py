@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.style import CONTROL, DASHES, MEASURED, styled
+from functok.figures.style import CONTROL, DASHES, MEASURED, styled, with_intervals
 
 _METHODS = {
     "patch": "the whole residual stream",
@@ -75,16 +75,12 @@ def swap_success(table: pl.DataFrame) -> ChartType:
         ],
     )
     x = alt.X("iia:Q", title="answers swapped").scale(domain=[0, 1]).axis(format="%")
-    layers = (
-        base.mark_rule(strokeWidth=1.5).encode(x=alt.X("iia_low:Q"), x2="iia_high:Q")
-        + base.mark_point(opacity=1).encode(x=x)
-        + alt.Chart(table)
-        .transform_aggregate(chance="mean(chance)")
-        .mark_rule(color=CONTROL, strokeDash=DASHES)
-        .encode(x="chance:Q")
-    )
+    line = alt.Chart(table).transform_aggregate(chance="mean(chance)")
+    chance = line.mark_rule(color=CONTROL, strokeDash=DASHES).encode(x="chance:Q")
     return styled(
-        layers.facet(column=alt.Column("latent:N", title=None)),
+        alt.layer(with_intervals(base, x, "iia_low", "iia_high"), chance).facet(
+            column=alt.Column("latent:N", title=None)
+        ),
         "Which swap changes the answer",
         "share of the answers that become the source's; bars: 95 % over facts; dashes: chance",
     )

@@ -18,6 +18,7 @@ from functok.figures.style import (
     WIDTH,
     readings_in_words,
     styled,
+    with_intervals,
     zero_line,
 )
 
@@ -131,11 +132,8 @@ def exposure_references(table: pl.DataFrame) -> ChartType:
         ],
     )
     title = "log ratio of coverage"
-    layers = (
-        zero_line(table)
-        + base.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q", title=title), x2="high:Q")
-        + base.mark_point(opacity=1, size=30).encode(x=alt.X("log_ratio:Q", title=title))
-    )
+    x = alt.X("log_ratio:Q", title=title)
+    layers = zero_line(table) + with_intervals(base, x, size=30)
     chart = layers.facet(
         facet=alt.Facet("scheme:N", title=None, sort=list(_SCHEMES.values())), columns=2
     )

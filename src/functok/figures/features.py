@@ -4,7 +4,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.style import CONTROL, MEASURED, WIDTH, styled
+from functok.figures.style import CONTROL, MEASURED, WIDTH, styled, with_intervals
 
 KINDS = {
     "token": "one token",
@@ -64,13 +64,9 @@ def feature_kinds(table: pl.DataFrame) -> ChartType:
             alt.Tooltip("features:Q", format=",d"),
         ],
     )
-    layers = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.5).encode(
-        x="low:Q", x2="high:Q"
-    ) + base.mark_point(opacity=1, size=46).encode(
-        x=alt.X("share:Q", title="share").axis(format="%").scale(domainMin=0)
-    )
+    x = alt.X("share:Q", title="share").axis(format="%").scale(domainMin=0)
     return styled(
-        layers,
+        with_intervals(base, x, size=46),
         "What features are about",
         "features that fire, and where all firings belong; bars: 95 % intervals",
     )

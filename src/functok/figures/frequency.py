@@ -19,6 +19,7 @@ from functok.figures.style import (
     readings_in_words,
     styled,
     token_labels,
+    with_intervals,
     zero_line,
 )
 
@@ -51,15 +52,8 @@ def class_effects(table: pl.DataFrame) -> ChartType:
             alt.Tooltip("types:Q", format=",d"),
         ],
     )
-    layers = (
-        zero_line(table)
-        + base.transform_filter("isValid(datum.low)")
-        .mark_rule(strokeWidth=1.5)
-        .encode(x="low:Q", x2="high:Q")
-        + base.mark_point(opacity=1, size=46).encode(x=alt.X("value:Q", title=_RATIO))
-    )
     return styled(
-        layers,
+        zero_line(table) + with_intervals(base, alt.X("value:Q", title=_RATIO), size=46),
         "What class adds, control by control",
         "right of 0: function types are richer at equal exposure; bars: 95 % intervals",
     )

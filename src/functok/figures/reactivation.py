@@ -4,7 +4,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.style import CONTROL, DASHES, MEASURED, WIDTH, styled
+from functok.figures.style import CONTROL, DASHES, MEASURED, WIDTH, styled, with_intervals
 
 _TRAINS = {"observed": "as they are", "shifted": "shifted around their documents"}
 _COLOR = alt.Color("trains:N", title="activity of features").scale(
@@ -96,18 +96,10 @@ def reactivation_odds(table: pl.DataFrame) -> ChartType:
         ],
     )
     scale = alt.Scale(type="log", nice=False, padding=20)
-    layers = (
-        alt.Chart(table)
-        .transform_aggregate(rows="count()")
-        .mark_rule(color=CONTROL, strokeDash=DASHES)
-        .encode(x=alt.datum(1))
-        + base.transform_filter("isValid(datum.odds_ratio_low)")
-        .mark_rule(strokeWidth=1.5)
-        .encode(x=alt.X("odds_ratio_low:Q"), x2="odds_ratio_high:Q")
-        + base.mark_point(opacity=1).encode(
-            x=alt.X("odds_ratio:Q", title="odds ratio, function against content", scale=scale)
-        )
-    )
+    x = alt.X("odds_ratio:Q", title="odds ratio, function against content", scale=scale)
+    layers = alt.Chart(table).transform_aggregate(rows="count()").mark_rule(
+        color=CONTROL, strokeDash=DASHES
+    ).encode(x=alt.datum(1)) + with_intervals(base, x, "odds_ratio_low", "odds_ratio_high")
     return styled(
         layers,
         "Do features come back at function tokens?",

@@ -106,6 +106,15 @@ def zero_line(table: pl.DataFrame, across: bool = False) -> alt.Chart:
     return line.encode(y=alt.datum(0)) if across else line.encode(x=alt.datum(0))
 
 
+def with_intervals(
+    base: alt.Chart, x: alt.X, low: str = "low", high: str = "high", size: int = 36
+) -> alt.LayerChart:
+    """A point at ``x`` for every row of ``base``, and a bar where there is an interval."""
+    bars = base.transform_filter(f"isValid(datum.{low})").mark_rule(strokeWidth=1.5)
+    points = base.mark_point(opacity=1, size=size).encode(x=x)
+    return alt.LayerChart(layer=[bars.encode(x=f"{low}:Q", x2=f"{high}:Q"), points])
+
+
 def token_labels(base: alt.Chart, y: alt.Y, above: int = 9, size: int = 10) -> alt.Chart:
     """The text of ``label`` a little above each point of ``base`` that has one."""
     return (
