@@ -76,7 +76,7 @@ def exposure_curve(table: pl.DataFrame) -> ChartType:
         x=alt.X("tokens:Q", title="k, tokens in order of frequency (log scale)").scale(
             type="log", nice=False
         ),
-        color=alt.Color("series:N").scale(colour),
+        color=alt.Color("series:N").scale(colour).legend(columns=2),
         tooltip=[
             "series:N",
             "tokens:Q",

@@ -12,6 +12,8 @@ function fitted(spec, room) {
     const rows = spec.datasets[spec.data.name];
     const panels = new Set(rows.map((row) => row[spec.facet.column.field])).size;
     fixed(spec.spec, (room - 80) / panels - 24);
+  } else if (spec.spec && spec.columns) {
+    fixed(spec.spec, (room - 150) / spec.columns - 24);  // names at the left of the first
   } else if (spec.spec) {
     fixed(spec.spec, Math.min(room - 200, 560));  // facets have their names at the left
   } else if (!(spec.usermeta && spec.usermeta.scroll)) {

@@ -106,7 +106,8 @@ PLANS = (
         reading="Where the orange curve lies below another, the k most frequent tokens reach fewer "
         "features than as many positions of that kind.",
         control="As many positions anywhere, of other tokens, and with as many active features: "
-        "expectations in closed form.",
+        "expectations in closed form. Where every position has as many active features, the last "
+        "is the first, and its line covers it.",
         absent=_ABSENT,
         tables=made_from(exposures.coverage_curve, partial(_of, "exposure_curve")),
         chart=exposures.exposure_curve,
