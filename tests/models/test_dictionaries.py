@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from functok.errors import UserError
-from functok.models.dictionaries import Activations, Dictionary
+from functok.models.dictionaries import Activations, Dictionary, load_dictionary
 
 D_MODEL, FEATURES, K = 12, 40, 5
 KINDS = [
@@ -95,7 +95,7 @@ def test_a_sae_lens_folder_encodes_and_decodes_as_in_sae_lens(folders, kind, app
     from sae_lens import SAE
 
     folder = folders[kind, apply_b_dec]
-    theirs, ours = SAE.load_from_disk(folder), Dictionary.load(folder)
+    theirs, ours = SAE.load_from_disk(folder), load_dictionary(folder)
     x = vectors()
     with torch.no_grad():
         expected = theirs.encode(x)
@@ -110,7 +110,7 @@ def test_a_sae_lens_folder_encodes_and_decodes_as_in_sae_lens(folders, kind, app
 
 
 def test_subtracting_the_decoder_bias_makes_a_difference(folders):
-    with_bias, without = (Dictionary.load(folders["standard", apply]) for apply in (True, False))
+    with_bias, without = (load_dictionary(folders["standard", apply]) for apply in (True, False))
     assert (
         with_bias.encode(vectors()).features.tolist() != without.encode(vectors()).features.tolist()
     )
@@ -118,14 +118,14 @@ def test_subtracting_the_decoder_bias_makes_a_difference(folders):
 
 def test_activations_of_a_rescaled_sae_are_the_norms_of_what_is_written(folders):
     for kind in ("topk-rescaled", "topk-rescaled-unfolded", "batchtopk"):
-        dictionary = Dictionary.load(folders[kind, True])
+        dictionary = load_dictionary(folders[kind, True])
         torch.testing.assert_close(dictionary.W_dec.norm(dim=1), torch.ones(FEATURES))
 
 
 @pytest.mark.parametrize("elements", [1, 60, 50 * 7, 50 * 39])
 @pytest.mark.parametrize("kind", KINDS)
 def test_tiles_of_any_size_give_the_same_features(folders, kind, elements):
-    dictionary, x = Dictionary.load(folders[kind, True]), vectors()
+    dictionary, x = load_dictionary(folders[kind, True]), vectors()
     whole = dictionary.encode(x)
     tiled = dictionary.encode(x, elements)
     assert torch.equal(tiled.rows, whole.rows)
@@ -135,7 +135,7 @@ def test_tiles_of_any_size_give_the_same_features(folders, kind, elements):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_active_features_come_once_each_by_row_then_feature(folders, kind):
-    active = Dictionary.load(folders[kind, True]).encode(vectors())
+    active = load_dictionary(folders[kind, True]).encode(vectors())
     place = active.rows * FEATURES + active.features
     assert bool((place[1:] > place[:-1]).all())
     assert bool((active.values > 0).all())
@@ -143,14 +143,14 @@ def test_active_features_come_once_each_by_row_then_feature(folders, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_vectors_have_no_features(folders, kind):
-    dictionary = Dictionary.load(folders[kind, True])
+    dictionary = load_dictionary(folders[kind, True])
     active = dictionary.encode(torch.empty(0, D_MODEL))
     assert len(active.rows) == len(active.features) == len(active.values) == 0
     assert dictionary.decode(active, 0).shape == (0, D_MODEL)
 
 
 def test_a_vector_without_features_decodes_to_the_decoder_bias(folders):
-    dictionary = Dictionary.load(folders["standard", True])
+    dictionary = load_dictionary(folders["standard", True])
     active = dictionary.encode(vectors(4))
     kept = active.rows % 2 == 1
     some = dictionary.decode(Activations(*(part[kept] for part in active)), 6)
@@ -215,7 +215,7 @@ def test_a_top_k_from_before_version_6_is_not_read_as_relu(folders, tmp_path):
     x = vectors()
     with torch.no_grad():
         expected = SAE.load_from_disk(folder).encode(x)
-    active = Dictionary.load(folder).encode(x)
+    active = load_dictionary(folder).encode(x)
     torch.testing.assert_close(dense(active, len(x)), expected, rtol=1e-4, atol=1e-4)
     assert bool((active.rows.bincount() <= K).all())
 
@@ -235,7 +235,7 @@ def test_a_top_k_from_before_version_6_is_not_read_as_relu(folders, tmp_path):
 )
 def test_settings_that_are_not_honoured_here_are_refused(folders, tmp_path, change, sentence):
     with pytest.raises(UserError, match=sentence):
-        Dictionary.load(edit(folders["topk", True], tmp_path / "other", change))
+        load_dictionary(edit(folders["topk", True], tmp_path / "other", change))
 
 
 @pytest.mark.parametrize("name", ["W_enc", "b_enc", "W_dec", "b_dec", "threshold"])
@@ -243,7 +243,7 @@ def test_a_folder_that_lacks_a_weight_is_refused(folders, tmp_path, name):
     source = folders["jumprelu", True]
     folder = edit(source, tmp_path / "less", weights=lambda w: {n: w[n] for n in w if n != name})
     with pytest.raises(UserError, match=f"is jumprelu but holds no {name}"):
-        Dictionary.load(folder)
+        load_dictionary(folder)
 
 
 @pytest.mark.parametrize("name", ["W_enc", "b_enc", "W_dec", "b_dec", "threshold"])
@@ -251,7 +251,7 @@ def test_weights_that_do_not_fit_together_are_refused(folders, tmp_path, name):
     source = folders["jumprelu", True]
     folder = edit(source, tmp_path / "odd", weights=lambda w: w | {name: torch.ones(3, 7)})
     with pytest.raises(UserError, match="do not fit together"):
-        Dictionary.load(folder)
+        load_dictionary(folder)
 
 
 @pytest.mark.parametrize("file", ["cfg.json", "sae_weights.safetensors"])
@@ -262,5 +262,5 @@ def test_a_folder_that_is_not_whole_is_refused(folders, tmp_path, file, content)
     if content is not None:
         (folder / file).write_bytes(content)
     with pytest.raises(UserError, match="cannot be read") as caught:
-        Dictionary.load(folder)
+        load_dictionary(folder)
     assert "\n" not in str(caught.value)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from functok.errors import UserError
-from functok.models.dictionaries import Dictionary, open_sae
+from functok.models.dictionaries import Dictionary, load_dictionary, open_sae
 from functok.models.dictionary_training import (
     DictionarySettings,
     sample_activations,
@@ -65,21 +65,21 @@ def trained(tmp_path_factory) -> dict:
 
 @pytest.mark.parametrize("architecture", SETTINGS)
 def test_a_trained_sae_explains_planted_features_it_has_not_seen(trained, architecture):
-    dictionary = Dictionary.load(trained[architecture])
+    dictionary = load_dictionary(trained[architecture])
     assert dictionary.features == 48
     fresh = planted(6000)[4096:]
     assert explained_variance(dictionary, fresh) > 0.8
     untrained = DictionarySettings(architecture=architecture, width=48, k=ACTIVE, steps=1, batch=8)
     folder = trained[architecture].parent / f"untrained-{architecture}"
     train_dictionary(planted(), untrained, 2, 0, folder)
-    assert explained_variance(Dictionary.load(folder), fresh) < 0.5
+    assert explained_variance(load_dictionary(folder), fresh) < 0.5
 
 
 @pytest.mark.parametrize("architecture", SETTINGS)
 def test_the_saved_folder_is_one_that_sae_lens_reads_alike(trained, architecture):
     from sae_lens import SAE
 
-    theirs, ours = SAE.load_from_disk(trained[architecture]), Dictionary.load(trained[architecture])
+    theirs, ours = SAE.load_from_disk(trained[architecture]), load_dictionary(trained[architecture])
     x = planted(200)
     with torch.no_grad():
         expected = theirs(x)
@@ -111,7 +111,7 @@ def test_a_batch_top_k_trained_briefly_still_has_k_features_on_average(tmp_path,
     )
     x = planted(3000, scale)
     train_dictionary(x, settings, 0, 0, tmp_path / "sae")
-    active = Dictionary.load(tmp_path / "sae").encode(x)
+    active = load_dictionary(tmp_path / "sae").encode(x)
     assert len(active.values) / len(x) == pytest.approx(5, rel=0.1)
 
 
@@ -119,7 +119,7 @@ def test_one_recipe_gives_the_same_sae_at_every_scale(tmp_path):
     settings = DictionarySettings(width=32, k=4, steps=20, batch=128)
     for name, scale in (("small", 0.5), ("large", 64.0)):
         train_dictionary(planted(1000, scale), settings, 0, 0, tmp_path / name)
-    small, large = (Dictionary.load(tmp_path / name) for name in ("small", "large"))
+    small, large = (load_dictionary(tmp_path / name) for name in ("small", "large"))
     one, other = small.encode(planted(100, 0.5)), large.encode(planted(100, 64.0))
     assert one.features.tolist() == other.features.tolist()
     torch.testing.assert_close(128 * one.values, other.values, rtol=1e-3, atol=1e-3)

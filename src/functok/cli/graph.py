@@ -1,14 +1,14 @@
 """``functok graph``: of a run or study, or of any model, SAE and corpus. Its arguments."""
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from functok.cli.arguments import Engines
+from functok.cli.graph_request import Request
 from functok.errors import UserError, require
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -18,35 +18,6 @@ class Products(StrEnum):
     fp32 = "fp32"
     tf32 = "tf32"
     bf16 = "bf16"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What was asked for on the command line."""
-
-    model: str
-    revision: str | None
-    saes: tuple[str, ...]
-    layers: tuple[int, ...]
-    corpus: str
-    tokenizer: str | None
-    documents: int | None
-    max_tokens: int | None
-    context: int | None
-    memory: int
-    occurrences: int
-    massive: float
-    dense: float
-    with_loss: bool
-    seed: int
-    dtype: str
-    device: str
-    sae_device: str | None
-    precision: Literal["fp32", "tf32", "bf16"] | None
-    engine: str
-    address: str | None
-    workers: int
-    output: Path | None
 
 
 def size_in_bytes(text: str, option: str) -> int:

@@ -9,7 +9,7 @@ import polars as pl
 
 from functok.cli.console import ConsoleProgress
 from functok.cli.count import engine_of
-from functok.cli.graph import Request
+from functok.cli.graph_request import Request
 from functok.cli.graph_show import show_graph, verified_sentence
 from functok.cli.show import print_line
 from functok.corpus import Corpus, open_corpus
@@ -19,11 +19,11 @@ from functok.graph.build import TokenFeatureGraph
 from functok.graph.inputs import encoded_corpus, probe_activations, text_classes
 from functok.graph.occurrences import store_size
 from functok.graph.pipeline import build_graphs
-from functok.graph.placing import layers_for, placed
 from functok.graph.shards import GraphJob, Reading, vocabulary_of
 from functok.graph.views import views
 from functok.models.capture import fitting_context
 from functok.models.dictionaries import Sae, open_sae
+from functok.models.dictionaries.placing import layers_for, placed
 from functok.models.dictionaries.verify import Verification, verify
 from functok.models.hooks import HookPoint
 from functok.models.language import Model, check_tokenizer, decoder_layers, load_model

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from functok.corpus import Document
+from functok.corpus.document import Document
 from functok.corpus.lines import BLOCK
 from functok.corpus.problems import Problems
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import zstandard
 
-from functok.corpus import Document, split_spec
 from functok.corpus.blocks import any_blank, blocks_of
+from functok.corpus.document import Document, split_spec
 from functok.corpus.json_lines import parsed, read_lines
 from functok.corpus.lines import Lines, line_blocks, lines_before
 from functok.corpus.parquet import parquet_blocks, read_rows, whole

@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from functok.corpus import Document, split_spec
 from functok.corpus.blocks import blocks_of
+from functok.corpus.document import Document, split_spec
 from functok.corpus.json_lines import encodable
 from functok.corpus.problems import Problems
 from functok.errors import UserError, first_line

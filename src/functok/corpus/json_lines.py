@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
-from functok.corpus import Document
+from functok.corpus.document import Document
 from functok.corpus.lines import Lines
 from functok.corpus.problems import Problems
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from functok.corpus import Document
+from functok.corpus.document import Document
 from functok.corpus.problems import Problems
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from functok.corpus import Document
 from functok.corpus.blocks import blocks_of
+from functok.corpus.document import Document
 from functok.corpus.problems import Problems
 from functok.errors import UserError
 from functok.store import fingerprint

@@ -13,8 +13,8 @@ import polars as pl
 from jaxtyping import Float, Int
 
 from functok.errors import UserError, require
-from functok.graph.placing import placed
 from functok.models.dictionaries import Dictionary, open_sae
+from functok.models.dictionaries.placing import placed
 from functok.models.hooks import HookPoint
 from functok.models.language import Model, check_tokenizer, load_model
 from functok.store import RunFolder

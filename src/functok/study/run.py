@@ -21,7 +21,7 @@ from functok.consolidation.checkpoints import Checkpoint, published
 from functok.corpus import Corpus, open_corpus
 from functok.engine import Engine, InProcess
 from functok.errors import UserError
-from functok.models.dictionaries import Dictionary
+from functok.models.dictionaries import Dictionary, load_dictionary
 from functok.models.language import Model, load_model
 from functok.progress import Progress
 from functok.store import RunFolder, fingerprint, read_json, write_json, write_text
@@ -151,7 +151,7 @@ class Run:
         return load_model(checkpoint.model, checkpoint.revision)
 
     def dictionary(self, checkpoint: Checkpoint) -> Dictionary:
-        return Dictionary.load(self.folder.dictionary(checkpoint.step))
+        return load_dictionary(self.folder.dictionary(checkpoint.step))
 
 
 @dataclass(frozen=True)

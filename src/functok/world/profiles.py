@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from functok.errors import UserError, nearest
-from functok.models.dictionaries import Dictionary
+from functok.models.dictionaries import Dictionary, load_dictionary
 from functok.models.dictionary_training import (
     DictionarySettings,
     sample_activations,
@@ -131,7 +131,7 @@ def trained_world(
         tokenizer=load_tokenizer(str(folder / "model")),
         model=load_model(str(folder / "model")),
         layer=chosen.layer,
-        dictionary=Dictionary.load(folder / "dictionary"),
+        dictionary=load_dictionary(folder / "dictionary"),
         folder=folder,
     )
 

@@ -8,7 +8,8 @@ decoder is needed; ``Dictionary.encode`` goes over tiles of features and returns
 from functok.models.dictionaries.dictionary import Dictionary
 from functok.models.dictionaries.encoding import TILE, Activations
 from functok.models.dictionaries.precision import Disagreement, Precision
-from functok.models.dictionaries.sources import Sae, open_sae
+from functok.models.dictionaries.sae import Sae
+from functok.models.dictionaries.sources import load_dictionary, open_sae
 
 __all__ = [
     "TILE",
@@ -17,5 +18,6 @@ __all__ = [
     "Disagreement",
     "Precision",
     "Sae",
+    "load_dictionary",
     "open_sae",
 ]

@@ -12,14 +12,12 @@ feature's activation is the norm of what it writes.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from functok.errors import require
 from functok.models.dictionaries.encoding import TILE, Activations, above, in_order, largest
 from functok.models.dictionaries.precision import (
     Disagreement,
@@ -155,17 +153,3 @@ class Dictionary:
             W_dec=self.W_dec / factor,
             b_dec=self.b_dec / factor,
         )
-
-    @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> "Dictionary":
-        """Read a SAELens folder (``cfg.json`` and ``sae_weights.safetensors``) with its decoder.
-
-        Raises:
-            UserError: if the folder is not one, its semantics are not honoured here, or its weights
-                are not finite.
-        """
-        from functok.models.dictionaries.sae_lens_folder import read_folder
-
-        found = read_folder(folder, device, decoder=True)
-        require(found.finite, f"SAE {folder} holds weights that are not finite; train it again.")
-        return found

@@ -12,8 +12,8 @@ from typing import Any
 
 from functok.errors import UserError, first_line, nearest
 from functok.models.dictionaries import gemma_scope
+from functok.models.dictionaries.sae import Sae, described
 from functok.models.dictionaries.sae_lens_folder import assembled, unloaded
-from functok.models.dictionaries.sources import Sae, described
 from functok.models.hooks import HookPoint
 
 

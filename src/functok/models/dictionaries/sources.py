@@ -13,43 +13,14 @@ sae.safetensors
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from functok.errors import UserError
+from functok.errors import UserError, require
 from functok.models.dictionaries import gemma_scope, sae_lens_folder, sparsify_folder
 from functok.models.dictionaries.dictionary import Dictionary
+from functok.models.dictionaries.sae import Sae, described
 from functok.models.hooks import HookPoint
 from functok.store import read_json
-
-
-@dataclass(frozen=True)
-class Sae:
-    """An SAE and what its publishers say of it."""
-
-    spec: str
-    """What the user wrote."""
-    format: str
-    """``sae_lens``, ``sparsify``, ``gemma_scope`` or ``registry``."""
-    dictionary: Dictionary
-    hook: HookPoint | None
-    """Where it reads; None where nothing says."""
-    model: str | None = None
-    """The model that it was trained on, as its publishers call it."""
-    published_l0: float | None = None
-    published_variance: float | None = None
-    """Explained variance, a share."""
-    context: int | None = None
-    """Positions per row in training."""
-
-    @property
-    def name(self) -> str:
-        """A folder name for it."""
-        path = Path(self.spec)
-        parts = path.parts[-2:] if path.name != "params.npz" else path.parent.parts[-3:]
-        words = parts if self.format != "registry" else self.spec.split("/")
-        return re.sub(r"[^\w.-]+", "-", "-".join(words)).strip("-.") or "sae"
 
 
 def open_sae(spec: str, device: str = "cpu", decoder: bool = False) -> Sae:
@@ -91,19 +62,16 @@ def open_sae(spec: str, device: str = "cpu", decoder: bool = False) -> Sae:
     )
 
 
-def described(spec: str, kind: str, dictionary: Dictionary, config: dict[str, Any]) -> Sae:
-    """An SAE with what SAELens' settings say of it."""
-    hook = sae_lens_folder.told(config, "hook_name") or config.get("hook_point")
-    l0 = sae_lens_folder.told(config, "l0")
-    return Sae(
-        spec=spec,
-        format=kind,
-        dictionary=dictionary,
-        hook=HookPoint.parse(hook) if hook else None,
-        model=sae_lens_folder.told(config, "model_name"),
-        published_l0=float(l0) if l0 else None,
-        context=sae_lens_folder.told(config, "context_size"),
-    )
+def load_dictionary(folder: Path, device: str = "cpu") -> Dictionary:
+    """An SAE that was trained here, with its decoder, from its SAELens folder.
+
+    Raises:
+        UserError: if the folder is not one, its semantics are not honoured here, or its weights
+            are not finite.
+    """
+    found = sae_lens_folder.read_folder(folder, device, decoder=True)
+    require(found.finite, f"SAE {folder} holds weights that are not finite; train it again.")
+    return found
 
 
 def _module_hook(folder: str) -> HookPoint | None:

@@ -1,0 +1,53 @@
+"""An SAE with what its publishers say of it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from functok.models.dictionaries import sae_lens_folder
+from functok.models.dictionaries.dictionary import Dictionary
+from functok.models.hooks import HookPoint
+
+
+@dataclass(frozen=True)
+class Sae:
+    """An SAE and what its publishers say of it."""
+
+    spec: str
+    """What the user wrote."""
+    format: str
+    """``sae_lens``, ``sparsify``, ``gemma_scope`` or ``registry``."""
+    dictionary: Dictionary
+    hook: HookPoint | None
+    """Where it reads; None where nothing says."""
+    model: str | None = None
+    """The model that it was trained on, as its publishers call it."""
+    published_l0: float | None = None
+    published_variance: float | None = None
+    """Explained variance, a share."""
+    context: int | None = None
+    """Positions per row in training."""
+
+    @property
+    def name(self) -> str:
+        """A folder name for it."""
+        path = Path(self.spec)
+        parts = path.parts[-2:] if path.name != "params.npz" else path.parent.parts[-3:]
+        words = parts if self.format != "registry" else self.spec.split("/")
+        return re.sub(r"[^\w.-]+", "-", "-".join(words)).strip("-.") or "sae"
+
+
+def described(spec: str, kind: str, dictionary: Dictionary, config: dict[str, Any]) -> Sae:
+    """An SAE with what SAELens' settings say of it."""
+    hook = sae_lens_folder.told(config, "hook_name") or config.get("hook_point")
+    l0 = sae_lens_folder.told(config, "l0")
+    return Sae(
+        spec=spec,
+        format=kind,
+        dictionary=dictionary,
+        hook=HookPoint.parse(hook) if hook else None,
+        model=sae_lens_folder.told(config, "model_name"),
+        published_l0=float(l0) if l0 else None,
+        context=sae_lens_folder.told(config, "context_size"),
+    )
