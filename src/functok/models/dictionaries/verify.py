@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from functok.models.dictionaries.dictionary import Dictionary
-from functok.models.dictionaries.sources import Sae
+from functok.models.dictionaries.sae import Sae
 
 POOR = 0.5
 """Explained variance below which an SAE is suspected."""
