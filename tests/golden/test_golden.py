@@ -1,0 +1,52 @@
+"""The golden runs leave the numbers that are pinned (``golden/__init__.py`` says how to pin)."""
+
+from pathlib import Path
+
+import pytest
+
+from .pin import PINNED
+from .summary import Tolerance, differences, read, summarise
+
+COUNTED = Tolerance(1e-9, exact=True)
+"""Counts, and what follows from counts alone."""
+FITTED = Tolerance(1e-6, exact=True)
+"""Counts with an iterative fit."""
+MODEL = Tolerance(2e-3)
+"""Follows from a forward pass: another processor rounds otherwise."""
+TRAINED = Tolerance(2e-2)
+"""Follows from training: rounding grows with every step."""
+TOLERANCE = {
+    "committed.csv": {"": MODEL, "tokens/": COUNTED, "consolidation/floors": COUNTED},
+    "training.csv": {"": TRAINED, "tokens/": COUNTED},
+}
+
+
+@pytest.mark.parametrize("file", PINNED, ids=lambda file: file.stem)
+def test_the_numbers_are_those_that_are_pinned(file: Path, tmp_path: Path) -> None:
+    found = summarise(PINNED[file](tmp_path))
+    said = differences(read(file.read_text("utf-8")), found, TOLERANCE[file.name])
+    assert not said, "\n".join(
+        [f"{len(said)} differences from golden/pinned/{file.name}:", *said[:60]]
+    )
+
+
+def test_a_table_or_a_number_that_changed_is_named() -> None:
+    (file, *_) = PINNED
+    pinned = read(file.read_text("utf-8"))
+    tolerance = TOLERANCE[file.name]
+    assert differences(pinned, pinned, tolerance) == []
+    less = [line for line in pinned if line["file"] != "claims.parquet"]
+    assert differences(pinned, less, tolerance) == ["claims.parquet: the file is missing"]
+    assert differences(less, pinned, tolerance) == ["claims.parquet: the file is new"]
+    for path, column, factor in (
+        ("tokens/counts.parquet", "occurrences", 1 + 1e-6),
+        ("retrieval/steering.parquet", "gain", 1 + 4e-3),
+    ):
+        changed = [
+            line | {"sum": str(float(line["sum"]) + float(line["absolute"]) * (factor - 1))}
+            if (line["file"], line["column"]) == (path, column)
+            else line
+            for line in pinned
+        ]
+        (said,) = differences(pinned, changed, tolerance)
+        assert said.startswith(f"{path}, {column}: sum was ")
