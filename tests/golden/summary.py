@@ -4,12 +4,16 @@ import csv
 import hashlib
 import io
 import math
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 _DIGITS = 10
+_NOTHING = 1e-12
+"""Numbers no further apart than this are the same, such as two p-values near 0."""
+_STRINGS = ("String", "Binary")
 _FIGURES = ("sum", "absolute", "least", "largest", "weighted")
 
 
@@ -18,9 +22,11 @@ class Tolerance(NamedTuple):
 
     relative: float
     """As a share of the column's own size: of the sum of its absolute values for sums, of the
-    largest absolute value for least and largest."""
-    exact: bool = False
-    """Whether integers, strings, and the number of rows must be the same."""
+    largest absolute value for least and largest, of the rows for rows, nulls and not_finite."""
+    strings: bool = True
+    """Whether strings must be the same, row by row."""
+    integers: bool = False
+    """Whether integers and the number of rows must be the same, too."""
 
 
 Line = dict[str, str]
@@ -105,7 +111,7 @@ def differences(
     Args:
         pinned: as they were.
         found: as they are.
-        tolerance: by the first letters of a file's path; the longest that fits holds.
+        tolerance: by a regular expression for a file's whole path; the first that fits holds.
     """
     before, now = (_by_file(lines) for lines in (pinned, found))
     said = [f"{file}: the file is missing" for file in before if file not in now]
@@ -133,7 +139,7 @@ def _by_file(lines: list[Line]) -> dict[str, dict[str, Line]]:
 
 
 def _allowed(file: str, tolerance: dict[str, Tolerance]) -> Tolerance:
-    return tolerance[max((start for start in tolerance if file.startswith(start)), key=len)]
+    return next(found for pattern, found in tolerance.items() if re.fullmatch(pattern, file))
 
 
 def _apart(old: Line, new: Line, allowed: Tolerance) -> list[str]:
@@ -142,18 +148,18 @@ def _apart(old: Line, new: Line, allowed: Tolerance) -> list[str]:
         return [f"the type was {old['type']} and is {new['type']}"]
     said = []
     for key in ("rows", "nulls", "not_finite"):
-        slack = 0.0 if allowed.exact else allowed.relative * _number(old["rows"])
+        slack = 0.0 if allowed.integers else allowed.relative * _number(old["rows"])
         if abs(_number(old[key]) - _number(new[key])) > slack:
             said.append(f"{key} was {old[key]} and is {new[key]}")
-    if allowed.exact and old["hash"] != new["hash"]:
+    strict = allowed.strings if old["type"] in _STRINGS else allowed.integers
+    if strict and old["hash"] != new["hash"]:
         said.append("some values changed (the hash is another)")
     size = {key: _number(old["absolute"]) for key in ("sum", "absolute", "weighted")}
     size |= dict.fromkeys(
         ("least", "largest"), max(abs(_number(old["least"])), abs(_number(old["largest"])))
     )
     for key in _FIGURES:
-        # the smallest normal number of single precision stands for "nothing"
-        slack = allowed.relative * size[key] + 1e-12
+        slack = allowed.relative * size[key] + _NOTHING
         if (old[key] == "") != (new[key] == "") or not math.isclose(
             _number(old[key]), _number(new[key]), rel_tol=0.0, abs_tol=slack
         ):

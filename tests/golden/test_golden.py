@@ -7,18 +7,24 @@ import pytest
 from .pin import PINNED
 from .summary import Tolerance, differences, read, summarise
 
-COUNTED = Tolerance(1e-9, exact=True)
+COUNTED = Tolerance(1e-9, integers=True)
 """Counts, and what follows from counts alone."""
-FITTED = Tolerance(1e-6, exact=True)
-"""Counts with an iterative fit."""
 MODEL = Tolerance(2e-3)
-"""Follows from a forward pass: another processor rounds otherwise."""
+"""Follows from a forward pass, which another processor rounds otherwise. Without any AVX, the
+furthest number lay 1.2e-4 from its pinned value, and every string was the same."""
+STRONGEST = Tolerance(2e-2, strings=False)
+"""The strongest occurrences: of equally strong ones, rounding says which is kept."""
 TRAINED = Tolerance(2e-2)
-"""Follows from training: rounding grows with every step."""
+"""Follows from training, where rounding grows with every step. Without any AVX: 1e-5."""
 TOLERANCE = {
-    "committed.csv": {"": MODEL, "tokens/": COUNTED, "consolidation/floors": COUNTED},
-    "training.csv": {"": TRAINED, "tokens/": COUNTED},
+    "committed.csv": {
+        r"tokens/.*|consolidation/floors\.parquet": COUNTED,
+        r"graph/.*/contexts\.parquet": STRONGEST,
+        ".*": MODEL,
+    },
+    "training.csv": {"tokens/.*": COUNTED, ".*": TRAINED},
 }
+"""By a pattern for the table's path; the first that fits holds."""
 
 
 @pytest.mark.parametrize("file", PINNED, ids=lambda file: file.stem)
