@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 from .pin import PINNED
@@ -28,7 +29,11 @@ TOLERANCE = {
 
 
 @pytest.mark.parametrize("file", PINNED, ids=lambda file: file.stem)
-def test_the_numbers_are_those_that_are_pinned(file: Path, tmp_path: Path) -> None:
+def test_the_numbers_are_those_that_are_pinned(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Other tests check types and shapes; here that would take half the time.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     found = summarise(PINNED[file](tmp_path))
     said = differences(read(file.read_text("utf-8")), found, TOLERANCE[file.name])
     assert not said, "\n".join(
