@@ -25,14 +25,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from functok.claims import PRIMARY
-from functok.explanation import explain
-from functok.graph.controls.calibration import NULLS, POWER, every_test, rejections
-from functok.graph.controls.synthetic import Kind
+from functok.calibration.graph import NULLS, POWER, every_test, rejections
+from functok.calibration.knockout import SIZES, calibrate, misses
+from functok.calibration.recall import excess, recall
+from functok.calibration.synthetic import Kind
+from functok.claims.explanation import explain
+from functok.claims.verdicts import PRIMARY
 from functok.stats import holm
-from functok.world.calibration import SIZES, calibrate, misses
 from functok.world.profiles import trained_world
-from functok.world.quality import excess, recall
 from functok.world.recipes import HELD_OUT
 
 TRUE = {"frequency": "artefact", "hub": "class"}

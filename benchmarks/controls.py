@@ -21,14 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
+from functok.controls.features.kinds import features
+from functok.controls.inputs import Inputs
+from functok.controls.suite import suite
 from functok.corpus.splits import GROUPS
-from functok.graph.build import TokenFeatureGraph
-from functok.graph.controls import suite
-from functok.graph.controls.features import features
-from functok.graph.controls.inputs import Inputs
-from functok.graph.controls.subject import Subject
+from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.edges import GRID, Edges, Packing, merged
-from functok.tokens.classes import class_array
+from functok.graph.labelled import Subject
+from functok.tokens.counting.function_tokens import class_array
 
 TOKENS, FEATURES, L0, BATCH, LENGTH = 20_000, 65_536, 50, 16, 128
 SECONDS, GIGABYTES = 120, 4

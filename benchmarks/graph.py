@@ -37,15 +37,15 @@ import zstandard
 from scipy import sparse
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from functok.graph import pipeline, shards
-from functok.graph.pipeline import build_graphs
-from functok.graph.shards import GraphJob, Reading
-from functok.models.capture import capture
+from functok.encoding.contexts import context_rows
+from functok.encoding.tokenizer import Encoded, load_tokenizer
+from functok.graph.construction import pipeline, shards
+from functok.graph.construction.pipeline import build_graphs
+from functok.graph.construction.shards import GraphJob, Reading
 from functok.models.dictionaries import Dictionary
 from functok.models.dictionaries.encoding import CACHED, tiles
-from functok.models.hooks import HookPoint
-from functok.tokens.contexts import context_rows
-from functok.tokens.encode import Encoded, load_tokenizer
+from functok.models.language.capture import capture
+from functok.models.language.hooks import HookPoint
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 BATCH, CONTEXT, D_MODEL, L0, LAYER = 4096, 512, 768, 64, 1

@@ -40,8 +40,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from functok.models.interventions import Intervention
-from functok.models.sweeps import Trial, sweep
+from functok.models.interventions.intervention import Intervention
+from functok.models.interventions.sweeps import Trial, sweep
 
 LENGTH, COUNT, LAYERS, WIDTH = 200, 500, 6, 512
 BATCHES = (16, 64)

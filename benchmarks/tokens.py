@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
-from functok.engine import merge_all
+from functok.runtime.engine import merge_all
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 PROSE = ("openstax", "standardebooks", "wikipedia")
@@ -50,7 +50,7 @@ def functok(file: Path, tokenizer: Path) -> Callable[[], int]:
 
 
 def details(file: Path, tokenizer: Path) -> Callable[[], int]:
-    from functok.tokens.details import detail_job
+    from functok.tokens.spread.details import detail_job
 
     job, corpus = count_job(file, tokenizer)
     counts = merge_all(map(job.run, corpus.shards())).tokens
@@ -63,7 +63,8 @@ def count_job(file: Path, tokenizer: Path) -> tuple:
     from tokenizers import Tokenizer
 
     from functok.corpus.files import FileCorpus
-    from functok.tokens import counting, details
+    from functok.tokens.counting import corpus as counting
+    from functok.tokens.spread import details
 
     corpus = FileCorpus(str(file))
     backend = Tokenizer.from_file(str(tokenizer))

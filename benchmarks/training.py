@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from functok.models.groups import GroupLoss
+from functok.models.losses.groups import GroupLoss
 from functok.models.training import LlamaShape, TrainingSettings, learning_rate, new_llama, train
 
 CUDA = torch.cuda.is_available()
@@ -113,7 +113,7 @@ def functok(steps: int) -> list[float]:
 def trainer(steps: int) -> list[float]:
     import transformers
 
-    from functok.models.hf_trainer import GroupLossMixin
+    from functok.models.losses.trainer import GroupLossMixin
 
     class Grouped(GroupLossMixin, transformers.Trainer):
         pass

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from functok.calibration.dictionaries import beside
+from functok.calibration.recall import excess, recall
 from functok.world import profiles, recipes
-from functok.world.baselines import beside
 from functok.world.generator import World
 from functok.world.oracle import Oracle
-from functok.world.quality import excess, recall
 from functok.world.text import texts
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from functok.progress import Silent
-from functok.retrieval.asking import traced
-from functok.retrieval.subject import Subject, open_subject
+from functok.encoding.tokenizer import load_tokenizer
+from functok.retrieval.prompts.subject import Subject, open_subject
+from functok.retrieval.questions import traced
+from functok.runtime.progress import Silent
 from functok.study.asking import subject_of
 from functok.study.run import open_run
-from functok.tokens.encode import load_tokenizer
 from system.tiny import Outcome, functok
 
 PROMPT = "The old lamp of the garden, and the lamp"

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from functok.graph.controls.suite import NAMES
-from functok.tokens.treebanks import read_treebank
+from functok.controls.suite.suite import NAMES
+from functok.tokens.grammar.treebanks import read_treebank
 from system.lone_graph import graph, write_inputs
 from system.tiny import Outcome, functok
 
@@ -116,7 +116,7 @@ def test_what_is_done_is_kept_until_the_treebank_changes(here: Path, monkeypatch
         raise AssertionError("run again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("functok.graph.controls.by_class.homographs", never)
+        patch.setattr("functok.controls.suite.types.homographs", never)
         controls(here, *asked, treebank)
         (here / "moved").mkdir()
         shutil.copy(treebank, here / "moved")

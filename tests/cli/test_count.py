@@ -10,8 +10,8 @@ from tokenizers import Tokenizer as Backend
 from typer.testing import CliRunner
 
 from functok.cli.commands import app
-from functok.errors import UserError
-from functok.tokens.encode import train_tokenizer
+from functok.encoding.tokenizer import train_tokenizer
+from functok.runtime.errors import UserError
 
 TEXTS = ["the cat and the dog", "the end of the story\r\n", "<|endoftext|>the the cat"] * 4
 

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from safetensors.torch import load_file, save_file
 
-from functok.graph.build import TokenFeatureGraph
-from functok.tokens.encode import train_tokenizer
+from functok.encoding.tokenizer import train_tokenizer
+from functok.graph.bipartite import TokenFeatureGraph
 from system.lone_graph import FEATURES, graph, write_inputs, write_sae
 from system.tiny import Outcome, functok, unfinished, write_corpus
 
@@ -76,7 +76,7 @@ def test_a_finished_graph_is_not_built_again(built, inputs: Path, monkeypatch) -
     def never(*_: object) -> None:
         raise AssertionError("built again")
 
-    monkeypatch.setattr("functok.graph.shards.GraphJob.run", never)
+    monkeypatch.setattr("functok.graph.construction.shards.GraphJob.run", never)
     assert graph(inputs, "--with-loss", "-o", folder).code == 0
 
 
@@ -89,7 +89,7 @@ def same(one: Path, two: Path) -> None:
 def test_a_disk_that_fills_while_spilling_loses_nothing(
     built, inputs: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    from functok.graph import pipeline, runs
+    from functok.graph.construction import pipeline, runs
 
     shards, write = pipeline.document_shards, runs.write_run
     monkeypatch.setattr(pipeline, "document_shards", lambda encoded: shards(encoded, 1000))
@@ -101,14 +101,14 @@ def test_a_disk_that_fills_while_spilling_loses_nothing(
         written.append(path)
         write(path, tables)
 
-    monkeypatch.setattr("functok.graph.spill.write_run", full)
+    monkeypatch.setattr("functok.graph.construction.spill.write_run", full)
     said = graph(inputs, "-o", tmp_path / "run").complaint
     assert "No space left on device" in said
     assert "finished work is kept" in said
     kept = list((tmp_path / "run/.state/partials/graph").iterdir())
     assert len(kept) == 2, "two runs each of two shards, then the third"
     assert not (tmp_path / "run/graph").exists()
-    monkeypatch.setattr("functok.graph.spill.write_run", write)
+    monkeypatch.setattr("functok.graph.construction.spill.write_run", write)
     assert graph(inputs, "-o", tmp_path / "run").code == 0
     same(tmp_path / "run", built[0])
 

@@ -3,7 +3,7 @@
 import pytest
 
 from functok.consolidation.checkpoints import Checkpoint, published, step_of
-from functok.errors import UserError
+from functok.runtime.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from functok.consolidation.floors import KneserNeyBigram
-from functok.tokens.classes import CONTENT, SPECIAL
-from functok.tokens.contexts import IGNORED, context_rows
-from functok.tokens.encode import Encoded
+from functok.encoding.contexts import IGNORED, context_rows
+from functok.encoding.tokenizer import Encoded
+from functok.tokens.counting.function_tokens import CONTENT, SPECIAL
 
 VOCABULARY = 7
 CLASSES = np.full(VOCABULARY, CONTENT, np.int8)

@@ -6,7 +6,7 @@ from scipy.stats import t as student
 
 from functok.consolidation.growth import Firing, growth_table, log_ratio
 from functok.corpus.splits import GROUPS
-from functok.graph.build import TokenFeatureGraph
+from functok.graph.bipartite import TokenFeatureGraph
 
 VOCABULARY, FEATURES = 3, 50
 

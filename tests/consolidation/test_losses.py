@@ -12,8 +12,8 @@ from scipy.stats import t as student
 
 from functok.consolidation.losses import GroupedLoss, contrast, loss_table, summary
 from functok.corpus.splits import GROUPS, document_groups, mixed
-from functok.tokens.classes import CONTENT, FUNCTION, SPECIAL, TRANSITIONS
-from functok.tokens.encode import Encoded
+from functok.encoding.tokenizer import Encoded
+from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL, TRANSITIONS
 
 CLASSES = np.array([SPECIAL, FUNCTION, FUNCTION, CONTENT, CONTENT, CONTENT], np.int8)
 LETTER = {FUNCTION: "f", CONTENT: "c"}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from functok.corpus import open_corpus, read_documents, split_spec
 from functok.corpus.blocks import any_blank, text_array
 from functok.corpus.problems import Problems
-from functok.errors import UserError
+from functok.runtime.errors import UserError
 
 TEXTS = ["One small text.", "Zwei: Bücher, 書物, 📚", "three\nlines\n\nhere"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from functok.corpus import open_corpus, read_documents
-from functok.errors import UserError
+from functok.runtime.errors import UserError
 
 
 def _write(file: Path, rows: list[dict]) -> None:

@@ -13,7 +13,7 @@ from functok.corpus import open_corpus
 from functok.corpus import pieces as cutting
 from functok.corpus.pieces import Piece
 from functok.corpus.problems import Problems
-from functok.errors import UserError
+from functok.runtime.errors import UserError
 
 LINES = st.one_of(
     st.text(max_size=30).map(lambda text: json.dumps({"text": text}).encode()),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from functok.store import write_table
+from functok.runtime.store import write_table
 
 HOSTILE = ["</script><img src=x onerror=alert(1)>", "<!--", "\"'&quot;'", "</noscript></textarea>"]
 

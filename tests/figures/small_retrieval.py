@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from figures.hostile import HOSTILE, save
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 
 
 def _traced() -> pl.DataFrame:

@@ -3,8 +3,8 @@
 import polars as pl
 
 from figures.hostile import save
-from functok.graph.controls.specification import ALL, SEPARABLE
-from functok.store import RunFolder
+from functok.controls.specification.curve import ALL, SEPARABLE
+from functok.runtime.store import RunFolder
 
 
 def write_robustness(folder: RunFolder, step: int) -> None:

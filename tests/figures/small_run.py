@@ -9,10 +9,10 @@ import yaml
 from figures.hostile import HOSTILE, save
 from figures.small_retrieval import write_retrieval, write_world
 from figures.small_robustness import write_robustness
-from functok.claims import assemble
+from functok.claims.evidence import Evidence
+from functok.claims.verdicts import assemble
 from functok.consolidation.losses import summary
-from functok.evidence import Evidence
-from functok.store import RunFolder, write_json, write_text
+from functok.runtime.store import RunFolder, write_json, write_text
 
 TOKENS = ["⏎", "␣the", *HOSTILE, *(f"w{index}" for index in range(24))]
 STEPS = [0, 2, 8]

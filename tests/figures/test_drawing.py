@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from figures.small_run import HOSTILE, STEPS, write_small_run
 from functok.figures.catalogue import PLANS, figures
 from functok.figures.draw import draw
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 
 from figures.small_run import GROUPS, STEPS, write_small_run
-from functok.figures import graph, losses, reactivation, steering, tokens, traces
+from functok.figures.charts import graph, losses, reactivation, steering, tokens, traces
 from functok.figures.style import spread, thinned
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 
 
 @pytest.fixture

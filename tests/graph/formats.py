@@ -23,7 +23,7 @@ class Format(NamedTuple):
 
 def trained(x: Tensor, folder: Path, layer: int, features: int = 96, k: int = 6) -> Path:
     """A TopK SAE trained by SAELens on ``x`` for a moment."""
-    from functok.models.dictionary_training import DictionarySettings, train_dictionary
+    from functok.models.dictionaries.training import DictionarySettings, train_dictionary
 
     settings = DictionarySettings(
         width=features, k=k, steps=40, batch=128, activations=len(x), dead_window=20

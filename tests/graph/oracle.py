@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from functok.corpus.splits import document_groups, mixed
-from functok.tokens.encode import Encoded
+from functok.encoding.tokenizer import Encoded
 
 from .formats import Encode
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functok.corpus.splits import GROUPS, document_groups, mixed
-from functok.engine import run_shards
-from functok.errors import UserError
-from functok.graph.build import Observations, TokenFeatureGraph
-from functok.graph.shards import document_shards
-from functok.tokens.encode import Encoded
+from functok.encoding.tokenizer import Encoded
+from functok.graph.bipartite import Observations, TokenFeatureGraph
+from functok.graph.construction.shards import document_shards
+from functok.runtime.engine import run_shards
+from functok.runtime.errors import UserError
 
 VOCABULARY, FEATURES = 5, 6
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from functok.corpus.splits import GROUPS
-from functok.graph.build import TokenFeatureGraph
-from functok.graph.cover import cover_tables, coverage_curve, greedy_order, orderings
+from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.export import csr, write_edge_list
+from functok.graph.orders import cover_tables, coverage_curve, greedy_order, orderings
 from functok.graph.scaling import Degrees, _fit, goodness_of_fit, scaling_table
 
 VOCABULARY, FEATURES = 12, 60

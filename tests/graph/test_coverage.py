@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 from scipy.stats import hypergeom
 
 from functok.corpus.splits import GROUPS
-from functok.graph.build import TokenFeatureGraph
+from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.coverage import (
     coverage,
     coverage_table,

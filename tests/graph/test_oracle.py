@@ -11,14 +11,14 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from functok.corpus import open_corpus, read_documents
-from functok.engine import InProcess, Workers
-from functok.engine_ray import RayCluster
-from functok.graph.build import TokenFeatureGraph
+from functok.encoding.tokenizer import Encoded, encode, load_tokenizer, separator_id, special_ids
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.construction.pipeline import build_graphs
+from functok.graph.construction.shards import GraphJob, Reading
 from functok.graph.occurrences import read_occurrences
-from functok.graph.pipeline import build_graphs
-from functok.graph.shards import GraphJob, Reading
-from functok.models.hooks import HookPoint
-from functok.tokens.encode import Encoded, encode, load_tokenizer, separator_id, special_ids
+from functok.models.language.hooks import HookPoint
+from functok.runtime.engine import InProcess, Workers
+from functok.runtime.ray import RayCluster
 
 from . import oracle
 from .formats import Format, every_format
@@ -148,7 +148,7 @@ def test_the_graph_of_every_format_equals_dense_activations(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All SAEs in one pass, with so little memory that every batch is a run of its own."""
-    monkeypatch.setattr("functok.graph.shards.BATCH", 4 * CONTEXT)
+    monkeypatch.setattr("functok.graph.construction.shards.BATCH", 4 * CONTEXT)
     job = world.job(*FORMATS, memory=1 << 16)
     graphs = world.build(tmp_path, job)
     assert len(list((tmp_path / "partials").rglob("edges-*.parquet"))) > 3 * len(FORMATS)
@@ -175,7 +175,7 @@ def stored(place: Path) -> list[dict[str, Any]]:
 def test_many_shards_workers_and_ray_give_the_same_to_the_last_bit(
     tiny: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from functok.graph import pipeline
+    from functok.graph.construction import pipeline
 
     job = tiny.job("topk", "gemma_scope")
     tiny.build(tmp_path / "one", job)

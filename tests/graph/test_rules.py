@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from functok.corpus.splits import GROUPS, document_groups
-from functok.errors import UserError
-from functok.graph.build import TokenFeatureGraph
-from functok.graph.observations import Observations
+from functok.graph.activity import RULES, Rule, incidence, learning_half
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.construction.observations import Observations
 from functok.graph.occurrences import occurrence_table
-from functok.graph.rules import RULES, Rule, incidence, learning_half
+from functok.runtime.errors import UserError
 
 VOCABULARY, FEATURES = 6, 20
 

@@ -9,9 +9,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functok.graph import runs
+from functok.graph.construction import runs
+from functok.graph.construction.runs import edge_table, merge_edges, write_run
 from functok.graph.edges import GRID, Edges, Packing, counted, merged
-from functok.graph.runs import edge_table, merge_edges, write_run
 
 
 def some(chance: np.random.Generator, rows: int, keys: int) -> Edges:

@@ -5,8 +5,8 @@ import torch
 from families import VOCABULARY, tiny
 from torch import Tensor, nn
 
-from functok.errors import UserError
-from functok.models.attention import attending
+from functok.models.language.attention import attending
+from functok.runtime.errors import UserError
 
 CLOSED = 3
 """The key that nobody else may read."""

@@ -15,9 +15,9 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from functok.models import chunked
-from functok.models.chunked import chunk_rows, chunked_cross_entropy, fused_losses
-from functok.models.groups import GroupLoss
+from functok.models.losses import chunked
+from functok.models.losses.chunked import chunk_rows, chunked_cross_entropy, fused_losses
+from functok.models.losses.groups import GroupLoss
 
 VOCABULARY, WIDTH = 11, 6
 CLASSES = np.arange(VOCABULARY).astype(np.int8) % 3
@@ -267,6 +267,6 @@ def test_the_group_loss_by_a_kernel_is_the_same(monkeypatch):
     hidden, head = torch.randn(3, 5, WIDTH), torch.randn(VOCABULARY, WIDTH)
     plain, taken = GroupLoss(CLASSES), GroupLoss(CLASSES)
     expected = plain.of_hidden(hidden, head, ids, targets)
-    monkeypatch.setattr("functok.models.groups.fused_losses", lambda device, kind: losses)
+    monkeypatch.setattr("functok.models.losses.groups.fused_losses", lambda device, kind: losses)
     torch.testing.assert_close(taken.of_hidden(hidden, head, ids, targets), expected)
     np.testing.assert_allclose(taken.take().sums, plain.take().sums, rtol=1e-5)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from functok.errors import UserError
 from functok.models.dictionaries import Activations, Dictionary, load_dictionary
+from functok.runtime.errors import UserError
 
 D_MODEL, FEATURES, K = 12, 40, 5
 KINDS = [

@@ -10,10 +10,10 @@ from families import VOCABULARY, WIDTH, edited_logits, tiny
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
-from functok.models.dictionary_quality import DictionaryQuality, dictionary_quality
-from functok.tokens.classes import SPECIAL, class_array
-from functok.tokens.encode import Encoded
+from functok.models.dictionaries.quality import DictionaryQuality, dictionary_quality
+from functok.tokens.counting.function_tokens import SPECIAL, class_array
 
 MARK, SEPARATOR = 1, 0
 CLASSES = class_array([2, 3, 4, 5], [SEPARATOR, MARK], VOCABULARY)

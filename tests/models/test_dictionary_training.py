@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from functok.errors import UserError
+from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary, load_dictionary, open_sae
-from functok.models.dictionary_training import (
+from functok.models.dictionaries.training import (
     DictionarySettings,
     sample_activations,
     train_dictionary,
 )
 from functok.models.training import LlamaShape, new_llama
-from functok.tokens.classes import class_array
-from functok.tokens.encode import Encoded
+from functok.runtime.errors import UserError
+from functok.tokens.counting.function_tokens import class_array
 
 D_MODEL, TRUE, ACTIVE = 16, 24, 3
 

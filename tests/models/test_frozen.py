@@ -5,7 +5,7 @@ import torch
 from sae_lens import SAE
 from torch.nn.functional import cosine_similarity
 
-from functok.models.dictionary_training import DictionarySettings, train_dictionary
+from functok.models.dictionaries.training import DictionarySettings, train_dictionary
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from functok.errors import UserError
-from functok.models.groups import GroupLoss, GroupSums
-from functok.tokens.classes import EXCLUDED, transitions
+from functok.models.losses.groups import GroupLoss, GroupSums
+from functok.runtime.errors import UserError
+from functok.tokens.counting.function_tokens import EXCLUDED, transitions
 
 
 class Case(NamedTuple):

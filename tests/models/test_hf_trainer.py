@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import Trainer, TrainingArguments
 
-from functok.models.groups import GroupLoss
-from functok.models.hf_trainer import GroupLossMixin
+from functok.models.losses.groups import GroupLoss
+from functok.models.losses.trainer import GroupLossMixin
 from functok.models.training import LlamaShape, new_llama
 
 VOCABULARY = 13

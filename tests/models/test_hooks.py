@@ -5,10 +5,10 @@ import torch
 from families import LAYERS, layers_by_name, tiny
 from torch import Tensor, nn
 
-from functok.errors import UserError
-from functok.models.capture import capture, fitting_context
-from functok.models.hooks import HookPoint, module_at
-from functok.models.language import token_losses
+from functok.models.language.capture import capture, fitting_context
+from functok.models.language.hooks import HookPoint, module_at
+from functok.models.language.model import token_losses
+from functok.runtime.errors import UserError
 
 
 def read(model: nn.Module, ids: Tensor, name: str) -> Tensor:

@@ -5,11 +5,11 @@ import torch
 from families import LAYERS, VOCABULARY, WIDTH, edited_logits, tiny
 from torch import Tensor, nn
 
-from functok.errors import UserError
 from functok.models.dictionaries import Dictionary
-from functok.models.generation import generate
-from functok.models.interventions import Clamp, Intervention, steer
-from functok.models.language import residual_stream
+from functok.models.interventions.intervention import Clamp, Intervention, steer
+from functok.models.language.generation import generate
+from functok.models.language.model import residual_stream
+from functok.runtime.errors import UserError
 
 PROMPT = [3, 17, 4, 29, 11, 8]
 VECTOR = 12 * torch.randn(WIDTH, generator=torch.Generator().manual_seed(1))

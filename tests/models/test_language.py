@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from functok.errors import UserError
-from functok.models.interventions import Intervention, steer
-from functok.models.language import (
+from functok.models.interventions.intervention import Intervention, steer
+from functok.models.language.model import (
     check_tokenizer,
     decoder_layers,
     layer_of,
@@ -22,6 +21,7 @@ from functok.models.language import (
     residual_stream,
     token_losses,
 )
+from functok.runtime.errors import UserError
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 

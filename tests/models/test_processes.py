@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 from together import CLASSES, CONTEXT, SHAPE, VOCABULARY, WINDOWS, settings
 
-from functok.models.groups import GroupLoss
-from functok.models.language import load_model
+from functok.models.language.model import load_model
+from functok.models.losses.groups import GroupLoss
 from functok.models.training import new_llama, train
 
 

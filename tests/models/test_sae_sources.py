@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from functok.errors import UserError
 from functok.models.dictionaries import Activations, Dictionary, open_sae
-from functok.models.hooks import HookPoint
+from functok.models.language.hooks import HookPoint
+from functok.runtime.errors import UserError
 
 D_MODEL, FEATURES = 16, 50
 REPO = "google/gemma-scope-2b-pt-res"

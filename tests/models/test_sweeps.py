@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from functok.errors import UserError
 from functok.models.dictionaries import Dictionary
-from functok.models.interventions import Clamp, Intervention, steer
-from functok.models.sweeps import Trial, batches, sweep
+from functok.models.interventions.intervention import Clamp, Intervention, steer
+from functok.models.interventions.sweeps import Trial, batches, sweep
+from functok.runtime.errors import UserError
 
 RANDOM = torch.Generator().manual_seed(7)
 VECTORS = 6 * torch.randn(8, WIDTH, generator=RANDOM)

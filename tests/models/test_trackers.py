@@ -8,10 +8,10 @@ import pytest
 from notebook import Notebook
 
 from functok.cli.console import ConsoleProgress
-from functok.errors import UserError
-from functok.models.groups import GroupSums, group_names
+from functok.models.losses.groups import GroupSums, group_names
 from functok.models.training.metrics import JsonLines, StepRow, figures, note
 from functok.models.training.trackers import tracking
+from functok.runtime.errors import UserError
 
 STEPS = [{"step": step, "loss": 1 / step, "loss_ff": 0.5 / step} for step in (1, 2, 3)]
 

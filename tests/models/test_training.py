@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from functok.errors import UserError
-from functok.models.groups import GroupLoss
+from functok.models.losses.groups import GroupLoss
 from functok.models.training import (
     LlamaShape,
     TrainingSettings,
@@ -25,7 +24,8 @@ from functok.models.training import (
     train,
     window_order,
 )
-from functok.store import write_table
+from functok.runtime.errors import UserError
+from functok.runtime.store import write_table
 
 VOCABULARY, CONTEXT = 13, 8
 SHAPE = LlamaShape(hidden_size=16, layers=2, heads=2, key_value_heads=1, intermediate_size=24)

@@ -11,11 +11,11 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from functok.errors import UserError
-from functok.models.groups import GroupLoss
+from functok.models.losses.groups import GroupLoss
 from functok.models.training import LlamaShape, TrainingSettings, new_llama, state, train
-from functok.progress import Silent
-from functok.store import writing
+from functok.runtime.errors import UserError
+from functok.runtime.progress import Silent
+from functok.runtime.store import writing
 
 VOCABULARY, CONTEXT = 13, 8
 SHAPE = LlamaShape(hidden_size=16, layers=2, heads=2, key_value_heads=1, intermediate_size=24)

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from functok.errors import UserError
-from functok.models.groups import GroupLoss
-from functok.models.language import decoder_layers
+from functok.encoding.packing import PackedWindows
+from functok.encoding.tokenizer import Encoded
+from functok.models.language.model import decoder_layers
+from functok.models.losses.groups import GroupLoss
 from functok.models.training import (
     LlamaShape,
     TrainingSettings,
@@ -22,8 +23,7 @@ from functok.models.training import (
     window_order,
 )
 from functok.models.training.loop import Windows
-from functok.tokens.encode import Encoded
-from functok.tokens.packing import PackedWindows
+from functok.runtime.errors import UserError
 
 VOCABULARY, CONTEXT, SEPARATOR = 13, 8, 0
 SHAPE = LlamaShape(hidden_size=16, layers=2, heads=2, key_value_heads=1, intermediate_size=24)

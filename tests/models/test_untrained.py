@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from functok.models.language import load_model
+from functok.models.language.model import load_model
+from functok.models.language.untrained import write_untrained
 from functok.models.training import LlamaShape, new_llama
-from functok.models.untrained import write_untrained
 
 
 @pytest.mark.parametrize("tied", [True, False])

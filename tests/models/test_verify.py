@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from functok.models.dictionaries import Dictionary, Sae
-from functok.models.dictionaries.verify import verify
+from functok.models.dictionaries.verification import verify
 
 WIDTH, PARTS = 24, 40
 

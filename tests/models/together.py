@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from notebook import Notebook
 
-from functok.models.groups import GroupLoss
+from functok.models.losses.groups import GroupLoss
 from functok.models.training import LlamaShape, TrainingSettings, new_llama, train
 from functok.models.training.processes import together
 from functok.models.training.trackers import tracking

@@ -18,7 +18,7 @@ from functok.report.grids import grid_table
 from functok.report.provenance import provenance
 from functok.report.sections import TITLES, function_tokens, section
 from functok.report.write import write_report
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 from report.page import Page
 
 CHROMIUM = shutil.which("chromium")

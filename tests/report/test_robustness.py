@@ -7,7 +7,7 @@ import pytest
 
 from figures.small_run import STEPS, write_small_run
 from functok.report.robustness import elsewhere
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 from report.page import Page
 
 

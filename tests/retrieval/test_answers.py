@@ -6,10 +6,10 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
+from functok.calibration.answers import chance, share, success, swap_answers, swapped
+from functok.calibration.answers_grid import answers_grid
 from functok.models.dictionaries import Dictionary
-from functok.models.language import replacing, residual_stream
-from functok.retrieval.answers import chance, share, success, swap_answers, swapped
-from functok.retrieval.answers_grid import answers_grid
+from functok.models.language.model import replacing, residual_stream
 from functok.stats import jackknife_ratio
 from functok.world.oracle import Oracle
 from functok.world.profiles import TrainedWorld

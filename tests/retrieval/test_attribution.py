@@ -7,12 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.errors import UserError
 from functok.models.dictionaries import Dictionary
-from functok.models.interventions import Intervention, steer
-from functok.models.language import residual_stream
+from functok.models.interventions.intervention import Intervention, steer
+from functok.models.language.model import residual_stream
 from functok.models.training import LlamaShape, new_llama
-from functok.retrieval.attribution import (
+from functok.retrieval.causal.attribution import (
     agreement,
     attribute,
     gini,
@@ -21,7 +20,8 @@ from functok.retrieval.attribution import (
     shares,
     verify,
 )
-from functok.tokens.classes import class_array
+from functok.runtime.errors import UserError
+from functok.tokens.counting.function_tokens import class_array
 
 VOCABULARY, WIDTH, FEATURES = 20, 16, 24
 IDS, SOURCE = [0, 7, 2, 11, 3, 9, 4], [0, 7, 2, 15, 3, 6, 4]

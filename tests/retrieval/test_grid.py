@@ -6,13 +6,13 @@ import pytest
 import torch
 from scipy.stats import beta
 
-from functok.errors import UserError
 from functok.models.dictionaries import Dictionary
-from functok.models.interventions import Clamp, Intervention, steer
-from functok.models.language import replacing, residual_stream
-from functok.models.sweeps import Trial, sweep
+from functok.models.interventions.intervention import Clamp, Intervention, steer
+from functok.models.interventions.sweeps import Trial, sweep
+from functok.models.language.model import replacing, residual_stream
 from functok.models.training import LlamaShape, new_llama
-from functok.retrieval.grid import Condition, judged, rates, steering_grid, steering_vector
+from functok.retrieval.steering.grid import Condition, judged, rates, steering_grid, steering_vector
+from functok.runtime.errors import UserError
 
 VOCABULARY, WIDTH, LAYER = 20, 16, 0
 PROMPTS, PLACES = [[0, 9, 2], [0, 6, 11, 12, 4, 10]], [[2], [2, 4]]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from functok.errors import UserError
-from functok.retrieval.places import chosen_tokens, positions, where
-from functok.tokens.classes import class_array
+from functok.retrieval.prompts.positions import chosen_tokens, positions, where
+from functok.runtime.errors import UserError
+from functok.tokens.counting.function_tokens import class_array
 
 CLASSES = class_array([2, 3, 4], [0], 8)
 SUBCLASSES = ["special", "content", "DET", "punct-final", "DET", "content", "content", "content"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import StratifiedTable
 
-from functok.retrieval.reactivation import (
+from functok.retrieval.reactivation.odds import (
     AtRisk,
     Trains,
     adjusted_odds_ratio,
@@ -19,7 +19,7 @@ from functok.retrieval.reactivation import (
     odds_ratio,
     shifted,
 )
-from functok.tokens.classes import CONTENT, FUNCTION
+from functok.tokens.counting.function_tokens import CONTENT, FUNCTION
 
 
 def trains(active: list[np.ndarray], classes: list[np.ndarray] | None = None) -> Trains:

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functok.corpus.splits import GROUPS
-from functok.errors import UserError
-from functok.graph.build import TokenFeatureGraph
+from functok.encoding.tokenizer import Encoded
+from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.dictionaries import Dictionary
-from functok.models.interventions import Intervention
-from functok.models.language import residual_stream
-from functok.models.sweeps import sweep
+from functok.models.interventions.intervention import Intervention
+from functok.models.interventions.sweeps import sweep
+from functok.models.language.model import residual_stream
 from functok.models.training import LlamaShape, new_llama
-from functok.retrieval import steering
-from functok.retrieval.steering import (
+from functok.retrieval.steering import gains as steering
+from functok.retrieval.steering.gains import (
     Prompt,
     following,
     function_prompts,
@@ -27,8 +27,8 @@ from functok.retrieval.steering import (
     steering_effects,
     steering_vectors,
 )
-from functok.tokens.classes import FUNCTION, class_array
-from functok.tokens.encode import Encoded
+from functok.runtime.errors import UserError
+from functok.tokens.counting.function_tokens import FUNCTION, class_array
 
 VOCABULARY, WIDTH, FEATURES, LAST = 20, 16, 12, 1
 CLASSES = class_array([2, 3, 4], [0], VOCABULARY)

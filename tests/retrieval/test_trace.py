@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functok.errors import UserError
+from functok.encoding.tokenizer import train_tokenizer
 from functok.models.dictionaries import Dictionary
 from functok.models.training import LlamaShape, new_llama
-from functok.retrieval.trace import prompt_ids, strongest, trace
-from functok.tokens.classes import CLASS_NAMES, class_array
-from functok.tokens.encode import train_tokenizer
+from functok.retrieval.prompts.trace import prompt_ids, strongest, trace
+from functok.runtime.errors import UserError
+from functok.tokens.counting.function_tokens import CLASS_NAMES, class_array
 
 VOCABULARY, WIDTH, FEATURES, LAYER = 20, 16, 30, 1
 IDS = [0, 5, 3, 5, 9, 1, 3, 12]

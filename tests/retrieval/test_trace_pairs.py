@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from functok.retrieval.trace_pairs import paired
+from functok.retrieval.prompts.trace_pairs import paired
 
 
 def made(tokens: list[str], active: list[tuple[int, int, float]], dense: int = -1) -> pl.DataFrame:

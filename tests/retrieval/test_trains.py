@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
-from functok.models.language import residual_stream
+from functok.models.language.model import residual_stream
 from functok.models.training import LlamaShape, new_llama
-from functok.retrieval.trains import active_trains
-from functok.tokens.encode import Encoded
+from functok.retrieval.reactivation.trains import active_trains
 
 VOCABULARY, WIDTH, LAYER, CONTEXT = 20, 16, 1, 12
 

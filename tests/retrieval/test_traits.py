@@ -4,13 +4,13 @@ import polars as pl
 import pytest
 import torch
 
-from functok.errors import UserError
 from functok.models.dictionaries import Dictionary
-from functok.models.interventions import Intervention, steer
-from functok.models.language import residual_stream
+from functok.models.interventions.intervention import Intervention, steer
+from functok.models.language.model import residual_stream
 from functok.models.training import LlamaShape, new_llama
-from functok.retrieval.judging import contains, judge
-from functok.retrieval.traits import Examination, best_layer, find_feature, scan_layers
+from functok.retrieval.prompts.judging import contains, judge
+from functok.retrieval.steering.traits import Examination, best_layer, find_feature, scan_layers
+from functok.runtime.errors import UserError
 
 VOCABULARY, WIDTH, ANSWER, LAYERS = 20, 16, 13, 3
 TRAIT, PLACE = [0, 7, 8, 5, 3], 4

@@ -25,8 +25,8 @@ import torch
 import transformers  # noqa: F401
 
 import functok.report
-from functok import store
 from functok.cli import main
+from functok.runtime import store
 
 _TEMPORARY = re.compile(r"\.(?:unfinished|replaced)-[0-9a-f]{8}-")
 _RUN = re.compile(r"^.*?/run-[^/]*/")
@@ -38,7 +38,7 @@ def target(path: object) -> str:
 
 
 class Writes:
-    """Watches every write of ``functok.store``, and dies at one of them."""
+    """Watches every write of ``functok.runtime.store``, and dies at one of them."""
 
     def __init__(self, moment: str | None, place: str, count: int, log: str | None) -> None:
         self.moment, self.place, self.left, self.log = moment, place, count, log

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from functok.tokens.encode import train_tokenizer
+from functok.encoding.tokenizer import train_tokenizer
 from system.tiny import Outcome, functok
 
 WIDTH, FEATURES, VOCABULARY = 16, 48, 300

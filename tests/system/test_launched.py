@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from functok.models.language import load_model
+from functok.models.language.model import load_model
 from system.tiny import different, functok, settings, unfinished, write_corpus, write_study
 
 STEPS = 60

@@ -12,8 +12,8 @@ import zstandard
 from safetensors.torch import load_file, save_file
 
 from functok import Intervention, Trial, load_model, load_tokenizer, steer, sweep
-from functok.models.generation import generate
-from functok.retrieval.trace import prompt_ids
+from functok.models.language.generation import generate
+from functok.retrieval.prompts.trace import prompt_ids
 from system.tiny import functok, laid_over, settings, write_study
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"

@@ -9,7 +9,7 @@ from nltk.metrics.agreement import AnnotationTask
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from functok.tokens.agreement import (
+from functok.tokens.grammar.agreement import (
     agreement_table,
     confusion,
     measures,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functok.tokens.alignment import align, overlapping_words, token_texts
-from functok.tokens.encode import load_tokenizer, train_tokenizer
-from functok.tokens.treebanks import Treebank, read_treebank
+from functok.encoding.tokenizer import load_tokenizer, train_tokenizer
+from functok.tokens.grammar.alignment import align, overlapping_words, token_texts
+from functok.tokens.grammar.treebanks import Treebank, read_treebank
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.tokens.altered import NEIGHBOURS, WINDOW, altered
-from functok.tokens.encode import Encoded
+from functok.encoding.shuffles import NEIGHBOURS, WINDOW, altered
+from functok.encoding.tokenizer import Encoded
 
 
 def _text(seed: int) -> Encoded:

@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer as Backend
 from transformers import PreTrainedTokenizerFast
 
-from functok.tokens.bytes import token_bytes
+from functok.encoding.bytes import token_bytes
 
 TEXT = "The cat sat on the mat: it was wise.\n中文 日本語 Ünïcödé 🙂"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from functok.errors import UserError
-from functok.tokens.chat import chat_ids
-from functok.tokens.encode import train_tokenizer
+from functok.encoding.chat import chat_ids
+from functok.encoding.tokenizer import train_tokenizer
+from functok.runtime.errors import UserError
 
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<{{ message.role }}>{{ message.content }}\n"

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functok.corpus import Document, open_corpus, read_documents
-from functok.errors import UserError
-from functok.tokens.classes import (
+from functok.encoding.tokenizer import Encoded, Tokenizer, encode, load_tokenizer, special_ids
+from functok.runtime.errors import UserError
+from functok.tokens.counting.counts import TokenCounts
+from functok.tokens.counting.function_tokens import (
     CONTENT,
     EXCLUDED,
     FUNCTION,
@@ -20,8 +22,6 @@ from functok.tokens.classes import (
     count_table,
     transitions,
 )
-from functok.tokens.counts import TokenCounts
-from functok.tokens.encode import Encoded, Tokenizer, encode, load_tokenizer, special_ids
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

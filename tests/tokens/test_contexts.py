@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.tokens.contexts import IGNORED, context_rows
-from functok.tokens.encode import Encoded
+from functok.encoding.contexts import IGNORED, context_rows
+from functok.encoding.tokenizer import Encoded
 
 texts = st.lists(st.lists(st.integers(1, 30), max_size=20), max_size=9)
 separators = st.sampled_from([None, 0, 31])

@@ -13,14 +13,20 @@ from tokenizers import Tokenizer as Backend
 
 from functok.corpus import open_corpus
 from functok.corpus.problems import Problems
-from functok.engine import InProcess, Workers
-from functok.errors import UserError
-from functok.tokens import counting, frequencies
-from functok.tokens.classes import CONTENT, FUNCTION, SPECIAL, class_array
-from functok.tokens.counting import CorpusCounts, count_corpus
-from functok.tokens.counts import TokenCounts
-from functok.tokens.frequencies import document_frequencies
-from functok.tokens.pairs import candidate_codes, class_codes, pair_counts, transition_shares
+from functok.runtime.engine import InProcess, Workers
+from functok.runtime.errors import UserError
+from functok.tokens.counting import corpus as counting
+from functok.tokens.counting import frequencies
+from functok.tokens.counting.corpus import CorpusCounts, count_corpus
+from functok.tokens.counting.counts import TokenCounts
+from functok.tokens.counting.frequencies import document_frequencies
+from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL, class_array
+from functok.tokens.counting.pairs import (
+    candidate_codes,
+    class_codes,
+    pair_counts,
+    transition_shares,
+)
 
 DOCUMENTS = st.lists(st.lists(st.integers(0, 19), max_size=30), max_size=12)
 
@@ -157,7 +163,7 @@ def test_the_measured_table_is_reproduced(
 @pytest.fixture
 def small(tmp_path: Path) -> tuple[Path, Path]:
     """Some shards of short documents, and a byte-level tokenizer trained on them."""
-    from functok.tokens.encode import train_tokenizer
+    from functok.encoding.tokenizer import train_tokenizer
 
     folder = tmp_path / "corpus"
     folder.mkdir()

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.tokens.counts import TokenCounts
-from functok.tokens.encode import Encoded
+from functok.encoding.tokenizer import Encoded
+from functok.tokens.counting.counts import TokenCounts
 
 VOCABULARY = 7
 texts = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=9), max_size=8)

@@ -4,11 +4,17 @@ import pytest
 from polars import selectors
 
 from functok.corpus import Document
-from functok.tokens.counts import TokenCounts
+from functok.encoding.tokenizer import (
+    Encoded,
+    encode,
+    special_ids,
+    train_tokenizer,
+    vocabulary_size,
+)
+from functok.tokens.counting.counts import TokenCounts
 from functok.tokens.definitions import describe
-from functok.tokens.details import Details
-from functok.tokens.encode import Encoded, encode, special_ids, train_tokenizer, vocabulary_size
-from functok.tokens.treebanks import read_treebank
+from functok.tokens.grammar.treebanks import read_treebank
+from functok.tokens.spread.details import Details
 
 NOUNS = ("cat", "dog", "bird", "tree", "river", "stone", "house", "road")
 

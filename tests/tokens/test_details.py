@@ -9,11 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functok.corpus import open_corpus, pieces, read_documents
-from functok.engine import Workers, merge_all
-from functok.tokens.counting import count_corpus
-from functok.tokens.counts import TokenCounts
-from functok.tokens.details import Details, detail_corpus
-from functok.tokens.encode import Encoded, encode, load_tokenizer, train_tokenizer, vocabulary_size
+from functok.encoding.tokenizer import (
+    Encoded,
+    encode,
+    load_tokenizer,
+    train_tokenizer,
+    vocabulary_size,
+)
+from functok.runtime.engine import Workers, merge_all
+from functok.tokens.counting.corpus import count_corpus
+from functok.tokens.counting.counts import TokenCounts
+from functok.tokens.spread.details import Details, detail_corpus
 
 VOCABULARY = 6
 DOCUMENTS = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=9), max_size=8)

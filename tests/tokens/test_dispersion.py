@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import sparse, stats
 
-from functok.tokens.classes import FunctionTokens
-from functok.tokens.counts import TokenCounts
-from functok.tokens.dispersion import (
+from functok.encoding.tokenizer import Encoded
+from functok.tokens.counting.counts import TokenCounts
+from functok.tokens.counting.function_tokens import FunctionTokens
+from functok.tokens.spread.dispersion import (
     SCORES,
     deviation_of_proportions,
     dispersion_table,
@@ -23,8 +24,7 @@ from functok.tokens.dispersion import (
     least_deviation,
     sets_by_score,
 )
-from functok.tokens.encode import Encoded
-from functok.tokens.parts import PartCounts, Spread
+from functok.tokens.spread.partitions import PartCounts, Spread
 
 
 def parts_of(rows: list[list[int]]) -> PartCounts:

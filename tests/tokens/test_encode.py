@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functok.corpus import Document
-from functok.errors import UserError
-from functok.tokens.encode import (
+from functok.encoding.tokenizer import (
     END_OF_TEXT,
     Encoded,
     encode,
@@ -20,6 +19,7 @@ from functok.tokens.encode import (
     special_ids,
     train_tokenizer,
 )
+from functok.runtime.errors import UserError
 
 TEXTS = ["the cat sat on the mat", "", "die Bücher 書物 📚", " the  the\n\tthe", "a" * 50]
 
@@ -79,7 +79,7 @@ def test_no_document_is_encoded_as_nothing(tokenizer):
 @pytest.mark.parametrize("name", ["gpt2", "olmo"])
 def test_documents_of_a_study_take_the_checked_fast_path(shared, monkeypatch, name):
     """… and get the ids of ``tokenizers``, which encodes none of the calm documents."""
-    from functok.tokens import bulk
+    from functok.encoding import bulk
 
     tokenizer = load_tokenizer(str(shared / "tokenizers" / name))
     prose = [Document("", f"{text} {number}") for number in range(3000) for text in TEXTS[2:4]]

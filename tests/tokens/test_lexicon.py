@@ -1,7 +1,7 @@
 import pytest
 
-from functok.errors import UserError
-from functok.tokens.lexicon import CLOSED, lexicon
+from functok.runtime.errors import UserError
+from functok.tokens.grammar.lexicon import CLOSED, lexicon
 
 
 def test_the_english_lexicon_is_large_enough():

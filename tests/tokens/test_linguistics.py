@@ -3,11 +3,10 @@ import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
-from functok.errors import UserError
-from functok.tokens.classes import CONTENT, FUNCTION, SPECIAL
-from functok.tokens.counts import TokenCounts
-from functok.tokens.disagreement import disagreement_table, disagreement_tokens
-from functok.tokens.linguistics import (
+from functok.runtime.errors import UserError
+from functok.tokens.counting.counts import TokenCounts
+from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL
+from functok.tokens.grammar.closed_class import (
     ClosedClass,
     by_subclass,
     by_treebank,
@@ -15,7 +14,8 @@ from functok.tokens.linguistics import (
     homograph_table,
     type_table,
 )
-from functok.tokens.subclasses import CODE
+from functok.tokens.grammar.disagreement import disagreement_table, disagreement_tokens
+from functok.tokens.grammar.subclasses import CODE
 
 SHOWN = ["␣the", "␣to", "ing", "␣time", ".", "⏎", "␣among", "⟨s⟩"]
 

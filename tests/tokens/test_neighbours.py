@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.tokens.counts import TokenCounts
-from functok.tokens.encode import Encoded
-from functok.tokens.neighbours import (
+from functok.encoding.tokenizer import Encoded
+from functok.tokens.counting.counts import TokenCounts
+from functok.tokens.spread.neighbours import (
     EXPOSURE,
     NEVER,
     Neighbours,

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.tokens.encode import Encoded
-from functok.tokens.packing import PackedWindows
+from functok.encoding.packing import PackedWindows
+from functok.encoding.tokenizer import Encoded
 
 texts = st.lists(st.lists(st.integers(1, 30), max_size=20), max_size=9).filter(any)
 separators = st.sampled_from([None, 0, 31])

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from functok.tokens.encode import Encoded
-from functok.tokens.parts import PartCounts, Spread, bins_table, content_keys
+from functok.encoding.tokenizer import Encoded
+from functok.tokens.spread.partitions import PartCounts, Spread, bins_table, content_keys
 
 VOCABULARY = 7
 

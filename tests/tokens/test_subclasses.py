@@ -4,10 +4,10 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from functok.tokens.encode import train_tokenizer
-from functok.tokens.lexicon import lexicon
-from functok.tokens.subclasses import CODE, SUBCLASSES, subclass, subclasses
-from functok.tokens.surfaces import surfaces
+from functok.encoding.surfaces import surfaces
+from functok.encoding.tokenizer import train_tokenizer
+from functok.tokens.grammar.lexicon import lexicon
+from functok.tokens.grammar.subclasses import CODE, SUBCLASSES, subclass, subclasses
 
 TEXT = [
     "The cat sat on the mat, and the dog ran to the café in 1999.\n\nUnbelievable! 猫が好き"

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functok.corpus import Document
-from functok.tokens.classes import TRANSITIONS, FunctionTokens
-from functok.tokens.counts import TokenCounts
-from functok.tokens.encode import Encoded, encode, load_tokenizer, special_ids, vocabulary_size
-from functok.tokens.pairs import pair_counts
-from functok.tokens.parts import PartCounts
-from functok.tokens.subclasses import CODE
-from functok.tokens.sweep import (
+from functok.encoding.tokenizer import Encoded, encode, load_tokenizer, special_ids, vocabulary_size
+from functok.tokens.counting.counts import TokenCounts
+from functok.tokens.counting.function_tokens import TRANSITIONS, FunctionTokens
+from functok.tokens.counting.pairs import pair_counts
+from functok.tokens.grammar.subclasses import CODE
+from functok.tokens.spread.partitions import PartCounts
+from functok.tokens.spread.thresholds import (
     THRESHOLDS,
     composition_table,
     level_codes,

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from functok.errors import UserError
-from functok.tokens.treebanks import UPOS, read_treebank
+from functok.runtime.errors import UserError
+from functok.tokens.grammar.treebanks import UPOS, read_treebank
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "treebanks"
 

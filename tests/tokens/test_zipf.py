@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from functok.tokens.parts import PartCounts
-from functok.tokens.zipf import exponent, zipf_table
+from functok.tokens.spread.partitions import PartCounts
+from functok.tokens.spread.zipf import exponent, zipf_table
 
 
 def zeta_counts(alpha: float, ranks: int, draws: int, parts: int, seed: int) -> PartCounts:

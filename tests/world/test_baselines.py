@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 import torch
 
-from functok.world.baselines import METHODS, PLACES, beside, part, probe
+from functok.calibration.dictionaries import METHODS, PLACES, beside, part, probe
+from functok.calibration.latents import states, told
 from functok.world.profiles import TrainedWorld
 from functok.world.recipes import HELD_OUT
-from functok.world.scoring import states, told
 
 
 @pytest.fixture(scope="module")

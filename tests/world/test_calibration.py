@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from functok.world.calibration import (
+from functok.calibration.knockout import (
     ROUTES,
     SIZES,
     TRUTH,
@@ -15,9 +15,9 @@ from functok.world.calibration import (
     misses,
     topic_questions,
 )
+from functok.calibration.routes import PERIOD, crossing, key_classes, sentences
 from functok.world.generator import World
 from functok.world.recipes import HELD_OUT
-from functok.world.routes import PERIOD, crossing, key_classes, sentences
 
 QUICK = SIZES["quick"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from functok.tokens.encode import save_tokenizer
+from functok.encoding.tokenizer import save_tokenizer
 from functok.world.generator import World
 from functok.world.settings import WorldSettings
 from functok.world.text import world_tokenizer

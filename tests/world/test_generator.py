@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare, linregress
 
-from functok.errors import UserError
-from functok.tokens.classes import CONTENT, FUNCTION
-from functok.tokens.lexicon import lexicon
+from functok.runtime.errors import UserError
+from functok.tokens.counting.function_tokens import CONTENT, FUNCTION
+from functok.tokens.grammar.lexicon import lexicon
 from functok.world.generator import NONE, Passages, World
 from functok.world.grammar import FRAMES, SLOTS
 from functok.world.settings import WorldSettings

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from functok.errors import UserError
+from functok.runtime.errors import UserError
 from functok.world.generator import World
 from functok.world.grammar import FRAMES
 from functok.world.oracle import Oracle

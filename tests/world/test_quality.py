@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from functok.errors import UserError
+from functok.calibration.recall import answers, excess, recall
 from functok.models.training import LlamaShape, new_llama
+from functok.runtime.errors import UserError
 from functok.world.grammar import FRAMES
 from functok.world.profiles import TrainedWorld, trained_world
-from functok.world.quality import answers, excess, recall
 from functok.world.recipes import HELD_OUT
 
 DOCUMENTS = np.arange(200) + HELD_OUT

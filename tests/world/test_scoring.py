@@ -8,16 +8,23 @@ import pytest
 import scipy.sparse
 import torch
 
+from functok.calibration.latents import (
+    best_f1,
+    causal_recovery,
+    correlations,
+    match,
+    score,
+    summary,
+)
+from functok.calibration.recall import answers
 from functok.models.dictionaries import Dictionary
-from functok.models.language import residual_stream
+from functok.models.language.model import residual_stream
 from functok.world.generator import Passages, World
 from functok.world.grammar import FRAMES
 from functok.world.latents import Latents, latents
 from functok.world.profiles import TrainedWorld
 from functok.world.prompts import prompts
-from functok.world.quality import answers
 from functok.world.recipes import HELD_OUT
-from functok.world.scoring import best_f1, causal_recovery, correlations, match, score, summary
 from functok.world.settings import WorldSettings
 
 

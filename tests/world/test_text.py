@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from functok.corpus import open_corpus, read_documents
-from functok.errors import UserError
-from functok.tokens.encode import encode, load_tokenizer, save_tokenizer, train_tokenizer
+from functok.encoding.tokenizer import encode, load_tokenizer, save_tokenizer, train_tokenizer
+from functok.runtime.errors import UserError
 from functok.world.generator import World
 from functok.world.settings import WorldSettings
 from functok.world.text import spans, texts, token_words, world_tokenizer

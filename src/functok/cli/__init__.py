@@ -2,7 +2,7 @@
 
 import sys
 
-from functok.errors import UserError
+from functok.runtime.errors import UserError
 
 
 def main() -> None:

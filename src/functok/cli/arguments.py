@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from functok.errors import UserError
+from functok.runtime.errors import UserError
 
 
 def _there(target: Path | None) -> Path | None:

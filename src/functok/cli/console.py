@@ -15,7 +15,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from functok.progress import Task
+from functok.runtime.progress import Task
 
 _EVERY = 5.0
 """Seconds between two plain lines about the same task."""

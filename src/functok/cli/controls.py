@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from functok.cli.arguments import Output, Replace, Target, Workers
-from functok.errors import UserError, require
+from functok.runtime.errors import UserError, require
 
 if TYPE_CHECKING:
-    from functok.graph.controls.inputs import Inputs
-    from functok.store import RunFolder
+    from functok.controls.inputs import Inputs
+    from functok.runtime.store import RunFolder
 
 
 def controls(
@@ -33,9 +33,9 @@ def controls(
 
     What is done is kept; a run or study is first brought as far as its graph.
     """
-    from functok.graph.controls.opened import graph_folders
-    from functok.graph.controls.suite import chosen
-    from functok.store import RunFolder
+    from functok.controls.opened import graph_folders
+    from functok.controls.suite.suite import chosen
+    from functok.runtime.store import RunFolder
 
     chosen(only or ())  # a name that there is not is refused before any work
     folder = RunFolder(target)
@@ -70,10 +70,10 @@ def _of_graphs(
     from functok.cli.console import ConsoleProgress
     from functok.cli.controls_show import show_controls
     from functok.cli.show import print_line
-    from functok.graph.controls.opened import graph_folders, opened
-    from functok.store import fingerprint, read_json
-    from functok.study.controlling import control_graph, tests_of
-    from functok.tokens.treebanks import treebank_fingerprint
+    from functok.controls.opened import graph_folders, opened
+    from functok.runtime.store import fingerprint, read_json
+    from functok.study.steps.controls import control_graph, tests_of
+    from functok.tokens.grammar.treebanks import treebank_fingerprint
 
     progress = ConsoleProgress()
     words = None if treebank is None else treebank_fingerprint(treebank)

@@ -5,9 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from functok.cli.show import print_line, print_table
-from functok.graph.controls.effects import effect_table
-from functok.graph.controls.suite import CONTROLS
-from functok.store import RunFolder, control_table
+from functok.controls.effects import effect_table
+from functok.controls.suite.suite import CONTROLS
+from functok.runtime.store import RunFolder, control_table
 
 
 def show_controls(place: Path, tests: RunFolder) -> None:

@@ -22,24 +22,24 @@ from functok.cli.work import engine as local
 from functok.corpus import Corpus, open_corpus
 from functok.corpus.files import FileCorpus
 from functok.corpus.problems import OnError
-from functok.engine import Engine
-from functok.errors import UserError, require
-from functok.store import RunFolder, write_json, write_table
-from functok.tokens.bytes import token_bytes
-from functok.tokens.classes import ARROWS, Boundary, count_table
-from functok.tokens.counting import Counted, count_corpus
-from functok.tokens.definitions import describe
-from functok.tokens.details import detail_corpus
-from functok.tokens.encode import (
+from functok.encoding.bytes import token_bytes
+from functok.encoding.tokenizer import (
     Tokenizer,
     load_tokenizer,
     save_tokenizer,
     shown_tokens,
     special_ids,
 )
-from functok.tokens.lexicon import lexicon
-from functok.tokens.subclasses import subclass_names
-from functok.versions import commit, package_version, sha256
+from functok.runtime.engine import Engine
+from functok.runtime.errors import UserError, require
+from functok.runtime.store import RunFolder, write_json, write_table
+from functok.runtime.versions import commit, package_version, sha256
+from functok.tokens.counting.corpus import Counted, count_corpus
+from functok.tokens.counting.function_tokens import ARROWS, Boundary, count_table
+from functok.tokens.definitions import describe
+from functok.tokens.grammar.lexicon import lexicon
+from functok.tokens.grammar.subclasses import subclass_names
+from functok.tokens.spread.details import detail_corpus
 
 _ROWS = 20
 _PACKAGES = ("functok", "tokenizers", "gigatoken", "transformers", "numpy", "pyarrow")
@@ -203,7 +203,7 @@ def engine_of(name: str, address: str | None, workers: int) -> Engine:
     if name == "local":
         require(address is None, "--address belongs to --engine ray.")
         return local(workers)
-    from functok.engine_ray import RayCluster
+    from functok.runtime.ray import RayCluster
 
     return RayCluster(address, None if workers == 1 else workers)
 

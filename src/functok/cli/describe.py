@@ -6,15 +6,15 @@ from pathlib import Path
 import polars as pl
 
 from functok.cli.show import print_line, print_table
-from functok.errors import UserError, require
+from functok.encoding.surfaces import surfaces
+from functok.encoding.tokenizer import Tokenizer, load_tokenizer
 from functok.figures.catalogue import figures
 from functok.figures.draw import draw
-from functok.store import RunFolder, write_table
-from functok.tokens.classes import TRANSITIONS
-from functok.tokens.encode import Tokenizer, load_tokenizer
-from functok.tokens.surfaces import surfaces
-from functok.tokens.sweep import overlap_table
-from functok.tokens.treebanks import Treebank, read_treebank
+from functok.runtime.errors import UserError, require
+from functok.runtime.store import RunFolder, write_table
+from functok.tokens.counting.function_tokens import TRANSITIONS
+from functok.tokens.grammar.treebanks import Treebank, read_treebank
+from functok.tokens.spread.thresholds import overlap_table
 
 _ROWS = 8
 

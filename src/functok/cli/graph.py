@@ -9,7 +9,7 @@ import typer
 
 from functok.cli.arguments import Engines
 from functok.cli.graph_request import Request
-from functok.errors import UserError, require
+from functok.runtime.errors import UserError, require
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 

@@ -6,9 +6,9 @@ import polars as pl
 
 from functok.cli.show import print_line, print_table
 from functok.models.dictionaries import Sae
-from functok.models.dictionaries.verify import Verification
-from functok.models.hooks import HookPoint
-from functok.store import read_json
+from functok.models.dictionaries.verification import Verification
+from functok.models.language.hooks import HookPoint
+from functok.runtime.store import read_json
 
 
 def verified_sentence(sae: Sae, hook: HookPoint, found: Verification) -> str:

@@ -13,29 +13,7 @@ from functok.cli.graph_request import Request
 from functok.cli.graph_show import show_graph, verified_sentence
 from functok.cli.show import print_line
 from functok.corpus import Corpus, open_corpus
-from functok.errors import require
-from functok.figures.draw import degree_figure, draw
-from functok.graph.build import TokenFeatureGraph
-from functok.graph.inputs import encoded_corpus, probe_activations, text_classes
-from functok.graph.occurrences import store_size
-from functok.graph.pipeline import build_graphs
-from functok.graph.shards import GraphJob, Reading, vocabulary_of
-from functok.graph.views import views
-from functok.models.capture import fitting_context
-from functok.models.dictionaries import Sae, open_sae
-from functok.models.dictionaries.placing import layers_for, placed
-from functok.models.dictionaries.verify import Verification, verify
-from functok.models.hooks import HookPoint
-from functok.models.language import Model, check_tokenizer, decoder_layers, load_model
-from functok.store import (
-    RunFolder,
-    fingerprint,
-    read_json,
-    remove_folder,
-    write_json,
-    write_table,
-)
-from functok.tokens.encode import (
+from functok.encoding.tokenizer import (
     Encoded,
     Tokenizer,
     load_tokenizer,
@@ -44,7 +22,29 @@ from functok.tokens.encode import (
     shown_tokens,
     special_ids,
 )
-from functok.versions import commit, package_version
+from functok.figures.draw import degree_figure, draw
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.construction.inputs import encoded_corpus, probe_activations, text_classes
+from functok.graph.construction.pipeline import build_graphs
+from functok.graph.construction.shards import GraphJob, Reading, vocabulary_of
+from functok.graph.occurrences import store_size
+from functok.graph.tables import views
+from functok.models.dictionaries import Sae, open_sae
+from functok.models.dictionaries.sites import layers_for, placed
+from functok.models.dictionaries.verification import Verification, verify
+from functok.models.language.capture import fitting_context
+from functok.models.language.hooks import HookPoint
+from functok.models.language.model import Model, check_tokenizer, decoder_layers, load_model
+from functok.runtime.errors import require
+from functok.runtime.store import (
+    RunFolder,
+    fingerprint,
+    read_json,
+    remove_folder,
+    write_json,
+    write_table,
+)
+from functok.runtime.versions import commit, package_version
 
 _PACKAGES = ("functok", "torch", "transformers", "sae-lens", "numpy", "pyarrow")
 
@@ -244,7 +244,7 @@ def _write_provenance(folder: RunFolder, metas: list[dict[str, Any]]) -> None:
 
 
 def _view(place: Path, encoded: Encoded, tokenizer: Tokenizer, seed: int, model: Model) -> None:
-    """The tables of ``graph/views.py`` beside the graph; function tokens are those of its text."""
+    """The tables of ``graph/tables.py`` beside the graph; function tokens are those of its text."""
     graph = TokenFeatureGraph.load(place)
     size, special = vocabulary_of(model), special_ids(tokenizer)
     classes = text_classes(encoded, special, size)

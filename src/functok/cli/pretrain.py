@@ -9,11 +9,11 @@ from pathlib import Path
 
 from functok.cli.show import show_link
 from functok.cli.work import bring, find, quiet_libraries
-from functok.errors import UserError
-from functok.progress import Silent
 from functok.report import LINKS
-from functok.study.pretraining import model
+from functok.runtime.errors import UserError
+from functok.runtime.progress import Silent
 from functok.study.run import Run, Runner, settle
+from functok.study.steps.pretrain import model
 
 
 def pretrain(

@@ -20,10 +20,10 @@ from functok.cli.arguments import (
     TokenizerName,
 )
 from functok.cli.subject import Named
-from functok.errors import UserError, require
+from functok.runtime.errors import UserError, require
 
 if TYPE_CHECKING:
-    from functok.retrieval.asking import Screen
+    from functok.retrieval.questions import Screen
 
 
 class Kinds(StrEnum):
@@ -85,8 +85,8 @@ def steer(
     """Add, set or ablate features at chosen tokens; steered beside unsteered and random."""
     from functok.cli.show import print_line, print_table, show_link
     from functok.cli.work import bring
-    from functok.retrieval.asking import steered
-    from functok.retrieval.grid import Condition
+    from functok.retrieval.questions import steered
+    from functok.retrieval.steering.grid import Condition
 
     named = Named(model, revision, sae, layer, tokenizer, function_tokens)
     if prompt is not None and feature is None:
@@ -160,8 +160,8 @@ def find_feature(
     """Find the feature of a trait: layer scan, then search over the strongest features."""
     from functok.cli.console import ConsoleProgress
     from functok.cli.show import print_line, print_table
-    from functok.retrieval.asking import feature_of_trait, screened
-    from functok.retrieval.judging import judge
+    from functok.retrieval.prompts.judging import judge
+    from functok.retrieval.questions import feature_of_trait, screened
 
     try:
         lines = [line.strip() for line in tests.read_text("utf-8").splitlines()]

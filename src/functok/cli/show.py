@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from functok.report.findings import learned
-from functok.retrieval.trace import strongest
+from functok.retrieval.prompts.trace import strongest
 from functok.study.run import Run
 
 _FILES: dict[str, tuple[str, Sequence[str]]] = {

@@ -3,10 +3,10 @@
 import polars as pl
 
 from functok.cli.show import print_line, print_table, show_trace
-from functok.errors import require
-from functok.figures.answers import swaps_by_place
+from functok.figures.charts.answers import swaps_by_place
 from functok.report.grids import MARKS
-from functok.retrieval.grid import rates
+from functok.retrieval.steering.grid import rates
+from functok.runtime.errors import require
 from functok.study.run import Run
 
 _COLUMNS = 3

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from functok.errors import UserError, require
+from functok.runtime.errors import UserError, require
 
 if TYPE_CHECKING:
-    from functok.retrieval.subject import Subject
+    from functok.retrieval.prompts.subject import Subject
 
 
 class Named(NamedTuple):
@@ -50,7 +50,7 @@ class Named(NamedTuple):
             )
         require(output is None and not replace, "Without a run nothing is kept; leave -o away.")
         from functok.cli.work import quiet_libraries
-        from functok.retrieval.subject import open_subject
+        from functok.retrieval.prompts.subject import open_subject
 
         quiet_libraries()
         return open_subject(

@@ -19,7 +19,7 @@ from functok.cli.arguments import (
     TokenizerName,
 )
 from functok.cli.subject import Named
-from functok.errors import require
+from functok.runtime.errors import require
 
 
 def trace(
@@ -49,8 +49,8 @@ def trace(
         _of_study(target, named, output, replace)
         return
     from functok.cli.show import print_line, print_table, show_activations, show_trace
-    from functok.retrieval.asking import traced
-    from functok.retrieval.trace import chosen_features, compared
+    from functok.retrieval.prompts.trace import chosen_features, compared
+    from functok.retrieval.questions import traced
 
     require(prompt is not None, "functok trace needs a run folder or a study file, or --prompt.")
     assert prompt is not None

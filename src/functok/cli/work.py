@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 
 from functok.cli.console import ConsoleProgress
-from functok.engine import Engine, InProcess, Workers
-from functok.errors import UserError
-from functok.graph.controls.suite import chosen
+from functok.controls.suite.suite import chosen
 from functok.report import LINKS
-from functok.store import RunFolder
-from functok.study.controlling import control_run
+from functok.runtime.engine import Engine, InProcess, Workers
+from functok.runtime.errors import UserError
+from functok.runtime.store import RunFolder
 from functok.study.run import Run, Runner, open_run, settle
 from functok.study.settings import load_study
+from functok.study.steps.controls import control_run
 
 
 def bring(

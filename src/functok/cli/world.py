@@ -8,8 +8,8 @@ import typer
 
 from functok.cli.show import print_line, print_table
 from functok.corpus import open_corpus
-from functok.errors import UserError
-from functok.tokens.encode import save_tokenizer
+from functok.encoding.tokenizer import save_tokenizer
+from functok.runtime.errors import UserError
 from functok.world.corpus import TinyWorld
 from functok.world.generator import NONE, Passages, World
 from functok.world.grammar import FRAMES, SLOTS

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from functok.tokens.classes import SPECIAL
-from functok.tokens.contexts import ContextRows
-from functok.tokens.encode import Encoded
+from functok.encoding.contexts import ContextRows
+from functok.encoding.tokenizer import Encoded
+from functok.tokens.counting.function_tokens import SPECIAL
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from functok.corpus.splits import GROUPS
-from functok.graph.build import TokenFeatureGraph
+from functok.graph.bipartite import TokenFeatureGraph
 from functok.stats import Estimate, jackknife
 
 

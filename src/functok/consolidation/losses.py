@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float, Int
 
 from functok.corpus.splits import GROUPS, document_groups
-from functok.models.language import Model, token_losses
+from functok.encoding.contexts import ContextRows, context_rows
+from functok.encoding.tokenizer import Encoded
+from functok.models.language.model import Model, token_losses
 from functok.stats import Estimate, jackknife, jackknife_ratio
-from functok.tokens.classes import EXCLUDED, TRANSITIONS, transitions
-from functok.tokens.contexts import ContextRows, context_rows
-from functok.tokens.encode import Encoded
+from functok.tokens.counting.function_tokens import EXCLUDED, TRANSITIONS, transitions
 
 
 def loss_table(

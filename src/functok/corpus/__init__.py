@@ -28,7 +28,7 @@ from importlib import import_module
 
 from functok.corpus.document import Corpus, Document, split_spec
 from functok.corpus.problems import Problems
-from functok.errors import UserError
+from functok.runtime.errors import UserError
 
 __all__ = ["Corpus", "Document", "open_corpus", "read_documents", "split_spec"]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import pyarrow as pa
 
 from functok.corpus.problems import Problems
-from functok.errors import UserError
+from functok.runtime.errors import UserError
 
 
 class Document(NamedTuple):

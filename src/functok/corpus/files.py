@@ -24,8 +24,8 @@ from functok.corpus.lines import Lines, line_blocks, lines_before
 from functok.corpus.parquet import parquet_blocks, read_rows, whole
 from functok.corpus.pieces import Piece, pieces
 from functok.corpus.problems import Problems
-from functok.errors import UserError, first_line
-from functok.store import fingerprint
+from functok.runtime.errors import UserError, first_line
+from functok.runtime.store import fingerprint
 
 SUFFIXES = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 

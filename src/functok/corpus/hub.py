@@ -17,8 +17,8 @@ from functok.corpus.blocks import blocks_of
 from functok.corpus.document import Document, split_spec
 from functok.corpus.json_lines import encodable
 from functok.corpus.problems import Problems
-from functok.errors import UserError, first_line
-from functok.store import fingerprint
+from functok.runtime.errors import UserError, first_line
+from functok.runtime.store import fingerprint
 
 
 class HubCorpus:

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
-from functok.errors import UserError
-from functok.store import read_json, write_json
+from functok.runtime.errors import UserError
+from functok.runtime.store import read_json, write_json
 
 OnError = Literal["stop", "skip"]
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 from functok.corpus.blocks import blocks_of
 from functok.corpus.document import Document
 from functok.corpus.problems import Problems
-from functok.errors import UserError
-from functok.store import fingerprint
+from functok.runtime.errors import UserError
+from functok.runtime.store import fingerprint
 
 _LEFT_OUT = {"test", "tests", "idlelib", "site-packages", "dist-packages", "__pycache__"}
 _TOPICS = Path("pydoc_data/topics.py")

@@ -10,7 +10,7 @@ from altair.typing import ChartType
 
 from functok.figures.plan import Plan
 from functok.figures.plans import consolidation, controls, graph, retrieval, tokens, world
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 
 PLANS = (
     *tokens.PLANS,

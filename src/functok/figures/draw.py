@@ -8,8 +8,8 @@ import vl_convert
 from altair.typing import ChartType
 
 from functok.figures.catalogue import PLANS, Figure
-from functok.figures.graph import degrees
-from functok.store import RunFolder, write_table, write_text, writing
+from functok.figures.charts.graph import degrees
+from functok.runtime.store import RunFolder, write_table, write_text, writing
 
 _SCALE = 2
 """Pixels of the PNG per pixel of the chart."""

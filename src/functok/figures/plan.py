@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 from altair.typing import ChartType
 
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)

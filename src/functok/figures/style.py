@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
-from functok.tokens.classes import ARROWS
+from functok.tokens.counting.function_tokens import ARROWS
 
 FUNCTION, CONTENT, MEASURED, CONTROL = "#d55e00", "#0072b2", "#009e73", "#808080"
 DASHES = [5, 4]
@@ -125,7 +125,7 @@ def token_labels(base: alt.Chart, y: alt.Y, above: int = 9, size: int = 10) -> a
 
 
 def readings_in_words(column: str = "reading") -> pl.Expr:
-    """Readings of "function" (``graph/controls/sides.py``) in the words of legends."""
+    """Readings of "function" (``graph/contrasts.py``) in the words of legends."""
     return pl.col(column).replace(READINGS)
 
 

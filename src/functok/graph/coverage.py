@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int
 
-from functok.graph.build import TokenFeatureGraph
+from functok.graph.bipartite import TokenFeatureGraph
 from functok.stats import Estimate, jackknife, log_missed
-from functok.tokens.classes import CLASS_NAMES
+from functok.tokens.counting.function_tokens import CLASS_NAMES
 
 
 def expected_coverage(active_at: Int[np.ndarray, " features"], positions: int, drawn: int) -> float:

@@ -8,10 +8,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from scipy import sparse
 
-from functok.errors import UserError
-from functok.graph.build import TokenFeatureGraph
+from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.folder import Columns
-from functok.store import writing
+from functok.runtime.errors import UserError
+from functok.runtime.store import writing
 
 COUNTS = ("occurrences", "documents")
 _SCHEMA = pa.schema(

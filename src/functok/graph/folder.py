@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
-from functok.behind import Behind
 from functok.corpus.splits import GROUPS
+from functok.graph.construction.runs import edge_table, merge_edges, write_run
 from functok.graph.edges import GRID, Edges, Packing
-from functok.graph.runs import edge_table, merge_edges, write_run
+from functok.runtime.background import Behind
 
 ROW_GROUP = 1 << 17
 """Most rows that are read at once."""

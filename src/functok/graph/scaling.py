@@ -27,9 +27,9 @@ import pyarrow as pa
 from jaxtyping import Bool, Int
 
 from functok.corpus.splits import GROUPS
-from functok.errors import UserError
-from functok.graph.build import TokenFeatureGraph
+from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.coverage import expected_coverage
+from functok.runtime.errors import UserError
 from functok.stats import Estimate, jackknife
 
 DRAWS = 100

@@ -3,8 +3,8 @@
 import polars as pl
 
 from functok.report.markup import escaped, interval, number
+from functok.runtime.store import RunFolder
 from functok.stats import jackknife_ratio
-from functok.store import RunFolder
 
 RULE = (
     "A claim is supported when every test that decides it was run and its effect, what was "

@@ -7,12 +7,12 @@ the row that it is made from.
 
 import polars as pl
 
+from functok.controls.effects import effect_table
 from functok.figures.plan import last_step, read
-from functok.graph.controls.effects import effect_table
-from functok.graph.controls.sides import GRAMMAR, SEPARATED, STUDIED
+from functok.graph.contrasts import GRAMMAR, SEPARATED, STUDIED
 from functok.report.markup import escaped, interval, number, paragraphs, percent, table
 from functok.report.robustness import elsewhere
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 
 WORDS = {
     STUDIED: "the study's function tokens",

@@ -3,7 +3,7 @@
 import polars as pl
 
 from functok.report.markup import escaped, interval
-from functok.retrieval.grid import rates
+from functok.retrieval.steering.grid import rates
 
 DIRECTIONS = {
     "none": "unsteered",

@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from functok.report.markup import escaped, folded, table
-from functok.store import RunFolder, read_json
+from functok.runtime.store import RunFolder, read_json
 
 
 def provenance(folder: RunFolder) -> str:

@@ -1,7 +1,7 @@
 """What is left of the answer elsewhere: other models and texts, other choices, other features.
 
 Three blocks of the section on frequency, each a sentence and the table that it is made from: the
-arms (``graph/controls/baselines.py``), the specification curve (``specification.py``) and the
+arms (``controls/baselines/differences.py``), the specification curve (``specification.py``) and the
 feature side (``features.py``). A block whose control was not run is left out.
 """
 
@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import polars as pl
 
+from functok.controls.specification.curve import ALL, SEPARABLE
 from functok.figures.plan import read
-from functok.graph.controls.specification import ALL, SEPARABLE
 from functok.report.markup import escaped, interval, number, paragraphs, percent, table
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 
 _READS = {
     "no gap": "the trained model has no gap between the classes that could be learned",

@@ -18,7 +18,7 @@ from functok.report.markup import (
     script_json,
     table,
 )
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 
 TITLES = {
     "tokens": "Function tokens",

@@ -22,7 +22,7 @@ from functok.report.findings import RULE, claims_table, learned
 from functok.report.markup import escaped
 from functok.report.provenance import provenance
 from functok.report.sections import TITLES, section
-from functok.store import RunFolder, write_text
+from functok.runtime.store import RunFolder, write_text
 
 
 def write_report(folder: RunFolder) -> None:

@@ -3,7 +3,7 @@
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from functok.errors import UserError, nearest
+from functok.runtime.errors import UserError, nearest
 
 
 def study_file(name: str) -> Path:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from functok.errors import require
-from functok.graph.build import TokenFeatureGraph
-from functok.models.hooks import HookPoint
-from functok.retrieval.subject import Subject
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.models.language.hooks import HookPoint
+from functok.retrieval.prompts.subject import Subject
+from functok.runtime.errors import require
 from functok.study.run import Run
 
 

@@ -3,22 +3,20 @@
 The report is a link too; it comes after the figures and lives with them (``functok.report``).
 """
 
-from functok.claims import assemble
+from functok.claims.verdicts import assemble
 from functok.consolidation.checkpoints import weights_stamp
-from functok.graph.controls.suite import chosen
-from functok.study import (
-    answering,
-    arming,
-    consolidating,
-    controlling,
-    mapping,
-    preparing,
-    pretraining,
-    recurring,
-    retrieving,
-)
+from functok.controls.suite.suite import chosen
 from functok.study.provenance import write_provenance
 from functok.study.run import Link, Run
+from functok.study.steps import baselines as arming
+from functok.study.steps import controls as controlling
+from functok.study.steps import graph as mapping
+from functok.study.steps import losses as consolidating
+from functok.study.steps import pretrain as pretraining
+from functok.study.steps import reactivation as recurring
+from functok.study.steps import retrieval as retrieving
+from functok.study.steps import tokens as preparing
+from functok.study.steps import world as answering
 
 
 def _claims(run: Run, key: str) -> None:

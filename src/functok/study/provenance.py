@@ -3,9 +3,9 @@
 import platform
 from pathlib import Path
 
-from functok.store import write_json
+from functok.runtime.store import write_json
+from functok.runtime.versions import commit, package_version, sha256
 from functok.study.run import Run
-from functok.versions import commit, package_version, sha256
 
 _PACKAGES = ("functok", "torch", "transformers", "tokenizers", "sae-lens", "numpy", "polars")
 

@@ -19,15 +19,7 @@ import yaml
 
 from functok.consolidation.checkpoints import Checkpoint, published
 from functok.corpus import Corpus, open_corpus
-from functok.engine import Engine, InProcess
-from functok.errors import UserError
-from functok.models.dictionaries import Dictionary, load_dictionary
-from functok.models.language import Model, load_model
-from functok.progress import Progress
-from functok.store import RunFolder, fingerprint, read_json, write_json, write_text
-from functok.study.settings import Study, differences, dump_study, load_study
-from functok.tokens.classes import class_array
-from functok.tokens.encode import (
+from functok.encoding.tokenizer import (
     Encoded,
     Tokenizer,
     load_tokenizer,
@@ -35,7 +27,15 @@ from functok.tokens.encode import (
     shown_tokens,
     special_ids,
 )
-from functok.tokens.treebanks import treebank_fingerprint
+from functok.models.dictionaries import Dictionary, load_dictionary
+from functok.models.language.model import Model, load_model
+from functok.runtime.engine import Engine, InProcess
+from functok.runtime.errors import UserError
+from functok.runtime.progress import Progress
+from functok.runtime.store import RunFolder, fingerprint, read_json, write_json, write_text
+from functok.study.settings import Study, differences, dump_study, load_study
+from functok.tokens.counting.function_tokens import class_array
+from functok.tokens.grammar.treebanks import treebank_fingerprint
 
 
 @dataclass

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from functok.errors import UserError, nearest
-from functok.graph.controls.arms import ARM_NAMES
-from functok.graph.controls.suite import NAMES
-from functok.models.dictionary_training import DictionarySettings
+from functok.controls.baselines.build import ARM_NAMES
+from functok.controls.suite.suite import NAMES
+from functok.models.dictionaries.training import DictionarySettings
 from functok.models.training import LlamaShape, TrainingSettings, log_spaced
+from functok.runtime.errors import UserError, nearest
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -95,7 +95,7 @@ class ControlsPart(_Part):
     """Exposures at which token types are compared; none: the most that 30 of either class have."""
     arms: tuple[str, ...] = ("reinitialised", "step-0", "shuffled-document", "frozen-decoder")
     """What the last graph is held against, each with an SAE and a graph of its own: see
-    ``functok.graph.controls.arms``; none of them: [], and whether the gap is learned stays open."""
+    ``functok.controls.baselines``; none of them: [], and whether the gap is learned stays open."""
 
     @field_validator("only")
     @classmethod
@@ -140,7 +140,7 @@ class GridPart(_Part):
     conditions: tuple[ConditionPart, ...] = ()
     """None: there is no grid."""
     at: str = "last-function"
-    """Where features are added, see ``functok.retrieval.places``."""
+    """Where features are added, see ``functok.retrieval.prompts.positions``."""
     unit: Literal["activation", "maximum", "norm"] = "norm"
     """Of strengths: one unit of activation (the paper's α), the feature's largest activation in the
     corpus, or the residual stream's norm."""

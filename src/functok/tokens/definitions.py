@@ -12,17 +12,14 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from functok.errors import UserError
-from functok.tokens.agreement import agreement_table, confusion, ranking_table
-from functok.tokens.alignment import align
-from functok.tokens.classes import FUNCTION, FunctionTokens
-from functok.tokens.counts import TokenCounts
-from functok.tokens.details import Details
-from functok.tokens.disagreement import disagreement_table, disagreement_tokens
-from functok.tokens.dispersion import SCORES, dispersion_table, sets_by_score
-from functok.tokens.encode import Tokenizer, shown_tokens, special_ids
-from functok.tokens.lexicon import lexicon
-from functok.tokens.linguistics import (
+from functok.encoding.surfaces import surfaces
+from functok.encoding.tokenizer import Tokenizer, shown_tokens, special_ids
+from functok.runtime.errors import UserError
+from functok.tokens.counting.counts import TokenCounts
+from functok.tokens.counting.function_tokens import FUNCTION, FunctionTokens
+from functok.tokens.grammar.agreement import agreement_table, confusion, ranking_table
+from functok.tokens.grammar.alignment import align
+from functok.tokens.grammar.closed_class import (
     ClosedClass,
     by_subclass,
     by_treebank,
@@ -30,11 +27,15 @@ from functok.tokens.linguistics import (
     homograph_table,
     type_table,
 )
-from functok.tokens.neighbours import neighbour_table
-from functok.tokens.parts import bins_table
-from functok.tokens.subclasses import SUBCLASSES, subclasses
-from functok.tokens.surfaces import surfaces
-from functok.tokens.sweep import (
+from functok.tokens.grammar.disagreement import disagreement_table, disagreement_tokens
+from functok.tokens.grammar.lexicon import lexicon
+from functok.tokens.grammar.subclasses import SUBCLASSES, subclasses
+from functok.tokens.grammar.treebanks import Treebank
+from functok.tokens.spread.details import Details
+from functok.tokens.spread.dispersion import SCORES, dispersion_table, sets_by_score
+from functok.tokens.spread.neighbours import neighbour_table
+from functok.tokens.spread.partitions import bins_table
+from functok.tokens.spread.thresholds import (
     composition_table,
     level_codes,
     membership,
@@ -42,8 +43,7 @@ from functok.tokens.sweep import (
     sweep_sets,
     sweep_table,
 )
-from functok.tokens.treebanks import Treebank
-from functok.tokens.zipf import zipf_table
+from functok.tokens.spread.zipf import zipf_table
 
 _SWITCHES = {
     "": ClosedClass(),

@@ -10,7 +10,7 @@ import pyarrow as pa
 from functok.corpus import Document, split_spec
 from functok.corpus.blocks import blocks_of
 from functok.corpus.problems import Problems
-from functok.store import fingerprint
+from functok.runtime.store import fingerprint
 from functok.world.generator import World
 from functok.world.settings import NAME, OPTIONS, WorldSettings
 from functok.world.text import texts

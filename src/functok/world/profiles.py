@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from functok.errors import UserError, nearest
+from functok.encoding.tokenizer import Tokenizer, load_tokenizer
 from functok.models.dictionaries import Dictionary, load_dictionary
-from functok.models.dictionary_training import (
+from functok.models.dictionaries.training import (
     DictionarySettings,
     sample_activations,
     train_dictionary,
 )
-from functok.models.language import Model, load_model
+from functok.models.language.model import Model, load_model
 from functok.models.training import LlamaShape, TrainingSettings
-from functok.progress import Progress
-from functok.store import fingerprint, read_json, write_json, writing_folder
-from functok.tokens.encode import Tokenizer, load_tokenizer
+from functok.runtime.errors import UserError, nearest
+from functok.runtime.progress import Progress
+from functok.runtime.store import fingerprint, read_json, write_json, writing_folder
 from functok.world.generator import World
 from functok.world.recipes import HELD_OUT, pretrained
 from functok.world.settings import WorldSettings

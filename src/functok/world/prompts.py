@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int
 
-from functok.errors import require
-from functok.tokens.classes import FUNCTION
+from functok.runtime.errors import require
+from functok.tokens.counting.function_tokens import FUNCTION
 from functok.world.generator import Passages, World
 from functok.world.grammar import FRAMES
 from functok.world.text import texts

@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from functok.models.attention import Edges, attending
-from functok.models.groups import GroupLoss
-from functok.models.language import Model
+from functok.models.language.attention import Edges, attending
+from functok.models.language.model import Model
+from functok.models.losses.groups import GroupLoss
 from functok.models.training import LlamaShape, TrainingSettings, new_llama, train
-from functok.progress import Progress
+from functok.runtime.progress import Progress
 from functok.world.generator import World
 
 HELD_OUT = 1 << 40

@@ -10,7 +10,7 @@ from integer hashes (``corpus.splits.mixed``).
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from functok.errors import UserError, require
+from functok.runtime.errors import UserError, require
 
 NAME = "tiny-world"
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from functok.tokens.encode import END_OF_TEXT, Encoded, Tokenizer
+from functok.encoding.tokenizer import END_OF_TEXT, Encoded, Tokenizer
 from functok.world.generator import Passages, World
 from functok.world.words import UNKNOWN, Words
 
@@ -64,8 +64,8 @@ class TokenWords(NamedTuple):
 def token_words(world: World, passages: Passages, tokenizer: Tokenizer) -> TokenWords:
     """Align the tokens of any fast tokenizer with the words of ``passages``."""
     from functok.corpus import Document
-    from functok.tokens.alignment import overlapping_words
-    from functok.tokens.encode import encode
+    from functok.encoding.tokenizer import encode
+    from functok.tokens.grammar.alignment import overlapping_words
 
     written = texts(world.words, passages)
     encoded = encode((Document("", text) for text in written), tokenizer)

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Int
 
 from functok.corpus.splits import mixed
-from functok.tokens.classes import CONTENT, FUNCTION, SPECIAL
-from functok.tokens.encode import END_OF_TEXT
+from functok.encoding.tokenizer import END_OF_TEXT
+from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL
 from functok.world.settings import WorldSettings
 
 LINKS = {

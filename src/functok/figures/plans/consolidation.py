@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from functok.figures import growth, losses
+from functok.figures.charts import growth, losses
 from functok.figures.plan import Plan, made_from, read
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 
 
 def _growth(folder: RunFolder, features: int) -> list[pl.DataFrame]:

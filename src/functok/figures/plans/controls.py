@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from functok.figures import exposures, features, frequency, specifications
+from functok.controls.effects import effect_table
+from functok.figures.charts import exposures, features, frequency, specifications
 from functok.figures.plan import Plan, last_step, made_from
-from functok.graph.controls.effects import effect_table
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 
 _ABSENT = "The controls of frequency were not run (functok controls), or the graph is too small."
 

@@ -1,6 +1,7 @@
 """Figures of the section on the token–feature graph."""
 
-from functok.figures import cover, graph
+from functok.figures.charts import graph
+from functok.figures.charts import orders as cover
 from functok.figures.plan import Plan, made_from, of_last_graph
 
 PLANS = (

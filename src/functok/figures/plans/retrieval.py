@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import polars as pl
 
-from functok.figures import reactivation, steering, trace_pairs, traces
+from functok.figures.charts import reactivation, steering, trace_pairs, traces
 from functok.figures.plan import Plan, made_from, read
-from functok.store import RunFolder
+from functok.runtime.store import RunFolder
 
 
 def each_trace(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:

@@ -1,6 +1,6 @@
 """Figures of the section on function tokens."""
 
-from functok.figures import tokens
+from functok.figures.charts import tokens
 from functok.figures.plan import Plan, made_from
 
 PLANS = (

@@ -1,6 +1,6 @@
 """Figures of the section on the tiny world."""
 
-from functok.figures import answers, trace_pairs, traces
+from functok.figures.charts import answers, trace_pairs, traces
 from functok.figures.plan import Plan, made_from
 from functok.figures.plans.retrieval import each_trace, first_against_others
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from functok.models.dictionaries import sae_lens_folder
 from functok.models.dictionaries.dictionary import Dictionary
-from functok.models.hooks import HookPoint
+from functok.models.dictionaries.formats import sae_lens as sae_lens_folder
+from functok.models.language.hooks import HookPoint
 
 
 @dataclass(frozen=True)

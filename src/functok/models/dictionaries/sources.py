@@ -15,12 +15,14 @@ sae.safetensors
 import re
 from pathlib import Path
 
-from functok.errors import UserError, require
-from functok.models.dictionaries import gemma_scope, sae_lens_folder, sparsify_folder
 from functok.models.dictionaries.dictionary import Dictionary
+from functok.models.dictionaries.formats import gemma_scope
+from functok.models.dictionaries.formats import sae_lens as sae_lens_folder
+from functok.models.dictionaries.formats import sparsify as sparsify_folder
 from functok.models.dictionaries.sae import Sae, described
-from functok.models.hooks import HookPoint
-from functok.store import read_json
+from functok.models.language.hooks import HookPoint
+from functok.runtime.errors import UserError, require
+from functok.runtime.store import read_json
 
 
 def open_sae(spec: str, device: str = "cpu", decoder: bool = False) -> Sae:
@@ -53,7 +55,7 @@ def open_sae(spec: str, device: str = "cpu", decoder: bool = False) -> Sae:
         dictionary = sae_lens_folder.read_folder(path, device, decoder)
         return described(spec, "sae_lens", dictionary, read_json(path / "cfg.json"))
     if "/" in spec and not spec.startswith(("/", ".", "~")):
-        from functok.models.dictionaries.registry import from_registry
+        from functok.models.dictionaries.formats.registry import from_registry
 
         return from_registry(spec, device, decoder)
     raise UserError(

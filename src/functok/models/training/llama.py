@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from functok.errors import require
-from functok.models.language import Model
+from functok.models.language.model import Model
+from functok.runtime.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)

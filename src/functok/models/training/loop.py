@@ -19,15 +19,15 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from functok.errors import UserError, require
-from functok.models.groups import GroupLoss, GroupSums
-from functok.models.language import Model, decoder_layers
+from functok.models.language.model import Model, decoder_layers
+from functok.models.losses.groups import GroupLoss, GroupSums
 from functok.models.training.metrics import StepRow, figures, note
 from functok.models.training.processes import Alone, Processes, everywhere
 from functok.models.training.schedule import learning_rate, parts, window_order
 from functok.models.training.settings import TrainingSettings
 from functok.models.training.state import State
-from functok.progress import Progress, Silent
+from functok.runtime.errors import UserError, require
+from functok.runtime.progress import Progress, Silent
 
 _READ_EVERY = 10
 """Updates between two readings of the figures, where reading makes the device wait."""

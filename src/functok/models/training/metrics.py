@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from functok.models.groups import GroupSums
-from functok.store import write_text
+from functok.models.losses.groups import GroupSums
+from functok.runtime.store import write_text
 
 
 class StepRow(NamedTuple):

@@ -13,8 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from functok.errors import require
-from functok.models.language import Model, decoder_layers
+from functok.models.language.model import Model, decoder_layers
+from functok.runtime.errors import require
 
 
 @runtime_checkable

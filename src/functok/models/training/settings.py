@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from functok.errors import require
+from functok.runtime.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)

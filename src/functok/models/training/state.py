@@ -21,12 +21,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from functok.errors import UserError, first_line
-from functok.models.language import Model
+from functok.models.language.model import Model
 from functok.models.training.metrics import Ledger
 from functok.models.training.processes import Processes, own
-from functok.progress import Progress
-from functok.store import remove_folder, write_json, write_table, writing
+from functok.runtime.errors import UserError, first_line
+from functok.runtime.progress import Progress
+from functok.runtime.store import remove_folder, write_json, write_table, writing
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _KEPT = 2

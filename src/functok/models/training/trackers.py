@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from functok.errors import UserError, nearest
+from functok.runtime.errors import UserError, nearest
 
 Watch = Callable[[dict[str, float | int]], None]
 """What receives the figures of a step (``metrics.figures``)."""

@@ -1,0 +1,1 @@
+"""The instruments, tried where the truth is known."""

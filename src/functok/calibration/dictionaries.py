@@ -1,0 +1,115 @@
+"""What could an SAE score on the true latents, and what scores as much without being one?
+
+A text has told a latent at many words where a model has no use for it and keeps no trace of it:
+an entity, once its sentence has been answered. So a low F1 may be the truth's fault. Two things
+tell the SAE's share apart: the linear probe, which is the ceiling of what one direction and one
+threshold find, and the words *before an answer* alone, where the oracle says that entity, relation
+and language matter (``methods.md`` G3, G6). From below stand the untrained SAE, random directions
+and the stream's own dimensions.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import scipy.sparse
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from functok.calibration.latents import activations, match, states, summary, told
+from functok.models.dictionaries import Dictionary
+from functok.models.language.model import Model
+from functok.world.generator import Passages, World
+from functok.world.grammar import SLOTS
+from functok.world.latents import Latents, Sparse
+
+PLACES = ("all words", "before an answer")
+METHODS = ("SAE", "untrained SAE", "random directions", "dimensions", "linear probe")
+
+
+class Part(NamedTuple):
+    """Some words: what the model holds there, and what is true."""
+
+    hidden: Float[Tensor, "words d_model"]
+    truth: Latents
+
+
+def beside(
+    model: Model,
+    dictionary: Dictionary,
+    layer: int,
+    world: World,
+    learned: Passages,
+    judged: Passages,
+    seed: int = 0,
+    least: int = 20,
+) -> pl.DataFrame:
+    """``summary`` of the SAE and of everything that it must be compared with.
+
+    Args:
+        model, dictionary, layer: what is scored.
+        world: what is true.
+        learned: documents that the probe is fitted on.
+        judged: other documents, on which all are scored.
+        seed: of the random directions.
+        least: latents that are on less often in ``judged`` are left out.
+
+    Returns:
+        Columns place (of ``PLACES``), method (of ``METHODS``), kind, latents, recovery, f1, mcc.
+    """
+    random = torch.randn(dictionary.W_dec.shape, generator=torch.Generator().manual_seed(seed)).to(
+        dictionary.W_dec
+    )
+    random = random / random.norm(dim=1, keepdim=True)
+    untrained = replace(
+        dictionary,
+        W_enc=random.T.contiguous(),
+        W_dec=random,
+        b_enc=torch.zeros_like(dictionary.b_enc),
+        b_dec=torch.zeros_like(dictionary.b_dec),
+    )
+    tables = []
+    for place in PLACES:
+        one, two = (part(model, layer, world, some, place) for some in (learned, judged))
+        truth = two.truth.often(least)
+        fitted = one.truth.only(truth.names)
+        centred = two.hidden - one.hidden.mean(0)
+        features = {
+            "SAE": activations(dictionary, two.hidden),
+            "untrained SAE": activations(untrained, centred),
+            "random directions": positive(centred @ random.T.float().cpu()),
+            "dimensions": positive(torch.cat([centred, -centred], 1)),
+            "linear probe": positive(probe(one.hidden, fitted, two.hidden)),
+        }
+        for method, found in features.items():
+            table = summary(match(found, truth))
+            said = (pl.lit(place).alias("place"), pl.lit(method).alias("method"))
+            tables.append(table.select(*said, pl.all()))
+    return pl.concat(tables)
+
+
+def part(model: Model, layer: int, world: World, passages: Passages, place: str) -> Part:
+    """The words of a place of ``PLACES``."""
+    hidden, truth = states(model, layer, world, passages), told(world, passages)
+    if place == "all words":
+        return Part(hidden, truth)
+    answers = passages.kind[passages.rows(world.settings.tokens)] == SLOTS.index("ANSWER")
+    before = np.flatnonzero(np.pad(answers[:, 1:], ((0, 0), (0, 1))).ravel())
+    return Part(hidden[torch.from_numpy(before)], truth.at(before))
+
+
+def probe(
+    hidden: Float[Tensor, "words d_model"], truth: Latents, other: Float[Tensor, "words_2 d_model"]
+) -> Float[Tensor, "words_2 latents"]:
+    """Every latent as least squares of the stream, read off other words."""
+    wanted = torch.from_numpy(truth.on.toarray().T).double()
+    one, two = (torch.cat([h.double(), torch.ones(len(h), 1)], 1) for h in (hidden, other))
+    gram = one.T @ one + 1e-6 * torch.eye(one.shape[1])
+    return (two @ torch.linalg.solve(gram, one.T @ wanted)).float()
+
+
+def positive(scores: Float[Tensor, "words features"]) -> Sparse:
+    """Scores as activations: what is negative is off."""
+    return scipy.sparse.csc_matrix(scores.clamp(min=0).numpy())

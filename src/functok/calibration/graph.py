@@ -1,0 +1,107 @@
+"""Do the graph's tests pass over what is not there, and find what is?
+
+Every test is run on worlds of ``synthetic.py``, in which the answer is known:
+
+=============  =====================================  ==========================================
+world          what is true                           what must come out
+=============  =====================================  ==========================================
+``frequency``  features depend on nothing             at most 16 of 200 rejected at α = .05
+``types``      types differ, classes do not           likewise, but for P1
+``hub``        function tokens are truly richer       at least .8 rejected, on the right side
+=============  =====================================  ==========================================
+
+16 is the most of 200 whose lower 95 % Clopper–Pearson bound is not above .05. The tests are ``N1``,
+the gap of the hub index (``hubs.py``), and the declared ones on degree, as the suite runs them:
+``P1``, as many positions of each document (``exposure.py``), ``P2``, the main effect of class at
+equal exposure (``factorial.py``), ``P3``, what neighbours and dispersion leave of it
+(``regression.py``), and ``P4``, the difference of differences against an untrained world that reads
+the same text (``baselines.py``).
+
+What would surprise: P1 speaks of the very tokens that a text has, not of a class that could have
+others. Where types differ by chance, so do the few that make up most function positions, and P1
+says so rightly: the world ``types`` is no null of its.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+from scipy.stats import binomtest
+
+from functok.calibration.synthetic import Kind, WorldSettings, synthetic_world
+from functok.controls.baselines.differences import UNTRAINED
+from functok.controls.inputs import Inputs
+from functok.controls.nulls.hubs import hubs
+from functok.controls.suite.baselines import trained_or_not
+from functok.controls.suite.nulls import equal_positions
+from functok.controls.suite.types import both_at_once, class_beside_context
+
+ALPHA = 0.05
+POWER = 0.8
+NULLS: tuple[Kind, ...] = ("frequency", "types")
+NOT_NULL = {("types", "P1")}
+"""Worlds in which a test's null does not hold, though no class is richer."""
+TESTS = ("N1", "P1", "P2", "P3", "P4")
+SETTINGS = WorldSettings(features=1600)
+"""So many features that function positions do not reach them all."""
+_FORM = "subword"
+"""Sub-class of every token, so that the classes as studied are all there is to compare."""
+
+
+def every_test(kind: Kind, seed: int, settings: WorldSettings = SETTINGS) -> list[dict]:
+    """Every test in one world: world, seed, test, value (of the effect), low, high, p_value."""
+    world = synthetic_world(kind, seed, settings)
+    untrained = synthetic_world(kind, seed, settings, trained=False).graph()
+    with TemporaryDirectory() as folder:
+        subject = world.subject(Path(folder) / "graph")
+        subject = replace(subject, subclasses=[_FORM] * len(world.classes))
+        given = Inputs(subject, world.encoded(), arms={UNTRAINED: untrained})
+        found = {
+            row.test: (row.effect, row.effect_low, row.effect_high, row.p_value)
+            for work in (equal_positions, both_at_once, class_beside_context, trained_or_not)
+            for row in work(given).tests
+        }
+        hub = hubs(subject).headline
+        assert hub is not None
+        found["N1"] = (*vars(hub.effect).values(), hub.p_value)
+    assert found.keys() == set(TESTS), "the world is too small for its tests"
+    return [
+        {"world": kind, "seed": seed, "test": test}
+        | dict(zip(("value", "low", "high", "p_value"), found[test], strict=True))
+        for test in TESTS
+    ]
+
+
+def rejections(rows: Iterable[dict]) -> pl.DataFrame:
+    """How often each test rejects in each world of which it is known whether it must.
+
+    Columns: world, test, worlds, rejected (at α = .05; in ``hub`` with a positive effect), rate
+    with low and high (95 %, Clopper–Pearson), good (whether it is as it must be).
+    """
+    table = pl.DataFrame(list(rows))
+    found = []
+    for (world, test), part in table.group_by(["world", "test"], maintain_order=True):
+        if (world, test) in NOT_NULL:
+            continue
+        hits = part["p_value"].to_numpy() <= ALPHA
+        null = world in NULLS
+        if not null:
+            hits &= part["value"].to_numpy() > 0
+        count = int(np.count_nonzero(hits))
+        low, high = binomtest(count, len(hits)).proportion_ci(method="exact")
+        found.append(
+            {
+                "world": world,
+                "test": test,
+                "worlds": len(hits),
+                "rejected": count,
+                "rate": count / len(hits),
+                "low": float(low),
+                "high": float(high),
+                "good": low <= ALPHA if null else count >= POWER * len(hits),
+            }
+        )
+    return pl.DataFrame(found)

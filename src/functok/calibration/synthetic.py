@@ -1,0 +1,229 @@
+"""Worlds in which it is known what explains a token's degree: the controls' own calibration.
+
+A control is believed only after it has given the right answer where the answer is known. Text and
+features are drawn here, no model and no SAE: Zipf tokens in an order with slots, features with
+log-normal densities as published SAEs have them, both in bursts that whole documents share. Every
+class stands at every frequency: of four tokens next in rank one is a function token.
+
+============  ==========================================  ======================================
+world         what a token's features depend on           what the controls must say
+============  ==========================================  ======================================
+``frequency`` nothing: every position draws from all      artefact: degree is frequency
+``types``     each token has a breadth of its own, drawn  no class effect; tokens differ
+              without regard to its class
+``hub``       function tokens draw from all features,     class
+              content tokens from a narrow set of each
+``slot``      tokens in open slots, after which much can  slot: the class effect vanishes given
+              follow, draw from all; most function        the entropy of the next token
+              tokens stand in open slots
+============  ==========================================  ======================================
+
+Every token switches on the same number of features on average, whatever its breadth, so breadth
+alone is at work. ``trained=False`` gives the same text features that depend on nothing: the
+control arm of a difference in differences.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+from jaxtyping import Bool, Float, Int
+
+from functok.corpus.splits import document_groups, mixed
+from functok.encoding.tokenizer import Encoded
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.construction.observations import Observations
+from functok.graph.labelled import Subject
+from functok.graph.occurrences import occurrence_table
+from functok.tokens.counting.function_tokens import class_array
+
+Kind = Literal["frequency", "types", "hub", "slot"]
+
+SUCCESSORS = 3
+"""Tokens that can follow a closed slot."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldSettings:
+    """The size of a synthetic world, and of the effect planted in it."""
+
+    documents: int = 240
+    length: int = 64
+    """Positions per document."""
+    tokens: int = 240
+    """Token types; a quarter are function tokens."""
+    zipf: float = 0.9
+    """Frequency falls as rank to this power."""
+    features: int = 400
+    l0: float = 8.0
+    """Features active per position, on average."""
+    burst: float = 2.0
+    """Shape of the Gamma law by which documents prefer tokens and features; small is bursty."""
+    breadth: float = 0.4
+    """Share of the features that a narrow token draws from."""
+    common: float = 0.8
+    """Share of the features among which narrow tokens find theirs."""
+
+
+@dataclass(frozen=True)
+class SyntheticWorld:
+    """What was drawn."""
+
+    kind: Kind
+    seed: int
+    seen: Observations
+    following: Int[np.ndarray, " positions"]
+    """Next token, −1 at a document's end."""
+    classes: Int[np.ndarray, " tokens"]
+    features: int
+
+    def graph(self) -> TokenFeatureGraph:
+        """The graph of all its documents, in memory."""
+        return TokenFeatureGraph.of(self.seen, len(self.classes), self.features)
+
+    def encoded(self) -> Encoded:
+        """Its documents, as a tokenizer would have left them."""
+        token, starts = self.seen.token, np.flatnonzero(self.seen.position == 0)
+        bounds = np.append(starts, len(token))
+        return Encoded(token.astype(np.int32), bounds, self.seen.document[starts])
+
+    def subject(self, folder: Path) -> Subject:
+        """The graph with its occurrence store in ``folder``, which must not exist yet."""
+        folder.mkdir(parents=True)
+        self.graph().save(folder)
+        (folder / "occurrences").mkdir()
+        seen, every = self.seen, len(self.seen.token)
+        table = occurrence_table(
+            seen.token,
+            seen.document,
+            seen.position,
+            self.following,
+            seen.chosen(),
+            np.ones(every, np.float32),
+            np.full(every, np.nan, np.float32),
+            seen.row,
+            seen.feature,
+            seen.value,
+        )
+        pq.write_table(table, folder / "occurrences" / "000000-0000.parquet")
+        kinds = (("DET", "ADP", "punct-final"), ("content", "subword"))
+        return Subject(
+            graph=TokenFeatureGraph.load(folder),
+            classes=self.classes,
+            subclasses=[
+                kinds[code][token % len(kinds[code])] for token, code in enumerate(self.classes)
+            ],
+            shown=[f"{'fc'[code]}{token}" for token, code in enumerate(self.classes)],
+            seed=self.seed,
+        )
+
+
+def synthetic_world(
+    kind: Kind,
+    seed: int,
+    settings: WorldSettings = WorldSettings(),
+    trained: bool = True,
+) -> SyntheticWorld:
+    """Draw a world; its text follows from ``kind`` and ``seed``, whether ``trained`` or not."""
+    chance = np.random.default_rng((seed, 0))
+    function = _one_in(4, settings.tokens, chance)
+    open_slot = _open(kind, function, chance)
+    text = _text(settings, open_slot, chance)
+    chance = np.random.default_rng((seed, 1 if trained else 2))
+    rates = _rates(kind if trained else "frequency", function, open_slot, settings, chance)
+    row, feature = _firings(text, rates, settings, chance)
+    document = np.repeat(mixed(np.arange(settings.documents), seed, 11), settings.length)
+    seen = Observations(
+        token=text.ravel(),
+        document=document,
+        position=np.tile(np.arange(settings.length), settings.documents),
+        group=document_groups(document),
+        row=row,
+        feature=feature,
+        value=chance.lognormal(0, 0.5, len(row)),
+    )
+    following = np.append(text[:, 1:], np.full((len(text), 1), -1), axis=1)
+    classes = class_array(np.flatnonzero(function), (), settings.tokens)
+    return SyntheticWorld(kind, seed, seen, following.ravel(), classes, settings.features)
+
+
+def _one_in(size: int, tokens: int, chance: np.random.Generator) -> Bool[np.ndarray, " tokens"]:
+    """One of every ``size`` tokens next in rank, at random."""
+    start = np.arange(0, tokens, size)
+    chosen = np.zeros(tokens, bool)
+    chosen[np.minimum(start + chance.integers(0, size, len(start)), tokens - 1)] = True
+    return chosen
+
+
+def _open(
+    kind: Kind, function: Bool[np.ndarray, " tokens"], chance: np.random.Generator
+) -> Bool[np.ndarray, " tokens"]:
+    """Which tokens stand in open slots: half of each class, or mostly the function tokens."""
+    if kind != "slot":
+        return _one_in(2, len(function), chance)
+    return chance.random(len(function)) < np.where(function, 0.8, 0.2)
+
+
+def _text(
+    settings: WorldSettings, open_slot: Bool[np.ndarray, " tokens"], chance: np.random.Generator
+) -> Int[np.ndarray, "documents length"]:
+    unigram = np.arange(1, settings.tokens + 1) ** -settings.zipf
+    unigram /= unigram.sum()
+    shape = (settings.documents, settings.tokens)
+    own = unigram * chance.gamma(settings.burst, 1 / settings.burst, shape)
+    reach = np.cumsum(own, axis=1) / own.sum(axis=1, keepdims=True)
+    successors = chance.choice(settings.tokens, (settings.tokens, SUCCESSORS), p=unigram)
+    text = np.zeros((settings.documents, settings.length), np.int64)
+    for place in range(settings.length):
+        drawn = chance.random((settings.documents, 1))
+        token = np.minimum((reach < drawn).sum(1), settings.tokens - 1)
+        if place:
+            before = text[:, place - 1]
+            which = chance.integers(0, SUCCESSORS, settings.documents)
+            token = np.where(open_slot[before], token, successors[before, which])
+        text[:, place] = token
+    return text
+
+
+def _rates(
+    kind: Kind,
+    function: Bool[np.ndarray, " tokens"],
+    open_slot: Bool[np.ndarray, " tokens"],
+    settings: WorldSettings,
+    chance: np.random.Generator,
+) -> Float[np.ndarray, "tokens features"]:
+    """How often each feature is active at each token, before documents have their say."""
+    density = chance.lognormal(0, 1, settings.features)
+    chance_of_all = np.ones((settings.tokens, settings.features), bool)
+    share = np.ones(settings.tokens)
+    if kind == "types":
+        share = chance.uniform(settings.breadth, 1, settings.tokens)
+    elif kind != "frequency":
+        share = np.where(function if kind == "hub" else open_slot, 1, settings.breadth)
+    common = chance.random(settings.features) < settings.common
+    for token in np.flatnonzero(share < 1):
+        among = np.flatnonzero(common) if kind != "types" else np.arange(settings.features)
+        size = min(round(share[token] * settings.features), len(among))
+        chance_of_all[token] = False
+        chance_of_all[token, chance.choice(among, size, replace=False)] = True
+    rates = chance_of_all * density
+    return rates * (settings.l0 / rates.sum(axis=1, keepdims=True))
+
+
+def _firings(
+    text: Int[np.ndarray, "documents length"],
+    rates: Float[np.ndarray, "tokens features"],
+    settings: WorldSettings,
+    chance: np.random.Generator,
+) -> tuple[Int[np.ndarray, " firings"], Int[np.ndarray, " firings"]]:
+    """Positions and features, by position then feature."""
+    rows, features = [], []
+    for number, document in enumerate(text):
+        own = chance.gamma(settings.burst, 1 / settings.burst, settings.features)
+        active = chance.random((settings.length, settings.features)) < rates[document] * own
+        row, feature = np.nonzero(active)
+        rows.append(row + number * settings.length)
+        features.append(feature)
+    return np.concatenate(rows), np.concatenate(features)

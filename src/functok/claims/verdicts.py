@@ -1,0 +1,173 @@
+"""Claim → measured → control → verdict, from the files in ``tests/`` and nothing else.
+
+The rule, the same for every claim: a claim is decided by its tests' *effects*, each the
+comparison of what was measured with its control.
+
+* supported      every test ran and has an interval above 0 (a primary test also p < .05 after
+                 Holm's correction over all eight, where a test not run counts as p = 1);
+* not supported  some test that ran has an interval below 0 or spanning 0 so tightly that the
+                 effect is smaller than the claim's margin either way;
+* undecided      otherwise, and always where no control was run.
+"""
+
+from dataclasses import dataclass, fields
+
+import polars as pl
+
+from functok.claims.evidence import Evidence
+from functok.claims.explanation import explain
+from functok.runtime.store import RunFolder, write_table
+from functok.stats import holm
+
+PRIMARY = tuple(f"P{number}" for number in range(1, 9))
+"""The primary tests, declared in advance and corrected together."""
+EXPLAINED = "hubs"
+"""The claim that is an explanation, by the tests of ``explanation.TESTS``."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper."""
+
+    name: str
+    section: str
+    statement: str
+    reported: str
+    """What the paper reports for it."""
+    tests: tuple[str, ...]
+    """Ids of the tests that decide it."""
+    margin: float
+    """Effects smaller than this are as good as none (in the unit of the effect)."""
+
+
+CLAIMS = (
+    Claim(
+        "coverage",
+        "§3.1, Table 1",
+        "A few function tokens reach most features.",
+        "ten tokens reach 76.5 % of the features of Gemma-2-9B, layer 20; no control",
+        ("E-coverage",),
+        0.05,
+    ),
+    Claim(
+        "hubs",
+        "§3.1, Figure 5",
+        "Function tokens are the hubs of the graph because of their class, not their frequency.",
+        "degree falls with frequency rank on log-log axes; no control",
+        ("P1", "P2", "P3", "P4"),
+        0.05,
+    ),
+    Claim(
+        "reactivation",
+        "§3.2, Figure 6",
+        "Function tokens re-activate the features that predict what comes next.",
+        "three features on two prompts; no control",
+        ("E-reactivation", "P5", "P6"),
+        0.05,
+    ),
+    Claim(
+        "steering",
+        "§3.2, Figures 7 and 11",
+        "Steering one feature at the last function token steers the output.",
+        "examples for three features; no success rate, no control",
+        ("E-steering",),
+        0.05,
+    ),
+    Claim(
+        "steering-class",
+        "§3.2",
+        "Function tokens are the better place to steer.",
+        "only the last function token was steered; no control",
+        ("P7",),
+        0.05,
+    ),
+    Claim(
+        "loss",
+        "§4.2, Figure 9",
+        "Predicting content after a function token is the hardest, so it dominates training.",
+        "function→content 4.88 nats, content→content 3.69 (1.5B); no floor",
+        ("E-loss",),
+        0.05,
+    ),
+    Claim(
+        "growth",
+        "§4.1, Figure 8",
+        "Pre-training grows the number of features.",
+        "1,942 features at step 3,000 and 64,042 of 65,536 at step 130,000; recipe not fixed",
+        ("E-growth",),
+        0.05,
+    ),
+    Claim(
+        "consolidation",
+        "§4.2",
+        "Training on function→content predictions is what consolidates memory.",
+        "no causal run",
+        ("P8",),
+        0.05,
+    ),
+)
+
+
+def verdict(effects: list[dict], needed: int, margin: float, adjusted: dict[str, float]) -> str:
+    """The module's rule.
+
+    Args:
+        effects: rows of the tests that ran.
+        needed: how many tests the claim has.
+        margin: the claim's.
+        adjusted: Holm's p of the primary tests.
+    """
+    if not effects:
+        return "undecided"
+    for row in effects:
+        if (
+            row["effect_high"] < 0
+            or -margin < row["effect_low"] <= 0 <= row["effect_high"] < margin
+        ):
+            return "not supported"
+    complete = len(effects) == needed
+    above = all(row["effect_low"] > 0 for row in effects)
+    corrected = all(adjusted.get(row["test"], 0.0) < 0.05 for row in effects)
+    return "supported" if complete and above and corrected else "undecided"
+
+
+def assemble(run: RunFolder) -> pl.DataFrame:
+    """Write and return ``claims.parquet``: one row per claim and test, unrun tests included.
+
+    Columns: claim, section, statement, reported, verdict, explanation and reason (of the degree of
+    function tokens, beside that claim alone: ``explanation.py``), test, kind (primary,
+    exploratory), holm_p, and those of ``Evidence``, empty where the test was not run.
+    """
+    found = {
+        row["test"]: row
+        for path in sorted(run.tests.glob("*.parquet"))
+        for row in pl.read_parquet(path).to_dicts()
+    }
+    adjusted = holm({test: row["p_value"] for test, row in found.items()}, PRIMARY)
+    explained = explain(found, adjusted)
+    blank = {field.name: None for field in fields(Evidence) if field.name != "test"}
+    rows = []
+    for claim in CLAIMS:
+        ran = [found[test] for test in claim.tests if test in found]
+        decided = verdict(ran, len(claim.tests), claim.margin, adjusted)
+        for test in claim.tests:
+            evidence = {key: value for key, value in found.get(test, {}).items() if key != "test"}
+            rows.append(
+                {
+                    "claim": claim.name,
+                    "section": claim.section,
+                    "statement": claim.statement,
+                    "reported": claim.reported,
+                    "verdict": decided,
+                    "explanation": explained.account if claim.name == EXPLAINED else None,
+                    "reason": explained.reason if claim.name == EXPLAINED else None,
+                    "test": test,
+                    "kind": "primary" if test in PRIMARY else "exploratory",
+                    "holm_p": adjusted.get(test),
+                    **blank,
+                    **evidence,
+                }
+            )
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    write_table(run.claims, table.to_arrow())
+    return table

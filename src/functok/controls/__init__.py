@@ -1,0 +1,1 @@
+"""Is it frequency? Controls of degree and coverage."""

@@ -1,0 +1,265 @@
+"""Is the gap between classes learned? Differences in differences against untrained and other arms.
+
+With D = mean log S(n₀) of function types less that of content types (documents as exposures,
+``richness.py``), every arm of ``arms.py`` gives
+
+    Δ = D(trained) − D(arm)
+
+type by type, so that what a type has in both arms cancels. Against the model drawn anew this is
+test P4. The interval is over documents × types (``two_way.py``; the same documents are left out in
+both arms), p deals out the classes of the types' own differences.
+
+How the arms together are read (``methods.md`` A11), by the first rule that holds:
+
+====================================================================  =========================
+if                                                                    reading
+====================================================================  =========================
+the trained model's D may be 0                                        no gap
+an arm that the rule needs is missing                                 undecided
+given the slot, D may be 0 (where that was asked)                     slot
+D(reinitialised) has the same sign, and Δ may be 0                    architecture or tokeniser
+D(shuffled-document) has the same sign, and Δ may be 0                token identity
+D(reinitialised) has the same sign                                    partly learned
+else                                                                  learned
+====================================================================  =========================
+
+"May be 0" means that the 95 % interval holds 0; "has the same sign" that its interval does not.
+
+What would surprise: raw degree and frequency agree *more* in an untrained model than in a trained
+one, since there every token is a random draw of features (``arms`` gives Spearman's ρ of each).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float
+from scipy.stats import spearmanr
+
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.contrasts import Sides, primary, readings
+from functok.graph.coverage import token_degrees
+from functok.graph.labelled import Subject
+from functok.richness.common_size import common_size, reaching
+from functok.richness.histograms import Histograms
+from functok.richness.incidence import Unit
+from functok.richness.outcomes import Outcome, log_richness
+from functok.stats import Estimate, permute_labels
+from functok.stats.two_way import two_way
+
+DRAWS = 4999
+FEWER_DRAWS = 999
+"""For all but the primary reading."""
+UNTRAINED, SHUFFLED = "reinitialised", "shuffled-document"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Test P4."""
+
+    effect: Estimate
+    """Δ against the model drawn anew: difference of differences of log richness."""
+    p_value: float
+    reading: str
+    """Of "function"."""
+    size: int
+    """n₀."""
+    types: int
+    trained: Estimate
+    """D of the trained model."""
+    control: Estimate
+    """D of the model drawn anew."""
+
+
+class Baselines(NamedTuple):
+    """A trained model's graph beside its arms."""
+
+    differences: pl.DataFrame
+    """Columns: reading, arm, size (n₀), function, content (types that reach it in both arms),
+    trained with trained_low and trained_high (D), control with control_low and control_high, value
+    with low and high (Δ), p_value, note (why there is none; else null)."""
+    arms: pl.DataFrame
+    """``trained`` first. Columns: arm, positions, features (active), l0 (features per position),
+    spearman (of raw degree and occurrences, over token types)."""
+    readings: pl.DataFrame
+    """Columns: reading, explanation (see the module's own words)."""
+    learned: Learned | None
+    """P4 under the primary reading; None without an untrained arm, or without types."""
+
+
+def baselines(
+    subject: Subject,
+    arms: Mapping[str, TokenFeatureGraph],
+    slots: Mapping[str, Estimate] | None = None,
+    unit: Unit = "documents",
+) -> Baselines:
+    """Every arm under every reading.
+
+    Args:
+        subject: the trained model's graph and its classes.
+        arms: name → graph of the same documents.
+        slots: reading → the gap between classes given the slot, where it was measured.
+        unit: of the exposure.
+    """
+    graphs = {"trained": subject.graph, **arms}
+    histograms = {name: Histograms.of(graph, unit) for name, graph in graphs.items()}
+    sides = readings(subject)
+    main = primary(sides, subject.graph.token_occurrences.sum(0))
+    rows, explained = [], []
+    outcomes: dict[tuple[str, int], Outcome] = {}
+    for one in sides:
+        draws = DRAWS if one.reading == main else FEWER_DRAWS
+        found: dict[str, dict[str, Any]] = {}
+        for name in arms:
+            pair = [histograms["trained"], histograms[name]]
+            sizes = [common_size(h, one) for h in pair]
+            row: dict[str, Any] = {"reading": one.reading, "arm": name, "size": None}
+            if None in sizes:
+                rows.append(row | {"note": "no common exposure leaves types of both sides"})
+                continue
+            size = min(size for size in sizes if size is not None)
+            reach = reaching(pair[0], size) & reaching(pair[1], size)
+            for arm, h in zip(("trained", name), pair, strict=True):
+                if (arm, size) not in outcomes:
+                    outcomes[arm, size] = log_richness(h, size)
+            contrast = _contrast(
+                outcomes["trained", size], outcomes[name, size], one, reach, subject.seed, draws
+            )
+            rows.append(row | {"size": size, **contrast})
+            if "value" in contrast:
+                found[name] = rows[-1]
+        slot = None if slots is None else slots.get(one.reading)
+        explained.append({"reading": one.reading, "explanation": explanation(found, slot)})
+    table = pl.DataFrame(rows, _DIFFERENCES)
+    return Baselines(
+        table,
+        pl.DataFrame([_described(name, graph) for name, graph in graphs.items()], _ARMS),
+        pl.DataFrame(explained, {"reading": pl.String, "explanation": pl.String}),
+        _learned(table, main),
+    )
+
+
+def explanation(found: Mapping[str, Mapping[str, Any]], slot: Estimate | None = None) -> str:
+    """What the arms' rows of one reading say together."""
+    if found and all(row["trained_low"] <= 0 <= row["trained_high"] for row in found.values()):
+        return "no gap"
+    if UNTRAINED not in found or SHUFFLED not in found:
+        return "undecided"
+    untrained, shuffled = found[UNTRAINED], found[SHUFFLED]
+    if slot is not None and slot.low <= 0 <= slot.high:
+        return "slot"
+    for row, meaning in ((untrained, "architecture or tokeniser"), (shuffled, "token identity")):
+        if _same_sign(row) and row["low"] <= 0 <= row["high"]:
+            return meaning
+    return "partly learned" if _same_sign(untrained) else "learned"
+
+
+def _same_sign(row: Mapping[str, Any]) -> bool:
+    if row["trained"] > 0:
+        return row["control_low"] > 0
+    return row["control_high"] < 0
+
+
+def _contrast(
+    trained: Outcome,
+    control: Outcome,
+    sides: Sides,
+    reach: Bool[np.ndarray, " vocabulary"],
+    seed: int,
+    draws: int,
+) -> dict[str, Any]:
+    known = sides.among(reach & np.isfinite(trained.values) & np.isfinite(control.values))
+    used = known.function | known.content
+    mine = known.function[used]
+    found: dict[str, Any] = {"function": int(mine.sum()), "content": int((~mine).sum())}
+    if known.least < 2:
+        return found | {"note": "fewer than two types of a side"}
+    values = [one.values[used] for one in (trained, control)]
+    without = _left_out(trained, control, used)
+    kinds = {
+        "trained": (values[0], without[0]),
+        "control": (values[1], without[1]),
+        "": (values[0] - values[1], None if without[0] is None else without[0] - without[1]),
+    }
+    for kind, (value, left_out) in kinds.items():
+        estimate = _difference(value, mine, left_out)
+        low, high = (f"{kind}_low", f"{kind}_high") if kind else ("low", "high")
+        found |= {kind or "value": estimate.value, low: estimate.low, high: estimate.high}
+    apart = values[0] - values[1]
+    found["p_value"] = permute_labels(apart, mine, seed=seed, draws=draws).p_value
+    return found | {"note": None}
+
+
+def _left_out(
+    trained: Outcome, control: Outcome, used: Bool[np.ndarray, " vocabulary"]
+) -> tuple[Any, Any]:
+    one, two = trained.left_out, control.left_out
+    if one is None or two is None or len(one) != len(two):
+        return None, None
+    return one[:, used], two[:, used]
+
+
+def _difference(
+    values: Float[np.ndarray, " types"],
+    mine: Bool[np.ndarray, " types"],
+    left_out: Float[np.ndarray, "groups types"] | None,
+) -> Estimate:
+    """Mean of ``mine`` less mean of the others, by Welch over types."""
+    sizes = [int(mine.sum()), int((~mine).sum())]
+    spreads = [
+        float(values[side].var(ddof=1)) / n for side, n in zip((mine, ~mine), sizes, strict=True)
+    ]
+    variance = sum(spreads)
+    parts = sum(part**2 / (n - 1) for part, n in zip(spreads, sizes, strict=True))
+    freedom = variance**2 / parts if parts > 0 else float(len(values) - 2)
+    weights = np.where(mine, 1 / sizes[0], -1 / sizes[1])
+    return two_way(float(weights @ values), variance, freedom, weights, values, left_out)
+
+
+def _described(name: str, graph: TokenFeatureGraph) -> dict[str, Any]:
+    occurrences = graph.token_occurrences.sum(0)
+    seen = np.flatnonzero(occurrences)
+    degree = token_degrees(graph)[seen]
+    rho = math.nan
+    if len(seen) > 2 and np.ptp(degree) > 0 and np.ptp(occurrences[seen]) > 0:
+        rho = float(np.asarray(spearmanr(degree, occurrences[seen]))[0])
+    active = graph.activity.sum(0)
+    return {
+        "arm": name,
+        "positions": graph.positions,
+        "features": int(np.count_nonzero(active)),
+        "l0": float(active.sum() / max(graph.positions, 1)),
+        "spearman": rho,
+    }
+
+
+def _learned(table: pl.DataFrame, main: str) -> Learned | None:
+    rows = table.filter((pl.col("reading") == main) & (pl.col("arm") == UNTRAINED))
+    if rows.is_empty() or rows["value"].item() is None:
+        return None
+    row = rows.row(0, named=True)
+    return Learned(
+        Estimate(row["value"], row["low"], row["high"]),
+        row["p_value"],
+        main,
+        row["size"],
+        row["function"] + row["content"],
+        Estimate(row["trained"], row["trained_low"], row["trained_high"]),
+        Estimate(row["control"], row["control_low"], row["control_high"]),
+    )
+
+
+_DIFFERENCES = {
+    "reading": pl.String, "arm": pl.String, "size": pl.Int64, "function": pl.Int64,
+    "content": pl.Int64, "trained": pl.Float64, "trained_low": pl.Float64,
+    "trained_high": pl.Float64, "control": pl.Float64, "control_low": pl.Float64,
+    "control_high": pl.Float64, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64,
+    "p_value": pl.Float64, "note": pl.String,
+}  # fmt: skip
+_ARMS = {
+    "arm": pl.String, "positions": pl.Int64, "features": pl.Int64, "l0": pl.Float64,
+    "spearman": pl.Float64,
+}  # fmt: skip

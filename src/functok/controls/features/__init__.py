@@ -1,0 +1,1 @@
+"""Features: about a token, a class, or neither?"""

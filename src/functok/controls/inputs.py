@@ -1,0 +1,157 @@
+"""What the controls share: who is compared, at how many exposures, and the richness there.
+
+Everything is worked out once, and only when a control asks for it. What the folder of a graph does
+not hold is None, and a control that needs it says so in one sentence instead of a table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from functok.controls.features.kinds import FeatureSide, features
+from functok.controls.occurrences.labelled import Labels
+from functok.controls.occurrences.slots import Slots, next_class, next_token, slots
+from functok.controls.types.contexts import context_table, mean_norms
+from functok.controls.types.predictors import Columns, predictors
+from functok.encoding.tokenizer import Encoded
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.contrasts import Sides, primary, readings
+from functok.graph.labelled import Subject
+from functok.richness.common_size import SIZES, common_size
+from functok.richness.histograms import Histograms
+from functok.richness.incidence import Unit, exposures
+from functok.richness.outcomes import Outcome, decomposed, log_richness
+from functok.stats import Estimate
+from functok.tokens.grammar.subclasses import CODE
+
+NEXT_TOKEN = "next token"
+"""The matching of slots by which "given the slot" is meant elsewhere."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A subject, and whatever else there is to judge it by."""
+
+    subject: Subject
+    encoded: Encoded | None = None
+    """The documents that the graph was built from."""
+    labels: Labels | None = None
+    """The use of each occurrence: a part of speech, say."""
+    unit: Unit = "documents"
+    """What counts as one exposure of a token."""
+    asked: int | None = None
+    """Exposures at which types are compared; None: as many as leave 30 types on either side."""
+    arms: Mapping[str, TokenFeatureGraph] = field(default_factory=dict)
+    """Graphs of the same documents by other models, texts and SAEs (``arms.py``), by name."""
+    alternatives: Mapping[str, TokenFeatureGraph] = field(default_factory=dict)
+    """Graphs of the same model and documents by other SAEs, by name."""
+    explained: Mapping[str, Estimate] = field(default_factory=dict)
+    """Share of the variance that an SAE explains: that of ``trained``, and of arms."""
+
+    @cached_property
+    def occurrences(self) -> np.ndarray:
+        """Of every type."""
+        return self.subject.graph.token_occurrences.sum(0)
+
+    @cached_property
+    def sides(self) -> list[Sides]:
+        """Every reading of "function"."""
+        return readings(self.subject)
+
+    @cached_property
+    def main(self) -> Sides:
+        """The reading that the declared tests use."""
+        chosen = primary(self.sides, self.occurrences)
+        return next(one for one in self.sides if one.reading == chosen)
+
+    @cached_property
+    def histograms(self) -> Histograms:
+        return Histograms.of(self.subject.graph, self.unit)
+
+    @cached_property
+    def exposure(self) -> int | None:
+        """n₀; None where no size leaves two types on either side."""
+        if self.asked is not None:
+            return self.asked
+        return common_size(self.histograms, self.main)
+
+    @cached_property
+    def richness(self) -> Outcome | None:
+        """log S(n₀) of every type, with and without each hash group of documents."""
+        return None if self.exposure is None else log_richness(self.histograms, self.exposure)
+
+    @cached_property
+    def hill_2(self) -> Outcome | None:
+        """log of the Hill number of order 2, of the types that have a richness."""
+        if self.richness is None:
+            return None
+        parts = decomposed(self.histograms, self.richness)
+        return next(one for one in parts if one.name == "hill_2")
+
+    @cached_property
+    def slots(self) -> Slots | None:
+        """Types before the same next token, or the same kind; None without an occurrence store."""
+        store = self.subject.occurrences
+        if store is None:
+            return None
+        codes = np.array([CODE[name] for name in self.subject.subclasses])
+        return slots(
+            store,
+            self.subject.graph.features,
+            {NEXT_TOKEN: next_token, "next sub-class": next_class(codes)},
+            self.main,
+            self.subject.shown,
+            self.subject.seed,
+        )
+
+    @cached_property
+    def feature_side(self) -> FeatureSide:
+        """What each feature is about."""
+        return features(self.subject)
+
+    @cached_property
+    def predictors(self) -> Columns:
+        """What may explain a type's richness beside its class."""
+        contexts = None
+        if self.encoded is not None and self.exposure is not None:
+            table = context_table(
+                self.encoded,
+                self.subject.graph.vocabulary,
+                self.exposure,
+                self.unit,
+                self.subject.seed,
+            )
+            contexts = {name: table[name].to_numpy() for name in table.columns}
+        return predictors(self.subject, contexts, mean_norms(self.subject))
+
+    def compared(self) -> pl.DataFrame:
+        """What is held against what.
+
+        Columns: reading (of "function", primary), separation (P(a function type is more frequent
+        than a content type) as the study has them), unit, exposure (n₀; null where there is none),
+        function and content (types that have as many, under the primary reading).
+        """
+        known = np.isfinite(self.richness.values) if self.richness else self.occurrences < 0
+        here = self.main.among(known)
+        return pl.DataFrame(
+            {
+                "reading": [self.main.reading],
+                "separation": [self.sides[0].separation(self.occurrences)],
+                "unit": [self.unit],
+                "exposure": pl.Series([self.exposure], dtype=pl.Int64),
+                "function": [int(here.function.sum())],
+                "content": [int(here.content.sum())],
+            }
+        )
+
+    @property
+    def too_short(self) -> str:
+        """Why there is no common exposure."""
+        common = (exposures(self.subject.graph, self.unit) >= min(SIZES)).sum()
+        return (
+            f"The graph holds {common:,d} token types in {min(SIZES)} or more {self.unit}, and at "
+            f"no common exposure two of either class ({self.main.reading}); it needs more text."
+        )

@@ -1,0 +1,1 @@
+"""Controls that compare occurrences of one token."""

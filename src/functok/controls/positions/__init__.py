@@ -1,0 +1,1 @@
+"""Coverage of equally many positions."""

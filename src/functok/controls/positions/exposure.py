@@ -1,0 +1,199 @@
+"""Do function positions reach more features than as many other positions?
+
+(``methods.md`` A2.) Function tokens are a large share of all positions, and any large share of
+positions reaches most features. So every set is held against the same number of positions of
+another kind:
+
+================  =================================================================================
+scheme            as many positions …
+================  =================================================================================
+``uniform``       anywhere
+``document``      in each document as the set has there
+``place``         in each tenth of each document
+``content``       of content tokens (of the tokens outside, for the sets of ``curve``)
+``types``         of whole content types, added at random until there are enough
+``activations``   as have the set's number of active features: fewer or more positions
+``before``        next to the set's: just before; ``after``: just after
+================  =================================================================================
+
+All but ``types`` are expectations in closed form (``pools.py``), their intervals jackknives over
+documents; where the other kind has fewer positions, the set is thinned to these. ``types`` is
+drawn, and its interval is that of the choice of types. The comparison (but for ``document`` and
+``place``) is repeated with set and reference thinned to 1, 5 and 10 % of the positions, since a
+large share saturates; for the same reason the features that are missed have their own column.
+
+What would surprise: log R < 0, fewer features than by chance, is a possible and frequent outcome.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from functok.controls.positions.comparison import COLUMNS, Comparison
+from functok.controls.positions.pools import Pool
+from functok.controls.positions.references import Placed, Tokens, placed
+from functok.controls.positions.whole_types import WholeTypes
+from functok.corpus.splits import GROUPS
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.contrasts import Sides, readings
+from functok.graph.coverage import frequency_order
+from functok.graph.labelled import Subject
+from functok.stats import Estimate
+from functok.tokens.counting.function_tokens import FUNCTION, SPECIAL
+
+SHARES = (0.01, 0.05, 0.10)
+"""Of all positions, to which set and reference are thinned."""
+THRESHOLDS = tuple(step / 20 for step in range(1, 17))
+"""Shares of the positions that the most frequent tokens of ``curve`` cover."""
+DRAWS = 199
+"""Of whole types."""
+_CELLS = 1 << 27
+
+
+class Exposure(NamedTuple):
+    """The tables of ``equal_exposure``."""
+
+    coverage: pl.DataFrame
+    """Every reading of "function" and every sub-class, in every scheme. Columns: reading, scheme,
+    thinned (share of all positions; null: not), positions (of the set), drawn (of the set and, but
+    for ``activations``, of the reference), covered and expected (shares of the active features),
+    log_ratio (of the two) with low and high (95 %) and p_value, log_missed (log ratio of the shares
+    that are missed), outcome (``above chance``, ``below chance``, ``not told apart``), note (why
+    there is no number; else null)."""
+    curve: pl.DataFrame
+    """The most frequent tokens. Columns: by (``tokens``: the first k; ``positions``: the fewest
+    that cover this share), size (k, or the share), tokens, and those of ``coverage`` from scheme
+    on, in ``uniform``, ``content`` and ``activations``."""
+
+
+@dataclass(frozen=True)
+class ExposureEffect:
+    """Test P1."""
+
+    effect: Estimate
+    """log R."""
+    p_value: float
+    reading: str
+    scheme: str
+    covered: float
+    """Share of the active features that the set reaches."""
+    expected: float
+    """By as many positions of the reference."""
+
+
+def equal_exposure(subject: Subject, draws: int = DRAWS) -> Exposure:
+    """Coverage of every set against every reference that the graph allows.
+
+    ``document``, ``place``, ``before`` and ``after`` need the occurrence store.
+    """
+    graph = subject.graph
+    everywhere = Pool(graph.activity, graph.token_occurrences.sum(1))
+    sides = [one for one in readings(subject) if one.function.any()]
+    store, near = subject.occurrences, dict[str, Placed]()
+    if store is not None:
+        step = max(_CELLS // (8 * GROUPS * graph.features), 1)
+        for start in range(0, len(sides), step):
+            some = sides[start : start + step]
+            masks = [one.function for one in some]
+            found = placed(store, graph.features, masks, graph.left_out)
+            near |= {one.reading: place for one, place in zip(some, found, strict=True)}
+    dealt = _dealt(subject, sides, draws)
+    masks = [(one.function, one.content) for one in sides]
+    rows: list[dict[str, Any]] = []
+    for one, (mine, others), types in zip(sides, pools(graph, masks), dealt, strict=True):
+        comparison = Comparison(everywhere, mine)
+        for thinned in (None, *SHARES):
+            found = [*comparison.of_tables(others, thinned)]
+            if one.reading in near:
+                found += comparison.of_places(near[one.reading], thinned)
+            found += comparison.of_types(types, thinned)
+            rows += [{"reading": one.reading, **row} for row in found]
+    return Exposure(
+        pl.DataFrame(rows, {"reading": pl.String, **COLUMNS}),
+        pl.DataFrame(_curve(subject, everywhere), {**_CURVE, **COLUMNS}),
+    )
+
+
+def exposure_effect(found: Exposure, reading: str) -> ExposureEffect | None:
+    """P1 from the tables: as many positions in each document; None without an occurrence store."""
+    this = (pl.col("reading") == reading) & (pl.col("scheme") == "document")
+    row = found.coverage.filter(this & pl.col("thinned").is_null())
+    if row.is_empty() or not math.isfinite(row["log_ratio"].item()):
+        return None
+    effect = Estimate(*(row[name].item() for name in ("log_ratio", "low", "high")))
+    covered, expected = row["covered"].item(), row["expected"].item()
+    return ExposureEffect(effect, row["p_value"].item(), reading, "document", covered, expected)
+
+
+_CURVE = {"by": pl.String, "size": pl.Float64, "tokens": pl.Int64}
+
+
+def _dealt(
+    subject: Subject, sides: Sequence[Sides], draws: int
+) -> list[dict[int, Float[np.ndarray, " draws"]]]:
+    """For each reading, positions → features of whole content types; equal sides share draws."""
+    graph, types = subject.graph, WholeTypes.of(subject.graph)
+    thinned = {round(share * graph.positions) for share in SHARES}
+    wanted: dict[bytes, set[int]] = {}
+    for one in sides:
+        own = int(graph.token_occurrences[:, one.function].sum())
+        wanted.setdefault(one.content.tobytes(), set()).update({own, *thinned})
+    found = {}
+    for content, sizes in wanted.items():
+        drawn, mask = np.array(sorted(sizes)), np.frombuffer(content, bool)
+        reached = types.reached(drawn, mask, subject.seed, draws)
+        found[content] = dict(zip(drawn.tolist(), reached.T, strict=True))
+    return [found[one.content.tobytes()] for one in sides]
+
+
+def _curve(subject: Subject, everywhere: Pool) -> Iterator[dict[str, Any]]:
+    """Sets by frequency, of the tokens that are not special."""
+    graph = subject.graph
+    order = frequency_order(graph)
+    order = order[subject.classes[order] != SPECIAL]
+    if not len(order):
+        return
+    share = np.cumsum(graph.token_occurrences.sum(0)[order]) / graph.positions
+    most = max(int((subject.classes == FUNCTION).sum()), min(10, len(order)))
+    grid = np.unique(np.geomspace(1, min(most, len(order)), 24).round().astype(np.int64))
+    sets = [("tokens", float(k), int(k)) for k in grid]
+    for threshold in THRESHOLDS:
+        k = int(np.searchsorted(share, threshold * (1 - 1e-12))) + 1
+        if k <= len(order):
+            sets.append(("positions", threshold, k))
+    rest = np.isin(np.arange(graph.vocabulary), order)
+    masks = []
+    for _, _, k in sets:
+        mine = np.isin(np.arange(graph.vocabulary), order[:k])
+        masks.append((mine, rest & ~mine))
+    for (by, size, k), (mine, others) in zip(sets, pools(graph, masks), strict=True):
+        for row in Comparison(everywhere, mine).of_tables(others, None):
+            yield {"by": by, "size": size, "tokens": k, **row}
+
+
+def pools(
+    graph: TokenFeatureGraph, masks: Sequence[tuple[Tokens, Tokens]]
+) -> Iterator[tuple[Pool, Pool]]:
+    """The positions of each pair of sets of tokens; edges are read once for some pairs."""
+    step = max(_CELLS // (2 * GROUPS * graph.features), 1)
+    for start in range(0, len(masks), step):
+        some = masks[start : start + step]
+        # tokens that are in the same sets are counted together
+        member = np.array([tokens for pair in some for tokens in pair])
+        together, kind = np.unique(np.packbits(member, axis=0).T, axis=0, return_inverse=True)
+        kind = kind.reshape(-1)
+        first = np.unique(kind, return_index=True)[1]
+        found = np.zeros((len(together), GROUPS, graph.features), np.int32)
+        for block in graph.by_token():
+            key = (kind[block.token], block.group, block.feature)
+            np.add.at(found, key, block.occurrences.astype(np.int32))
+        for mine, others in some:
+            yield (
+                Pool(found[mine[first]].sum(0), graph.token_occurrences[:, mine].sum(1)),
+                Pool(found[others[first]].sum(0), graph.token_occurrences[:, others].sum(1)),
+            )

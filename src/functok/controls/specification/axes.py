@@ -1,0 +1,126 @@
+"""The choices that another author might have made as well: the axes of the specification curve.
+
+==============  ================================================================================
+axis            levels
+==============  ================================================================================
+``sae``         the SAE at hand, and whatever others read the same model on the same text: of
+                another seed (``arms.py``), or of another layer (a graph beside this one)
+``rule``        when a feature is active (``graph/activity.py``); all but ``positive`` need the
+                occurrence store
+``exclusion``   every feature; without the dense; without those that only name a token (A8)
+``definition``  every reading of "function" (``sides.py``), and the most frequent tokens that cover
+                another share of the positions
+``unit``        documents, occurrences
+``exposure``    n₀ of the richness
+==============  ================================================================================
+
+A rule under which as much is active as under ``positive`` is the same choice twice, and left out.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from functok.controls.features.kinds import features
+from functok.graph.activity import Rule, incidence
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.contrasts import STUDIED, Sides, frequent_set, readings
+from functok.graph.labelled import Subject
+from functok.tokens.counting.function_tokens import SPECIAL
+
+RULES = (
+    Rule("positive"),
+    Rule("quantile", 0.5),
+    Rule("quantile", 0.9),
+    Rule("of_max", 0.1),
+    Rule("of_max", 0.5),
+    Rule("largest", 1.0),
+    Rule("largest", 4.0),
+)
+"""From the grid of ``graph/activity.py``, weaker and stronger ones of each kind."""
+COVERAGES = (0.2, 0.6)
+"""Of frequency definitions, beside the study's own."""
+DENSE = 0.1
+"""Share of the positions above which a feature is dense."""
+THIS = "this one"
+"""The SAE at hand."""
+
+
+class Chosen(NamedTuple):
+    """A graph under one choice of SAE, rule and exclusion."""
+
+    sae: str
+    layer: str
+    rule: str
+    exclusion: str
+    graph: TokenFeatureGraph
+
+
+def chosen(subject: Subject, others: Mapping[str, TokenFeatureGraph]) -> Iterator[Chosen]:
+    """Every choice that the graphs allow; ``others`` are of the same model and text."""
+    for sae, graph in {THIS: subject.graph, **others}.items():
+        hook = str(graph.meta.get("hook", ""))
+        about = features(replace(subject, graph=graph)).features
+        exclusions = {
+            "every feature": np.zeros(0, np.int64),
+            "without dense": np.flatnonzero(graph.activity.sum(0) > DENSE * graph.positions),
+            "without token identity": about["feature"].to_numpy()[about["kind"] == "token"],
+        }
+        active = int(graph.activity.sum())
+        for rule in RULES if has_store(graph) else RULES[:1]:
+            ruled = incidence(graph, rule)
+            if rule.name != "positive" and int(ruled.activity.sum()) == active:
+                continue
+            for exclusion, left_out in exclusions.items():
+                if len(left_out) or exclusion == "every feature":
+                    yield Chosen(sae, hook, named(rule), exclusion, ruled.without(left_out))
+
+
+def named(rule: Rule) -> str:
+    """For people."""
+    words = {"quantile": "upper {:.0%}", "of_max": "over {:.0%} of its maximum"}
+    if rule.name in words:
+        return words[rule.name].format(1 - rule.value if rule.name == "quantile" else rule.value)
+    return "positive" if rule.name == "positive" else f"{rule.value:.0f} largest"
+
+
+def has_store(graph: TokenFeatureGraph) -> bool:
+    """Whether the strength of each occurrence is at hand."""
+    return graph.folder is not None and (graph.folder / "occurrences").is_dir()
+
+
+def definitions(subject: Subject) -> list[Sides]:
+    """The readings, with two more shares of the most frequent tokens after the study's own."""
+    sides = readings(subject)
+    occurrences = subject.graph.token_occurrences.sum(0)
+    usual = (subject.classes != SPECIAL) & (occurrences > 0)
+    counted = np.where(usual, occurrences, 0)
+    more = []
+    for coverage in COVERAGES:
+        frequent = frequent_set(counted, coverage) & usual
+        more.append(Sides(f"most frequent {coverage:.0%}", frequent, usual & ~frequent))
+    assert sides[0].reading == STUDIED
+    return [sides[0], *more, *sides[1:]]
+
+
+def missing(subject: Subject, others: Mapping[str, TokenFeatureGraph]) -> Iterator[tuple[str, str]]:
+    """Axis, and why it could not be varied, or not as far as one would."""
+    if not others:
+        yield "sae", "There is no SAE of another seed; a study trains them (controls.arms)."
+    hooks = {str(graph.meta.get("hook", "")) for graph in (subject.graph, *others.values())}
+    if len(hooks) < 2:
+        yield "layer", "Only one layer was read; functok graph reads several at once."
+    yield "sae", "Another width or sparsity would have to be trained."
+    if not has_store(subject.graph):
+        yield "rule", "Thresholds need the occurrence store; functok graph --occurrences keeps it."
+    yield (
+        "rule",
+        "What a feature writes in proportion to the stream needs its decoder, and what it does to "
+        "the next token a backward pass; a graph holds neither.",
+    )
+    yield (
+        "exclusion",
+        "First positions and large norms are left out while a graph is built, not afterwards.",
+    )

@@ -1,0 +1,1 @@
+"""Every control by name."""

@@ -1,0 +1,66 @@
+"""Is the gap learned? The suite's control by other models, texts and SAEs, which decides P4."""
+
+import math
+
+import polars as pl
+
+from functok.claims.evidence import Evidence, as_columns
+from functok.controls.baselines.differences import baselines
+from functok.controls.control import Result
+from functok.controls.inputs import NEXT_TOKEN, Inputs
+from functok.stats import Estimate
+
+NO_ARMS = (
+    "No graph of an untrained model stands beside this one; a study builds them, as many as its "
+    "controls.arms names."
+)
+
+
+def trained_or_not(given: Inputs) -> Result:
+    """Differences in differences against every arm; P4 against the model drawn anew."""
+    if not given.arms:
+        return Result(absent=NO_ARMS)
+    found = baselines(given.subject, given.arms, _given_slot(given), given.unit)
+    tables = {
+        "arm_differences": found.differences,
+        "arms": found.arms.join(_explained(given), on="arm", how="left", maintain_order="left"),
+        "arm_readings": found.readings,
+    }
+    learned = found.learned
+    if learned is None:
+        return Result(tables)
+    test = Evidence(
+        test="P4",
+        statistic=f"log ratio of features at {learned.size} {given.unit}, function "
+        f"({learned.reading}) to content types, of the trained model",
+        **as_columns("measured", learned.trained),
+        control="the same of the model with its weights drawn anew, its SAE by the same recipe",
+        control_value=learned.control.value,
+        effect_name="difference of the two log ratios",
+        **as_columns("effect", learned.effect),
+        p_value=learned.p_value,
+        unit="token types",
+        units=learned.types,
+        seed=given.subject.seed,
+    )
+    return Result(tables, (test,))
+
+
+def _explained(given: Inputs) -> pl.DataFrame:
+    """Columns: arm, explained_variance with explained_variance_low and …_high (of its SAE)."""
+    rows = [
+        {"arm": name, **as_columns("explained_variance", estimate)}
+        for name, estimate in given.explained.items()
+    ]
+    names = [f"explained_variance{end}" for end in ("", "_low", "_high")]
+    return pl.DataFrame(rows, {"arm": pl.String, **dict.fromkeys(names, pl.Float64)})
+
+
+def _given_slot(given: Inputs) -> dict[str, Estimate]:
+    """The gap before the same next token; it is measured under the primary reading alone."""
+    if given.slots is None:
+        return {}
+    gap = given.slots.effects.row(by_predicate=pl.col("matching") == NEXT_TOKEN, named=True)
+    if not math.isfinite(gap["low"]):
+        return {}
+    return {given.main.reading: Estimate(gap["value"], gap["low"], gap["high"])}

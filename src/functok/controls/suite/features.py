@@ -1,0 +1,46 @@
+"""The suite's controls on the side of the features: what they are about, and richness without
+those that only name a token."""
+
+from dataclasses import replace
+
+import polars as pl
+
+from functok.controls.control import Result
+from functok.controls.effects import effect_rows
+from functok.controls.features.kinds import context_only
+from functok.controls.inputs import Inputs
+from functok.controls.suite import nulls as by_counts
+from functok.controls.suite import types as by_class
+
+REPEATED = (
+    by_counts.shuffled_labels,
+    by_class.both_at_once,
+    by_class.equally_frequent,
+    by_class.class_beside_context,
+)
+"""The controls of degree and richness that are asked again."""
+
+
+def about(given: Inputs) -> Result:
+    """Concentration, kind and lift of every feature."""
+    found = given.feature_side
+    tables = {"features": found.features, "feature_kinds": found.kinds}
+    return Result({**tables, "feature_sides": found.sides})
+
+
+def in_context(given: Inputs) -> Result:
+    """Equal exposure and every effect of class again, as if no token-identity feature were there.
+
+    Tables: context_effects (``effects.py``, with features_left_out, how many), context_exposure
+    (``exposure.py``).
+    """
+    subject = context_only(given.subject, given.feature_side)
+    left_out = int((given.feature_side.features["kind"] == "token").sum())
+    again = replace(given, subject=subject)
+    tables = {}
+    for control in REPEATED:
+        tables |= control(again).tables
+    effects = effect_rows(tables.get, subclasses=True)
+    effects = effects.with_columns(features_left_out=pl.lit(left_out, pl.Int64))
+    exposure = by_counts.equal_positions(again).tables["exposure"]
+    return Result({"context_effects": effects, "context_exposure": exposure})

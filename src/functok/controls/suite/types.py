@@ -1,0 +1,129 @@
+"""The controls of frequency × class as the suite runs them: their tables, P2 and P3."""
+
+import numpy as np
+
+from functok.claims.evidence import Evidence, as_columns
+from functok.controls.control import NO_STORE, Result
+from functok.controls.inputs import Inputs
+from functok.controls.occurrences.homographs import homographs
+from functok.controls.types.factorial import class_effect, factorial
+from functok.controls.types.matching import matched
+from functok.controls.types.raw_degree import raw_degree
+from functok.controls.types.regression import DEGREE, RICHNESS, direct_effect, regressions
+from functok.graph.coverage import token_degrees
+
+
+def both_at_once(given: Inputs) -> Result:
+    richness = given.richness
+    if richness is None:
+        return Result(absent=given.too_short)
+    seed = given.subject.seed
+    found = factorial(richness.values, given.occurrences, given.sides, seed, richness.left_out)
+    tables = {"factorial_cells": found.cells, "factorial_effects": found.effects}
+    effect = class_effect(found, given.main.reading)
+    if effect is None:
+        return Result(tables)
+    test = Evidence(
+        test="P2",
+        statistic=f"features of a function type ({effect.reading}) at {given.exposure} "
+        f"{given.unit}, geometric mean over frequent and rare types",
+        measured=float(np.exp(effect.function)),
+        measured_low=float("nan"),
+        measured_high=float("nan"),
+        control="content types, frequent and rare, at as many",
+        control_value=float(np.exp(effect.content)),
+        effect_name="log ratio, main effect of class in the 2×2",
+        **as_columns("effect", effect.effect),
+        p_value=effect.p_value,
+        unit="token types",
+        units=effect.types,
+        seed=seed,
+    )
+    return Result(tables, (test,))
+
+
+def equally_frequent(given: Inputs) -> Result:
+    richness = given.richness
+    if richness is None or given.exposure is None:
+        return Result(absent=given.too_short)
+    subject = given.subject
+    found = matched(
+        subject.graph,
+        richness.values,
+        given.exposure,
+        given.unit,
+        given.sides,
+        subject.subclasses,
+        subject.shown,
+        subject.seed,
+    )
+    return Result({"pairs": found.pairs, "pair_effects": found.effects})
+
+
+def class_beside_context(given: Inputs) -> Result:
+    richness, hill_2 = given.richness, given.hill_2
+    if richness is None or hill_2 is None:
+        return Result(absent=given.too_short)
+    degree = token_degrees(given.subject.graph).astype(float)
+    outcomes = {
+        RICHNESS: richness.values,
+        "log Hill-2": hill_2.values,
+        DEGREE: np.log(np.where(degree > 0, degree, np.nan)),
+    }
+    found = regressions(
+        outcomes,
+        given.predictors,
+        given.sides,
+        given.main.reading,
+        given.subject.seed,
+        richness.left_out,
+    )
+    tables = {"coefficients": found.coefficients, "fits": found.fits, "shares": found.shares}
+    effect = direct_effect(found, given.main.reading)
+    if effect is None:
+        return Result(tables)
+    test = Evidence(
+        test="P3",
+        statistic=f"log ratio of features at {given.exposure} {given.unit}, function "
+        f"({effect.reading}) to content types of equal frequency",
+        **as_columns("measured", effect.total),
+        control="the part of it that diverse neighbours and dispersion account for",
+        control_value=effect.total.value - effect.effect.value,
+        effect_name="log ratio that is left, the direct effect of class",
+        **as_columns("effect", effect.effect),
+        p_value=effect.p_value,
+        unit="token types",
+        units=effect.types,
+        seed=given.subject.seed,
+    )
+    return Result(tables, (test,))
+
+
+def degrees(given: Inputs) -> Result:
+    found = raw_degree(token_degrees(given.subject.graph), given.occurrences, given.sides)
+    return Result({"degree_effects": found.effects, "overlap": found.overlap})
+
+
+def same_slot(given: Inputs) -> Result:
+    found = given.slots
+    if found is None:
+        return Result(absent=NO_STORE)
+    return Result({"slot_cells": found.cells, "slot_effects": found.effects})
+
+
+def same_string(given: Inputs) -> Result:
+    subject, store = given.subject, given.subject.occurrences
+    if store is None:
+        return Result(absent=NO_STORE)
+    if given.labels is None:
+        return Result(
+            absent="Nothing tells the uses of one token apart; a graph of a treebank's own text "
+            "does, with functok controls --treebank."
+        )
+    if not given.labels.meet(store):
+        return Result(
+            absent="No occurrence in the graph is one of the treebank's words; the graph must be "
+            "built from the treebank's own text."
+        )
+    found = homographs(store, subject.graph.features, given.labels, subject.shown, subject.seed)
+    return Result({"uses": found.uses, "use_pairs": found.pairs, "use_effects": found.effects})

@@ -1,0 +1,1 @@
+"""Function types against content types."""

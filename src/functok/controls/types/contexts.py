@@ -1,0 +1,91 @@
+"""What stands around each token, at the very exposure at which its richness is taken.
+
+A type is rich where much may follow it; whether that is the mechanism, or class itself is, the
+regression asks (``regression.py``). The diversity of neighbours must not let frequency back in, so
+it is measured on as many occurrences of every type as its richness is: n₀ of them, drawn by hash
+without replacement. In units of documents these are n₀ documents, one occurrence of the token in
+each.
+
+Columns of ``context_table``, one row per token with n₀ exposures:
+
+==================  ==========================================================================
+column              meaning
+==================  ==========================================================================
+token_id
+next_entropy        of the token after, nats, Miller–Madow corrected (``spread/neighbours.py``)
+previous_entropy    of the token before
+next_types          distinct tokens after
+previous_types      distinct tokens before
+burstiness          log(DF / E[DF]), all occurrences (``spread/dispersion.py``): 0 even, < 0 bursty
+position            mean position in the document, all occurrences
+==================  ==========================================================================
+"""
+
+import numpy as np
+import polars as pl
+
+from functok.corpus.splits import mixed
+from functok.encoding.tokenizer import Encoded
+from functok.graph.construction.observations import chosen_occurrences
+from functok.graph.labelled import Subject
+from functok.graph.occurrences import read_occurrences
+from functok.richness.incidence import Unit
+from functok.tokens.counting.counts import TokenCounts
+from functok.tokens.spread.dispersion import expected_documents
+from functok.tokens.spread.neighbours import Neighbours, neighbour_table
+
+_ALL = np.uint8(0)
+"""The thinning that keeps every occurrence."""
+
+
+def context_table(
+    encoded: Encoded, vocabulary: int, exposure: int, unit: Unit, seed: int
+) -> pl.DataFrame:
+    """The module's columns.
+
+    Args:
+        encoded: the documents that the graph was built from.
+        vocabulary: token ids that there are.
+        exposure: n₀.
+        unit: of the exposure.
+        seed: of the draw.
+    """
+    counts = TokenCounts.of(encoded, vocabulary)
+    lengths = np.diff(encoded.offsets)
+    place = np.arange(len(encoded.ids)) - np.repeat(encoded.offsets[:-1], lengths)
+    key = np.repeat(encoded.keys, lengths)
+    token = encoded.ids.astype(np.int64)
+    every = Neighbours.of(encoded, np.full(vocabulary, _ALL))
+    used = (
+        np.ones(len(token), bool)
+        if unit == "occurrences"
+        else chosen_occurrences(key, token, place)
+    )
+    sample = Neighbours(
+        every.token[used],
+        every.previous[used],
+        every.following[used],
+        mixed(seed, key[used], place[used]),
+    )
+    size, times = np.unique(lengths, return_counts=True)
+    table = neighbour_table(sample, exposure)
+    ids = table["token_id"].to_numpy()
+    occurrences, documents = counts.occurrences[ids], counts.documents[ids]
+    positions = np.bincount(token, place, vocabulary)[ids]
+    return table.with_columns(
+        burstiness=np.log(documents / expected_documents(occurrences, size, times)),
+        position=positions / occurrences,
+    )
+
+
+def mean_norms(subject: Subject) -> np.ndarray | None:
+    """Mean ‖h‖ of every type's occurrences; None without an occurrence store."""
+    store = subject.occurrences
+    if store is None:
+        return None
+    total, seen = np.zeros((2, subject.graph.vocabulary))
+    for some in read_occurrences(store, ("token", "norm")):
+        total += np.bincount(some["token"], some["norm"], len(total))
+        seen += np.bincount(some["token"], minlength=len(seen))
+    with np.errstate(invalid="ignore"):
+        return total / seen

@@ -1,0 +1,187 @@
+"""Class and the raw degree, which frequency drives: three readings that need no rarefaction.
+
+* Negative-binomial regression of the degree on class and the spline of frequency, with the log
+  number of occurrences as exposure: counts, not logs. Its dispersion is Cameron & Trivedi's (1990)
+  moment estimate, its errors are robust. Where the fit does not converge, a Poisson regression
+  with robust errors stands in, and the note says so.
+* Partial Spearman correlation of class and degree given frequency: ranks alone, no shape assumed.
+* The overlap: how many types of either class there are at each frequency. Where one side has none,
+  nothing that compares raw degrees can be said.
+
+The first two take the types on the common support only.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Int
+from scipy.special import ndtri, stdtr
+from scipy.stats import rankdata
+
+from functok.controls.types.predictors import natural_spline
+from functok.controls.types.regression import LEAST, common_support
+from functok.graph.contrasts import Sides
+
+
+class RawDegree(NamedTuple):
+    """What raw degrees say."""
+
+    effects: pl.DataFrame
+    """Columns: reading, method (``negative binomial``, ``partial Spearman``), value (log ratio; ρ),
+    low, high (95 %), p_value, types, note (why there is no value, or what stood in)."""
+    overlap: pl.DataFrame
+    """Columns: reading, from, below (occurrences, powers of two), function, content (types), common
+    (whether the bin meets the common support)."""
+
+
+def raw_degree(
+    degree: Int[np.ndarray, " vocabulary"],
+    occurrences: Int[np.ndarray, " vocabulary"],
+    sides: Sequence[Sides],
+) -> RawDegree:
+    """Every reading.
+
+    Args:
+        degree: features of every type (``coverage.token_degrees``).
+        occurrences: of every type.
+        sides: of ``readings``.
+    """
+    log_n = np.log(np.maximum(occurrences, 1))
+    effects, overlap = [], []
+    for one in sides:
+        common = common_support(one, log_n)
+        some = one.among(common)
+        types = some.function | some.content
+        k, x = degree[types].astype(float), some.function[types].astype(float)
+        keys = {"reading": one.reading, "types": len(k)}
+        if some.least < LEAST:
+            note = f"{some.function.sum()} function and {some.content.sum()} content types share a "
+            note += f"range of frequencies, where {LEAST} of each are needed"
+            nothing = dict.fromkeys(("value", "low", "high", "p_value"), math.nan)
+            for method in ("negative binomial", "partial Spearman"):
+                effects.append(keys | nothing | {"method": method, "note": note})
+        else:
+            effects.append(keys | negative_binomial(k, x, log_n[types]))
+            effects.append(keys | partial_spearman(x, k, log_n[types]))
+        overlap += _bins(one, occurrences, common)
+    return RawDegree(pl.DataFrame(effects, _EFFECTS), pl.DataFrame(overlap, _OVERLAP))
+
+
+_EFFECTS = {
+    "reading": pl.String, "method": pl.String, "value": pl.Float64, "low": pl.Float64,
+    "high": pl.Float64, "p_value": pl.Float64, "types": pl.Int64, "note": pl.String,
+}  # fmt: skip
+_OVERLAP = {
+    "reading": pl.String, "from": pl.Int64, "below": pl.Int64, "function": pl.Int64,
+    "content": pl.Int64, "common": pl.Boolean,
+}  # fmt: skip
+
+
+def negative_binomial(
+    counts: Float[np.ndarray, " types"],
+    labelled: Float[np.ndarray, " types"],
+    log_n: Float[np.ndarray, " types"],
+) -> dict[str, Any]:
+    """The log ratio of the labelled types' counts to the others', at equal frequency."""
+    from statsmodels.genmod.families import NegativeBinomial, Poisson
+
+    design = np.column_stack([labelled, np.ones(len(counts)), natural_spline(log_n)])
+    note = None
+    result = _fitted(counts, design, Poisson(), log_n)
+    if result is None:
+        nothing = dict.fromkeys(("value", "low", "high", "p_value"), math.nan)
+        return {"method": "negative binomial", **nothing, "note": "no regression converged"}
+    mean = result.mu
+    with np.errstate(all="ignore"):  # means too small to square: no fit below
+        extra = ((counts - mean) ** 2 - mean) / mean  # = α μ on average
+        alpha = float(mean @ extra / (mean @ mean))
+    if alpha <= 0:
+        note = "counts vary no more than Poisson's; Poisson with robust errors"
+    elif (wider := _fitted(counts, design, NegativeBinomial(alpha=alpha), log_n)) is not None:
+        result = wider
+    else:
+        note = "the negative binomial did not converge; Poisson with robust errors"
+    value, error = float(result.params[0]), float(result.bse[0])
+    half = float(ndtri(0.975)) * error
+    return {
+        "method": "negative binomial",
+        "value": value,
+        "low": value - half,
+        "high": value + half,
+        "p_value": float(result.pvalues[0]),
+        "note": note,
+    }
+
+
+def _fitted(
+    counts: Float[np.ndarray, " types"],
+    design: Float[np.ndarray, "types terms"],
+    family: Any,
+    log_n: Float[np.ndarray, " types"],
+) -> Any:
+    """A converged regression with exposure e^log_n; None where there is none."""
+    from statsmodels.genmod.generalized_linear_model import GLM
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what does not converge is seen below, and said
+        try:
+            result = GLM(counts, design, family, offset=log_n).fit(cov_type="HC1")
+        except (ValueError, np.linalg.LinAlgError):  # weights overflow, or all counts are 0
+            return None
+    return result if result.converged and math.isfinite(result.bse[0]) else None
+
+
+def partial_spearman(
+    x: Float[np.ndarray, " types"],
+    y: Float[np.ndarray, " types"],
+    given: Float[np.ndarray, " types"],
+) -> dict[str, Any]:
+    """Spearman's ρ of x and y, their ranks freed of the ranks of ``given``; Fisher's interval."""
+    ranks = np.column_stack([rankdata(column) for column in (x, y, given)])
+    apart = ranks - ranks.mean(0)
+    third = apart[:, 2]
+    if third @ third > 0:
+        apart = apart[:, :2] - np.outer(third, third @ apart[:, :2] / (third @ third))
+    one, two = apart[:, 0], apart[:, 1]
+    size = math.sqrt(one @ one) * math.sqrt(two @ two)
+    if not size > 1e-9 * float(np.square(ranks - ranks.mean(0)).sum()):
+        nothing = dict.fromkeys(("value", "low", "high", "p_value"), math.nan)
+        return {"method": "partial Spearman", **nothing, "note": "class or degree does not vary"}
+    rho = float(np.clip(one @ two / size, -1, 1))
+    freedom = len(x) - 3
+    half = float(ndtri(0.975)) / math.sqrt(freedom - 1)
+    level = math.atanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
+    t = rho * math.sqrt(freedom / max(1 - rho**2, 1e-300))
+    return {
+        "method": "partial Spearman",
+        "value": rho,
+        "low": math.tanh(level - half),
+        "high": math.tanh(level + half),
+        "p_value": float(2 * stdtr(freedom, -abs(t))),
+        "note": None,
+    }
+
+
+def _bins(one: Sides, occurrences: np.ndarray, common: np.ndarray) -> list[dict[str, Any]]:
+    some = one.function | one.content
+    if not some.any():
+        return []
+    octave = np.log2(np.maximum(occurrences, 1)).astype(np.int64)
+    found = []
+    for power in range(int(octave[some].min()), int(octave[some].max()) + 1):
+        here = octave == power
+        found.append(
+            {
+                "reading": one.reading,
+                "from": 2**power,
+                "below": 2 ** (power + 1),
+                "function": int((here & one.function).sum()),
+                "content": int((here & one.content).sum()),
+                "common": bool((here & common & some).any()),
+            }
+        )
+    return found

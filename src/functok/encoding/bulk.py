@@ -1,0 +1,153 @@
+"""Token ids in bulk: gigatoken where it agrees with Hugging Face's ``tokenizers``, else the latter.
+
+Ids equal to Hugging Face's are not negotiable. A tokenizer takes the fast path only if gigatoken
+reads it and gives the same ids on hostile texts (``check_texts.py``) and on a sample of the
+corpus at hand; otherwise ``tokenizers`` encodes, and ``EncodingPath`` says why. Single documents
+with characters that the two libraries may know differently always go through ``tokenizers``
+(``encoding/unicode.py``).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Integer
+from tokenizers import Tokenizer as Backend
+
+from functok.corpus.blocks import buffers, text_array
+from functok.encoding.check_texts import hostile_texts
+from functok.encoding.unicode import disputed
+from functok.runtime.errors import first_line
+
+SAMPLED_DOCUMENTS, SAMPLED_CHARACTERS = 16, 16_384
+"""The sample on which the fast path is checked: documents of each block, most characters of each
+document."""
+
+
+class Ids(NamedTuple):
+    """Some documents as token ids, without added special tokens."""
+
+    ids: Integer[np.ndarray, " tokens"]
+    """Of all documents, one after another (32 bits)."""
+    offsets: Integer[np.ndarray, " bounds"]
+    """Document d is ``ids[offsets[d] : offsets[d + 1]]``."""
+
+
+class EncodingPath(NamedTuple):
+    """Which library encodes, and why."""
+
+    library: Literal["gigatoken", "tokenizers"]
+    why: str
+    """A clause for people."""
+
+
+class BulkEncoder:
+    """Encodes blocks of documents as ``tokenizer`` does."""
+
+    def __init__(self, tokenizer: Backend, path: EncodingPath, fast: Any = None) -> None:
+        self.path = path
+        self._exact = _untruncated(tokenizer)
+        self._fast = fast
+        if path.library == "gigatoken" and fast is None:
+            self._fast = _gigatoken(self._exact)
+
+    @classmethod
+    def checked(cls, tokenizer: Backend, sample: pa.Array) -> "BulkEncoder":
+        """Gigatoken, if it gives the ids of ``tokenizers`` on hostile texts and on ``sample``."""
+        exact = _untruncated(tokenizer)
+        try:
+            fast = _gigatoken(exact)
+        except ImportError:
+            return cls(exact, EncodingPath("tokenizers", "gigatoken is not installed here"))
+        except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+            why = f"gigatoken does not read this tokenizer: {first_line(error)}"
+            return cls(exact, EncodingPath("tokenizers", why))
+        hostile = text_array(hostile_texts(exact))
+        for texts, name in ((hostile, "hostile texts"), (sample, "documents of the corpus")):
+            one, other = _by_gigatoken(fast, texts), _by_tokenizers(exact, texts)
+            differ = np.setdiff1d(_different(one, other), disputed(texts))
+            if len(differ):
+                why = f"gigatoken gives other ids on {len(differ)} of {len(texts)} {name}"
+                return cls(exact, EncodingPath("tokenizers", why))
+        why = f"equal ids on {len(hostile)} hostile texts and {len(sample)} documents of the corpus"
+        return cls(exact, EncodingPath("gigatoken", why), fast)
+
+    def encode(self, texts: pa.Array) -> Ids:
+        """The ids of some documents (``large_string``, no nulls).
+
+        Threads may call it side by side, which costs less than gigatoken's own spreading of one
+        block over all cores; each call works on one core.
+        """
+        if self._fast is None:
+            return _by_tokenizers(self._exact, texts)
+        found = _by_gigatoken(self._fast, texts)
+        which = disputed(texts)
+        if len(which):
+            return _replaced(found, which, _by_tokenizers(self._exact, texts.take(which)))
+        return found
+
+
+def sample(blocks: Sequence[pa.Array]) -> pa.Array:
+    """Some documents of each block, evenly spread."""
+    texts: list[str] = []
+    for block in blocks:
+        places = np.unique(np.linspace(0, max(len(block) - 1, 0), SAMPLED_DOCUMENTS).astype(int))
+        texts += [block[int(place)].as_py()[:SAMPLED_CHARACTERS] for place in places[: len(block)]]
+    return text_array(texts)
+
+
+def _untruncated(tokenizer: Backend) -> Backend:
+    """The tokenizer, or a copy where this one cuts or pads."""
+    if tokenizer.truncation is None and tokenizer.padding is None:
+        return tokenizer
+    copy = Backend.from_str(tokenizer.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    return copy
+
+
+def _gigatoken(tokenizer: Backend) -> Any:
+    import gigatoken
+
+    return gigatoken.Tokenizer.from_json(tokenizer.to_str())
+
+
+def _by_gigatoken(fast: Any, texts: pa.Array) -> Ids:
+    import awkward
+    from awkward.contents import ListOffsetArray, NumpyArray
+    from awkward.index import Index64
+
+    offsets, data = buffers(texts)
+    characters = NumpyArray(data, parameters={"__array__": "char"})  # type: ignore[arg-type]
+    layout = ListOffsetArray(Index64(offsets), characters, parameters={"__array__": "string"})
+    found = fast.encode_batch(awkward.Array(layout), parallel=False).layout
+    bounds = np.asarray(found.offsets.data)
+    return Ids(np.asarray(found.content.data)[bounds[0] : bounds[-1]], bounds - bounds[0])
+
+
+def _by_tokenizers(exact: Backend, texts: pa.Array) -> Ids:
+    encodings = exact.encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
+    return _joined([np.asarray(encoding.ids, np.uint32) for encoding in encodings])
+
+
+def _joined(parts: list[np.ndarray]) -> Ids:
+    offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+    return Ids(np.concatenate([np.empty(0, np.uint32), *parts]), offsets)
+
+
+def _different(one: Ids, other: Ids) -> Integer[np.ndarray, " documents"]:
+    """Documents whose ids differ."""
+    pairs = zip(_documents(one), _documents(other), strict=True)
+    return np.flatnonzero([not np.array_equal(left, right) for left, right in pairs])
+
+
+def _documents(found: Ids) -> list[np.ndarray]:
+    return np.split(found.ids, found.offsets[1:-1])
+
+
+def _replaced(found: Ids, which: np.ndarray, other: Ids) -> Ids:
+    parts = _documents(found)
+    for index, part in zip(which, _documents(other), strict=True):
+        parts[index] = part
+    return _joined(parts)

@@ -1,0 +1,212 @@
+"""Tokenizers by name, by folder, or trained; and documents as token ids.
+
+Documents are encoded without added special tokens and kept as one flat array with offsets, so a
+million documents are two arrays. Where a model wants a separator before each document, the code
+that makes its input adds it (``encoding/contexts.py``).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int
+from safetensors.numpy import load_file, save_file
+
+from functok.corpus import Document
+from functok.corpus.blocks import text_array
+from functok.encoding.bulk import BulkEncoder, sample
+from functok.runtime.errors import UserError, first_line
+from functok.runtime.store import writing
+from functok.runtime.threads import mapped, threads_here
+
+Tokenizer = Any
+"""A Hugging Face fast tokenizer (``transformers.PreTrainedTokenizerFast``)."""
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+def load_tokenizer(name: str) -> Tokenizer:
+    """A fast tokenizer from a folder, a ``tokenizer.json``, or the hub.
+
+    Raises:
+        UserError: if there is none by that name, or it is not a fast one.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    path = Path(name).expanduser()
+    file = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        if file.is_file() and not (file.parent / "tokenizer_config.json").exists():
+            return PreTrainedTokenizerFast(tokenizer_file=str(file))
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(file.parent) if file.is_file() else name, trust_remote_code=False
+        )
+    except Exception as error:
+        # ``tokenizers`` raises a bare Exception for a damaged file; anything else is our defect.
+        if not isinstance(error, OSError | ValueError | KeyError) and type(error) is not Exception:
+            raise
+        raise UserError(
+            f"Tokenizer {name!r} cannot be loaded ({first_line(error)}); give the name of one on "
+            "the Hugging Face hub, or a folder that holds tokenizer.json."
+        ) from error
+    if not tokenizer.is_fast:
+        raise UserError(f"Tokenizer {name!r} is not a fast one; give one with tokenizer.json.")
+    return tokenizer
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
+    """A byte-level BPE trained on ``texts``; id 0 is the end-of-text separator.
+
+    Raises:
+        UserError: if the vocabulary cannot hold the 256 bytes and the separator.
+    """
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    if vocabulary_size < 257:
+        raise UserError(
+            f"A byte-level vocabulary of {vocabulary_size} is too small; it needs at least 257."
+        )
+    backend = Backend(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore
+    backend.decoder = decoders.ByteLevel()  # type: ignore
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )  # type: ignore
+    backend.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token=END_OF_TEXT,
+        eos_token=END_OF_TEXT,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write ``tokenizer`` as a Hugging Face folder, unless the folder is there."""
+    from functok.runtime.store import writing_folder
+
+    with writing_folder(folder) as temporary:
+        tokenizer.save_pretrained(str(temporary))
+
+
+def special_ids(tokenizer: Tokenizer) -> list[int]:
+    """Ids of BOS, EOS, PAD and every token that the tokenizer marks as special, ascending."""
+    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+    marked = {index for index, token in added.items() if token.special}
+    return sorted(marked | set(tokenizer.all_special_ids))
+
+
+def separator_id(tokenizer: Tokenizer) -> int | None:
+    """The id put before each document: BOS, else EOS, else nothing."""
+    if tokenizer.bos_token_id is not None:
+        return tokenizer.bos_token_id
+    return tokenizer.eos_token_id
+
+
+_VISIBLE = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"})
+
+
+def vocabulary_size(tokenizer: Tokenizer) -> int:
+    """One more than the highest token id; ids may have gaps below it."""
+    return max(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+
+
+def shown_tokens(tokenizer: Tokenizer) -> list[str]:
+    """Every token id of the vocabulary as people can read it.
+
+    Blanks become visible (``␣the``, ``⏎``); a token that is not whole UTF-8 is shown by its
+    vocabulary entry in angle brackets, an id without an entry by its number.
+    """
+    size = vocabulary_size(tokenizer)
+    entries = tokenizer.convert_ids_to_tokens(list(range(size)))
+    texts = tokenizer.batch_decode([[index] for index in range(size)], skip_special_tokens=False)
+    return [
+        f"⟨{index if entry is None else entry}⟩"
+        if "\ufffd" in text or not text
+        else text.translate(_VISIBLE)
+        for index, (entry, text) in enumerate(zip(entries, texts, strict=True))
+    ]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Documents as token ids, without separators."""
+
+    ids: Int[np.ndarray, " tokens"]
+    """Token ids of all documents, one after another (int32)."""
+    offsets: Int[np.ndarray, " bounds"]
+    """Document d is ``ids[offsets[d] : offsets[d + 1]]`` (int64)."""
+    keys: Int[np.ndarray, " documents"]
+    """Each document's hash (``corpus.Document.key``)."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def document_of(self) -> Int[np.ndarray, " tokens"]:
+        """The document index of every token."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def where(self, chosen: np.ndarray) -> "Encoded":
+        """The documents at which the mask ``chosen`` is true, in order."""
+        kept = np.repeat(chosen, np.diff(self.offsets))
+        lengths = np.diff(self.offsets)[chosen]
+        return Encoded(self.ids[kept], _bounds(lengths), self.keys[chosen])
+
+    def first(self, tokens: int) -> "Encoded":
+        """The first ``tokens`` tokens: whole documents, the last one cut short."""
+        ids = self.ids[:tokens]
+        kept = int(np.searchsorted(self.offsets, len(ids)))
+        return Encoded(ids, np.append(self.offsets[:kept], len(ids)), self.keys[:kept])
+
+    def slice(self, start: int, stop: int) -> "Encoded":
+        """Documents ``start`` to ``stop``."""
+        bounds = self.offsets[start : stop + 1]
+        return Encoded(self.ids[bounds[0] : bounds[-1]], bounds - bounds[0], self.keys[start:stop])
+
+    def save(self, path: Path) -> None:
+        with writing(path) as temporary:
+            save_file({"ids": self.ids, "offsets": self.offsets, "keys": self.keys}, temporary)
+
+    @classmethod
+    def load(cls, path: Path) -> "Encoded":
+        return cls(**load_file(path))
+
+
+def _bounds(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def encode(documents: Iterable[Document], tokenizer: Tokenizer, batch: int = 1024) -> Encoded:
+    """Encode ``documents``, whole and without added special tokens, by the checked fast path.
+
+    The path is checked on documents of the first ``batch``, which are encoded in threads.
+    """
+    keys: list[int] = []
+
+    def texts() -> Iterator[pa.Array]:
+        for some in _batches(documents, batch):
+            keys.extend(document.key for document in some)
+            yield text_array(document.text for document in some)
+
+    blocks = texts()
+    head = next(blocks, text_array([]))
+    encoder = BulkEncoder.checked(tokenizer.backend_tokenizer, sample([head]))
+    found = list(mapped(encoder.encode, chain([head], blocks), threads_here()))
+    ids = np.concatenate([some.ids for some in found]).astype(np.int32)
+    lengths = np.concatenate([np.diff(some.offsets) for some in found])
+    return Encoded(ids, _bounds(lengths), np.array(keys, np.int64))
+
+
+def _batches(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    iterator = iter(documents)
+    while some := list(islice(iterator, size)):
+        yield some

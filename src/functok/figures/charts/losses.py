@@ -1,0 +1,195 @@
+"""The loss by transition group: paper §4.2, Figure 9, with the floor it lacks.
+
+A group's loss is bounded below by how unpredictable its targets are. The Kneser–Ney bigram, which
+knows nothing but word pairs, shows how much of a difference between groups is the text's own.
+"""
+
+import altair as alt
+import numpy as np
+import polars as pl
+from altair.typing import ChartType
+
+from functok.figures.style import (
+    DASHES,
+    GROUP_SCALE,
+    HEIGHT,
+    WIDTH,
+    spread,
+    steps_axis,
+    styled,
+)
+from functok.tokens.counting.function_tokens import ARROWS
+
+_GROUP = alt.Color("transition:N", scale=GROUP_SCALE)
+
+
+def _arrows() -> pl.Expr:
+    return pl.col("group").replace_strict(ARROWS, return_dtype=pl.String).alias("transition")
+
+
+def training_losses(training: pl.DataFrame, bins: int = 48) -> pl.DataFrame:
+    """The training loss in bins of steps, about evenly long on a log scale.
+
+    Args:
+        training: ``consolidation/training.parquet``: loss_sum (nats) and count by step and group.
+        bins: how many at most.
+
+    Returns:
+        Columns step (mean over the bin), first_step, last_step, transition, mean (nats), count.
+    """
+    kept = training.filter(pl.col("group").is_in(list(ARROWS)) & (pl.col("count") > 0))
+    edges = np.unique(np.geomspace(1, training["step"].to_numpy().max() + 1, bins + 1).round())
+    return (
+        kept.with_columns(_arrows(), pl.Series("bin", np.digitize(kept["step"].to_numpy(), edges)))
+        .group_by("transition", "bin", maintain_order=True)
+        .agg(
+            pl.col("step").mean(),
+            pl.col("step").min().alias("first_step"),
+            pl.col("step").max().alias("last_step"),
+            (pl.col("loss_sum").sum() / pl.col("count").sum()).alias("mean"),
+            pl.col("count").sum(),
+        )
+        .drop("bin")
+    )
+
+
+def training_loss(table: pl.DataFrame) -> ChartType:
+    """Mean training loss by transition group over steps."""
+    chart = (
+        alt.Chart(table, width=WIDTH, height=HEIGHT)
+        .mark_line(point=alt.OverlayMarkDef(size=14))
+        .encode(
+            x=alt.X("step:Q", title="training step (log scale)")
+            .scale(type="log", nice=False)
+            .axis(format="~s", labelOverlap=True),
+            y=alt.Y("mean:Q", title="mean training loss, nats").scale(zero=False),
+            color=_GROUP,
+            tooltip=[
+                "transition:N",
+                alt.Tooltip("first_step:Q", title="from step"),
+                alt.Tooltip("last_step:Q", title="to step"),
+                alt.Tooltip("mean:Q", format=".3f", title="mean loss, nats"),
+                alt.Tooltip("count:Q", format=",d", title="tokens"),
+            ],
+        )
+    )
+    return styled(chart, "Training loss by transition group")
+
+
+def held_out_losses(summary: pl.DataFrame, floors: pl.DataFrame) -> pl.DataFrame:
+    """Held-out losses by group and checkpoint, each with its group's floor.
+
+    Args:
+        summary: ``consolidation/loss_summary.parquet``.
+        floors: ``consolidation/floors.parquet``: loss_sum (nats) and count by group.
+
+    Returns:
+        Columns step, transition, mean, mean_low, mean_high, floor; all in nats.
+    """
+    by_group = floors.group_by("group").agg(
+        (pl.col("loss_sum").sum() / pl.col("count").sum()).alias("floor")
+    )
+    return (
+        summary.filter(pl.col("group").is_in(list(ARROWS)))
+        .join(by_group, on="group", how="left", maintain_order="left")
+        .select("step", _arrows(), pl.col("mean", "mean_low", "mean_high", "floor").fill_nan(None))
+    )
+
+
+def held_out_loss(table: pl.DataFrame) -> ChartType:
+    """Mean held-out loss by transition group over checkpoints, above the bigram's."""
+    base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
+        x=steps_axis(table["step"]),
+        color=_GROUP,
+        tooltip=[
+            "step:Q",
+            "transition:N",
+            alt.Tooltip("mean:Q", format=".3f", title="mean loss, nats"),
+            alt.Tooltip("mean_low:Q", format=".3f", title="95 % from"),
+            alt.Tooltip("mean_high:Q", format=".3f", title="to"),
+            alt.Tooltip("floor:Q", format=".3f", title="Kneser–Ney bigram, nats"),
+        ],
+    )
+    loss = alt.Y("mean:Q", title="mean held-out loss, nats").scale(zero=False)
+    layers = (
+        base.mark_area(opacity=0.2).encode(y=alt.Y("mean_low:Q"), y2="mean_high:Q")
+        + base.mark_line(point=True).encode(y=loss)
+        + alt.Chart(table)
+        .mark_rule(strokeDash=DASHES, strokeWidth=1.5, opacity=0.8)
+        .encode(
+            y="min(floor):Q",
+            color=_GROUP,
+            tooltip=[
+                "transition:N",
+                alt.Tooltip("min(floor):Q", format=".3f", title="Kneser–Ney bigram, nats"),
+            ],
+        )
+    )
+    return styled(
+        layers,
+        "Held-out loss by transition group",
+        "bands: 95 % intervals; dashed: a Kneser–Ney bigram on the same tokens",
+    )
+
+
+def loss_shares(summary: pl.DataFrame, most: int = 12) -> pl.DataFrame:
+    """Each group's share of the total loss at up to ``most`` checkpoints, and of the tokens.
+
+    Args:
+        summary: ``consolidation/loss_summary.parquet``.
+        most: checkpoints drawn.
+
+    Returns:
+        Columns bar (``tokens`` or the step), transition, order, share, share_low, share_high.
+    """
+    groups = summary.filter(pl.col("group").is_in(list(ARROWS)))
+    steps = spread(sorted(groups["step"].unique().to_list()), most)
+
+    def bars(part: pl.DataFrame, bar: pl.Expr, share: str) -> pl.DataFrame:
+        ends = pl.col(share, f"{share}_low", f"{share}_high").fill_nan(None)
+        renamed = ends.name.replace(f"^{share}", "share")
+        order = pl.col("group").replace_strict({name: i for i, name in enumerate(ARROWS)})
+        return part.select(bar.alias("bar"), _arrows(), order.alias("order"), renamed)
+
+    tokens = bars(groups.filter(pl.col("step") == steps[-1]), pl.lit("tokens"), "share_of_tokens")
+    loss = bars(
+        groups.filter(pl.col("step").is_in(steps)).sort("step", maintain_order=True),
+        pl.format("{}", pl.col("step")),
+        "share_of_loss",
+    )
+    return pl.concat([tokens, loss])
+
+
+def loss_share(table: pl.DataFrame) -> ChartType:
+    """The shares as stacked bars, the share of the tokens first.
+
+    A stack has no honest place for intervals, since its borders are sums; they are in the tooltip
+    and in the table.
+    """
+    bars = [
+        "tokens",
+        " ",
+        *table.filter(pl.col("bar") != "tokens")["bar"].unique(maintain_order=True),
+    ]
+    chart = (
+        alt.Chart(table, width=WIDTH, height=HEIGHT)
+        .mark_bar()
+        .encode(
+            x=alt.X("bar:N", title="the tokens themselves, then the loss at each training step")
+            .scale(domain=bars)
+            .axis(labelAngle=0, labelOverlap=True),
+            y=alt.Y("share:Q", title="share of the total").axis(format=".0%").scale(domain=[0, 1]),
+            color=_GROUP,
+            order="order:Q",
+            tooltip=[
+                alt.Tooltip("bar:N", title="bar"),
+                "transition:N",
+                alt.Tooltip("share:Q", format=".1%"),
+                alt.Tooltip("share_low:Q", format=".1%", title="95 % from"),
+                alt.Tooltip("share_high:Q", format=".1%", title="to"),
+            ],
+        )
+    )
+    return styled(
+        chart, "Who makes the loss", "each group's share of the tokens beside its share of the loss"
+    )

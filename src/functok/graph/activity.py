@@ -1,0 +1,165 @@
+"""When does a feature count as active? Incidence under other rules than "positive".
+
+=====  ==========================================================================================
+rule   active where
+=====  ==========================================================================================
+ρ0     z > 0; the graph itself
+ρ1     z ≥ the q-quantile of the feature's positive activations
+ρ2     z ≥ α · the feature's largest activation
+ρ3     z is among the k largest at that position
+ρ4     the feature's contribution z · ‖d‖ ≥ τ · ‖h‖, d its decoder direction
+=====  ==========================================================================================
+
+(``methods.md`` 1.2.) All but ρ0 need the occurrence store. Quantiles and maxima are taken on half
+of the documents, by hash, and applied to all: a threshold must not know the positions it judges.
+A feature that is not active in that half keeps none of its occurrences.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from functok.corpus.splits import document_groups, mixed
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.edges import GRID, Edges, Packing, merged
+from functok.graph.occurrences import read_occurrences
+from functok.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule with its strength."""
+
+    name: Literal["positive", "quantile", "of_max", "largest", "contribution"]
+    """ρ0 to ρ4, in this order."""
+    value: float = 0.0
+    """q, α, k or τ."""
+
+
+RULES = (
+    Rule("positive"),
+    *(Rule("quantile", q) for q in (0.25, 0.5, 0.75, 0.9)),
+    *(Rule("of_max", alpha) for alpha in (0.05, 0.1, 0.25, 0.5)),
+    *(Rule("largest", k) for k in (1.0, 4.0, 16.0, 32.0)),
+)
+"""The grid of ``methods.md`` 1.2; ρ4 takes a τ of its own."""
+
+_HELD = 64
+"""Row groups' edges held before they are merged."""
+
+_Row = dict[str, np.ndarray]
+
+
+def incidence(
+    graph: TokenFeatureGraph, rule: Rule, norms: Float[np.ndarray, " features"] | None = None
+) -> TokenFeatureGraph:
+    """The graph under ``rule``; what the tokens' counts are out of stays the same.
+
+    Args:
+        graph: a loaded one.
+        rule: which activations count.
+        norms: ‖d‖ of every feature (``contribution`` only); by default 1.
+
+    Raises:
+        UserError: if the rule needs an occurrence store and the graph was built without one.
+    """
+    if rule.name == "positive":
+        return graph
+    folder = None if graph.folder is None else graph.folder / "occurrences"
+    if folder is None or not folder.is_dir():
+        raise UserError(
+            f"The rule {rule.name!r} needs the strength of every occurrence, and this graph was "
+            "built without its occurrence store; build it again with a larger --occurrences."
+        )
+    keeps = _keeper(folder, rule, graph.features, norms)
+    packing = Packing(graph.vocabulary, graph.features)
+    parts: list[Edges] = []
+    for seen in read_occurrences(folder):
+        parts.append(_edges(seen, keeps(seen), packing))
+        if len(parts) == _HELD:
+            parts = [merged(parts)]
+    return TokenFeatureGraph.of_edges(
+        merged(parts),
+        graph.vocabulary,
+        graph.features,
+        graph.token_occurrences,
+        graph.token_documents,
+    )
+
+
+def _edges(seen: _Row, kept: np.ndarray, packing: Packing) -> Edges:
+    row, value = seen["row"][kept], seen["activations"][kept]
+    group = document_groups(seen["document"])[row]
+    token, feature = seen["token"].astype(np.int64)[row], seen["features"][kept].astype(np.int64)
+    single = Edges(
+        packing.by_token(token, feature, group),
+        np.ones(len(row), np.int64),
+        seen["chosen"][row].astype(np.int64),
+        np.round(value.astype(np.float64) * GRID).astype(np.int64),
+        value,
+    )
+    return merged([single])
+
+
+def _keeper(
+    folder: Path, rule: Rule, features: int, norms: np.ndarray | None
+) -> Callable[[_Row], Bool[np.ndarray, " firings"]]:
+    if rule.name == "largest":
+        return lambda seen: _rank(seen["row"], seen["activations"]) < rule.value
+    if rule.name == "contribution":
+        scale = np.ones(features) if norms is None else norms
+
+        def contributes(seen: _Row) -> np.ndarray:
+            written = seen["activations"] * scale[seen["features"]]
+            return written >= rule.value * seen["norm"][seen["row"]]
+
+        return contributes
+    floor = _thresholds(folder, rule, features)
+    return lambda seen: seen["activations"] >= floor[seen["features"]]
+
+
+def learning_half(document: Int[np.ndarray, " documents"]) -> Bool[np.ndarray, " documents"]:
+    """The half of the documents on which thresholds are taken."""
+    return mixed(document, 4) % 2 == 0
+
+
+def _thresholds(folder: Path, rule: Rule, features: int) -> Float[np.ndarray, " features"]:
+    """By feature; infinite where it is not active in the learning half."""
+    found = np.full(features, np.inf)
+    values, which = [], []
+    largest = np.zeros(features)
+    for seen in read_occurrences(folder, ("document", "features", "activations")):
+        here = learning_half(seen["document"])[seen["row"]]
+        if rule.name == "of_max":
+            np.maximum.at(largest, seen["features"][here], seen["activations"][here])
+        else:
+            values.append(seen["activations"][here])
+            which.append(seen["features"][here])
+    if rule.name == "of_max":
+        return np.where(largest > 0, rule.value * largest, np.inf)
+    value, feature = (
+        np.concatenate([np.empty(0), *values]),
+        np.concatenate([np.empty(0, np.int64), *which]),
+    )
+    order = np.lexsort((value, feature))
+    value, feature = value[order], feature[order]
+    start = np.flatnonzero(np.concatenate([[True], feature[1:] != feature[:-1]])[: len(feature)])
+    sizes = np.diff(np.append(start, len(feature)))
+    # the smallest value that at least a share q of the values do not exceed
+    place = np.maximum(np.ceil(rule.value * sizes).astype(np.int64) - 1, 0)
+    found[feature[start]] = value[start + place]
+    return found
+
+
+def _rank(row: np.ndarray, value: np.ndarray) -> Int[np.ndarray, " firings"]:
+    """From 0, by falling value within a row; of equal ones the earlier comes first."""
+    order = np.lexsort((np.arange(len(row)), -value, row))
+    start = np.flatnonzero(np.concatenate([[True], row[order][1:] != row[order][:-1]])[: len(row)])
+    sizes = np.diff(np.append(start, len(row)))
+    rank = np.empty(len(row), np.int64)
+    rank[order] = np.arange(len(row)) - np.repeat(start, sizes)
+    return rank

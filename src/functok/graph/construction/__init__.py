@@ -1,0 +1,1 @@
+"""Building a graph: shards, sorted runs, merging."""

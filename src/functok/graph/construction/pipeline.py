@@ -1,0 +1,69 @@
+"""From a job to finished graphs: shards on any engine, then one folder per SAE."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from functok.encoding.tokenizer import Encoded
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.construction.assembly import assemble
+from functok.graph.construction.shards import (
+    GraphJob,
+    document_shards,
+    loaded_dictionary,
+    loaded_model,
+    vocabulary_of,
+)
+from functok.graph.edges import Packing
+from functok.runtime.engine import Engine, run_shards
+from functok.runtime.progress import Progress
+
+
+def build_graphs(
+    job: GraphJob,
+    encoded: Encoded,
+    places: Sequence[Path],
+    partials: Path,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+    name: str = "Graph",
+    metas: Sequence[dict[str, Any]] = (),
+) -> list[TokenFeatureGraph]:
+    """Run ``job`` over ``encoded`` and write one graph for each of its readings.
+
+    Args:
+        job: what is done with each shard; its ``encoded`` is where ``encoded`` was saved.
+        encoded: the documents.
+        places: a folder for each of the job's readings.
+        partials: where the shards' results are kept until the graphs are whole.
+        engine: where shards run.
+        progress: who is told.
+        name: what the work is called there.
+        metas: what is recorded with each graph besides.
+
+    Raises:
+        UserError: if something cannot be written; finished shards are kept.
+    """
+    shards = document_shards(encoded)
+    parts = run_shards(job, shards, partials, engine, progress, name)
+    model = loaded_model(job.model, job.revision, job.device, job.dtype, job.key)
+    for number, (reading, place) in enumerate(zip(job.readings, places, strict=True)):
+        dictionary = loaded_dictionary(reading.sae, job.sae_device, job.key)
+        meta = {
+            "model": job.model,
+            "revision": job.revision,
+            "sae": reading.sae,
+            "hook": reading.hook.name,
+            "context": job.context,
+            "precision": {"model": job.dtype, "products": job.precision},
+            "excluded": {
+                "token_ids": list(job.special),
+                "norm_above": reading.massive if reading.massive < float("inf") else None,
+                "density_above": reading.dense if reading.dense < 1 else None,
+            },
+            **(metas[number] if metas else {}),
+        }
+        packing = Packing(vocabulary_of(model), dictionary.features)
+        label = f"{name}, merging" + (f" {place.name}" if len(places) > 1 else "")
+        assemble(parts, number, place, packing, job.memory, encoded, meta, progress, label)
+    return [TokenFeatureGraph.load(place) for place in places]

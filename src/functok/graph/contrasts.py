@@ -1,0 +1,111 @@
+"""Which token types are compared: several readings of "function" against "content".
+
+By the paper's own definition a token is function *because* it is frequent: class and frequency are
+one and the same, and no statistic can tell them apart. So the controls of frequency × class
+(``methods.md`` A4, A5) also read the class off the token's form:
+
+======================  ==============================================  ========================
+reading                 function                                        content
+======================  ==============================================  ========================
+``as studied``          the classes that the study uses                 all other tokens
+``closed class``        forms of closed word classes (DET, ADP, …)      open-class words
+``with punctuation``    these, punctuation marks and whitespace         open-class words
+a sub-class             tokens of it alone                              open-class words
+======================  ==============================================  ========================
+
+Pieces of words, digits and markup are in neither side of the readings by form. ``primary`` names
+the reading that the declared tests use, by a rule that does not look at any outcome: the study's
+own, unless its classes differ in frequency almost without exception (a frequent set is
+taken on other text, hence the "almost"); then the closed class.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from functok.graph.labelled import Subject
+from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL
+from functok.tokens.grammar.lexicon import CLOSED
+from functok.tokens.grammar.subclasses import SUBCLASSES
+
+STUDIED, GRAMMAR, WITH_MARKS = "as studied", "closed class", "with punctuation"
+WHOLE = (STUDIED, GRAMMAR, WITH_MARKS)
+"""Readings of the whole class; the others are sub-classes."""
+SEPARATED = 0.95
+"""Separation from which on a reading is frequency under another name."""
+_MARKS = ("punct-final", "punct-internal", "bracket-quote", "whitespace")
+_OPEN = "content"
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Two disjoint sets of token types."""
+
+    reading: str
+    """What makes a token function here; see the module's own words."""
+    function: Bool[np.ndarray, " vocabulary"]
+    content: Bool[np.ndarray, " vocabulary"]
+
+    def among(self, eligible: Bool[np.ndarray, " vocabulary"]) -> "Sides":
+        """The same sides, of the ``eligible`` types only."""
+        return Sides(self.reading, self.function & eligible, self.content & eligible)
+
+    @property
+    def least(self) -> int:
+        """Types on the smaller side."""
+        return int(min(self.function.sum(), self.content.sum()))
+
+    def separation(self, occurrences: Int[np.ndarray, " vocabulary"]) -> float:
+        """P(a function type is more frequent than a content type), ties counting half.
+
+        At 1 the class says no more than the frequency does; NaN where a side is empty.
+        """
+        if not self.least:
+            return float("nan")
+        content = np.sort(occurrences[self.content])
+        function = occurrences[self.function]
+        below = np.searchsorted(content, function, "left") + np.searchsorted(
+            content, function, "right"
+        )
+        return float(below.mean() / (2 * len(content)))
+
+
+def readings(subject: Subject) -> list[Sides]:
+    """The three readings, then every sub-class that occurs in the graph."""
+    named = np.array(subject.subclasses)
+    occurs = (subject.graph.token_occurrences.sum(0) > 0) & (subject.classes != SPECIAL)
+    by_form = {name: (named == name) & occurs for name in SUBCLASSES}
+    open_class = by_form.pop(_OPEN)
+    grammar = np.isin(named, CLOSED) & occurs
+    marks = np.isin(named, _MARKS) & occurs
+    found = [
+        Sides(
+            STUDIED, (subject.classes == FUNCTION) & occurs, (subject.classes == CONTENT) & occurs
+        ),
+        Sides(GRAMMAR, grammar, open_class),
+        Sides(WITH_MARKS, grammar | marks, open_class),
+    ]
+    return found + [Sides(name, mask, open_class) for name, mask in by_form.items() if mask.any()]
+
+
+def primary(sides: list[Sides], occurrences: Int[np.ndarray, " vocabulary"]) -> str:
+    """The reading that the declared tests use: it depends on frequencies alone."""
+    studied = next(one for one in sides if one.reading == STUDIED)
+    return STUDIED if studied.separation(occurrences) < SEPARATED else GRAMMAR
+
+
+def frequent_set(
+    occurrences: Int[np.ndarray, " vocabulary"], coverage: float = 0.40
+) -> Bool[np.ndarray, " vocabulary"]:
+    """The smallest set of most frequent types that covers ``coverage`` of the graph's positions.
+
+    The paper's function tokens, whatever the study took for them; ties by lower id.
+    """
+    order = np.argsort(-occurrences, kind="stable")
+    reached = np.cumsum(occurrences[order])
+    chosen = np.zeros(len(occurrences), bool)
+    if reached[-1] > 0:
+        size = int(np.searchsorted(reached, coverage * reached[-1] * (1 - 1e-12))) + 1
+        chosen[order[:size]] = True
+    return chosen

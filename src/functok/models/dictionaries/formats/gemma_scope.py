@@ -1,0 +1,102 @@
+"""Gemma Scope: ``params.npz`` with W_enc, W_dec, b_enc, b_dec and threshold.
+
+JumpReLU with one threshold per feature; b_dec is *not* subtracted from the input. The file is a
+zip of plain arrays, so each member is mapped where it lies: with a million features the decoder's
+15 GB are never read.
+"""
+
+import re
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from functok.models.dictionaries.dictionary import Dictionary
+from functok.models.language.hooks import HookPoint
+from functok.runtime.errors import UserError, require
+
+MEMBERS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+
+
+def read_npz(file: Path, device: str = "cpu", decoder: bool = True) -> Dictionary:
+    """The SAE in ``params.npz``.
+
+    Raises:
+        UserError: if the file is not one.
+    """
+    try:
+        found = {name: _member(file, name) for name in MEMBERS}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, struct.error) as error:
+        raise UserError(
+            f"{file} cannot be read as Gemma Scope's params.npz ({error}); it needs the arrays "
+            f"{', '.join(MEMBERS)}."
+        ) from error
+    d_model, features = found["W_enc"].shape if found["W_enc"].ndim == 2 else (-1, -1)
+    wanted = {"W_dec": (features, d_model), "b_dec": (d_model,)}
+    shapes = {name: array.shape for name, array in found.items()}
+    require(
+        features > 0
+        and all(
+            shapes[name] == wanted.get(name, (features,)) for name in MEMBERS if name != "W_enc"
+        ),
+        f"{file} holds weights of shapes that do not fit together: {shapes}.",
+    )
+    kept = [name for name in MEMBERS if decoder or name != "W_dec"]
+    weights = {
+        name: torch.from_numpy(np.array(found[name], dtype=np.float32)).to(device) for name in kept
+    }
+    return Dictionary(
+        W_enc=weights["W_enc"],
+        b_enc=weights["b_enc"],
+        W_dec=weights.get("W_dec", weights["W_enc"].new_empty(0, d_model)),
+        b_dec=weights["b_dec"],
+        architecture="jumprelu",
+        threshold=weights["threshold"],
+        subtract_b_dec=False,
+    )
+
+
+def hook_of(path: str) -> HookPoint | None:
+    """The place that Gemma Scope's folder names tell, if they do.
+
+    Gemma Scope's are ``gemma-scope-9b-pt-res/layer_20/width_1m/average_l0_101``; the attention SAEs
+    read the input of the output projection.
+    """
+    layer = re.search(r"layer_(\d+)", path)
+    if layer is None:
+        return None
+    kind = re.search(r"gemma-scope-[^/]*-(res|mlp|att)(?:-|/|$)", path)
+    names = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"}
+    return HookPoint.parse(f"blocks.{layer[1]}.{names[kind[1] if kind else 'res']}")
+
+
+def published_l0(path: str) -> float | None:
+    """The average L0 that is part of a Gemma Scope folder's name."""
+    found = re.search(r"average_l0_(\d+)", path)
+    return float(found[1]) if found else None
+
+
+def _member(file: Path, name: str) -> np.ndarray:
+    """One array, mapped into memory where it lies uncompressed."""
+    with zipfile.ZipFile(file) as archive:
+        info = archive.getinfo(f"{name}.npy")
+        with archive.open(info) as stream:
+            version = np.lib.format.read_magic(stream)
+            read = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, fortran, dtype = read(stream)
+            header = stream.tell()
+        if info.compress_type != zipfile.ZIP_STORED:
+            with archive.open(info) as stream:
+                return np.lib.format.read_array(stream, allow_pickle=False)
+    require(not dtype.hasobject, f"{file} holds objects in {name}, which are not read.")
+    with open(file, "rb") as stream:
+        stream.seek(info.header_offset + 26)
+        lengths = struct.unpack("<HH", stream.read(4))
+    start = info.header_offset + 30 + sum(lengths) + header
+    order = "F" if fortran else "C"
+    return np.memmap(file, dtype=dtype, mode="r", offset=start, shape=shape, order=order)

@@ -1,0 +1,149 @@
+"""SAELens folders: ``cfg.json`` and ``sae_weights.safetensors``.
+
+Before version 6 the settings were flat and a TopK was called "standard" with ``activation_fn_str``
+"topk"; both generations are read. A folder with ``normalize_activations``
+"expected_average_only_in" scales its inputs by a factor that is not in the folder, so it is
+refused.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from functok.models.dictionaries.dictionary import Dictionary
+from functok.runtime.errors import UserError, require
+from functok.runtime.store import read_json
+
+ARCHITECTURES = ("standard", "topk", "jumprelu", "gated")
+_NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale")
+
+
+def read_folder(folder: Path, device: str = "cpu", decoder: bool = True) -> Dictionary:
+    """The SAE in ``folder``; without ``decoder`` the decoder's weights are not kept.
+
+    Raises:
+        UserError: if the folder is not one, or its semantics are not honoured here.
+    """
+    try:
+        config = read_json(folder / "cfg.json")
+        file = folder / "sae_weights.safetensors"
+        with safe_open(str(file), framework="pt", device=device) as opened:
+            names = set(opened.keys())
+            needs_decoder = decoder or rescales(config)
+            kept = names if needs_decoder else names - {"W_dec"}
+            weights = {name: opened.get_tensor(name) for name in sorted(kept)}
+            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in names}
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            f"SAE folder {folder} cannot be read ({error}); it needs cfg.json and "
+            "sae_weights.safetensors as SAELens writes them."
+        ) from error
+    return assembled(config, weights, shapes, str(folder), decoder)
+
+
+def assembled(
+    config: Any,
+    weights: dict[str, Tensor],
+    shapes: dict[str, tuple[int, ...]],
+    place: str,
+    decoder: bool,
+) -> Dictionary:
+    """An SAE from SAELens' settings and weights.
+
+    Args:
+        config: the content of ``cfg.json``.
+        weights: W_enc, b_enc, b_dec and what else the architecture has; W_dec may be left out.
+        shapes: of every weight, also of those left out.
+        place: for the sentence of a refusal.
+        decoder: whether W_dec is kept.
+    """
+    architecture, k = _architecture(config, place)
+    _check_weights(shapes, architecture, place)
+    weights = {name: weight.float() for name, weight in weights.items()}
+    W_enc, b_dec = weights["W_enc"], weights["b_dec"]
+    b_enc = weights["b_gate" if architecture == "gated" else "b_enc"]
+    W_dec = weights.get("W_dec", W_enc.new_empty(0, W_enc.shape[0]))
+    if rescales(config):
+        norms = W_dec.norm(dim=1).clamp(min=1e-8)
+        W_enc, b_enc, W_dec = W_enc * norms, b_enc * norms, W_dec / norms[:, None]
+    magnitude = None
+    if architecture == "gated":
+        magnitude = (weights["r_mag"].exp(), weights["b_mag"])
+    return Dictionary(
+        W_enc=W_enc,
+        b_enc=b_enc,
+        W_dec=W_dec if decoder else W_enc.new_empty(0, W_enc.shape[0]),
+        b_dec=b_dec,
+        architecture=architecture,
+        k=k,
+        threshold=weights.get("threshold"),
+        subtract_b_dec=config.get("apply_b_dec_to_input", True),
+        centred=centred_in_training(config),
+        normalisation=config.get("normalize_activations") or "none",
+        magnitude=magnitude,
+    )
+
+
+def rescales(config: Any) -> bool:
+    """Whether activations are scaled by the decoder's norms."""
+    return isinstance(config, dict) and bool(config.get("rescale_acts_by_decoder_norm"))
+
+
+def told(config: dict[str, Any], name: str) -> Any:
+    """A piece of metadata: under ``metadata`` since version 6, flat before."""
+    return (config.get("metadata") or {}).get(name) or config.get(name)
+
+
+def centred_in_training(config: dict[str, Any]) -> bool:
+    """Whether TransformerLens centred what the model writes (``gpt2-small-res-jb`` and others)."""
+    options = told(config, "model_from_pretrained_kwargs") or {}
+    return bool(options.get("center_writing_weights"))
+
+
+def _architecture(config: Any, place: str) -> tuple[str, int]:
+    """The architecture, and k (``topk``; 0 otherwise)."""
+    require(isinstance(config, dict), f"SAE folder {place} holds no settings in its cfg.json.")
+    architecture = config.get("architecture", "standard")
+    normalisation = config.get("normalize_activations") or "none"
+    activation = config.get("activation_fn_str") or config.get("activation_fn") or "relu"
+    k = config.get("k")
+    if activation == "topk":
+        architecture, activation = "topk", "relu"
+        k = k or (config.get("activation_fn_kwargs") or {}).get("k")
+    reshaping = config.get("reshape_activations") or "none"
+    require(
+        architecture in ARCHITECTURES
+        and normalisation in _NORMALISATIONS
+        and activation == "relu"
+        and reshaping in ("none", "hook_z"),
+        f"SAE {place} is {architecture} with normalize_activations={normalisation!r} and "
+        f"activation {activation!r}; functok reads {', '.join(ARCHITECTURES)} with ReLU and "
+        f"normalisation {', '.join(_NORMALISATIONS)}.",
+    )
+    if architecture != "topk":
+        return architecture, 0
+    if not k:
+        raise UserError(f"SAE {place} is topk but its cfg.json names no k.")
+    return architecture, int(k)
+
+
+def _check_weights(shapes: dict[str, tuple[int, ...]], architecture: str, place: str) -> None:
+    extra = {"jumprelu": ["threshold"], "gated": ["b_gate", "b_mag", "r_mag"]}
+    biases = [] if architecture == "gated" else ["b_enc"]
+    names = ["W_enc", *biases, "W_dec", "b_dec", *extra.get(architecture, [])]
+    lacking = [name for name in names if name not in shapes]
+    require(not lacking, f"SAE {place} is {architecture} but holds no {', '.join(lacking)}.")
+    features, d_model = shapes[names[1] if biases else "b_gate"][0], shapes["b_dec"][0]
+    wanted = {"W_enc": (d_model, features), "W_dec": (features, d_model), "b_dec": (d_model,)}
+    require(
+        all(shapes[name] == wanted.get(name, (features,)) for name in names),
+        f"SAE {place} holds weights of shapes that do not fit together: "
+        f"{ {name: shapes[name] for name in names} }.",
+    )
+
+
+def unloaded(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shapes of weights that are all in memory."""
+    return {name: tuple(weight.shape) for name, weight in weights.items()}

@@ -1,0 +1,146 @@
+"""Is this SAE fit for use? L0, explained variance and CE recovered, on held-out text.
+
+    L0                  mean number of active features per position
+    explained variance  1 − Σ‖x − x̂‖² / Σ‖x − x̄‖²
+    CE recovered        (H* − H₀) / (H − H₀)
+
+H is the model's cross-entropy, H* with x̂ in place of x, H₀ with zero in place of x (the paper's
+reconstruction score, App. C). Substitution and ablation spare the separators, which SAEs are not
+trained on. Every sum is kept by hash group of documents, for the jackknife.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from functok.corpus.splits import GROUPS, document_groups
+from functok.encoding.contexts import ContextRows, context_rows
+from functok.encoding.tokenizer import Encoded
+from functok.models.dictionaries import Dictionary
+from functok.models.language.model import Model, replacing, residual_stream, token_losses
+from functok.stats import Estimate, jackknife, jackknife_ratio
+from functok.tokens.counting.function_tokens import SPECIAL
+
+
+@dataclass(frozen=True)
+class DictionaryQuality:
+    """How well an SAE reconstructs, with 95 % intervals over documents."""
+
+    l0: Estimate
+    """Active features per position."""
+    explained_variance: Estimate
+    """Share of the variance, at most 1."""
+    ce_recovered: Estimate
+    """Share of the loss difference, about 0 to 1."""
+
+    def columns(self) -> dict[str, float]:
+        """One row for a table: ``l0``, ``l0_low``, ``l0_high``, and so on."""
+        row = {}
+        for field in fields(self):
+            estimate = getattr(self, field.name)
+            row[field.name] = estimate.value
+            row[f"{field.name}_low"] = estimate.low
+            row[f"{field.name}_high"] = estimate.high
+        return row
+
+
+class _Sums:
+    """Σ over positions, by hash group."""
+
+    def __init__(self, d_model: int) -> None:
+        self.positions = np.zeros(GROUPS)
+        self.active = np.zeros(GROUPS)
+        self.error = np.zeros(GROUPS)
+        self.square = np.zeros(GROUPS)
+        self.vector = np.zeros((GROUPS, d_model))
+        self.loss = np.zeros((3, GROUPS))  # clean, reconstructed, zero-ablated
+        self.targets = np.zeros(GROUPS)
+
+    def explained_variance(self, kept: np.ndarray) -> float:
+        mean = self.vector[kept].sum(0) / self.positions[kept].sum()
+        total = self.square[kept].sum() - self.positions[kept].sum() * np.square(mean).sum()
+        return 1 - self.error[kept].sum() / total
+
+    def ce_recovered(self, kept: np.ndarray) -> float:
+        clean, reconstructed, ablated = self.loss[:, kept].sum(1)
+        return (reconstructed - ablated) / (clean - ablated)
+
+
+def dictionary_quality(
+    model: Model,
+    dictionary: Dictionary,
+    encoded: Encoded,
+    layer: int,
+    context: int,
+    separator: int | None,
+    classes: Int[np.ndarray, " vocabulary"],
+) -> DictionaryQuality:
+    """Measure ``dictionary`` on the residual stream of ``model`` after ``layer``."""
+    sums = _Sums(dictionary.W_enc.shape[0])
+    groups = document_groups(encoded.keys)
+    for rows in context_rows(encoded, context, separator):
+        _add(sums, model, dictionary, rows, groups, layer, classes)
+    used = sums.positions > 0
+    return DictionaryQuality(
+        l0=jackknife_ratio(sums.active, sums.positions),
+        explained_variance=jackknife(
+            lambda kept: sums.explained_variance(np.flatnonzero(used)[kept]), int(used.sum())
+        ),
+        ce_recovered=jackknife(
+            lambda kept: sums.ce_recovered(np.flatnonzero(used)[kept]), int(used.sum())
+        ),
+    )
+
+
+@torch.no_grad()
+def _add(
+    sums: _Sums,
+    model: Model,
+    dictionary: Dictionary,
+    rows: ContextRows,
+    groups: np.ndarray,
+    layer: int,
+    classes: np.ndarray,
+) -> None:
+    ids, targets = torch.from_numpy(rows.ids), torch.from_numpy(rows.targets)
+    counted = (rows.document >= 0) & (classes[rows.ids] != SPECIAL)
+    where = torch.from_numpy(counted)
+    x = residual_stream(model, ids, layer).float().cpu()[where]
+    active = dictionary.encode(x)
+    reconstruction = dictionary.decode(active, len(x))
+
+    group = groups[rows.document[counted]]
+    sums.positions += np.bincount(group, minlength=GROUPS)
+    sums.active += np.bincount(group[active.rows.numpy()], minlength=GROUPS)
+    sums.error += _by_group(group, (x - reconstruction).square().sum(1))
+    sums.square += _by_group(group, x.square().sum(1))
+    np.add.at(sums.vector, group, x.double().numpy())
+
+    predicted = counted & (rows.targets >= 0)
+    group = groups[rows.document[predicted]]
+    sums.targets += np.bincount(group, minlength=GROUPS)
+    for kind, replacement in enumerate((None, reconstruction, torch.zeros_like(x))):
+        losses = _losses(model, ids, targets, layer, where, replacement)
+        sums.loss[kind] += _by_group(group, losses[torch.from_numpy(predicted)])
+
+
+def _losses(
+    model: Model, ids: Tensor, targets: Tensor, layer: int, where: Tensor, x: Tensor | None
+) -> Float[Tensor, "batch position"]:
+    if x is None:
+        return token_losses(model, ids, targets)
+
+    def put(hidden: Tensor) -> Tensor:
+        changed = hidden.clone()
+        changed[where] = x.to(hidden)
+        return changed
+
+    with replacing(model, layer, put):
+        return token_losses(model, ids, targets)
+
+
+def _by_group(group: np.ndarray, values: Tensor) -> np.ndarray:
+    return np.bincount(group, weights=values.double().numpy(), minlength=GROUPS)

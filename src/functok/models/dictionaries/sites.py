@@ -1,0 +1,55 @@
+"""Which place of the model each SAE reads, or one sentence on why it cannot."""
+
+from collections.abc import Sequence
+
+from functok.models.dictionaries import Sae
+from functok.models.language.hooks import HookPoint, module_at
+from functok.models.language.model import Model, decoder_layers
+from functok.runtime.errors import UserError, require
+
+
+def layers_for(layers: tuple[int, ...], saes: list[Sae]) -> Sequence[int | None]:
+    """A layer for each SAE: none asked for, one for all, or one each.
+
+    Raises:
+        UserError: if there are more layers than one, and not one for each SAE.
+    """
+    if not layers:
+        return [None] * len(saes)
+    require(
+        len(layers) in (1, len(saes)),
+        f"There are {len(layers)} --layer for {len(saes)} --sae; give one for all, or one each.",
+    )
+    return [*layers] * (len(saes) if len(layers) == 1 else 1)
+
+
+def placed(sae: Sae, layer: int | None, model: Model) -> HookPoint:
+    """Where ``sae`` reads this model.
+
+    Raises:
+        UserError: if that is not where it was asked to read, or nowhere in this model, or of
+            another width.
+    """
+    count = len(decoder_layers(model))
+    if layer is not None and not 0 <= layer < count:
+        raise UserError(f"There is no layer {layer}: the model has layers 0 to {count - 1}.")
+    hook = sae.hook
+    if hook is None:
+        if layer is None:
+            raise UserError(f"SAE {sae.spec!r} does not say where it reads; name it with --layer.")
+        hook = HookPoint.residual(layer)
+    reads = hook.layer if hook.site != "resid_pre" else (hook.layer or 0) - 1
+    if layer is not None and layer not in (hook.layer, reads):
+        raise UserError(
+            f"SAE {sae.spec!r} reads {hook.name!r}, not layer {layer}; leave --layer away, or give "
+            f"an SAE of layer {layer}."
+        )
+    module_at(model, hook)
+    width = model.config.get_text_config().hidden_size
+    features = sae.dictionary.W_enc.shape[0]
+    if hook.site not in ("z", "module") and features != width:
+        raise UserError(
+            f"SAE {sae.spec!r} reads {features} dimensions but the model's residual stream has "
+            f"{width}; it was trained on another model{f', {sae.model}' if sae.model else ''}."
+        )
+    return hook

@@ -1,0 +1,203 @@
+"""Train a sparse autoencoder on cached activations, with SAELens.
+
+SAELens trains (its objective and its dead-feature rule are the paper's own); this wrapper caches
+the activations of a fixed sample of positions, draws batches from them in an order that follows
+from the seed, scales activations to a mean norm of √d_model so that one recipe fits every
+checkpoint, folds the scale into the weights, and sets the threshold of a BatchTopK on the sample
+itself, since SAELens' running estimate is far off after a short training.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from functok.encoding.contexts import context_rows
+from functok.encoding.tokenizer import Encoded
+from functok.models.dictionaries import TILE
+from functok.models.dictionaries.frozen import Held, hold
+from functok.models.language.model import Model, residual_stream
+from functok.models.training import window_order
+from functok.runtime.errors import UserError, require
+from functok.runtime.progress import Progress, Silent
+from functok.runtime.store import read_json, write_json, writing_folder
+from functok.tokens.counting.function_tokens import SPECIAL
+
+
+@dataclass(frozen=True, kw_only=True)
+class DictionarySettings:
+    """How SAEs are trained."""
+
+    architecture: Literal["topk", "batchtopk", "jumprelu"] = "topk"
+    """The paper's is ``jumprelu`` with the tanh penalty."""
+    width: int = 1024
+    """Features; the paper takes 16 × d_model."""
+    k: int = 16
+    """Active features per position (``topk``), or on average (``batchtopk``)."""
+    l0_coefficient: float = 4.0
+    """λ of the sparsity penalty (``jumprelu``); the paper's default is 4."""
+    steps: int = 400
+    """Updates."""
+    batch: int = 1024
+    """Activations per update."""
+    activations: int = 150_000
+    """Positions sampled from the training documents."""
+    learning_rate: float = 1e-3
+    """Constant, then linearly to zero over the last fifth."""
+    dead_window: int = 200
+    """Updates without firing after which a feature counts as dead (for the auxiliary loss)."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "k", "steps", "batch", "activations", "dead_window"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1.")
+        require(self.k <= self.width, f"k {self.k} must not exceed width {self.width}.")
+
+
+def sample_activations(
+    model: Model,
+    encoded: Encoded,
+    layer: int,
+    context: int,
+    separator: int | None,
+    classes: Int[np.ndarray, " vocabulary"],
+    count: int,
+) -> Float[Tensor, "positions d_model"]:
+    """Residual vectors after ``layer`` at the first ``count`` tokens, special tokens left out."""
+    found: list[Tensor] = []
+    for rows in context_rows(encoded.first(count), context, separator):
+        counted = (rows.document >= 0) & (classes[rows.ids] != SPECIAL)
+        hidden = residual_stream(model, torch.from_numpy(rows.ids), layer)
+        found.append(hidden[torch.from_numpy(counted)].float().cpu())
+    return torch.cat(found)
+
+
+def train_dictionary(
+    activations: Float[Tensor, "positions d_model"],
+    settings: DictionarySettings,
+    layer: int,
+    seed: int,
+    folder: Path,
+    progress: Progress | None = None,
+    name: str = "SAE",
+    held: Held = "nothing",
+) -> None:
+    """Train an SAE on ``activations`` and save it to ``folder`` as SAELens does.
+
+    Args:
+        activations: the sample; reused in a new order each epoch.
+        settings: the recipe, the same for every checkpoint that is compared.
+        layer: recorded in the folder as ``blocks.L.hook_resid_post``.
+        seed: of the initial weights and the order.
+        folder: where it goes.
+        progress: who is told.
+        name: what the work is called there.
+        held: part that stays as it was drawn (``models/dictionaries/frozen.py``).
+
+    Raises:
+        UserError: if SAELens is not installed, or the training diverged.
+    """
+    scale = activations.shape[1] ** 0.5 / activations.norm(dim=1).mean().item()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        trainer = _trainer(activations.shape[1], settings, layer)
+        held_back = hold(trainer.sae, held)
+        with (progress or Silent()).task(name, settings.steps, "steps") as task:
+            for batch in _batches(activations * scale, settings, seed):
+                trainer.maybe_reset_sparsity()
+                output = trainer.step(batch)
+                held_back()
+                trainer.n_training_steps += 1
+                task.advance(note=f"mse {output.losses['mse_loss'].item():.3g}")
+    sae = trainer.sae
+    if not all(bool(weight.isfinite().all()) for weight in sae.parameters()):
+        raise UserError(
+            f"{name} diverged; lower learning_rate (now {settings.learning_rate:g}) under "
+            "dictionaries in the study."
+        )
+    sae.fold_activation_norm_scaling_factor(scale)
+    sample = activations[: min(16_384, max(TILE // settings.width, 1))]
+    if settings.architecture == "batchtopk":
+        _set_threshold(sae, sample, settings.k)
+    trainer.set_final_sae_metadata()
+    with torch.no_grad():  # SAELens' own is a mean over the training, far above where it ends
+        sae.cfg.metadata.l0 = (sae.encode(sample) > 0).sum(dim=1).float().mean().item()
+    with writing_folder(folder) as temporary:
+        sae.save_inference_model(temporary)
+        config = temporary / "cfg.json"  # in whatever order SAELens' sets have in this process
+        write_json(config, dict(sorted(read_json(config).items())))
+
+
+def _trainer(d_model: int, settings: DictionarySettings, layer: int) -> Any:
+    os.environ.setdefault("WANDB_MODE", "disabled")  # SAELens imports it whatever is asked
+    try:
+        import sae_lens
+        from sae_lens.config import LoggingConfig, SAETrainerConfig
+        from sae_lens.training.sae_trainer import SAETrainer
+    except ImportError as error:
+        raise UserError(
+            "Training SAEs needs SAELens, which is not installed; pip install 'functok[sae]'."
+        ) from error
+    common = {
+        "d_in": d_model,
+        "d_sae": settings.width,
+        "normalize_activations": "none",
+        "apply_b_dec_to_input": True,
+    }
+    if settings.architecture == "jumprelu":
+        sae = sae_lens.JumpReLUTrainingSAE(
+            sae_lens.JumpReLUTrainingSAEConfig(
+                **common,
+                jumprelu_sparsity_loss_mode="tanh",
+                jumprelu_bandwidth=0.02,
+                jumprelu_init_threshold=0.01,
+                l0_coefficient=settings.l0_coefficient,
+                l0_warm_up_steps=settings.steps // 5,
+            )
+        )
+    elif settings.architecture == "batchtopk":
+        sae = sae_lens.BatchTopKTrainingSAE(
+            sae_lens.BatchTopKTrainingSAEConfig(**common, k=settings.k)
+        )
+    else:
+        sae = sae_lens.TopKTrainingSAE(sae_lens.TopKTrainingSAEConfig(**common, k=settings.k))
+    sae.cfg.metadata.hook_name = f"blocks.{layer}.hook_resid_post"
+    config = SAETrainerConfig(
+        total_training_samples=settings.steps * settings.batch,
+        train_batch_size_samples=settings.batch,
+        lr=settings.learning_rate,
+        lr_end=0.0,
+        lr_decay_steps=settings.steps // 5,
+        dead_feature_window=settings.dead_window,
+        logger=LoggingConfig(log_to_wandb=False),
+    )
+    return SAETrainer(config, sae, iter(()))
+
+
+def _batches(
+    activations: Tensor, settings: DictionarySettings, seed: int
+) -> Iterator[Float[Tensor, "batch d_model"]]:
+    for step in range(settings.steps):
+        start = step * settings.batch
+        order = window_order(len(activations), start, settings.batch, seed)
+        yield activations[torch.from_numpy(order)]
+
+
+@torch.no_grad()
+def _set_threshold(sae: Any, sample: Tensor, k: int) -> None:
+    """The threshold at which the sample's mean L0 is ``k``.
+
+    Midway between the last activation kept and the next: on the value itself, the rounding of
+    another machine, or of another batch size, would decide whether that one is active.
+    """
+    before = (sample - sae.b_dec) @ sae.W_enc + sae.b_enc
+    if sae.cfg.rescale_acts_by_decoder_norm:
+        before = before * sae.W_dec.norm(dim=-1)
+    entries = before.relu().flatten()
+    strongest = entries.topk(min(k * len(sample) + 1, len(entries))).values
+    sae.topk_threshold.fill_(strongest[-2:].mean().item())

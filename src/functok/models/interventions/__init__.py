@@ -1,0 +1,1 @@
+"""Changes to the residual stream while a model runs."""

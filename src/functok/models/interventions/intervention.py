@@ -1,0 +1,187 @@
+"""Change the residual stream at chosen positions while a model runs or generates.
+
+    h_p ← h_p + v               (add)
+    h_p ← v                     (set: activation patching)
+    h_p ← h_p − (h_p·v̂) v̂      (ablate: nothing is left along v̂ = v/‖v‖)
+    h_p ← h_p + (a − z_f(h_p)) d_f   (``Clamp``: SAE feature f is held at activation a)
+
+after one decoder layer. Positions are counted from the first token of the prompt, whatever the
+padding before it and whatever a key–value cache already holds, so the same intervention works in
+one forward pass and inside ``generate``. An integer names one position of the prompt and leaves
+generated tokens alone, as in the paper's App. A; a ``Where`` chooses by token and position, in the
+prompt and beyond.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from functok.models.dictionaries import Dictionary
+from functok.models.language.model import Model, hidden_of, layer_of, with_hidden
+from functok.runtime.errors import UserError, require
+
+Where = Callable[
+    [Int[Tensor, "batch new"], Int[Tensor, "batch new"]],
+    Bool[Tensor, "batch new"],
+]
+"""From the ids that a forward pass reads and their positions (−1: padding), which to change."""
+
+
+@runtime_checkable
+class Change(Protocol):
+    """One change of the residual stream."""
+
+    @property
+    def layer(self) -> int:
+        """Decoder layer after which it happens, from 0."""
+        ...
+
+    @property
+    def position(self) -> int | Where:
+        """Where it happens: a position of the prompt, from 0, or a choice of positions."""
+        ...
+
+    def check(self, width: int) -> None:
+        """Refuse what cannot be done to a residual stream of ``width`` dimensions."""
+        ...
+
+    def apply(
+        self, hidden: Float[Tensor, "chosen d_model"], rows: Int[Tensor, " chosen"]
+    ) -> Float[Tensor, "chosen d_model"]:
+        """The residual stream at the positions chosen, of these rows of the batch, changed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """A vector added, put in place, or projected out."""
+
+    layer: int
+    position: int | Where
+    vector: Float[Tensor, "*batch d_model"]
+    """One for the whole batch, or one per row."""
+    kind: Literal["add", "set", "ablate"] = "add"
+
+    def check(self, width: int) -> None:
+        require(
+            self.vector.shape[-1] == width,
+            f"The vector has {self.vector.shape[-1]} dimensions but the residual stream {width}; "
+            "the SAE belongs to another model.",
+        )
+        require(
+            bool(self.vector.isfinite().all()),
+            "The vector holds values that are not finite; nothing was changed.",
+        )
+        require(
+            self.kind != "ablate" or bool(self.vector.norm(dim=-1).min() > 0),
+            "A vector of zeros has no direction to ablate; nothing was changed.",
+        )
+
+    def apply(
+        self, hidden: Float[Tensor, "chosen d_model"], rows: Int[Tensor, " chosen"]
+    ) -> Float[Tensor, "chosen d_model"]:
+        vector = self.vector.to(hidden)
+        vector = vector if vector.ndim == 1 else vector[rows]
+        if self.kind == "add":
+            return hidden + vector
+        if self.kind == "set":
+            return vector.expand_as(hidden)
+        unit = vector / vector.norm(dim=-1, keepdim=True)
+        return hidden - (hidden * unit).sum(-1, keepdim=True) * unit
+
+
+@dataclass(frozen=True)
+class Clamp:
+    """An SAE feature held at one activation; what the SAE does not explain is kept as it is."""
+
+    layer: int
+    position: int | Where
+    dictionary: Dictionary
+    feature: int
+    activation: float = 0.0
+    """0 ablates the feature."""
+
+    def check(self, width: int) -> None:
+        features = self.dictionary.features
+        require(
+            0 <= self.feature < features,
+            f"There is no feature {self.feature}: the SAE has features 0 to {features - 1}.",
+        )
+        require(
+            len(self.dictionary.b_dec) == width,
+            f"The SAE reads {len(self.dictionary.b_dec)} dimensions but the residual stream has "
+            f"{width}; it belongs to another model.",
+        )
+
+    def apply(
+        self, hidden: Float[Tensor, "chosen d_model"], rows: Int[Tensor, " chosen"]
+    ) -> Float[Tensor, "chosen d_model"]:
+        active = self.dictionary.encode(hidden)
+        this = active.features == self.feature
+        z = torch.zeros(len(hidden), device=hidden.device)
+        z[active.rows[this]] = active.values[this].float()
+        direction = self.dictionary.W_dec[self.feature].to(hidden)
+        return hidden + (self.activation - z).to(hidden)[:, None] * direction
+
+
+@contextmanager
+def steer(model: Model, interventions: Sequence[Change]) -> Iterator[None]:
+    """Make ``interventions``, in their order, in every forward pass inside the context.
+
+    The name is the commonest use; patching and ablating are done by the same means.
+
+    Raises:
+        UserError: for a layer, position, feature or width that the model does not have, or a
+            vector that is not finite.
+    """
+    width = model.config.get_text_config().hidden_size
+    for change in interventions:
+        change.check(width)
+        if isinstance(change.position, int) and change.position < 0:
+            raise UserError(f"There is no position {change.position}; count from 0.")
+    reading: list[Tensor | None] = [None, None]  # the ids and positions of the pass under way
+
+    def measure(module: nn.Module, inputs: tuple, named: dict) -> None:
+        ids = named.get("input_ids", inputs[0] if inputs else None)
+        reading[:] = [ids, _positions(ids, named) if ids is not None else None]
+
+    def changer(change: Change) -> Any:
+        def write(module: nn.Module, inputs: Any, output: Any) -> Any:
+            ids, positions = reading
+            if ids is None or positions is None:
+                raise UserError("Interventions need the model to be called with input_ids.")
+            where = change.position
+            chosen = positions == where if isinstance(where, int) else where(ids, positions)
+            hidden = hidden_of(output)
+            rows, columns = chosen.to(hidden.device).nonzero(as_tuple=True)
+            if len(rows) == 0:
+                return None
+            changed = hidden.clone()
+            changed[rows, columns] = change.apply(hidden[rows, columns], rows)
+            return with_hidden(output, changed)
+
+        return write
+
+    with ExitStack() as handles:
+        handles.callback(
+            model.base_model.register_forward_pre_hook(measure, with_kwargs=True).remove
+        )
+        for change in interventions:
+            layer = layer_of(model, change.layer)
+            handles.callback(layer.register_forward_hook(changer(change)).remove)
+        yield
+
+
+def _positions(ids: Int[Tensor, "batch new"], named: dict) -> Int[Tensor, "batch new"]:
+    """Positions of the tokens that a forward pass reads, from the row's first; −1 for padding."""
+    mask, cache = named.get("attention_mask"), named.get("past_key_values")
+    if isinstance(mask, Tensor) and mask.ndim == 2:
+        real = mask.long()
+        return torch.where(real > 0, real.cumsum(1) - 1, -1)[:, -ids.shape[1] :]
+    cached = int(cache.get_seq_length()) if cache is not None else 0
+    return (cached + torch.arange(ids.shape[1], device=ids.device)).expand_as(ids)

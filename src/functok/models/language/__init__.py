@@ -1,0 +1,1 @@
+"""Language models: loading, hook points, forward passes, generation."""

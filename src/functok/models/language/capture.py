@@ -1,0 +1,104 @@
+"""One forward pass, several places read: what an SAE sees, and the loss where it is asked for.
+
+The pass stops as soon as every place has been read, so nothing above the deepest is computed. With
+the loss it runs to the end; the logits are the largest block then (positions × vocabulary), so
+callers make those batches small.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from functok.models.language.hooks import HookPoint, module_at
+from functok.models.language.model import Model, hidden_of, token_losses
+from functok.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What one forward pass showed."""
+
+    hidden: list[Tensor]
+    """Float [batch, position, width], in the order of the places asked for."""
+    losses: Float[Tensor, "batch position"] | None
+    """Cross-entropy of each next token (nats), 0 without a target; None where not asked for."""
+
+
+class _Stop(Exception):  # noqa: N818 (a signal, not an error)
+    """Raised in a hook once every place has been read."""
+
+
+@torch.no_grad()
+def capture(
+    model: Model,
+    ids: Int[Tensor, "batch position"],
+    points: Sequence[HookPoint],
+    targets: Int[Tensor, "batch position"] | None = None,
+) -> Captured:
+    """Read ``points`` while the model reads ``ids``.
+
+    Args:
+        ids: right-padded; attention is causal.
+        points: at least one, each once.
+        targets: the ids that follow, −100 where none does, if losses are wanted.
+
+    Raises:
+        UserError: if the model has no such place.
+    """
+    seen: dict[int, Tensor] = {}
+    last = targets is None
+
+    def note(index: int, found: Any) -> None:
+        seen[index] = hidden_of(found)
+        if last and len(seen) == len(points):
+            raise _Stop
+
+    with ExitStack() as handles:
+        for index, point in enumerate(points):
+            module = module_at(model, point)
+            handles.callback(_hooked(module, point.reads_input, index, note).remove)
+        losses = None
+        try:
+            if targets is None:
+                model.base_model(ids.to(model.device), use_cache=False)
+            else:
+                losses = token_losses(model, ids, targets)
+        except _Stop:
+            pass
+    return Captured([seen[index] for index in range(len(points))], losses)
+
+
+def _hooked(module: nn.Module, reads_input: bool, index: int, note: Any) -> Any:
+    if not reads_input:
+        return module.register_forward_hook(lambda module, inputs, output: note(index, output))
+
+    def before(module: nn.Module, inputs: tuple, named: dict) -> None:
+        note(index, inputs[0] if inputs else named["hidden_states"])
+
+    return module.register_forward_pre_hook(before, with_kwargs=True)
+
+
+CONTEXT = 512
+"""Positions per row where nothing else is asked for."""
+
+
+def fitting_context(model: Model, context: int | None, name: str) -> int:
+    """Positions per row: ``context``, by default 512 or as many as the model reads.
+
+    Raises:
+        UserError: if ``context`` is more than the model was made for.
+    """
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if context is None:
+        return CONTEXT if longest is None else min(CONTEXT, longest)
+    if longest is not None and context > longest:
+        raise UserError(
+            f"A context of {context} is longer than model {name!r} reads, which is {longest}; "
+            f"give --context {longest} or less."
+        )
+    return context

@@ -1,0 +1,188 @@
+"""Any Hugging Face causal LM: load it, read its residual stream, take its per-token loss.
+
+The residual stream after layer L, counting from 0, is the *output of decoder layer L*
+(``blocks.L.hook_resid_post`` in TransformerLens). It is read with a forward hook on the layer:
+``output_hidden_states[-1]`` has the final norm applied and is something else. Nothing above the
+layer that is asked for is computed.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from functok.runtime.errors import UserError
+
+Model = Any
+"""A ``transformers`` causal LM."""
+
+
+def load_model(
+    name: str, revision: str | None = None, device: str = "cpu", dtype: str = "auto"
+) -> Model:
+    """A causal LM from a folder or the hub, in evaluation mode, by default in its own precision.
+
+    Args:
+        name: a Hugging Face folder, or a name on the hub.
+        revision: on the hub.
+        device: where its weights go.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+
+    Raises:
+        UserError: if there is none by that name, or the folder holds no weights.
+    """
+    from transformers import AutoModelForCausalLM
+
+    folder = Path(name).expanduser()
+    if folder.is_dir() and not any(folder.glob("*.safetensors*")):
+        raise UserError(
+            f"Model folder {folder} holds no weights; it needs model.safetensors beside "
+            "config.json."
+        )
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
+            str(folder) if folder.is_dir() else name,
+            revision=revision,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # reported below, in words
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        line = (str(error).strip().splitlines() or ["unknown"])[0].rstrip(".")
+        raise UserError(
+            f"Model {name!r} cannot be loaded ({line}); give a Hugging Face folder, or the name of "
+            "a causal LM on the hub."
+        ) from error
+    unset = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
+    if unset:
+        raise UserError(
+            f"Model {name!r} cannot be used: {len(unset)} of its weights are missing or of another "
+            f"shape than its config.json says, such as {min(unset)}; give a complete checkpoint."
+        )
+    return model.to(torch.device(device)).eval()  # type: ignore[arg-type]
+
+
+def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
+    """Refuse a tokenizer whose ids the model cannot embed, or that is not the model's own.
+
+    Raises:
+        UserError: if an id lies beyond the embedding, or the folder ``name`` carries another
+            vocabulary.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise UserError(
+            f"The tokenizer has {len(tokenizer)} tokens but model {name!r} embeds only {rows}; "
+            "give the tokenizer that the model was trained with."
+        )
+    own = Path(name).expanduser() / "tokenizer.json"
+    if own.is_file():
+        from tokenizers import Tokenizer
+
+        if Tokenizer.from_file(str(own)).get_vocab() != tokenizer.get_vocab():
+            raise UserError(
+                f"The tokenizer does not match model {name!r}, whose folder holds another one; "
+                f"load {name!r} as the tokenizer too."
+            )
+
+
+def decoder_layers(model: Model) -> nn.ModuleList:
+    """The decoder layers: the one ``ModuleList`` as long as the configuration says.
+
+    Raises:
+        UserError: if the architecture has none or several.
+    """
+    count = model.config.get_text_config().num_hidden_layers
+    found = [
+        module
+        for module in model.base_model.modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count
+    ]
+    if len(found) != 1:
+        raise UserError(
+            f"{type(model).__name__} has {len(found)} lists of {count} layers; functok reads "
+            "models with exactly one list of decoder layers."
+        )
+    return found[0]
+
+
+def layer_of(model: Model, layer: int) -> nn.Module:
+    """Decoder layer ``layer``, counting from 0.
+
+    Raises:
+        UserError: if there is no such layer.
+    """
+    layers = decoder_layers(model)
+    if not 0 <= layer < len(layers):
+        raise UserError(f"There is no layer {layer}: the model has layers 0 to {len(layers) - 1}.")
+    return layers[layer]
+
+
+def hidden_of(output: Any) -> Tensor:
+    """A layer's hidden state: transformers 5 returns it bare, earlier versions in a tuple."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def with_hidden(output: Any, hidden: Tensor) -> Any:
+    """``output`` with its hidden state replaced."""
+    return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+
+
+class _Stop(Exception):  # noqa: N818 (a signal, not an error)
+    """Raised in a hook once the layer wanted has been read."""
+
+
+@torch.no_grad()
+def residual_stream(
+    model: Model, ids: Int[Tensor, "batch position"], layer: int
+) -> Float[Tensor, "batch position d_model"]:
+    """The residual stream after ``layer``; the forward pass stops there."""
+    seen: list[Tensor] = []
+
+    def read(module: nn.Module, inputs: Any, output: Any) -> None:
+        seen.append(hidden_of(output))
+        raise _Stop
+
+    handle = layer_of(model, layer).register_forward_hook(read)
+    try:
+        model.base_model(ids.to(model.device), use_cache=False)
+    except _Stop:
+        pass
+    finally:
+        handle.remove()
+    return seen[0]
+
+
+@contextmanager
+def replacing(model: Model, layer: int, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Pass the residual stream after ``layer`` through ``change`` on every forward pass."""
+
+    def write(module: nn.Module, inputs: Any, output: Any) -> Any:
+        return with_hidden(output, change(hidden_of(output)))
+
+    handle = layer_of(model, layer).register_forward_hook(write)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@torch.no_grad()
+def token_losses(
+    model: Model,
+    ids: Int[Tensor, "batch position"],
+    targets: Int[Tensor, "batch position"],
+) -> Float[Tensor, "batch position"]:
+    """Cross-entropy of every next token, in nats (fp32); 0 where the target is −100."""
+    logits = model(ids.to(model.device), use_cache=False).logits
+    flat = nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), targets.to(model.device).flatten(), reduction="none"
+    )
+    return flat.view_as(targets)

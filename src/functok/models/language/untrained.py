@@ -1,0 +1,41 @@
+"""The architecture without what it learned: weights drawn anew as its own configuration says.
+
+Drawn ``with_embeddings``, the token embeddings (and the output head, where it is not tied) stay the
+trained ones: what is known of each token is there, what is made of it in context is not
+(arXiv 2501.17727). The third untrained model is a run's own step 0.
+"""
+
+from pathlib import Path
+
+import torch
+
+from functok.models.language.model import load_model
+from functok.runtime.store import writing_folder
+
+
+def write_untrained(
+    name: str, revision: str | None, folder: Path, seed: int, with_embeddings: bool = False
+) -> None:
+    """Write model ``name``, re-initialised, as a Hugging Face folder.
+
+    Args:
+        name: a folder, or a name on the hub.
+        revision: on the hub.
+        folder: where it goes.
+        seed: of the weights.
+        with_embeddings: whether the trained token embeddings are kept.
+    """
+    from transformers import AutoModelForCausalLM
+
+    trained = load_model(name, revision)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(trained.config, dtype=trained.dtype)
+    if with_embeddings:
+        with torch.no_grad():
+            for part in ("get_input_embeddings", "get_output_embeddings"):
+                old, new = getattr(trained, part)(), getattr(model, part)()
+                if old is not None:
+                    new.weight.copy_(old.weight)
+    with writing_folder(folder) as temporary:
+        model.save_pretrained(temporary)

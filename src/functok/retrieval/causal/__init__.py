@@ -1,0 +1,1 @@
+"""Which positions and features cause the answer?"""

@@ -1,0 +1,1 @@
+"""Questions about prompts: positions, traces, answers."""

@@ -1,0 +1,74 @@
+"""Does an answer show a trait? What a judge may look at is the answer's text alone."""
+
+import runpy
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from functok.runtime.errors import UserError, first_line, nearest, require
+
+Judge = Callable[[str], bool]
+"""Whether a continuation shows the trait."""
+
+
+def contains(expected: Sequence[str]) -> Judge:
+    """Any of the strings occurs, in whatever case."""
+    wanted = [text.casefold() for text in expected]
+    require(
+        bool(wanted) and all(wanted), "Name at least one string to expect, and none that is empty."
+    )
+    return lambda answer: any(text in answer.casefold() for text in wanted)
+
+
+def in_language(code: str) -> Judge:
+    """The answer is in the language with this ISO 639-1 code, as told by ``lingua``.
+
+    Raises:
+        UserError: for an unknown code, or if ``lingua-language-detector`` is not installed.
+    """
+    detector, languages = _detector()
+    if code.lower() not in languages:
+        raise UserError(f"There is no language {code!r}; {nearest(code.lower(), languages)}")
+    wanted = languages[code.lower()]
+    return lambda answer: detector.detect_language_of(answer) == wanted
+
+
+@lru_cache(maxsize=1)
+def _detector() -> tuple[Any, dict[str, Any]]:
+    try:
+        from lingua import Language, LanguageDetectorBuilder
+    except ImportError as error:
+        raise UserError(
+            "Judging by language needs lingua; install it with: pip install 'functok[language]'."
+        ) from error
+    languages = {each.iso_code_639_1.name.lower(): each for each in Language.all()}
+    return LanguageDetectorBuilder.from_all_languages().build(), languages
+
+
+def in_file(place: str) -> Judge:
+    """The answer is accepted by a Python function of the user's own, ``FILE.py:FUNCTION``.
+
+    Raises:
+        UserError: if there is no such file or function, or the file cannot be run.
+    """
+    file, _, name = place.rpartition(":")
+    if not Path(file).is_file():
+        raise UserError(f"There is no file {file!r} to judge by; write python:FILE.py:FUNCTION.")
+    try:
+        found = runpy.run_path(file).get(name)
+    except (ImportError, NameError, SyntaxError) as error:
+        raise UserError(f"{file} cannot be run ({first_line(error)}); mend it.") from error
+    if not callable(found):
+        raise UserError(f"{file} has no function {name!r}; write python:FILE.py:FUNCTION.")
+    return lambda answer: bool(found(answer))
+
+
+def judge(rule: str) -> Judge:
+    """A judge from a rule as typed: ``language:zh``, ``python:FILE.py:FUNCTION``, or strings
+    parted by ``|``."""
+    if rule.startswith("python:"):
+        return in_file(rule.removeprefix("python:").strip())
+    if rule.startswith("language:"):
+        return in_language(rule.removeprefix("language:").strip())
+    return contains([part.strip() for part in rule.split("|")])

@@ -1,0 +1,155 @@
+"""Which token of a prompt switches on which feature: paper §3.2, Figure 6."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float, Int
+
+from functok.encoding.chat import chat_ids
+from functok.encoding.tokenizer import Tokenizer, separator_id
+from functok.models.dictionaries import Dictionary
+from functok.models.language.capture import capture
+from functok.models.language.hooks import HookPoint
+from functok.models.language.model import Model
+from functok.runtime.errors import UserError
+from functok.tokens.counting.function_tokens import CLASS_NAMES, SPECIAL
+
+
+def prompt_ids(
+    tokenizer: Tokenizer, prompt: str, model: Model, room: int = 0, chat: bool = False
+) -> list[int]:
+    """The ids of ``prompt`` as the model reads it, with the separator before it.
+
+    Args:
+        room: tokens that are to be generated after it.
+        chat: whether it is a user's turn, to be rendered by the tokenizer's chat template.
+
+    Raises:
+        UserError: if it is empty, or does not leave ``room`` tokens of the model's context, or
+            there is no chat template.
+    """
+    ids = tokenizer.encode(prompt, add_special_tokens=False)
+    if not ids:
+        raise UserError("The prompt is empty; give one with at least one token.")
+    separator = separator_id(tokenizer)
+    if chat:
+        ids = chat_ids(tokenizer, prompt)
+    elif separator is not None:
+        ids = [separator, *ids]
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if longest is not None and len(ids) + room > longest:
+        generated = f", {room} more are to be generated," if room else ""
+        raise UserError(
+            f"The prompt has {len(ids)} tokens{generated} but the model reads at most {longest}; "
+            "shorten it."
+        )
+    return ids
+
+
+def trace(
+    model: Model,
+    dictionary: Dictionary,
+    ids: Sequence[int],
+    layer: int | HookPoint,
+    classes: Int[np.ndarray, " vocabulary"],
+    density: Float[np.ndarray, " features"],
+    shown: Sequence[str],
+) -> pl.DataFrame:
+    """Every feature active at every token of a prompt; special tokens are left out.
+
+    Args:
+        ids: the prompt, see ``prompt_ids``.
+        layer: whose output the SAE reads, or another place that it reads.
+        density: share of corpus positions at which each feature is active, for choosing later.
+
+    Returns:
+        Columns position, token_id, token, class, feature, activation, density, and first: whether
+        the feature fires here for the first time in the prompt.
+    """
+    place = layer if isinstance(layer, HookPoint) else HookPoint.residual(layer)
+    hidden = capture(model, torch.tensor([list(ids)]), [place]).hidden[0][0]
+    active = dictionary.encode(hidden)
+    position = active.rows.cpu().numpy()
+    feature = active.features.cpu().numpy()
+    token = np.asarray(ids)[position]
+    table = pl.DataFrame(
+        {
+            "position": position,
+            "token_id": token,
+            "token": [shown[index] for index in token],
+            "class": [CLASS_NAMES[classes[index]] for index in token],
+            "feature": feature,
+            "activation": active.values.float().cpu().numpy(),
+            "density": density[feature],
+        }
+    )
+    table = table.filter(pl.Series(classes[token] != SPECIAL))
+    return table.with_columns(
+        (pl.col("position") == pl.col("position").min().over("feature")).alias("first")
+    )
+
+
+def chosen_features(features: Sequence[int], of: int) -> list[int]:
+    """``features`` as chosen for a trace, each once.
+
+    Args:
+        of: features that the SAE has.
+
+    Raises:
+        UserError: for one that does not exist.
+    """
+    for feature in features:
+        if not 0 <= feature < of:
+            raise UserError(f"There is no feature {feature}: the SAE has features 0 to {of - 1}.")
+    return list(dict.fromkeys(features))
+
+
+def strongest(table: pl.DataFrame, count: int, densest: float = 0.1) -> list[int]:
+    """The ``count`` features with the highest peaks, in the order in which they first fire.
+
+    Features active at more than ``densest`` of all positions say little about one prompt and are
+    passed over.
+    """
+    peaks = (
+        table.filter(pl.col("density") <= densest)
+        .group_by("feature")
+        .agg(pl.col("activation").max().alias("peak"), pl.col("position").min())
+        .sort("peak", "feature", descending=[True, False])
+        .head(count)
+        .sort("position", "peak", "feature", descending=[False, True, False])
+    )
+    return peaks["feature"].to_list()
+
+
+def compared(one: pl.DataFrame, two: pl.DataFrame, features: Sequence[int] = ()) -> pl.DataFrame:
+    """What sets two traces apart: each feature's peak in either, and where, by falling difference.
+
+    Args:
+        features: those alone; by default all.
+
+    Returns:
+        Columns feature, peak and at (token@position) of either prompt, difference (second less
+        first); features that fire in neither are not there.
+    """
+
+    def peaks(table: pl.DataFrame, side: str) -> pl.DataFrame:
+        return (
+            table.sort("activation", "position", descending=[True, False])
+            .group_by("feature", maintain_order=True)
+            .first()
+            .select(
+                "feature",
+                pl.col("activation").alias(f"peak_{side}"),
+                (pl.col("token") + "@" + pl.col("position").cast(pl.String)).alias(f"at_{side}"),
+            )
+        )
+
+    if features:
+        one, two = (table.filter(pl.col("feature").is_in(features)) for table in (one, two))
+    both = peaks(one, "first").join(peaks(two, "second"), on="feature", how="full", coalesce=True)
+    difference = pl.col("peak_second").fill_null(0) - pl.col("peak_first").fill_null(0)
+    return both.with_columns(difference=difference).sort(
+        pl.col("difference").abs(), "feature", descending=[True, False]
+    )

@@ -1,0 +1,174 @@
+"""What can be asked of a model and its SAE: trace a prompt, steer one, find a trait's feature."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from functok.models.interventions.sweeps import Trial, sweep
+from functok.retrieval.causal.attribution import (
+    agreement,
+    attribute,
+    log_probability,
+    shares,
+    verify,
+)
+from functok.retrieval.prompts.judging import Judge
+from functok.retrieval.prompts.positions import in_answer, in_prompt, positions
+from functok.retrieval.prompts.subject import Subject
+from functok.retrieval.prompts.trace import prompt_ids, trace
+from functok.retrieval.steering.grid import Condition, Kind, Unit, steering_grid
+from functok.retrieval.steering.traits import (
+    Examination,
+    Trait,
+    best_layer,
+    find_feature,
+    scan_layers,
+)
+from functok.runtime.errors import require
+from functok.runtime.progress import Progress
+
+
+def traced(subject: Subject, prompt: str, chat: bool = False) -> pl.DataFrame:
+    """One prompt's trace (see ``retrieval.trace.trace``)."""
+    ids = prompt_ids(subject.tokenizer, prompt, subject.model, chat=chat)
+    return trace(
+        subject.model,
+        subject.dictionary,
+        ids,
+        subject.place,
+        subject.classes,
+        subject.density,
+        subject.shown,
+    )
+
+
+def steered(
+    subject: Subject,
+    prompts: Sequence[str],
+    conditions: Sequence[Condition],
+    place: str = "last-function",
+    unit: Unit = "norm",
+    tokens: int = 24,
+    temperature: float = 0.0,
+    chat: bool = False,
+    kind: Kind = "add",
+) -> pl.DataFrame:
+    """The grid of prompts and conditions (see ``retrieval.grid``).
+
+    Returns:
+        The grid's columns with prompt as text, and at: the tokens changed, with their positions.
+
+    Raises:
+        UserError: for a prompt, place or feature that does not exist.
+    """
+    model, dictionary, layer = subject.model, subject.dictionary, subject.layer
+    named = subject.subclasses
+    ids = [prompt_ids(subject.tokenizer, prompt, model, tokens, chat) for prompt in prompts]
+    places = [in_prompt(place, some, subject.classes, named) for some in ids]
+    answers = [in_answer(place, some, subject.classes, named) for some in ids]
+    require(
+        kind == "add" or not any(answers),
+        "Features are set and ablated in the prompt alone; name a place without +generated.",
+    )
+    require(
+        unit != "maximum" or subject.maximum is not None,
+        "Without a corpus no largest activation is known; give strengths in another unit.",
+    )
+    grid = steering_grid(
+        model,
+        dictionary,
+        ids,
+        places,
+        conditions,
+        layer,
+        subject.tokenizer.decode,
+        unit=unit,
+        maximum=subject.maximum,
+        kind=kind,
+        answers=answers,
+        tokens=tokens,
+        temperature=temperature,
+        seed=subject.seed,
+    )
+    changed = [
+        " and ".join(
+            [" ".join(f"{subject.shown[some[place]]}@{place}" for place in at)] * bool(at)
+            + ["generated tokens"] * (later is not None)
+        )
+        for some, at, later in zip(ids, places, answers, strict=True)
+    ]
+    number = pl.col("prompt")
+    return grid.with_columns(
+        at=number.map_elements(changed.__getitem__, pl.String),
+        prompt=number.map_elements(prompts.__getitem__, pl.String),
+    )
+
+
+def feature_of_trait(
+    subject: Subject,
+    trait: str,
+    tests: Sequence[str],
+    judge: Judge,
+    *,
+    strength: float | None = None,
+    threshold: float = 0.5,
+    tokens: int = 16,
+    chat: bool = False,
+    progress: Progress | None = None,
+) -> tuple[pl.DataFrame, Trait]:
+    """The layers' success and the feature found (see ``retrieval.traits``).
+
+    The SAE fixes the layer: the scan shows how well it was chosen.
+
+    Raises:
+        UserError: if no layer carries the trait over, or no feature of the SAE does.
+    """
+    require(bool(tests), "Give at least one test prompt, which does not ask for the trait itself.")
+    model, dictionary, layer = subject.model, subject.dictionary, subject.layer
+    ids = prompt_ids(subject.tokenizer, trait, model, chat=chat)
+    others = [prompt_ids(subject.tokenizer, test, model, tokens, chat) for test in tests]
+    (position,) = positions("last-function", ids, subject.classes)
+    places = [positions("last-function", other, subject.classes)[0] for other in others]
+    examination = Examination(
+        model, others, places, subject.tokenizer.decode, judge, tokens, subject.seed
+    )
+    scan = scan_layers(examination, ids, position, progress=progress)
+    best_layer(scan)
+    return scan, find_feature(examination, dictionary, ids, position, layer, strength, threshold)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Which features at which positions of a trait prompt its answer hangs on."""
+
+    answer: str
+    """The prompt's own next token; its log-probability is what features are screened for."""
+    checked: pl.DataFrame
+    """Columns chosen (``top``, ``sample``), token, position, feature, activation, effect (by
+    gradient) and exact (measured), both in nats, of the feature's absence."""
+    agreement: dict[str, float]
+    """Rank correlation of the two, among the top and the sample."""
+    shares: pl.DataFrame
+    """Of Σ|effect| by place (see ``retrieval.attribution.shares``)."""
+
+
+def screened(subject: Subject, prompt: str, top: int, chat: bool = False) -> Screen:
+    """The attribution screen of a prompt; ``top`` effects and as many others are measured."""
+    model, dictionary, layer = subject.model, subject.dictionary, subject.layer
+    ids = prompt_ids(subject.tokenizer, prompt, model, chat=chat)
+    answer = int(sweep(model, [ids], [Trial(0)])[0].argmax())
+    metric = log_probability(answer)
+    table = attribute(model, dictionary, ids, layer, metric)
+    checked = verify(
+        model, dictionary, ids, layer, metric, table, top, sample=top, seed=subject.seed
+    )
+    names = [subject.shown[ids[place]] for place in checked["position"]]
+    return Screen(
+        subject.shown[answer],
+        checked.with_columns(token=pl.Series(names, dtype=pl.String)).select(
+            "chosen", "token", "position", "feature", "activation", "effect", "exact"
+        ),
+        agreement(checked),
+        shares(table, ids, subject.classes),
+    )

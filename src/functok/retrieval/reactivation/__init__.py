@@ -1,0 +1,1 @@
+"""Do features come back at function tokens?"""

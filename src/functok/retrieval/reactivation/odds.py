@@ -1,0 +1,241 @@
+"""Do features come back at function tokens more than at others: paper §3.2 as a statistic.
+
+The paper shows three features on two prompts. Here, over a whole corpus: feature j is
+*established* at position i of a document if it was active somewhere in i − W … i − 2 and is not
+at i − 1; it is *re-activated* if it is active again at i. So every gap between two runs of a
+feature's activity, ended at e and begun again at s, puts positions e + 2 … min(s, e + W) at risk,
+and s is the event.
+
+What is compared is the rate at function and at content positions, as an odds ratio: raw, and from
+a logistic regression that also knows how long ago the feature was active, where in the document
+this is, how often the feature is active at all, and how many features are active here; standard
+errors are clustered by document. The control shifts each feature's activity in a document around
+a circle by a random step: rates and runs stay, the tie to the tokens is cut.
+
+Source of the definitions: the position-preserving shift is Harris (2020), "Nonsense correlations
+in neuroscience"; clustered logistic regression, Liang & Zeger (1986).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float, Int
+
+from functok.runtime.errors import require
+from functok.stats import Estimate, jackknife
+from functok.tokens.counting.function_tokens import CLASS_NAMES, CONTENT, FUNCTION
+
+
+@dataclass(frozen=True)
+class Trains:
+    """Which features are active where, in documents laid end to end."""
+
+    row: Int[np.ndarray, " active"]
+    """Place of each activation, counted through all documents."""
+    feature: Int[np.ndarray, " active"]
+    offsets: Int[np.ndarray, " bounds"]
+    """Place at which each document starts; the last is the number of places."""
+    classes: Int[np.ndarray, " places"]
+    """Class of the token at each place."""
+
+
+@dataclass(frozen=True)
+class AtRisk:
+    """Places at which a feature that was active might be active again, one row each."""
+
+    row: Int[np.ndarray, " risks"]
+    feature: Int[np.ndarray, " risks"]
+    lag: Int[np.ndarray, " risks"]
+    """Positions since the feature was last active, from 2 to the window."""
+    again: Int[np.ndarray, " risks"]
+    """1 where it is."""
+
+
+def at_risk(trains: Trains, window: int) -> AtRisk:
+    """Every place and feature at risk, by document, feature and place."""
+    require(window >= 2, f"A window of {window} holds no gap; take at least 2.")
+    document = np.searchsorted(trains.offsets, trains.row, side="right") - 1
+    order = np.lexsort([trains.row, trains.feature, document])
+    row, feature, document = trains.row[order], trains.feature[order], document[order]
+    same = np.zeros(len(row), bool)
+    same[:-1] = (feature[1:] == feature[:-1]) & (document[1:] == document[:-1])
+    end = trains.offsets[document + 1]
+    begun_again = np.where(same, np.append(row[1:], 0), end)  # the document's end: never
+    last = np.minimum(begun_again, row + window)
+    last = np.where(last == end, end - 1, last)
+    count = np.where(begun_again == row + 1, 0, np.maximum(last - row - 1, 0))
+    run = np.repeat(np.arange(len(row)), count)
+    lag = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + 2
+    place = row[run] + lag
+    again = same[run] & (place == begun_again[run])
+    return AtRisk(place, feature[run], lag, again.astype(np.int64))
+
+
+def shifted(trains: Trains, seed: int) -> Trains:
+    """Each feature's activity in each document moved around a circle by a step of its own."""
+    random = np.random.default_rng(seed)
+    document = np.searchsorted(trains.offsets, trains.row, side="right") - 1
+    _, train = np.unique(np.stack([document, trains.feature]), axis=1, return_inverse=True)
+    draw = random.random(train.max(initial=-1) + 1)[train]
+    start, length = trains.offsets[document], np.diff(trains.offsets)[document]
+    row = start + (trains.row - start + (draw * length).astype(np.int64)) % length
+    return replace(trains, row=row)
+
+
+def by_feature(
+    trains: Trains, risks: AtRisk, groups: Int[np.ndarray, " documents"]
+) -> pl.DataFrame:
+    """Places at risk and re-activations of every feature, by class and group of documents.
+
+    Returns:
+        Columns feature, group, class, at_risk, again.
+    """
+    document = np.searchsorted(trains.offsets, risks.row, side="right") - 1
+    classes = trains.classes[risks.row]
+    table = pl.DataFrame(
+        {
+            "feature": risks.feature,
+            "group": groups[document],
+            "class": classes,
+            "again": risks.again,
+        }
+    ).filter(pl.col("class").is_in([FUNCTION, CONTENT]))
+    return (
+        table.group_by("feature", "group", "class")
+        .agg(pl.len().cast(pl.Int64).alias("at_risk"), pl.col("again").sum())
+        .with_columns(pl.col("class").replace_strict(dict(enumerate(CLASS_NAMES))))
+        .sort("feature", "group", "class")
+    )
+
+
+def odds_ratio(table: pl.DataFrame, events: int = 50) -> Estimate:
+    """Pooled odds ratio of re-activation at function against content positions.
+
+    Features are strata: the Mantel–Haenszel estimate, so that frequent features do not speak for
+    the rest by being frequent; with a jackknife interval over groups of documents, taken on the
+    logarithm. Features with fewer than ``events`` re-activations are left out.
+
+        OR = Σ_j a_j d_j / n_j  ÷  Σ_j b_j c_j / n_j
+
+    Source: Mantel & Haenszel (1959).
+    """
+    kept = _frequent(table, events)
+    if kept.is_empty():
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    counts = _counts(kept, kept["group"].unique().sort().to_list())
+    found = jackknife(lambda groups: _log_ratio(counts, groups), counts.shape[-1])
+    return Estimate(*np.exp([found.value, found.low, found.high]).tolist())
+
+
+def excess(table: pl.DataFrame, control: pl.DataFrame, events: int = 50) -> tuple[Estimate, int]:
+    """Logarithm of the odds ratio less that of the control, and the groups it rests on.
+
+    Both are taken anew without each group of documents, so that what they share cancels.
+
+    Args:
+        table: of the trains as they are, see ``by_feature``.
+        control: of the shifted ones, from the same documents.
+    """
+    parts = [_frequent(part, events) for part in (table, control)]
+    groups = pl.concat(part["group"] for part in parts).unique().sort().to_list()
+    if any(part.is_empty() for part in parts):
+        return Estimate(float("nan"), float("nan"), float("nan")), len(groups)
+    one, other = (_counts(part, groups) for part in parts)
+    found = jackknife(lambda kept: _log_ratio(one, kept) - _log_ratio(other, kept), one.shape[-1])
+    return found, len(groups)
+
+
+def _frequent(table: pl.DataFrame, events: int) -> pl.DataFrame:
+    """The features with enough re-activations."""
+    enough = table.group_by("feature").agg(pl.col("again").sum()).filter(pl.col("again") >= events)
+    return table.join(enough.select("feature"), on="feature", how="semi")
+
+
+def _counts(table: pl.DataFrame, groups: list[int]) -> Float[np.ndarray, "2 2 features groups"]:
+    """Places at risk by class (content, function), outcome (not, again), feature and group."""
+    feature = table["feature"].rank("dense").to_numpy().astype(np.int64) - 1
+    group = np.searchsorted(groups, table["group"].to_numpy())
+    function = (table["class"] == CLASS_NAMES[FUNCTION]).to_numpy().astype(np.int64)
+    again = table["again"].to_numpy()
+    counts = np.zeros((2, 2, feature.max() + 1, len(groups)))
+    np.add.at(counts[:, 1], (function, feature, group), again)
+    np.add.at(counts[:, 0], (function, feature, group), table["at_risk"].to_numpy() - again)
+    return counts
+
+
+def _log_ratio(
+    counts: Float[np.ndarray, "2 2 features groups"],
+    kept: Bool[np.ndarray, " groups"],
+) -> float:
+    (d, c), (b, a) = counts[..., kept].sum(-1)
+    every = np.maximum(a + b + c + d, 1)
+    return float(np.log((a * d / every).sum() / (b * c / every).sum()))
+
+
+def adjusted_odds_ratio(
+    trains: Trains, risks: AtRisk, events: int = 50, most: int = 200_000, seed: int = 0
+) -> Estimate:
+    """Odds ratio of function against content positions with the covariates held equal.
+
+    Logistic regression of re-activation on class, the logarithms of the lag, of the position in
+    the document and of the feature's odds of being active, and the number of other features
+    active (see ``_others``); at most ``most`` places at risk, drawn at random; standard errors
+    clustered by document (GEE with independent working correlation).
+    """
+    import statsmodels.api as sm
+
+    total = np.bincount(
+        risks.feature, weights=risks.again, minlength=risks.feature.max(initial=-1) + 1
+    )
+    classes = trains.classes[risks.row]
+    usable = np.flatnonzero(
+        (total[risks.feature] >= events) & np.isin(classes, [FUNCTION, CONTENT])
+    )
+    random = np.random.default_rng(seed)
+    chosen = np.sort(random.choice(usable, min(most, len(usable)), replace=False))
+    row, feature = risks.row[chosen], risks.feature[chosen]
+    document = np.searchsorted(trains.offsets, row, side="right") - 1
+    function = (classes[chosen] == FUNCTION).astype(float)
+    again = risks.again[chosen]
+    if len(np.unique(document)) < 3 or len(np.unique(function)) < 2 or len(np.unique(again)) < 2:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    places = trains.offsets[-1]
+    share = np.bincount(trains.feature, minlength=total.size)[feature] / places
+    others = _others(np.bincount(trains.row, minlength=places)[row], again)
+    covariates = np.stack(
+        [
+            function,
+            np.log(risks.lag[chosen]),
+            np.log1p(row - trains.offsets[document]),
+            np.log(share / np.maximum(1 - share, 1 / places)),
+            others,
+        ],
+        axis=1,
+    )
+    covariates[:, 1:] -= covariates[:, 1:].mean(0)
+    scale = covariates[:, 1:].std(0)
+    covariates = np.delete(covariates, 1 + np.flatnonzero(scale == 0), axis=1)
+    covariates[:, 1:] /= scale[scale > 0]
+    fit: Any = sm.GEE(
+        again,
+        sm.add_constant(covariates, has_constant="add"),
+        document,
+        family=sm.families.Binomial(),
+    ).fit()
+    low, high = fit.conf_int()[1]
+    return Estimate(*np.exp([fit.params[1], low, high]).tolist())
+
+
+def _others(
+    active: Int[np.ndarray, " risks"], again: Int[np.ndarray, " risks"]
+) -> Int[np.ndarray, " risks"]:
+    """How many other features are active: what is to be explained must not explain itself.
+
+    A TopK SAE fires the same number nearly everywhere. That says nothing of a place, and the number
+    without the feature would say whether the feature is active; so it is held at 0 where most
+    places have the most features that any has.
+    """
+    capped = 2 * int((active == active.max()).sum()) > len(active)
+    return np.zeros_like(active) if capped else active - again

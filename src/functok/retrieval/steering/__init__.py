@@ -1,0 +1,1 @@
+"""Adding features to the residual stream."""

@@ -1,0 +1,1 @@
+"""Features at equal exposure: incidence, rarefaction, estimators."""

@@ -1,0 +1,156 @@
+"""What was never seen, and how evenly the seen is spread: estimators from Q₁, Q₂, … alone.
+
+    Chao2    S + Q̂₀,  Q̂₀ = (N−1)/N · Q₁²/(2 Q₂),  or (N−1)/N · Q₁(Q₁−1)/2 where Q₂ = 0
+    Chao2-bc S + (N−1)/N · Q₁(Q₁−1)/(2(Q₂+1))
+    iChao2   Chao2 + (N−3)/(4N) · Q₃/Q₄ · max(Q₁ − (N−3)/(2(N−1)) · Q₂Q₃/Q₄, 0), Q₄ at least 1
+    ICE      S_freq + S_inf/C + Q₁/C · γ²,  cut-off k = 10
+             γ² = max(S_inf/C · N/(N−1) · Σ k(k−1)Q_k / [(Σ kQ_k)(Σ kQ_k − 1)] − 1, 0)
+    coverage Ĉ = 1 − Q₁/U · A,  A = (N−1)Q₁/((N−1)Q₁ + 2Q₂)
+    Hill     q = 0: S;  q = 1: exp(−Σ p ln p);  q = 2: 1/Σp²,  with p = Y/U
+
+(Chao 1987, 2005; Lee & Chao 1994; Chiu et al. 2014; forms as in the authors' SpadeR.) Of ICE there
+are two readings: EstimateS takes for N the exposures that hold an infrequent feature, which no
+table of counts knows; here it is all N, and C carries the factor A, as in SpadeR.
+
+Σp² is made unbiased as incidence data ask for, N/(N−1) · ΣY(Y−1)/U² (Chao et al. 2014): a feature
+is on at most once per exposure, so U(U−1) in its place, right for single individuals, would count
+pairs that cannot be. Then Hill-2 = L0² / E|A∩B| = L0 / Sørensen, with A, B two exposures.
+
+With a finite dictionary and heavy-tailed activity all these are lower bounds: never a headline.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from functok.richness.histograms import Histograms
+
+PerToken = Float[np.ndarray, " vocabulary"]
+CUT_OFF = 10
+"""Features active in more exposures are frequent (ICE)."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Sums over the histogram of every token."""
+
+    exposure: Int[np.ndarray, " vocabulary"]
+    """N."""
+    observed: PerToken
+    """S: features seen, the raw degree."""
+    incidences: PerToken
+    """U = Σ k Q_k."""
+    pairs: PerToken
+    """Σ k(k−1) Q_k."""
+    entropy: PerToken
+    """−Σ p ln p, nats."""
+    q1: PerToken
+    q2: PerToken
+    q3: PerToken
+    q4: PerToken
+    infrequent: PerToken
+    """Features active in at most ``CUT_OFF`` exposures."""
+    infrequent_incidences: PerToken
+    infrequent_pairs: PerToken
+
+    @classmethod
+    def of(cls, h: Histograms, cut_off: int = CUT_OFF) -> "Summary":
+        k, q = h.count.astype(np.float64), h.features
+        rare = q * (h.count <= cut_off)
+        incidences = h.total(q * k)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            entropy = np.log(incidences) - h.total(q * k * np.log(k)) / incidences
+        q1, q2, q3, q4 = (h.total(q * (h.count == times)) for times in (1, 2, 3, 4))
+        return cls(
+            exposure=h.exposure,
+            observed=h.total(q),
+            incidences=incidences,
+            pairs=h.total(q * k * (k - 1)),
+            entropy=np.where(incidences > 0, entropy, 0.0),
+            q1=q1,
+            q2=q2,
+            q3=q3,
+            q4=q4,
+            infrequent=h.total(rare),
+            infrequent_incidences=h.total(rare * k),
+            infrequent_pairs=h.total(rare * k * (k - 1)),
+        )
+
+    @property
+    def _of_all(self) -> PerToken:
+        """(N − 1)/N."""
+        return np.maximum(self.exposure - 1, 0) / np.maximum(self.exposure, 1)
+
+    @property
+    def unseen(self) -> PerToken:
+        """Q̂₀ of Chao2."""
+        square = np.where(self.q2 > 0, self.q1**2, self.q1 * (self.q1 - 1))
+        return self._of_all * square / (2 * np.maximum(self.q2, 1))
+
+    @property
+    def chao_2(self) -> PerToken:
+        return self.observed + self.unseen
+
+    @property
+    def chao_2_bc(self) -> PerToken:
+        """Bias-corrected."""
+        return self.observed + self._of_all * self.q1 * (self.q1 - 1) / (2 * (self.q2 + 1))
+
+    @property
+    def ichao_2(self) -> PerToken:
+        n, q4 = np.maximum(self.exposure, 4), np.maximum(self.q4, 1)
+        further = self.q1 - (n - 3) / (2 * (n - 1)) * self.q2 * self.q3 / q4
+        return self.chao_2 + (n - 3) / (4 * n) * self.q3 / q4 * np.maximum(further, 0)
+
+    @property
+    def still_new(self) -> PerToken:
+        """A: what a unique feature's share is taken down by; 0 where nothing is left unseen."""
+        left = self.exposure * self.unseen
+        return left / np.maximum(left + self.q1, 1e-300)
+
+    @property
+    def coverage(self) -> PerToken:
+        """Ĉ; NaN where nothing was active."""
+        return 1 - _ratio(self.q1, self.incidences) * self.still_new
+
+    @cached_property
+    def ice(self) -> PerToken:
+        covered = 1 - _ratio(self.q1, self.infrequent_incidences) * self.still_new
+        sets = self.infrequent_incidences * (self.infrequent_incidences - 1)
+        within = _ratio(self.infrequent_pairs, sets) / np.where(self._of_all > 0, self._of_all, 1)
+        spread = np.nan_to_num(np.maximum(self.infrequent / covered * within - 1, 0))
+        found = self.observed - self.infrequent + (self.infrequent + self.q1 * spread) / covered
+        return np.where(self.infrequent > 0, found, self.observed)
+
+    @property
+    def l0(self) -> PerToken:
+        """Mean number of features active at an exposure: α diversity; NaN without exposure."""
+        return _ratio(self.incidences, self.exposure)
+
+    @property
+    def overlap(self) -> PerToken:
+        """E|A ∩ B| of two exposures; NaN for fewer than two."""
+        return _ratio(self.pairs, self.exposure * (self.exposure - 1.0))
+
+    @property
+    def sorensen(self) -> PerToken:
+        """2 E|A ∩ B| / (2 L0)."""
+        return _ratio(self.overlap, self.l0)
+
+    @property
+    def hill_1(self) -> PerToken:
+        """Plug-in: still grows with N."""
+        return np.where(self.incidences > 0, np.exp(self.entropy), 0.0)
+
+    @property
+    def hill_2(self) -> PerToken:
+        """Hardly depends on N; NaN where no feature was active twice."""
+        return _ratio(self.l0**2, self.overlap)
+
+
+def _ratio(top: np.ndarray, bottom: np.ndarray) -> PerToken:
+    """top / bottom; NaN where bottom is 0 or unknown."""
+    known = np.where(bottom > 0, bottom, 1)
+    return np.where(bottom > 0, top / known, np.nan)

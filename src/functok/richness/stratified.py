@@ -1,0 +1,78 @@
+"""Function types against content types in any outcome, at equal frequency or without strata.
+
+The difference is a mean of logs, so exp(effect) is a ratio; p by permuting class labels within
+deciles of N, the interval over documents × types (``two_way.py``). A frequent set by definition
+overlaps little with the rest in N: ``compared`` says how many of its types stand in a stratum with
+others. The same difference without strata stands beside it, since S(n) is at equal exposure
+already.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from functok.graph.contrasts import Sides
+from functok.richness.outcomes import Outcome
+from functok.stats import permute_labels, stratified_weights
+from functok.stats.two_way import two_way
+
+STRATA = 10
+
+
+def deciles(exposure: Int[np.ndarray, " types"], strata: int = STRATA) -> Int[np.ndarray, " types"]:
+    """The stratum of each type: equally many types each, but for ties."""
+    if not len(exposure):
+        return np.zeros(0, np.int64)
+    edges = np.quantile(exposure, np.arange(1, strata) / strata)
+    return np.searchsorted(edges, exposure, side="right")
+
+
+def differences(
+    sides: Sides,
+    outcome: Outcome,
+    exposure: Int[np.ndarray, " vocabulary"],
+    eligible: Bool[np.ndarray, " vocabulary"],
+    seed: int,
+    draws: int,
+) -> Iterator[dict[str, Any]]:
+    """A row with strata of N, and one without.
+
+    Columns: reading, outcome, size, stratified, function and content (types that have the
+    outcome), strata (in which both kinds stand), compared (function types in them), effect with
+    low and high (95 %, difference of mean logs), p_value, note (why there is none; else null).
+    """
+    known = sides.among(eligible & np.isfinite(outcome.values))
+    used = known.function | known.content
+    values, mine = outcome.values[used], known.function[used]
+    without = None if outcome.left_out is None else outcome.left_out[:, used]
+    alike = np.zeros(len(values), np.int64)
+    for stratified, strata in ((True, deciles(exposure[used])), (False, alike)):
+        weights = stratified_weights(mine, strata)
+        found = permute_labels(values, mine, strata, seed, draws)
+        both = mine & (weights != 0)
+        interval = two_way(
+            found.effect,
+            found.standard_error**2,
+            float(max(found.units - 2, 1)),
+            weights,
+            values,
+            without,
+        )
+        missing = "no stratum holds types of both sides" if stratified else "one side has no type"
+        yield {
+            "reading": sides.reading,
+            "outcome": outcome.name,
+            "size": float(outcome.size),
+            "stratified": stratified,
+            "function": int(mine.sum()),
+            "content": int((~mine).sum()),
+            "strata": len(np.unique(strata[both])),
+            "compared": int(both.sum()),
+            "effect": found.effect,
+            "low": interval.low,
+            "high": interval.high,
+            "p_value": found.p_value,
+            "note": None if found.units else missing,
+        }

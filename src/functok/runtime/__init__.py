@@ -1,0 +1,1 @@
+"""Errors, progress, threads, atomic files, the run folder, engines and versions."""

@@ -1,0 +1,165 @@
+"""Sharded work: shard → partial result → merge; resumable, and indifferent to where it runs.
+
+Counting a corpus and building a graph are the same job. A ``Job`` turns one shard into one
+partial result; partial results merge as a commutative monoid. Each is written atomically into a
+folder under a name derived from everything that determines it, so what is there already is not
+computed again: kill -9 and rerun costs at most the shards in flight. The engine decides only
+*where* a shard runs. The merge goes in shard order whatever order the shards finished in, so the
+result never depends on the engine.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import reduce
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from functok.runtime.errors import UserError
+from functok.runtime.progress import Progress, Silent
+from functok.runtime.store import fingerprint, writing_folder
+
+
+@runtime_checkable
+class Partial(Protocol):
+    """A mergeable result: ``merge`` is associative and commutative."""
+
+    def merge(self, other: Any) -> Any:
+        """The result of both, which are of the same type."""
+        ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+Shard = TypeVar("Shard", contravariant=True)
+Result = TypeVar("Result", bound=Partial, covariant=True)
+
+
+@runtime_checkable
+class Job(Protocol[Shard, Result]):
+    """What is done with one shard. It must be importable where it runs."""
+
+    @property
+    def key(self) -> str:
+        """Identifies everything but the shard that determines a partial result."""
+        ...
+
+    def shard_key(self, shard: Shard) -> str:
+        """Identifies the shard's content."""
+        ...
+
+    def run(self, shard: Shard) -> Result: ...
+
+    def load(self, folder: Path) -> Result: ...
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Where shards run."""
+
+    def each(self, work: Sequence[Callable[[], None]]) -> Iterator[None]:
+        """Do every piece of work, in any order; yield after each."""
+        ...
+
+
+class InProcess:
+    """One shard after another, in this process."""
+
+    def each(self, work: Sequence[Callable[[], None]]) -> Iterator[None]:
+        for piece in work:
+            yield piece()
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Shards side by side in ``count`` processes of this machine."""
+
+    count: int
+
+    def each(self, work: Sequence[Callable[[], None]]) -> Iterator[None]:
+        # spawn, not fork: a forked child of a process that has used threads can hang.
+        with ProcessPoolExecutor(self.count, mp_context=get_context("spawn")) as pool:
+            pending = [pool.submit(piece) for piece in work]
+            try:
+                for future in as_completed(pending):
+                    yield future.result()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One shard's work, as something that can be sent to another process."""
+
+    job: Job
+    shard: object
+    folder: Path
+
+    def __call__(self) -> None:
+        if self.folder.exists():  # a machine that was given up for dead has finished it after all
+            return
+        partial = self.job.run(self.shard)
+        with writing_folder(self.folder) as folder:
+            partial.save(folder)
+
+
+Some = TypeVar("Some")
+Whole = TypeVar("Whole", bound=Partial)
+
+
+def run_shards(
+    job: Job[Some, Whole],
+    shards: Sequence[Some],
+    folder: Path,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+    name: str = "shards",
+) -> Whole:
+    """The merged result of ``job`` over ``shards``.
+
+    Args:
+        job: what is done with one shard.
+        shards: at least one.
+        folder: where partial results are kept; those found there are reused.
+        engine: where shards run; in this process by default.
+        progress: who is told.
+        name: what the work is called there.
+
+    Raises:
+        UserError: if a partial result cannot be written, or is not where all machines see it.
+    """
+    assert shards, "a corpus without documents is refused before it is sharded"
+    places = [folder / fingerprint(job.key, job.shard_key(shard)) for shard in shards]
+    pieces = [
+        _Piece(job, shard, place)
+        for shard, place in zip(shards, places, strict=True)
+        if not place.exists()
+    ]
+    with (progress or Silent()).task(name, len(shards), "shards") as task:
+        task.advance(len(shards) - len(pieces))
+        for _ in (engine or InProcess()).each(pieces):
+            task.advance()
+    missing = [place for place in places if not place.exists()]
+    if missing:
+        raise UserError(
+            f"{len(missing)} partial results were made elsewhere and are not in {folder}; give a "
+            "folder with -o that every machine of the cluster sees under the same path."
+        )
+    return merge_all(map(job.load, places))
+
+
+def merge_all(partials: Iterable[Whole]) -> Whole:
+    """The merger of at least one partial result, in order.
+
+    Neighbours are merged like the digits of a binary counter, so each result is copied about log₂ n
+    times and not n times, and about log₂ n of them are held at once.
+    """
+    held: list[tuple[int, Whole]] = []
+    for partial in partials:
+        level = 0
+        while held and held[-1][0] == level:
+            partial = held.pop()[1].merge(partial)
+            level += 1
+        held.append((level, partial))
+    return reduce(lambda later, earlier: earlier.merge(later), [one for _, one in reversed(held)])

@@ -1,0 +1,89 @@
+"""The link that asks of every feature what the paper shows of three: does it come back where?"""
+
+import numpy as np
+import polars as pl
+
+from functok.claims.evidence import Evidence, as_columns
+from functok.corpus.splits import document_groups
+from functok.retrieval.reactivation.odds import (
+    adjusted_odds_ratio,
+    at_risk,
+    by_feature,
+    excess,
+    odds_ratio,
+    shifted,
+)
+from functok.retrieval.reactivation.trains import active_trains
+from functok.runtime.store import write_table
+from functok.stats import Estimate, jackknife_p_value
+from functok.study.run import Run
+
+WINDOW = 32
+"""Positions after which a feature no longer counts as established."""
+EVENTS = 50
+"""Re-activations that a feature needs to be counted."""
+
+
+def reactivation(run: Run, key: str) -> None:
+    """Re-activation at function and content positions of held-out text, beside shifted trains."""
+    checkpoint, seed = run.decomposed[-1], run.study.seed
+    held_out = run.encoded("held-out").first(run.study.graph.tokens)
+    observed = active_trains(
+        run.model(checkpoint),
+        run.dictionary(checkpoint),
+        held_out,
+        run.study.dictionaries.layer,
+        run.study.context,
+        run.separator,
+        run.classes,
+    )
+    groups = document_groups(held_out.keys)
+    counted, pooled = {}, []
+    for name, trains in (("observed", observed), ("shifted", shifted(observed, seed))):
+        risks = at_risk(trains, WINDOW)
+        counted[name] = by_feature(trains, risks, groups)
+        adjusted = adjusted_odds_ratio(trains, risks, EVENTS, seed=seed)
+        raw = odds_ratio(counted[name], EVENTS)
+        for estimate, found in (("raw", raw), ("adjusted", adjusted)):
+            pooled.append({"trains": name, "estimate": estimate, **as_columns("odds_ratio", found)})
+    write_table(run.folder.retrieval("reactivation_odds"), pl.DataFrame(pooled).to_arrow())
+    write_table(run.folder.retrieval("reactivation"), _by_class(counted).to_arrow())
+    _evidence(run, counted)
+
+
+def _by_class(counted: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Columns trains, feature, class, at_risk, again; the features with enough re-activations."""
+    tables = []
+    for name, table in counted.items():
+        whole = table.group_by("feature", "class").agg(pl.col("at_risk", "again").sum())
+        often = pl.col("again").sum().over("feature") >= EVENTS
+        tables.append(whole.filter(often).with_columns(trains=pl.lit(name)))
+    return (
+        pl.concat(tables)
+        .select("trains", "feature", "class", "at_risk", "again")
+        .sort("trains", "feature", "class")
+    )
+
+
+def _evidence(run: Run, counted: dict[str, pl.DataFrame]) -> None:
+    """Do features come back at function tokens beyond what their rates and runs would give?"""
+    measured, control = (odds_ratio(counted[name], EVENTS) for name in ("observed", "shifted"))
+    effect, groups = excess(counted["observed"], counted["shifted"], EVENTS)
+    Evidence(
+        test="E-reactivation",
+        statistic="odds ratio of re-activation at function against content tokens, "
+        "features as strata, logarithm",
+        **as_columns("measured", _log(measured)),
+        control="each feature's activity shifted around its document",
+        control_value=_log(control).value,
+        effect_name="difference in log odds ratio",
+        **as_columns("effect", effect),
+        p_value=jackknife_p_value(effect, groups),
+        unit="hash groups of held-out documents",
+        units=groups,
+        seed=run.study.seed,
+    ).write(run.folder)
+
+
+def _log(estimate: Estimate) -> Estimate:
+    return Estimate(*np.log([estimate.value, estimate.low, estimate.high]).tolist())

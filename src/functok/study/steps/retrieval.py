@@ -1,0 +1,118 @@
+"""The links of the paper's §3 on prompts: trace and steer."""
+
+import numpy as np
+import polars as pl
+
+from functok.claims.evidence import Evidence, as_columns
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.retrieval.prompts.judging import judge
+from functok.retrieval.questions import steered, traced
+from functok.retrieval.steering.gains import (
+    following,
+    function_prompts,
+    pick_features,
+    steering_effects,
+)
+from functok.retrieval.steering.grid import Condition, judged
+from functok.runtime.errors import require
+from functok.runtime.store import write_table
+from functok.stats import jackknife_p_value, jackknife_ratio
+from functok.study.asking import subject_of
+from functok.study.run import Run
+
+
+def traces(run: Run, key: str) -> None:
+    """Trace the study's prompts through the last checkpoint's SAE."""
+    subject = subject_of(run)
+    tables = [
+        traced(subject, prompt).with_columns(prompt=pl.lit(number), text=pl.lit(prompt))
+        for number, prompt in enumerate(run.study.trace.prompts)
+    ]
+    write_table(run.folder.retrieval("traces"), pl.concat(tables).to_arrow())
+
+
+def steering(run: Run, key: str) -> None:
+    """Steer random features at the last function token, and show one continuation."""
+    part, seed = run.study.steer, run.study.seed
+    checkpoint = run.decomposed[-1]
+    model, dictionary = run.model(checkpoint), run.dictionary(checkpoint)
+    layer = run.study.dictionaries.layer
+    graph = TokenFeatureGraph.load(run.folder.graph(checkpoint.step))
+    features = pick_features(graph, part.features, seed)
+    held_out = run.encoded("held-out")
+    learning = np.arange(len(held_out)) % 2 == 0  # what following means; prompts are the others
+    expected = following(
+        model,
+        dictionary,
+        held_out.where(learning),
+        features,
+        layer,
+        run.study.context,
+        run.separator,
+        run.classes,
+    )
+    prompts = function_prompts(held_out.where(~learning), run.classes, part.prompts, run.separator)
+    require(
+        bool(prompts) and bool(expected.any()),
+        "The held-out documents give no prompt to steer, or none of the features is followed by "
+        "anything in them; raise held_out or give more text.",
+    )
+    effects = steering_effects(
+        model, dictionary, prompts, features, expected, layer, part.strength, seed
+    )
+    write_table(run.folder.retrieval("steering"), effects.to_arrow())
+    _steering_evidence(run, effects)
+    best = (
+        effects.filter(pl.col("direction") == "feature")
+        .group_by("feature")
+        .agg(pl.col("gain").mean())
+        .sort("gain", "feature", descending=[True, False])
+        .row(0, named=True)
+    )
+    likely = np.argsort(-expected[list(features).index(best["feature"])], kind="stable")[:8]
+    condition = Condition(f"feature {best['feature']}", {best["feature"]: part.strength})
+    text = steered(subject_of(run), [part.shown], [condition], tokens=part.generated).with_columns(
+        feature=pl.lit(best["feature"]),
+        strength=pl.lit(part.strength),
+        follows_in_text=pl.lit(", ".join(run.shown[token] for token in likely)),
+    )
+    write_table(run.folder.retrieval("steered_text"), text.to_arrow())
+    _grid(run)
+
+
+def _grid(run: Run) -> None:
+    """The study's own prompts and conditions, where it names any."""
+    part, path = run.study.steer.grid, run.folder.retrieval("grid")
+    if not part.conditions:
+        path.unlink(missing_ok=True)  # of other settings
+        return
+    conditions = [Condition(one.name, one.features) for one in part.conditions]
+    judges = {one.name: judge(one.success) for one in part.conditions if one.success is not None}
+    table = steered(subject_of(run), part.prompts, conditions, part.at, part.unit, part.generated)
+    write_table(path, judged(table, judges).to_arrow())
+
+
+def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:
+    """Does the model follow the feature more than a random direction of the same norm?"""
+    sums = {
+        direction: effects.filter(pl.col("direction") == direction)
+        .group_by("document", maintain_order=True)
+        .agg(pl.col("gain").sum().alias("gain"), pl.len().alias("steered"))
+        for direction in ("feature", "random")
+    }
+    count = sums["feature"]["steered"].to_numpy().astype(float)
+    gain, chance = (sums[name]["gain"].to_numpy() for name in ("feature", "random"))
+    effect = jackknife_ratio(gain - chance, count)
+    Evidence(
+        test="E-steering",
+        statistic="log-probability gained by the tokens that follow the feature in text, nats",
+        **as_columns("measured", jackknife_ratio(gain, count)),
+        control="a random direction of the same norm at the same position",
+        control_value=float(chance.sum() / count.sum()),
+        effect_name="difference, nats",
+        **as_columns("effect", effect),
+        p_value=jackknife_p_value(effect, len(count)),
+        unit="held-out prompts",
+        units=len(count),
+        seed=run.study.seed,
+    ).write(run.folder)

@@ -1,0 +1,1 @@
+"""Token counts, and the function tokens that follow from them."""

@@ -1,0 +1,1 @@
+"""Function tokens by grammar: lexicon, treebanks, sub-classes."""

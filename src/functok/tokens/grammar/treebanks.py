@@ -1,0 +1,171 @@
+"""Universal Dependencies treebanks as text with tagged spans: gold part-of-speech tags.
+
+Reads CoNLL-U (universaldependencies.org/format). The text is rebuilt from the words and their
+``SpaceAfter=No``, so spans are exact by construction. Sentences of one document are joined by a
+blank (none where the last word says ``SpaceAfter=No``), paragraphs by an empty line, so tokens
+stand in the contexts they have in running text.
+
+What would surprise: a *multiword token* (``don't`` = ``do`` + ``n't``, French ``du`` = ``de`` +
+``le``) is one stretch of text with several words. Where the words' letters add up to the text,
+each gets its own span; where they do not (``du``), the whole stretch is one span with the first
+word's tag. *Empty nodes* (``8.1``) have no text and are left out.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from functok.runtime.errors import UserError
+from functok.runtime.store import fingerprint
+
+UPOS = (
+    "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN",
+    "PUNCT", "SCONJ", "SYM", "VERB", "X",
+)  # fmt: skip
+"""The 17 universal part-of-speech tags."""
+
+_COLUMNS = 10
+_SCHEMA = {name: pl.Int64() for name in ("document", "sentence", "start", "stop")}
+_SCHEMA |= {name: pl.String() for name in ("form", "upos")}
+
+
+@dataclass(frozen=True)
+class Treebank:
+    """Documents and their tagged words."""
+
+    texts: tuple[str, ...]
+    """One per document."""
+    words: pl.DataFrame
+    """One row per word, in order of the text: document (index into ``texts``), sentence (counted
+    over the whole treebank), start, stop (characters in the document's text), form, upos."""
+
+    def __add__(self, other: "Treebank") -> "Treebank":
+        """Both, the other's documents and sentences counted on."""
+        sentences = 0 if self.words.is_empty() else self.words["sentence"].item(-1) + 1
+        moved = other.words.with_columns(
+            pl.col("document") + len(self.texts), pl.col("sentence") + sentences
+        )
+        return Treebank(self.texts + other.texts, pl.concat([self.words, moved]))
+
+
+@dataclass
+class _Document:
+    """A document while it is read."""
+
+    text: str = ""
+    gap: str = ""
+    rows: list[tuple[int, int, int, str, str]] = field(default_factory=list)
+
+    def add(self, surface: str, words: list[tuple[str, str]], sentence: int) -> None:
+        """Append ``surface``, which stands for ``words`` (form, tag), after the open gap."""
+        if self.text:
+            self.text += self.gap
+        start = len(self.text)
+        self.text += surface
+        if "".join(form for form, _ in words).lower() != surface.lower():
+            words = [(surface, words[0][1])]
+        for form, upos in words:
+            self.rows.append((sentence, start, start + len(form), form, upos))
+            start += len(form)
+
+
+def read_treebank(path: Path) -> Treebank:
+    """The treebank in a ``.conllu`` file, or in all of a folder in order of name.
+
+    Documents are those that ``# newdoc`` marks; a file without the mark is one document.
+
+    Raises:
+        UserError: if nothing is there, or a line is not CoNLL-U.
+    """
+    files = _files(path)
+    texts: list[str] = []
+    rows: list[tuple[int, int, int, int, str, str]] = []
+    sentence = 0
+    for file in files:
+        document = _Document()
+        for comments, lines in _sentences(file):
+            if any(comment.startswith("# newdoc") for comment in comments) and document.text:
+                _close(document, texts, rows)
+                document = _Document()
+            if any(comment.startswith("# newpar") for comment in comments):
+                document.gap = "\n\n"
+            _add_sentence(document, lines, sentence, file)
+            sentence += 1
+        _close(document, texts, rows)
+    return Treebank(tuple(texts), pl.DataFrame(rows, schema=pl.Schema(_SCHEMA), orient="row"))
+
+
+def treebank_fingerprint(path: Path) -> str:
+    """20 hex digits of the names and contents of the files that ``read_treebank`` reads.
+
+    Raises:
+        UserError: if nothing is there.
+    """
+    return fingerprint(
+        [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in _files(path)]
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    files = sorted(path.glob("*.conllu")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise UserError(f"There is no .conllu file at {path}; give a treebank's file or folder.")
+    return files
+
+
+def _close(document: _Document, texts: list[str], rows: list) -> None:
+    if document.text:
+        rows += [(len(texts), *row) for row in document.rows]
+        texts.append(document.text)
+
+
+def _sentences(file: Path) -> Iterator[tuple[list[str], list[tuple[int, list[str]]]]]:
+    """Comments, and (line number, columns), of each sentence."""
+    comments: list[str] = []
+    lines: list[tuple[int, list[str]]] = []
+    with file.open("rb") as stream:
+        for number, raw in enumerate(stream, 1):
+            try:
+                line = raw.decode().rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise UserError(f"{file}, line {number} is not UTF-8; convert it.") from error
+            if line.startswith("#"):
+                comments.append(line)
+            elif line.strip():
+                columns = line.split("\t")
+                if len(columns) != _COLUMNS or not columns[0][:1].isdigit():
+                    raise UserError(
+                        f"{file}, line {number} is not CoNLL-U: it has {len(columns)} columns "
+                        f"where {_COLUMNS} belong, the first a word's number; give a treebank in "
+                        "the format of Universal Dependencies."
+                    )
+                lines.append((number, columns))
+            elif lines:
+                yield comments, lines
+                comments, lines = [], []
+    if lines:
+        yield comments, lines
+
+
+def _add_sentence(
+    document: _Document, lines: list[tuple[int, list[str]]], sentence: int, file: Path
+) -> None:
+    """Add one sentence's words; leaves the gap that is to follow it open."""
+    words = {
+        int(columns[0]): (columns[1], columns[3]) for _, columns in lines if columns[0].isdigit()
+    }
+    covered = 0  # the last word of the multiword token that was just added
+    for number, columns in lines:
+        identity, surface, misc = columns[0], columns[1], columns[9]
+        if "." in identity or (identity.isdigit() and int(identity) <= covered):
+            continue
+        first, _, last = identity.partition("-")
+        inside = range(int(first), int(last or first) + 1)
+        if any(word not in words for word in inside):
+            raise UserError(f"{file}, line {number} spans words that do not follow it; mend it.")
+        document.add(surface, [words[word] for word in inside], sentence)
+        covered = inside[-1]
+        document.gap = "" if "SpaceAfter=No" in misc.split("|") else " "

@@ -1,0 +1,1 @@
+"""How tokens spread over a corpus, and how stable the set is."""

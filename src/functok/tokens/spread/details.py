@@ -1,0 +1,166 @@
+"""A second pass over a counted corpus: how its tokens spread, and what stands beside them.
+
+The first pass (``counting``) is as fast as encoding and gives the function tokens. This one knows
+the frequencies, and gathers what everything else about the definition rests on: ``Spread`` for
+dispersion, Zipf's exponent and stability; pairs of neighbours by *level*, from which follow the
+shares of the transition groups at every threshold; and ``Neighbours``. What it keeps does not
+grow with the corpus.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Integer
+from safetensors.numpy import load_file, save_file
+
+from functok.corpus import Corpus
+from functok.corpus.problems import OnError, Problems
+from functok.encoding.bulk import EncodingPath, Ids
+from functok.encoding.tokenizer import Encoded
+from functok.runtime.engine import Engine, merge_all, run_shards
+from functok.runtime.progress import Progress
+from functok.runtime.store import fingerprint
+from functok.runtime.threads import mapped, threads_here
+from functok.tokens.counting.corpus import Counted, shared_encoder
+from functok.tokens.counting.counts import TokenCounts
+from functok.tokens.counting.pairs import CODES, pair_counts
+from functok.tokens.spread.neighbours import Neighbours, thinnings
+from functok.tokens.spread.partitions import Spread
+from functok.tokens.spread.thresholds import level_codes, sweep_sets
+
+
+@dataclass(frozen=True)
+class Details:
+    """What the second pass over some shards gives: a commutative monoid."""
+
+    spread: Spread
+    pairs: Integer[np.ndarray, "codes codes"]
+    """Pairs of level codes within documents, current then next."""
+    neighbours: Neighbours
+
+    @classmethod
+    def zero(cls, vocabulary: int) -> "Details":
+        """The identity of ``merge``."""
+        pairs = np.zeros((CODES, CODES), np.int64)
+        return cls(Spread.zero(vocabulary), pairs, Neighbours.zero())
+
+    @classmethod
+    def of(cls, documents: Encoded, counts: TokenCounts, special: Sequence[int]) -> "Details":
+        """The details of documents that are all of a corpus; ``counts`` are theirs."""
+        return cls.at(documents, *_tables(counts, special))
+
+    @classmethod
+    def at(
+        cls,
+        documents: Encoded | Ids,
+        levels: Integer[np.ndarray, " vocabulary"],
+        thinning: Integer[np.ndarray, " vocabulary"],
+    ) -> "Details":
+        """The details of some documents of a corpus.
+
+        Args:
+            documents: as token ids.
+            levels: of ``sweep.level_codes``, by the counts of the whole corpus.
+            thinning: of ``neighbours.thinnings``, likewise.
+        """
+        return cls(
+            Spread.of(documents, len(levels)),
+            pair_counts(documents.ids, documents.offsets, levels),
+            Neighbours.of(documents, thinning),
+        )
+
+    def merge(self, other: "Details") -> "Details":
+        """The details of both; documents must not be shared between the two."""
+        return Details(
+            self.spread.merge(other.spread),
+            self.pairs + other.pairs,
+            self.neighbours.merge(other.neighbours),
+        )
+
+    def save(self, folder: Path) -> None:
+        self.spread.save(folder)
+        self.neighbours.save(folder)
+        save_file({"pairs": self.pairs}, folder / "pairs.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Details":
+        pairs = load_file(folder / "pairs.safetensors")["pairs"]
+        return cls(Spread.load(folder), pairs, Neighbours.load(folder))
+
+
+def _tables(counts: TokenCounts, special: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """What of the first pass the second needs: levels and thinnings."""
+    codes = level_codes(sweep_sets(counts, special), special, len(counts.occurrences))
+    return codes, thinnings(counts)
+
+
+@dataclass(frozen=True)
+class DetailJob:
+    """What is done with one shard of ``corpus`` (see ``engine.Job``)."""
+
+    corpus: Corpus
+    tokenizer: Path
+    """``tokenizer.json``."""
+    path: EncodingPath
+    levels: bytes
+    """The level code of every token id, one byte each."""
+    thinning: bytes
+    """The thinning of every token id, one byte each."""
+    on_error: OnError
+
+    @property
+    def key(self) -> str:
+        made_by = hashlib.sha256(self.tokenizer.read_bytes()).hexdigest()
+        tables = hashlib.sha256(self.levels + self.thinning).hexdigest()
+        return fingerprint("details 1", made_by, self.path.library, tables, self.on_error)
+
+    def shard_key(self, shard: str) -> str:
+        return self.corpus.key(shard)
+
+    def run(self, shard: str) -> Details:
+        encoder = shared_encoder(self.tokenizer, self.path)
+        levels, thinning = (np.frombuffer(some, np.uint8) for some in (self.levels, self.thinning))
+        problems = Problems(self.on_error)  # those of the first pass, which has told them
+
+        def detailed(texts: pa.Array) -> Details:
+            return Details.at(encoder.encode(texts), levels, thinning)
+
+        blocks = mapped(detailed, self.corpus.blocks(shard, problems), threads_here())
+        return merge_all(chain([Details.zero(len(levels))], blocks))
+
+    def load(self, folder: Path) -> Details:
+        return Details.load(folder)
+
+
+def detail_job(
+    corpus: Corpus,
+    tokenizer: Path,
+    special: Sequence[int],
+    counts: TokenCounts,
+    path: EncodingPath,
+    on_error: OnError,
+) -> DetailJob:
+    """The job for a corpus with these counts."""
+    levels, thinning = (table.tobytes() for table in _tables(counts, special))
+    return DetailJob(corpus, tokenizer, path, levels, thinning, on_error)
+
+
+def detail_corpus(
+    corpus: Corpus,
+    tokenizer: Path,
+    special: Sequence[int],
+    counted: Counted,
+    partials: Path,
+    *,
+    on_error: OnError = "stop",
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> Details:
+    """The details of ``corpus``, which ``count_corpus`` has counted with the same arguments."""
+    job = detail_job(corpus, tokenizer, special, counted.tokens, counted.path, on_error)
+    return run_shards(job, corpus.shards(), partials, engine, progress, "Measuring spread")

@@ -1,0 +1,104 @@
+"""Contexts against a loop over occurrences."""
+
+from collections import defaultdict
+
+import numpy as np
+import polars as pl
+import pytest
+
+from functok.controls.types.contexts import context_table, mean_norms
+from functok.controls.types.predictors import predictors
+from functok.encoding.tokenizer import Encoded
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.labelled import Subject
+
+from .planted import documents, observed, write_store
+
+VOCABULARY = 7
+
+
+def neighbours(encoded: Encoded) -> dict[int, list[tuple[int, int, int]]]:
+    """Token → (document, previous, following) of every occurrence."""
+    found = defaultdict(list)
+    for number, (start, stop) in enumerate(
+        zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)
+    ):
+        ids = [-1, *encoded.ids[start:stop].tolist(), -1]
+        for before, token, after in zip(ids, ids[1:], ids[2:], strict=False):
+            found[token].append((number, before, after))
+    return found
+
+
+def miller_madow(seen: list[int]) -> float:
+    share = np.unique(seen, return_counts=True)[1] / len(seen)
+    return float(-(share * np.log(share)).sum() + (len(share) - 1) / (2 * len(seen)))
+
+
+def test_at_full_exposure_the_entropies_are_those_of_all_occurrences():
+    encoded = documents(0, np.ones(VOCABULARY), 30, 9)
+    found = neighbours(encoded)
+    token = 3
+    table = context_table(encoded, VOCABULARY, len(found[token]), "occurrences", 0)
+    row = table.row(by_predicate=pl.col("token_id") == token, named=True)
+    assert row["next_entropy"] == pytest.approx(miller_madow([f for _, _, f in found[token]]))
+    assert row["previous_entropy"] == pytest.approx(miller_madow([p for _, p, _ in found[token]]))
+    assert row["next_types"] == len({f for _, _, f in found[token]})
+
+
+def test_in_units_of_documents_each_document_gives_one_occurrence():
+    """A token always followed by itself in a document, but by another in each: n distinct ones."""
+    ids = np.array([token for d in range(6) for token in (0, d + 1, 0, d + 1, 0, d + 1)], np.int32)
+    encoded = Encoded(ids, np.arange(7) * 6, np.arange(6) * 977 + 5)
+    table = context_table(encoded, VOCABULARY, 6, "documents", 0)
+    row = table.row(by_predicate=pl.col("token_id") == 0, named=True)
+    assert row["next_types"] == 6
+    assert table["token_id"].to_list() == [0]
+    counted = context_table(encoded, VOCABULARY, 7, "occurrences", 0)
+    assert counted["token_id"].to_list() == [0]
+
+
+def test_dispersion_and_position_are_of_all_occurrences():
+    encoded = documents(1, np.geomspace(1, 0.2, VOCABULARY), 40, 12)
+    table = context_table(encoded, VOCABULARY, 5, "documents", 0)
+    document = np.repeat(np.arange(40), 12)
+    for row in table.iter_rows(named=True):
+        here = encoded.ids == row["token_id"]
+        reached = len(set(document[here].tolist()))
+        missed = np.prod([(480 - 12 - k) / (480 - k) for k in range(int(here.sum()))])
+        assert row["burstiness"] == pytest.approx(np.log(reached / (40 * (1 - missed))), abs=1e-6)
+        assert row["position"] == pytest.approx((np.arange(480) % 12)[here].mean())
+
+
+def test_the_seed_draws_other_occurrences():
+    encoded = documents(2, np.ones(VOCABULARY), 60, 20)
+    one, two, same = (context_table(encoded, VOCABULARY, 10, "documents", s) for s in (0, 1, 0))
+    assert one.equals(same)
+    assert not one.equals(two)
+
+
+def test_predictors_are_aligned_with_token_ids(tmp_path):
+    encoded = documents(3, np.append(np.ones(VOCABULARY - 1), 0.02), 40, 10)
+    row = np.repeat(np.arange(400), 2)
+    seen = observed(encoded, row, (row * 7 + np.arange(800) % 2 * 3) % 11)
+    following = np.append(encoded.ids[1:], 0).astype(np.int64)
+    graph = write_store(tmp_path, seen, following)
+    shown = [f"␣{'x' * token}" for token in range(VOCABULARY)]
+    subject = Subject(graph, np.zeros(VOCABULARY, np.int64), ["content"] * VOCABULARY, shown, 0)
+    table = context_table(encoded, VOCABULARY, 10, "documents", 0)
+    columns = {name: table[name].to_numpy() for name in table.columns}
+    norms = mean_norms(subject)
+    assert norms is not None
+    assert norms[2] == pytest.approx(3.0)  # the store's norm is 1 + token
+    found = predictors(subject, columns, norms)
+    counts = np.bincount(encoded.ids, minlength=VOCABULARY)
+    assert np.allclose(np.exp(found["log_n"]), counts)
+    assert np.allclose(np.exp(found["l0"]), 2.0)
+    assert found["length"].tolist() == list(range(VOCABULARY))
+    assert np.isnan(found["next_entropy"][VOCABULARY - 1])
+    assert np.isfinite(found["next_entropy"][: VOCABULARY - 1]).all()
+    assert "norm" not in predictors(subject, None)
+    bare = Subject(
+        TokenFeatureGraph.zero(VOCABULARY, 3), subject.classes, subject.subclasses, shown, 0
+    )
+    assert mean_norms(bare) is None
+    assert np.isnan(predictors(bare, None)["l0"]).all()

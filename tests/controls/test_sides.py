@@ -1,0 +1,77 @@
+"""Who is compared with whom."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functok.corpus.splits import GROUPS
+from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.contrasts import (
+    GRAMMAR,
+    STUDIED,
+    WITH_MARKS,
+    Sides,
+    frequent_set,
+    primary,
+    readings,
+)
+from functok.graph.labelled import Subject
+from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL
+
+NAMES = ["DET", "content", "punct-final", "ADP", "content", "subword", "special", "DET"]
+OCCURRENCES = [90, 80, 70, 60, 50, 40, 30, 0]
+
+
+def subject(classes: list[int]) -> Subject:
+    graph = TokenFeatureGraph.zero(len(NAMES), 4)
+    graph.token_occurrences[0] = OCCURRENCES
+    assert graph.token_occurrences.shape[0] == GROUPS
+    return Subject(graph, np.array(classes), NAMES, [f"␣{n}" for n in range(8)], 0)
+
+
+def by_reading(classes: list[int]) -> dict[str, tuple[list[int], list[int]]]:
+    found = readings(subject(classes))
+    return {
+        one.reading: (np.flatnonzero(one.function).tolist(), np.flatnonzero(one.content).tolist())
+        for one in found
+    }
+
+
+FREQUENT = [FUNCTION] * 2 + [CONTENT] * 4 + [SPECIAL, CONTENT]
+
+
+def test_readings_by_form_leave_out_pieces_marks_and_what_never_occurs():
+    found = by_reading(FREQUENT)
+    assert found[STUDIED] == ([0, 1], [2, 3, 4, 5])
+    assert found[GRAMMAR] == ([0, 3], [1, 4])
+    assert found[WITH_MARKS] == ([0, 2, 3], [1, 4])
+    assert found["DET"] == ([0], [1, 4])
+    assert found["subword"] == ([5], [1, 4])
+    assert "special" not in found
+    assert "content" not in found
+
+
+def test_the_declared_reading_is_the_closed_class_where_the_studys_is_frequency_itself():
+    occurrences = np.array(OCCURRENCES)
+    assert primary(readings(subject(FREQUENT)), occurrences) == GRAMMAR
+    mixed = [FUNCTION, CONTENT, CONTENT, FUNCTION, CONTENT, FUNCTION, SPECIAL, CONTENT]
+    assert primary(readings(subject(mixed)), occurrences) == STUDIED
+    none = [CONTENT] * 8
+    assert primary(readings(subject(none)), occurrences) == GRAMMAR
+
+
+@given(st.lists(st.integers(0, 9), min_size=1), st.lists(st.integers(0, 9), min_size=1))
+def test_separation_is_the_share_of_pairs_in_order(function, content):
+    occurrences = np.array(function + content)
+    mine = np.arange(len(occurrences)) < len(function)
+    pairs = [(f > c) + (f == c) / 2 for f in function for c in content]
+    assert Sides("", mine, ~mine).separation(occurrences) == pytest.approx(np.mean(pairs))
+
+
+def test_the_frequent_set_is_the_smallest_that_covers_its_share():
+    occurrences = np.array([5, 30, 10, 30, 25])
+    assert np.flatnonzero(frequent_set(occurrences, 0.30)).tolist() == [1]
+    assert np.flatnonzero(frequent_set(occurrences, 0.31)).tolist() == [1, 3]
+    assert np.flatnonzero(frequent_set(occurrences, 1.0)).tolist() == [0, 1, 2, 3, 4]
+    assert not frequent_set(np.zeros(3, np.int64)).any()

@@ -1,0 +1,391 @@
+"""A study as resumable links: what is done again, what never, and what is refused."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from functok.cli import work as commands
+from functok.report import LINKS
+from functok.runtime.errors import UserError
+from functok.runtime.progress import Silent
+from functok.runtime.store import RunFolder
+from functok.study.run import Link, Run, Runner, open_run
+from functok.study.settings import Study, differences, dump_study, load_study
+from functok.tokens.counting.function_tokens import FUNCTION
+from system.tiny import (
+    different,
+    functok,
+    laid_over,
+    results,
+    settings,
+    write_corpus,
+    write_study,
+)
+
+
+@pytest.fixture
+def run_copy(whole_run: Path, tmp_path: Path) -> Path:
+    """A finished run that may be changed."""
+    return shutil.copytree(whole_run, tmp_path / "run")
+
+
+@pytest.fixture
+def worked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the links whose work is called from now on."""
+    called: list[str] = []
+
+    def told(link: Link) -> Link:
+        def work(run: Run, key: str) -> None:
+            called.append(link.name)
+            link.work(run, key)
+
+        return replace(link, work=work)
+
+    monkeypatch.setattr(commands, "LINKS", tuple(map(told, LINKS)))
+    return called
+
+
+def changed(study: Path, place: Path, **changes: Any) -> Path:
+    """The study with other settings, as another file."""
+    return write_study(place, laid_over(yaml.safe_load(study.read_text()), changes))
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    """When each file below ``folder`` was last written."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_study_leaves_every_table_that_the_claims_rest_on(whole_run: Path) -> None:
+    found = results(whole_run)
+    for name in (
+        "claims.parquet",
+        "tokenizer/tokenizer.json",
+        "tokens/counts.parquet",
+        "tokens/function_tokens.parquet",
+        "models/step-000000/model.safetensors",
+        "models/step-000024/model.safetensors",
+        "dictionaries/step-000000/sae_weights.safetensors",
+        "graph/step-000024/edges/by-token.parquet",
+        "graph/step-000024/coverage.parquet",
+        "graph/step-000024/arms/reinitialised/graph/edges/by-token.parquet",
+        "graph/step-000024/arms/shuffled-document/graph/edges/by-token.parquet",
+        "graph/step-000024/controls/arms.parquet",
+        "consolidation/losses.parquet",
+        "consolidation/floors.parquet",
+        "consolidation/growth.parquet",
+        "retrieval/traces.parquet",
+        "retrieval/reactivation.parquet",
+        "retrieval/reactivation_odds.parquet",
+        "retrieval/steering.parquet",
+        "tests/E-reactivation.parquet",
+    ):
+        assert name in found, name
+    claims = found["claims.parquet"].to_pydict()
+    ran = {test for test, value in zip(claims["test"], claims["measured"], strict=True) if value}
+    made = {"E-coverage", "E-growth", "E-loss", "E-reactivation", "E-steering"}
+    assert ran - {"P1", "P2", "P3", "P4"} == made
+    written = yaml.safe_load((whole_run / "study.yaml").read_text())
+    assert written["model"]["training"]["beta2"] == 0.95, "defaults are written out"
+
+
+def test_the_same_study_gives_the_same_tables_and_another_seed_others(
+    whole_run: Path, tiny_study: Path, tmp_path: Path
+) -> None:
+    for command in ("claims", "trace"):
+        assert functok(command, tiny_study, "-o", tmp_path / "again").code == 0
+    assert different(whole_run, tmp_path / "again") == []
+    other = changed(tiny_study, tmp_path / "other.yaml", seed=1)
+    assert functok("claims", other, "-o", tmp_path / "other").code == 0
+    apart = set(different(whole_run, tmp_path / "other"))
+    for name in (
+        "models/step-000000/model.safetensors",
+        "dictionaries/step-000024/sae_weights.safetensors",
+        "graph/step-000024/edges/by-token.parquet",
+        "consolidation/losses.parquet",
+        "retrieval/steering.parquet",
+        "claims.parquet",
+    ):
+        assert name in apart, name
+    assert not apart & {"tokens/counts.parquet", "tokens/function_tokens.parquet"}
+
+
+def test_a_finished_run_does_nothing_when_it_is_run_again(
+    run_copy: Path, tiny_study: Path, worked: list[str]
+) -> None:
+    before = stamps(run_copy)
+    for target in (tiny_study, run_copy):
+        outcome = functok("run", target, "-o", run_copy)
+        assert outcome.code == 0, outcome.err
+    assert worked == []
+    after = stamps(run_copy)
+    assert {name for name in before | after if before.get(name) != after.get(name)} <= {
+        str(run_copy / "study.yaml"),
+        str(run_copy / ".state" / "lock"),
+    }
+
+
+def test_a_report_thrown_away_is_written_again_and_nothing_else(
+    run_copy: Path, worked: list[str]
+) -> None:
+    (run_copy / "report.html").unlink()
+    outcome = functok("report", run_copy)
+    assert outcome.code == 0, outcome.err
+    assert worked == ["report"]
+    assert (run_copy / "report.html").is_file()
+
+
+def test_a_changed_study_is_refused_and_the_changed_keys_are_named(
+    run_copy: Path, tiny_study: Path, tmp_path: Path, worked: list[str]
+) -> None:
+    other = changed(tiny_study, tmp_path / "other.yaml", seed=3, model={"training": {"steps": 30}})
+    before = stamps(run_copy)
+    complaint = functok("run", other, "-o", run_copy).complaint
+    assert "(seed, model.training.steps)" in complaint
+    assert "-o" in complaint
+    assert "--replace" in complaint
+    assert worked == []
+    changed_files = {name for name, at in stamps(run_copy).items() if before.get(name) != at}
+    assert changed_files <= {str(run_copy / ".state" / "lock")}
+
+
+def test_replace_computes_only_what_depends_on_the_changed_settings(
+    run_copy: Path, tiny_study: Path, tmp_path: Path, worked: list[str]
+) -> None:
+    other = changed(tiny_study, tmp_path / "other.yaml", steer={"strength": 2.0})
+    kept = {part: stamps(run_copy / part) for part in ("models", "dictionaries", "graph", "tokens")}
+    outcome = functok("run", other, "-o", run_copy, "--replace")
+    assert outcome.code == 0, outcome.err
+    assert worked == ["steer", "claims", "report"]
+    assert kept == {part: stamps(run_copy / part) for part in kept}
+    worked.clear()
+    assert functok("run", other, "-o", run_copy).code == 0
+    assert worked == []
+
+
+def test_replace_and_back_again_gives_the_first_tables(
+    whole_run: Path, run_copy: Path, tiny_study: Path, tmp_path: Path
+) -> None:
+    """Nothing of the settings in between is left: no weights, no evidence, no state."""
+    other = changed(
+        *(tiny_study, tmp_path / "other.yaml"),
+        model={"training": {"learning_rate": 1e-3}},
+        dictionaries={"checkpoints": [24]},
+    )
+    outcome = functok("claims", other, "-o", run_copy, "--replace")
+    assert outcome.code == 0, outcome.err
+    assert not RunFolder(run_copy).test("E-growth").exists(), "its control, step 0, is not run"
+    outcome = functok("claims", tiny_study, "-o", run_copy, "--replace")
+    assert outcome.code == 0, outcome.err
+    assert different(run_copy, whole_run) == []
+
+
+def test_a_study_changed_and_killed_half_way_leaves_nothing_to_the_study_before(
+    whole_run: Path, run_copy: Path, tiny_study: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The graph of other settings is written, then the run dies; the first study must notice."""
+    from functok.study.steps import graph as mapping
+
+    other = changed(tiny_study, tmp_path / "other.yaml", graph={"tokens": 1000})
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mapping, "_growth_evidence", killed)
+        with pytest.raises(KeyboardInterrupt):
+            commands.bring(other, "claims", run_copy, replace=True)
+    outcome = functok("claims", tiny_study, "-o", run_copy, "--replace")
+    assert outcome.code == 0, outcome.err
+    assert different(run_copy, whole_run) == []
+
+
+def test_a_second_process_in_the_same_folder_is_refused(run_copy: Path) -> None:
+    with RunFolder(run_copy).opened():
+        complaint = functok("run", run_copy).complaint
+    assert complaint.startswith("functok: Another functok process is working in")
+    assert functok("run", run_copy).code == 0
+
+
+def test_workers_build_the_graph_of_one_process(
+    whole_run: Path, run_copy: Path, tiny_study: Path
+) -> None:
+    shutil.rmtree(run_copy / "graph")
+    shutil.rmtree(run_copy / ".state" / "partials")
+    for link in ("graph", "coverage", "arms", "controls", "trace", "steer", "claims", "report"):
+        RunFolder(run_copy).unmark(link)
+    outcome = functok("claims", tiny_study, "-o", run_copy, "--workers", 2)
+    assert outcome.code == 0, outcome.err
+    assert different(run_copy, whole_run) == []
+
+
+def test_one_link_brings_the_links_it_needs_and_no_others(
+    tiny_study: Path, tmp_path: Path, worked: list[str]
+) -> None:
+    outcome = functok("tokens", tiny_study, "-o", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert worked == ["tokenizer", "documents", "tokens"]
+    assert not (tmp_path / "run" / "models").exists()
+
+
+def toy(names: Sequence[tuple[str, tuple[str, ...]]], done: list[str]) -> tuple[Link, ...]:
+    """Links that only note that they were done."""
+
+    def work(name: str) -> Any:
+        return lambda run, key: done.append(name)
+
+    return tuple(
+        Link(name, f"Doing {name}", needs, lambda run: None, work(name)) for name, needs in names
+    )
+
+
+DIAMOND = (("a", ()), ("b", ("a",)), ("c", ("a",)), ("d", ("b", "c")))
+
+
+def test_a_link_that_several_need_is_done_once_and_first(tmp_path: Path) -> None:
+    done: list[str] = []
+    run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
+    Runner(run, toy(DIAMOND, done)).bring("d")
+    assert done == ["a", "b", "c", "d"]
+    Runner(run, toy(DIAMOND, done)).bring("d")
+    assert done == ["a", "b", "c", "d"]
+
+
+def test_a_link_done_again_leaves_none_that_follows_from_it_done(tmp_path: Path) -> None:
+    done: list[str] = []
+    run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
+    runner = Runner(run, toy(DIAMOND, done))
+    runner.bring("d")
+    run.folder.unmark("b")
+    runner.bring("b")
+    assert [name for name, _ in DIAMOND if runner.is_done(name)] == ["a", "b", "c"]
+
+
+def test_a_link_that_fails_is_not_done(tmp_path: Path) -> None:
+    done: list[str] = []
+    run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
+
+    def fail(run: Run, key: str) -> None:
+        raise UserError("No.")
+
+    links = toy(DIAMOND, done)
+    failing = tuple(replace(link, work=fail) if link.name == "c" else link for link in links)
+    with pytest.raises(UserError, match=r"^No\.$"):
+        Runner(run, failing).bring("d")
+    Runner(run, links).bring("d")
+    assert done == ["a", "b", "c", "d"]
+
+
+def test_links_stand_after_those_they_need() -> None:
+    known: set[str] = set()
+    for link in LINKS:
+        assert set(link.needs) <= known, link.name
+        assert link.name not in known
+        known.add(link.name)
+
+
+def test_a_study_written_out_reads_as_the_same_study(tiny_study: Path, tmp_path: Path) -> None:
+    study = load_study(tiny_study)
+    (tmp_path / "written.yaml").write_text(dump_study(study), "utf-8")
+    assert load_study(tmp_path / "written.yaml") == study
+
+
+def test_differences_name_every_key_that_differs_by_its_path(tmp_path: Path) -> None:
+    study = Study.model_validate(settings(tmp_path / "corpus.jsonl"))
+    one = study.model_dump(mode="json")
+    two = laid_over(one, {"seed": 9, "model": {"shape": {"layers": 3}, "load": "x"}})
+    assert differences(one, one) == []
+    assert differences(one, two) == ["seed", "model.load", "model.shape.layers"]
+
+
+def test_there_is_no_run_in_a_folder_without_a_study(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^There is no run in .*functok run STUDY\.yaml makes"):
+        open_run(tmp_path, Silent())
+
+
+def test_a_corpus_that_changed_is_read_again(tmp_path: Path, worked: list[str]) -> None:
+    study = write_study(
+        tmp_path / "study.yaml", settings(write_corpus(tmp_path / "corpus.jsonl", 60))
+    )
+    assert functok("tokens", study, "-o", tmp_path / "fresh").code == 0
+    before = results(tmp_path / "fresh")["tokens/counts.parquet"]
+    write_corpus(tmp_path / "corpus.jsonl", 60, seed=5)
+    worked.clear()
+    assert "has changed" in functok("tokens", study, "-o", tmp_path / "fresh").complaint
+    assert worked == []
+    assert functok("tokens", study, "-o", tmp_path / "fresh", "--replace").code == 0
+    assert worked == ["tokenizer", "documents", "tokens"]
+    assert not before.equals(results(tmp_path / "fresh")["tokens/counts.parquet"])
+
+
+def test_a_changed_treebank_is_refused_and_a_missing_one_is_not_needed(
+    tiny_study: Path, tmp_path: Path, worked: list[str]
+) -> None:
+    def write_treebank(tag: str) -> None:
+        rows = (("In", "ADP"), ("the", tag), ("lamp", "NOUN"))
+        lines = (f"{n}\t{form}\t_\t{tag}" + "\t_" * 6 for n, (form, tag) in enumerate(rows, 1))
+        bank.write_text("\n".join(lines) + "\n")
+
+    bank = tmp_path / "small.conllu"
+    write_treebank("NOUN")
+    part = {"definition": "treebank", "treebank": str(bank)}
+    study = changed(tiny_study, tmp_path / "study.yaml", tokens=part)
+    ask = ("tokens", str(study), "-o", str(tmp_path / "run"))
+    assert functok(*ask).code == 0
+    before = results(tmp_path / "run")["tokens/function_tokens.parquet"]
+    worked.clear()
+    write_treebank("DET")
+    assert "small.conllu' has changed since" in functok(*ask).complaint
+    assert worked == []
+    assert functok(*ask, "--replace").code == 0
+    assert worked == ["tokens"]
+    after = results(tmp_path / "run")["tokens/function_tokens.parquet"]
+    assert "␣the" not in before["token"].to_pylist()
+    assert "␣the" in after["token"].to_pylist()
+    worked.clear()
+    bank.unlink()
+    assert functok(*ask).code == 0
+    assert worked == []
+
+
+def test_blank_documents_are_left_out_and_said(
+    tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = write_corpus(tmp_path / "some.jsonl")
+    corpus.write_text(corpus.read_text() + '{"text": " "}\n{"text": ""}\n')
+    study = changed(tiny_study, tmp_path / "study.yaml", corpus=str(corpus))
+    made = functok("tokens", str(study), "-o", str(tmp_path / "run"))
+    assert made.code == 0, made.err
+    assert "2 documents without any text are left out" in made.err
+    found = results(tmp_path / "run")["tokens/documents.parquet"].to_pylist()
+    assert {row["split"]: row["documents"] for row in found}["blank"] == 2
+
+
+def test_closed_classes_serve_as_the_function_tokens_of_every_later_link(
+    tiny_study: Path, tmp_path: Path
+) -> None:
+    """By lexicon, by treebank: the run's classes are those of the definition."""
+    lines = [("In", "ADP"), ("the", "DET"), ("lamp", "NOUN"), ("of", "ADP"), (".", "PUNCT")]
+    rows = (f"{n}\t{form}\t_\t{tag}" + "\t_" * 6 for n, (form, tag) in enumerate(lines, 1))
+    (tmp_path / "small.conllu").write_text("\n".join(rows) + "\n")
+    for name, part in {
+        "lexicon": {"definition": "lexicon", "also": ["punctuation"]},
+        "treebank": {"definition": "treebank", "treebank": str(tmp_path / "small.conllu")},
+    }.items():
+        study = changed(tiny_study, tmp_path / f"{name}.yaml", tokens=part)
+        made = functok("tokens", str(study), "-o", str(tmp_path / name))
+        assert made.code == 0, made.err
+        function = results(tmp_path / name)["tokens/function_tokens.parquet"].to_pydict()
+        assert "␣the" in function["token"]
+        assert ("." in function["token"]) == (name == "lexicon")
+        run = open_run(tmp_path / name, Silent())
+        run.__dict__["vocabulary"] = 300  # no model is there to tell
+        assert np.flatnonzero(run.classes == FUNCTION).tolist() == sorted(function["token_id"])
+    wanting = changed(tiny_study, tmp_path / "no.yaml", tokens={"definition": "treebank"})
+    with pytest.raises(UserError, match=r"tokens\.treebank names none"):
+        load_study(wanting)
