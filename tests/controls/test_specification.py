@@ -18,8 +18,8 @@ from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import GRAMMAR, STUDIED
 from functok.richness.histograms import Histograms
 from functok.richness.outcomes import log_richness
-from graph.controls.test_suite import TYPES, world
-from graph.controls.test_suite import given as given_world
+from controls.test_suite import TYPES, world
+from controls.test_suite import given as given_world
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from functok.runtime.errors import UserError
 from functok.runtime.store import control_table, write_table
 from functok.stats import Estimate
 from functok.tokens.counting.function_tokens import class_array
-from graph.controls.planted import documents, firings, observed, write_store
+from controls.planted import documents, firings, observed, write_store
 
 TYPES, WORDS = 80, 40
 """Token types; the first are determiners, the others open-class words."""
