@@ -93,7 +93,7 @@ def _saes_as_committed() -> Iterator[None]:
         shutil.copytree(own if own.exists() else SAE / "step-000000", folder)
 
     with (
-        patch("functok.study.mapping.train_dictionary", place),
-        patch("functok.graph.controls.arms.train_dictionary", place),
+        patch("functok.study.steps.graph.train_dictionary", place),
+        patch("functok.controls.baselines.build.train_dictionary", place),
     ):
         yield
