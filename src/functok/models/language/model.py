@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from functok.runtime.errors import UserError
-
-Model = Any
-"""A ``transformers`` causal LM."""
+from functok.models.language.checkpoint import check_adapter, check_keys
+from functok.models.language.layers import Model as Model
+from functok.models.language.layers import decoder_layers as decoder_layers
+from functok.models.language.layers import hidden_of, layer_of, with_hidden
+from functok.models.language.probe import check_model, finite
+from functok.runtime.errors import UserError, outside, require
 
 
 def load_model(
@@ -34,7 +35,8 @@ def load_model(
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
 
     Raises:
-        UserError: if there is none by that name, or the folder holds no weights.
+        UserError: if there is none by that name, if the folder holds no weights, others than its
+            configuration says, or an adapter that is not used, or if it is no causal LM.
     """
     from transformers import AutoModelForCausalLM
 
@@ -44,7 +46,11 @@ def load_model(
             f"Model folder {folder} holds no weights; it needs model.safetensors beside "
             "config.json."
         )
-    try:
+    check_adapter(folder if folder.is_dir() else None, name, revision)
+    with outside(
+        f"Model {name!r} cannot be loaded",
+        "give a Hugging Face folder, or the name of a causal LM on the hub",
+    ):
         model, report = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             str(folder) if folder.is_dir() else name,
             revision=revision,
@@ -54,19 +60,10 @@ def load_model(
             ignore_mismatched_sizes=True,  # reported below, in words
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        line = (str(error).strip().splitlines() or ["unknown"])[0].rstrip(".")
-        raise UserError(
-            f"Model {name!r} cannot be loaded ({line}); give a Hugging Face folder, or the name of "
-            "a causal LM on the hub."
-        ) from error
-    unset = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
-    if unset:
-        raise UserError(
-            f"Model {name!r} cannot be used: {len(unset)} of its weights are missing or of another "
-            f"shape than its config.json says, such as {min(unset)}; give a complete checkpoint."
-        )
-    return model.to(torch.device(device)).eval()  # type: ignore[arg-type]
+        model = model.to(torch.device(device)).eval()  # type: ignore[arg-type]
+    check_keys(model, report, name)
+    check_model(model, name)
+    return model
 
 
 def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
@@ -93,48 +90,6 @@ def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
             )
 
 
-def decoder_layers(model: Model) -> nn.ModuleList:
-    """The decoder layers: the one ``ModuleList`` as long as the configuration says.
-
-    Raises:
-        UserError: if the architecture has none or several.
-    """
-    count = model.config.get_text_config().num_hidden_layers
-    found = [
-        module
-        for module in model.base_model.modules()
-        if isinstance(module, nn.ModuleList) and len(module) == count
-    ]
-    if len(found) != 1:
-        raise UserError(
-            f"{type(model).__name__} has {len(found)} lists of {count} layers; functok reads "
-            "models with exactly one list of decoder layers."
-        )
-    return found[0]
-
-
-def layer_of(model: Model, layer: int) -> nn.Module:
-    """Decoder layer ``layer``, counting from 0.
-
-    Raises:
-        UserError: if there is no such layer.
-    """
-    layers = decoder_layers(model)
-    if not 0 <= layer < len(layers):
-        raise UserError(f"There is no layer {layer}: the model has layers 0 to {len(layers) - 1}.")
-    return layers[layer]
-
-
-def hidden_of(output: Any) -> Tensor:
-    """A layer's hidden state: transformers 5 returns it bare, earlier versions in a tuple."""
-    return output[0] if isinstance(output, tuple) else output
-
-
-def with_hidden(output: Any, hidden: Tensor) -> Any:
-    """``output`` with its hidden state replaced."""
-    return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
-
-
 class _Stop(Exception):  # noqa: N818 (a signal, not an error)
     """Raised in a hook once the layer wanted has been read."""
 
@@ -157,7 +112,21 @@ def residual_stream(
         pass
     finally:
         handle.remove()
-    return seen[0]
+    return numbers(seen[0], f"layer {layer}")
+
+
+def numbers(hidden: Tensor, place: str) -> Tensor:
+    """``hidden``, if all its values are numbers.
+
+    Raises:
+        UserError: naming the place, if not.
+    """
+    require(
+        finite(hidden),
+        f"The model's activations at {place} are not finite in {hidden.dtype}; load it in another "
+        "dtype.",
+    )
+    return hidden
 
 
 @contextmanager
