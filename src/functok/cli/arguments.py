@@ -51,6 +51,13 @@ SaeName = Annotated[
 Layer = Annotated[
     int | None, typer.Option(help="Decoder layer, from 0; by default where the SAE reads.")
 ]
+Site = Annotated[
+    str | None,
+    typer.Option(
+        help="What the SAE was trained on, where it does not say: resid_post, resid_pre, "
+        "resid_mid, attn_out, mlp_out, mlp_in or z."
+    ),
+]
 TokenizerName = Annotated[str | None, typer.Option(help="By default the model's own.")]
 FunctionTokensFolder = Annotated[
     Path | None,

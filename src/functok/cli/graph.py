@@ -49,6 +49,13 @@ def graph(
         list[int] | None,
         typer.Option(help="Decoder layer, from 0; by default where the SAE reads. Repeatable."),
     ] = None,
+    site: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the SAE was trained on, where it does not say: resid_post, resid_pre, "
+            "resid_mid, attn_out, mlp_out, mlp_in or z. Repeatable."
+        ),
+    ] = None,
     corpus: Annotated[str | None, typer.Option(help="The text, as for functok tokens.")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="By default the model's own.")] = None,
     documents: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
@@ -120,6 +127,7 @@ def graph(
         revision=revision,
         saes=tuple(sae),
         layers=tuple(layer or ()),
+        sites=tuple(site or ()),
         corpus=corpus,
         tokenizer=tokenizer,
         documents=documents,

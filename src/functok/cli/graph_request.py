@@ -13,6 +13,7 @@ class Request:
     revision: str | None
     saes: tuple[str, ...]
     layers: tuple[int, ...]
+    sites: tuple[str, ...]
     corpus: str
     tokenizer: str | None
     documents: int | None

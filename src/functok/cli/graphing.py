@@ -30,7 +30,7 @@ from functok.graph.construction.shards import GraphJob, Reading, vocabulary_of
 from functok.graph.occurrences import store_size
 from functok.graph.tables import views
 from functok.models.dictionaries import Sae, open_sae
-from functok.models.dictionaries.sites import layers_for, placed
+from functok.models.dictionaries.sites import one_for_each, placed
 from functok.models.dictionaries.verification import Verification, verify
 from functok.models.language.capture import fitting_context
 from functok.models.language.hooks import HookPoint
@@ -64,8 +64,13 @@ def build(asked: Request) -> None:
     check_tokenizer(model, tokenizer, asked.model)
     asked = replace(asked, context=fitting_context(model, asked.context, asked.model))
     hooks = [
-        placed(sae, layer, model)
-        for sae, layer in zip(saes, layers_for(asked.layers, saes), strict=True)
+        placed(sae, layer, model, site)
+        for sae, layer, site in zip(
+            saes,
+            one_for_each(asked.layers, saes, "--layer"),
+            one_for_each(asked.sites, saes, "--site"),
+            strict=True,
+        )
     ]
     folder = RunFolder((asked.output or Path("runs") / _name(asked)).resolve())
     with folder.opened():

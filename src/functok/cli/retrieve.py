@@ -17,6 +17,7 @@ from functok.cli.arguments import (
     Replace,
     Revision,
     SaeName,
+    Site,
     TokenizerName,
 )
 from functok.cli.subject import Named
@@ -77,6 +78,7 @@ def steer(
     revision: Revision = None,
     sae: SaeName = None,
     layer: Layer = None,
+    site: Site = None,
     tokenizer: TokenizerName = None,
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
@@ -88,7 +90,7 @@ def steer(
     from functok.retrieval.questions import steered
     from functok.retrieval.steering.grid import Condition
 
-    named = Named(model, revision, sae, layer, tokenizer, function_tokens)
+    named = Named(model, revision, sae, layer, site, tokenizer, function_tokens)
     if prompt is not None and feature is None:
         raise UserError("--prompt needs --feature; functok trace shows which features fire.")
     if prompt is None or feature is None:
@@ -101,7 +103,9 @@ def steer(
         show_link(bring(target, "steer", output, replace), "steer")
         return
     subject = named.subject("steer", target, output, replace)
-    strengths = dict(_strength(text, strength) for text in feature)
+    strengths: dict[int, float] = {}
+    for number, wanted in (_strength(text, strength) for text in feature):
+        strengths[number] = strengths.get(number, 0.0) + wanted
     name = " + ".join(str(number) for number in strengths)
     conditions = [Condition(name, strengths)]
     table = steered(
@@ -152,6 +156,7 @@ def find_feature(
     revision: Revision = None,
     sae: SaeName = None,
     layer: Layer = None,
+    site: Site = None,
     tokenizer: TokenizerName = None,
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
@@ -168,7 +173,7 @@ def find_feature(
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"Cannot read the test prompts in {tests}: {error}.") from error
     rule = judge(success)
-    named = Named(model, revision, sae, layer, tokenizer, function_tokens)
+    named = Named(model, revision, sae, layer, site, tokenizer, function_tokens)
     subject = named.subject("find-feature", target, output, replace)
     scan, found = feature_of_trait(
         subject,

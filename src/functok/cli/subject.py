@@ -16,6 +16,7 @@ class Named(NamedTuple):
     revision: str | None
     sae: str | None
     layer: int | None
+    site: str | None
     tokenizer: str | None
     function_tokens: Path | None
 
@@ -54,5 +55,11 @@ class Named(NamedTuple):
 
         quiet_libraries()
         return open_subject(
-            self.model, self.sae, self.layer, self.revision, self.tokenizer, self.function_tokens
+            self.model,
+            self.sae,
+            self.layer,
+            self.site,
+            self.revision,
+            self.tokenizer,
+            self.function_tokens,
         )

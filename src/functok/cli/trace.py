@@ -16,6 +16,7 @@ from functok.cli.arguments import (
     Replace,
     Revision,
     SaeName,
+    Site,
     TokenizerName,
 )
 from functok.cli.subject import Named
@@ -37,13 +38,14 @@ def trace(
     revision: Revision = None,
     sae: SaeName = None,
     layer: Layer = None,
+    site: Site = None,
     tokenizer: TokenizerName = None,
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
     replace: Replace = False,
 ) -> None:
     """Which token of a prompt switches on which feature; several prompts side by side."""
-    named = Named(model, revision, sae, layer, tokenizer, function_tokens)
+    named = Named(model, revision, sae, layer, site, tokenizer, function_tokens)
     if prompt is None and target is not None:
         require(not (feature or chat), "--feature and --chat need --prompt.")
         _of_study(target, named, output, replace)

@@ -110,7 +110,7 @@ def _add(
     where = torch.from_numpy(counted)
     x = residual_stream(model, ids, layer).float().cpu()[where]
     active = dictionary.encode(x)
-    reconstruction = dictionary.decode(active, len(x))
+    reconstruction = dictionary.reconstructed(active, x)
 
     group = groups[rows.document[counted]]
     sums.positions += np.bincount(group, minlength=GROUPS)

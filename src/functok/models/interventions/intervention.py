@@ -3,9 +3,10 @@
     h_p ← h_p + v               (add)
     h_p ← v                     (set: activation patching)
     h_p ← h_p − (h_p·v̂) v̂      (ablate: nothing is left along v̂ = v/‖v‖)
-    h_p ← h_p + (a − z_f(h_p)) d_f   (``Clamp``: SAE feature f is held at activation a)
+    h_p ← h_p + (a − z_f(h_p)) u d_f   (``Clamp``: SAE feature f is held at activation a)
 
-after one decoder layer. Positions are counted from the first token of the prompt, whatever the
+after one decoder layer; u is the SAE's unit at h_p (``Dictionary.unit``: 1 where it does not
+rescale its inputs). Positions are counted from the first token of the prompt, whatever the
 padding before it and whatever a key–value cache already holds, so the same intervention works in
 one forward pass and inside ``generate``. An integer names one position of the prompt and leaves
 generated tokens alone, as in the paper's App. A; a ``Where`` chooses by token and position, in the
@@ -117,6 +118,11 @@ class Clamp:
             f"The SAE reads {len(self.dictionary.b_dec)} dimensions but the residual stream has "
             f"{width}; it belongs to another model.",
         )
+        require(
+            not self.dictionary.transcodes,
+            "A transcoder writes something else than it reads, so none of its features can be "
+            "clamped; give an SAE.",
+        )
 
     def apply(
         self, hidden: Float[Tensor, "chosen d_model"], rows: Int[Tensor, " chosen"]
@@ -126,7 +132,8 @@ class Clamp:
         z = torch.zeros(len(hidden), device=hidden.device)
         z[active.rows[this]] = active.values[this].float()
         direction = self.dictionary.W_dec[self.feature].to(hidden)
-        return hidden + (self.activation - z).to(hidden)[:, None] * direction
+        change = (self.activation - z)[:, None] * self.dictionary.unit(hidden).to(z)
+        return hidden + change.to(hidden) * direction
 
 
 @contextmanager

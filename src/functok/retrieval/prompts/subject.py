@@ -52,6 +52,11 @@ class Subject:
         Raises:
             UserError: if it reads something else, where no feature can be added.
         """
+        require(
+            not self.dictionary.transcodes,
+            f"The SAE at {self.place.name!r} is a transcoder, which writes something else than it "
+            "reads; features are steered and searched with an SAE of the residual stream.",
+        )
         if self.place.site == "resid_post":
             return self.place.layer or 0
         require(
@@ -72,6 +77,7 @@ def open_subject(
     model: str,
     sae: str,
     layer: int | None = None,
+    site: str | None = None,
     revision: str | None = None,
     tokenizer: str | None = None,
     function_tokens: Path | None = None,
@@ -82,6 +88,7 @@ def open_subject(
         model: a Hugging Face folder, or a name on the hub.
         sae: as ``open_sae`` takes it.
         layer: where the SAE reads, if it does not say.
+        site: likewise, one of ``hooks.SITES``.
         tokenizer: by default the model's own.
         function_tokens: a folder of counts under this tokenizer, whose function tokens are meant.
 
@@ -89,7 +96,6 @@ def open_subject(
         UserError: if one of them does not exist, or does not belong to the others.
     """
     read = open_sae(sae, decoder=True)
-    require(read.dictionary.finite, f"SAE {sae!r} holds weights that are not finite; give another.")
     loaded = load_tokenizer(tokenizer or model)
     net = load_model(model, revision)
     check_tokenizer(net, loaded, model)
@@ -99,7 +105,7 @@ def open_subject(
         model=net,
         tokenizer=loaded,
         dictionary=read.dictionary,
-        place=placed(read, layer, net),
+        place=placed(read, layer, net, site),
         classes=class_array(_function(loaded, function_tokens), special_ids(loaded), size),
         shown=shown + [f"⟨{index}⟩" for index in range(len(shown), size)],
         density=np.zeros(read.dictionary.features),
