@@ -101,7 +101,7 @@ ADDING: dict[str, dict[str, Any]] = {
         "topk_group": 1,
         "first_k_dense_replace": 1,
     },
-    "llama4_text": {**_EXPERTS, "intermediate_size_mlp": 24, "attention_chunk_size": 8},
+    "llama4_text": {**_EXPERTS, "intermediate_size_mlp": 24, "attention_chunk_size": 16},
     "qwen3_next": {**_EXPERTS, **_LINEAR, "shared_expert_intermediate_size": 16},
     "jetmoe": {"kv_channels": 8, **_EXPERTS},
     "rwkv": {"attention_hidden_size": WIDTH},

@@ -82,9 +82,8 @@ def test_what_is_added_adds_up_or_is_refused(model: nn.Module, kind: str) -> Non
             refused.append(layer)
             continue
         torch.testing.assert_close(before + attention + mlp, after, rtol=1e-4, atol=1e-4)
-        scale = after.norm()
-        assert attention.norm() > 1e-3 * scale
-        assert mlp.norm() > 1e-3 * scale
+        least = 1e-4 * after.norm()  # far above the tolerance of a sum without one of them
+        assert min(attention.norm(), mlp.norm()) > least
         assert not torch.equal(mlp, after)
     if kind in ADDING:
         assert refused == ([0] if kind in PLAIN_FIRST else [])
@@ -130,7 +129,7 @@ def test_steered_generation_equals_computing_the_whole_text_again(model: nn.Modu
 def test_sweeps_equal_full_passes(model: nn.Module, kind: str) -> None:
     trials = [
         Trial(0),
-        Trial(0, (Intervention(1, 4, VECTOR),)),
+        Trial(0, (Intervention(1, 7, 9 * VECTOR),)),
         Trial(1, (Intervention(0, 2, VECTOR, "set"), Intervention(LAYERS - 1, 3, VECTOR))),
     ]
     expected = []
@@ -141,7 +140,7 @@ def test_sweeps_equal_full_passes(model: nn.Module, kind: str) -> None:
     found = sweep(model, PROMPTS, trials)
     assert found.shape == (3, VOCABULARY)
     torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-4)
-    assert (found[1] - found[0]).abs().max() > 0.01
+    assert (found[1] - found[0]).abs().max() > 1e-3
     if kind in ("llama", "gpt2", "gemma2", "mixtral"):
         assert shares_prefix(model), "the quick way is taken where there is one"
 

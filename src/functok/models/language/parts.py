@@ -71,16 +71,16 @@ def _probed(model: Model, layer: int) -> Parts:
     terms = {
         name: output
         for name, (_, output) in seen.items()
-        if name and output is not None and output.numel() == start.numel()
+        if name and output is not None and _fits(output, start)
     }
     for one, other in _pairs(list(terms)):
-        attention, mlp = terms[one].view_as(start), terms[other].view_as(start)
+        attention, mlp = (terms[name].reshape(start.shape) for name in (one, other))
         if _equal(end, start, attention, mlp):
             found = {"attn_out": block.get_submodule(one), "mlp_out": block.get_submodule(other)}
             for name, (entered, _) in seen.items():
-                if entered is None or entered.numel() != start.numel():
+                if entered is None or not _fits(entered, start):
                     continue
-                if _equal(entered.view_as(start), start, attention):
+                if _equal(entered.reshape(start.shape), start, attention):
                     return found | {"resid_mid": block.get_submodule(name)}
             return found
     return {}
@@ -92,6 +92,11 @@ def _pairs(names: list[str]) -> Iterator[tuple[str, str]]:
     for one in names:
         if _ATTENTION.search(one):
             yield from ((one, other) for other in names if not _ATTENTION.search(other))
+
+
+def _fits(tensor: Tensor, stream: Tensor) -> bool:
+    """Whether it has a vector of the stream's width for every position, in a batch or in a row."""
+    return tensor.shape[-1] == stream.shape[-1] and tensor.numel() == stream.numel()
 
 
 def _equal(whole: Tensor, *terms: Tensor) -> bool:
