@@ -58,6 +58,7 @@ def capture(
         seen[index] = hidden_of(found)
         if last and len(seen) == len(points):
             raise _Stop
+        seen[index] = seen[index].clone()  # Falcon, for one, adds attention to it in place
 
     with ExitStack() as handles:
         for index, point in enumerate(points):
