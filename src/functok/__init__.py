@@ -23,7 +23,7 @@ _PUBLIC = {
     "encode": "functok.encoding.tokenizer",
     "load_model": "functok.models.language.model",
     "load_tokenizer": "functok.encoding.tokenizer",
-    "open_corpus": "functok.corpus",
+    "open_corpus": "functok.corpora",
     "residual_stream": "functok.models.language.model",
     "steer": "functok.models.interventions.intervention",
     "sweep": "functok.models.interventions.sweeps",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functok.controls.types import regression
-from functok.controls.types.predictors import CONTEXT, MODELS, design, natural_spline
+from functok.controls.types.predictors import CONTEXT, MODELS
 from functok.controls.types.raw_degree import negative_binomial, partial_spearman, raw_degree
 from functok.controls.types.regression import (
     CLASS,
@@ -21,6 +21,7 @@ from functok.controls.types.regression import (
     regressions,
 )
 from functok.graph.contrasts import GRAMMAR, STUDIED, Sides
+from functok.stats.design import design, natural_spline
 from functok.stats.variance_shares import r_squared, variance_shares
 
 TYPES = 160

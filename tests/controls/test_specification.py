@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from controls.test_suite import TYPES, world
+from controls.test_suite import given as given_world
 from functok.controls.inputs import Inputs
 from functok.controls.specification import axes as choices
 from functok.controls.specification.axes import THIS, chosen, definitions
@@ -18,8 +20,6 @@ from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import GRAMMAR, STUDIED
 from functok.richness.histograms import Histograms
 from functok.richness.outcomes import log_richness
-from controls.test_suite import TYPES, world
-from controls.test_suite import given as given_world
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from controls.planted import documents, firings, observed, write_store
 from functok.controls.effects import effect_table
 from functok.controls.inputs import Inputs
 from functok.controls.suite.suite import CONTROLS, NAMES, chosen
@@ -18,7 +19,6 @@ from functok.runtime.errors import UserError
 from functok.runtime.store import control_table, write_table
 from functok.stats import Estimate
 from functok.tokens.counting.function_tokens import class_array
-from controls.planted import documents, firings, observed, write_store
 
 TYPES, WORDS = 80, 40
 """Token types; the first are determiners, the others open-class words."""

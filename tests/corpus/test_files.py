@@ -13,7 +13,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.corpus import open_corpus, read_documents, split_spec
+from functok.corpora import open_corpus
+from functok.corpus import read_documents, split_spec
 from functok.corpus.blocks import any_blank, text_array
 from functok.corpus.problems import Problems
 from functok.runtime.errors import UserError

@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from functok.corpus import open_corpus, read_documents
+from functok.corpora import open_corpus
+from functok.corpus import read_documents
 from functok.encoding.tokenizer import Encoded, encode, load_tokenizer, separator_id, special_ids
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.construction.pipeline import build_graphs

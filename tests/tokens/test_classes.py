@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.corpus import Document, open_corpus, read_documents
+from functok.corpora import open_corpus
+from functok.corpus import Document, read_documents
 from functok.encoding.tokenizer import Encoded, Tokenizer, encode, load_tokenizer, special_ids
 from functok.runtime.errors import UserError
 from functok.tokens.counting.counts import TokenCounts

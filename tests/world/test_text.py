@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from functok.corpus import open_corpus, read_documents
+from functok.corpora import open_corpus
+from functok.corpus import read_documents
 from functok.encoding.tokenizer import encode, load_tokenizer, save_tokenizer, train_tokenizer
 from functok.runtime.errors import UserError
 from functok.world.generator import World

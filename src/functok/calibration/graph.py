@@ -36,7 +36,7 @@ from functok.controls.baselines.differences import UNTRAINED
 from functok.controls.inputs import Inputs
 from functok.controls.nulls.hubs import hubs
 from functok.controls.suite.baselines import trained_or_not
-from functok.controls.suite.nulls import equal_positions
+from functok.controls.suite.positions import equal_positions
 from functok.controls.suite.types import both_at_once, class_beside_context
 
 ALPHA = 0.05

@@ -19,7 +19,8 @@ from functok.cli.describe import (
 )
 from functok.cli.show import print_line, print_table
 from functok.cli.work import engine as local
-from functok.corpus import Corpus, open_corpus
+from functok.corpora import open_corpus
+from functok.corpus import Corpus
 from functok.corpus.files import FileCorpus
 from functok.corpus.problems import OnError
 from functok.encoding.bytes import token_bytes

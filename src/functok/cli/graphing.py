@@ -12,7 +12,8 @@ from functok.cli.count import engine_of
 from functok.cli.graph_request import Request
 from functok.cli.graph_show import show_graph, verified_sentence
 from functok.cli.show import print_line
-from functok.corpus import Corpus, open_corpus
+from functok.corpora import open_corpus
+from functok.corpus import Corpus
 from functok.encoding.tokenizer import (
     Encoded,
     Tokenizer,

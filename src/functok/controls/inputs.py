@@ -15,7 +15,7 @@ from functok.controls.features.kinds import FeatureSide, features
 from functok.controls.occurrences.labelled import Labels
 from functok.controls.occurrences.slots import Slots, next_class, next_token, slots
 from functok.controls.types.contexts import context_table, mean_norms
-from functok.controls.types.predictors import Columns, predictors
+from functok.controls.types.predictors import predictors
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, primary, readings
@@ -25,6 +25,7 @@ from functok.richness.histograms import Histograms
 from functok.richness.incidence import Unit, exposures
 from functok.richness.outcomes import Outcome, decomposed, log_richness
 from functok.stats import Estimate
+from functok.stats.design import Predictors
 from functok.tokens.grammar.subclasses import CODE
 
 NEXT_TOKEN = "next token"
@@ -113,7 +114,7 @@ class Inputs:
         return features(self.subject)
 
     @cached_property
-    def predictors(self) -> Columns:
+    def predictors(self) -> Predictors:
         """What may explain a type's richness beside its class."""
         contexts = None
         if self.encoded is not None and self.exposure is not None:

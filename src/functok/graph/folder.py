@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from functok.corpus.splits import GROUPS
 from functok.graph.construction.runs import edge_table, merge_edges, write_run
 from functok.graph.edges import GRID, Edges, Packing
-from functok.runtime.background import Behind
+from functok.runtime.threads import BackgroundThread
 
 ROW_GROUP = 1 << 17
 """Most rows that are read at once."""
@@ -71,8 +71,8 @@ def write_edges(folder: Path, pieces: Iterator[Edges], packing: Packing, rows: i
     count = 0
     with (
         _edge_file(folder / "edges/by-token.parquet", "feature") as edges,
-        Behind() as writing,
-        Behind() as sorting,
+        BackgroundThread() as writing,
+        BackgroundThread() as sorting,
     ):
         for piece in pieces:
             count += len(piece)
@@ -83,7 +83,7 @@ def write_edges(folder: Path, pieces: Iterator[Edges], packing: Packing, rows: i
     with (
         _edge_file(folder / "edges/by-feature.parquet", "token") as edges,
         pq.ParquetWriter(folder / "features.parquet", _FEATURES, compression="zstd") as features,
-        Behind() as writing,
+        BackgroundThread() as writing,
     ):
         for piece in merge_edges(runs, rows, spill / "rounds", align):
             writing.do(_add_by_feature, edges, features, piece, packing)

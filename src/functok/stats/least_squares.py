@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from functok.controls.types.predictors import Design
 from functok.stats import freedman_lane
+from functok.stats.design import Design
 from functok.stats.two_way import two_way
 
 

@@ -18,7 +18,8 @@ import polars as pl
 import yaml
 
 from functok.consolidation.checkpoints import Checkpoint, published
-from functok.corpus import Corpus, open_corpus
+from functok.corpora import open_corpus
+from functok.corpus import Corpus
 from functok.encoding.tokenizer import (
     Encoded,
     Tokenizer,

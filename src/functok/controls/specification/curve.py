@@ -35,7 +35,7 @@ from functok.controls.specification.axes import Chosen, chosen, definitions, mis
 from functok.controls.specification.joint import SEPARABLE, joint_test
 from functok.controls.types.contexts import context_table
 from functok.controls.types.factorial import class_alone
-from functok.controls.types.predictors import CONTEXT, Columns
+from functok.controls.types.predictors import CONTEXT
 from functok.controls.types.regression import direct_alone
 from functok.graph.contrasts import SEPARATED, WHOLE, Sides
 from functok.richness.common_size import SIZES
@@ -43,6 +43,7 @@ from functok.richness.histograms import UNITS, Histograms
 from functok.richness.incidence import Unit
 from functok.richness.outcomes import Outcome, log_richness
 from functok.stats import Estimate
+from functok.stats.design import Predictors
 
 AXES = ("sae", "layer", "rule", "exclusion", "definition", "unit", "exposure")
 ALL = "all definitions"
@@ -124,7 +125,7 @@ def _coverage(one: Chosen, sides: list[Sides]) -> Iterator[tuple[str, dict[str, 
 
 
 def _effects(
-    outcome: Outcome, sides: list[Sides], occurrences: np.ndarray, columns: Columns | None
+    outcome: Outcome, sides: list[Sides], occurrences: np.ndarray, columns: Predictors | None
 ) -> Iterator[dict[str, Any]]:
     """Both effects of class in one outcome, where there are types enough."""
     for one in sides:
@@ -143,9 +144,9 @@ class _Contexts:
     """Frequency and neighbours of every type at each unit and size, worked out once."""
 
     def __init__(self, given: Inputs) -> None:
-        self._given, self._known = given, dict[tuple[Unit, int], Columns]()
+        self._given, self._known = given, dict[tuple[Unit, int], Predictors]()
 
-    def of(self, unit: Unit, size: int) -> Columns | None:
+    def of(self, unit: Unit, size: int) -> Predictors | None:
         given = self._given
         if given.encoded is None:
             return None

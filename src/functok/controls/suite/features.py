@@ -9,14 +9,13 @@ from functok.controls.control import Result
 from functok.controls.effects import effect_rows
 from functok.controls.features.kinds import context_only
 from functok.controls.inputs import Inputs
-from functok.controls.suite import nulls as by_counts
-from functok.controls.suite import types as by_class
+from functok.controls.suite import nulls, positions, types
 
 REPEATED = (
-    by_counts.shuffled_labels,
-    by_class.both_at_once,
-    by_class.equally_frequent,
-    by_class.class_beside_context,
+    nulls.shuffled_labels,
+    types.both_at_once,
+    types.equally_frequent,
+    types.class_beside_context,
 )
 """The controls of degree and richness that are asked again."""
 
@@ -42,5 +41,5 @@ def in_context(given: Inputs) -> Result:
         tables |= control(again).tables
     effects = effect_rows(tables.get, subclasses=True)
     effects = effects.with_columns(features_left_out=pl.lit(left_out, pl.Int64))
-    exposure = by_counts.equal_positions(again).tables["exposure"]
+    exposure = positions.equal_positions(again).tables["exposure"]
     return Result({"context_effects": effects, "context_exposure": exposure})

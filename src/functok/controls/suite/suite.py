@@ -27,44 +27,49 @@ control          question                                             tables
 from collections.abc import Sequence
 
 from functok.controls.control import Control
-from functok.controls.suite import baselines as by_training
-from functok.controls.suite import features as by_feature
-from functok.controls.suite import nulls as by_counts
-from functok.controls.suite import specification as by_choice
-from functok.controls.suite import types as by_class
+from functok.controls.suite import (
+    baselines,
+    features,
+    nulls,
+    occurrences,
+    positions,
+    richness,
+    specification,
+    types,
+)
 from functok.runtime.errors import UserError, nearest
 
 CONTROLS = (
-    Control("exposure", "As many positions of other kinds", by_counts.equal_positions, ("P1",)),
-    Control("richness", "Features at equal exposure, token by token", by_counts.accumulated),
-    Control("hubs", "Labels dealt out anew over the corpus", by_counts.shuffled_labels),
-    Control("dealing", "Labels dealt out anew within documents", by_counts.shuffled_within),
-    Control("poisson", "Edges of independent tokens and features", by_counts.independent),
-    Control("factorial", "Frequency or class, both at once", by_class.both_at_once, ("P2",)),
+    Control("exposure", "As many positions of other kinds", positions.equal_positions, ("P1",)),
+    Control("richness", "Features at equal exposure, token by token", richness.accumulated),
+    Control("hubs", "Labels dealt out anew over the corpus", nulls.shuffled_labels),
+    Control("dealing", "Labels dealt out anew within documents", nulls.shuffled_within),
+    Control("poisson", "Edges of independent tokens and features", nulls.independent),
+    Control("factorial", "Frequency or class, both at once", types.both_at_once, ("P2",)),
     Control(
         "pairs",
         "Function and content types of equal frequency, pair by pair",
-        by_class.equally_frequent,
+        types.equally_frequent,
     ),
     Control(
         "regression",
         "What class adds to frequency and to context",
-        by_class.class_beside_context,
+        types.class_beside_context,
         ("P3",),
     ),
-    Control("degree", "Raw degrees where both classes have the frequency", by_class.degrees),
-    Control("slots", "Class or slot: before the same next token", by_class.same_slot),
-    Control("homographs", "One string, two word classes", by_class.same_string),
-    Control("features", "What each feature is about", by_feature.about),
-    Control("context", "All of it without token-identity features", by_feature.in_context),
+    Control("degree", "Raw degrees where both classes have the frequency", types.degrees),
+    Control("slots", "Class or slot: before the same next token", occurrences.same_slot),
+    Control("homographs", "One string, two word classes", occurrences.same_string),
+    Control("features", "What each feature is about", features.about),
+    Control("context", "All of it without token-identity features", features.in_context),
     Control(
         "arms",
         "Trained against untrained models, shuffled text and held SAEs",
-        by_training.trained_or_not,
+        baselines.trained_or_not,
         ("P4",),
         arms=True,
     ),
-    Control("choices", "Every effect under other choices", by_choice.every_choice, arms=True),
+    Control("choices", "Every effect under other choices", specification.every_choice, arms=True),
 )
 """In the order in which they are run."""
 NAMES = tuple(control.name for control in CONTROLS)

@@ -1,11 +1,10 @@
-"""The controls of frequency × class as the suite runs them: their tables, P2 and P3."""
+"""The controls of frequency × class: their tables, P2 and P3."""
 
 import numpy as np
 
 from functok.claims.evidence import Evidence, as_columns
-from functok.controls.control import NO_STORE, Result
+from functok.controls.control import Result
 from functok.controls.inputs import Inputs
-from functok.controls.occurrences.homographs import homographs
 from functok.controls.types.factorial import class_effect, factorial
 from functok.controls.types.matching import matched
 from functok.controls.types.raw_degree import raw_degree
@@ -102,28 +101,3 @@ def class_beside_context(given: Inputs) -> Result:
 def degrees(given: Inputs) -> Result:
     found = raw_degree(token_degrees(given.subject.graph), given.occurrences, given.sides)
     return Result({"degree_effects": found.effects, "overlap": found.overlap})
-
-
-def same_slot(given: Inputs) -> Result:
-    found = given.slots
-    if found is None:
-        return Result(absent=NO_STORE)
-    return Result({"slot_cells": found.cells, "slot_effects": found.effects})
-
-
-def same_string(given: Inputs) -> Result:
-    subject, store = given.subject, given.subject.occurrences
-    if store is None:
-        return Result(absent=NO_STORE)
-    if given.labels is None:
-        return Result(
-            absent="Nothing tells the uses of one token apart; a graph of a treebank's own text "
-            "does, with functok controls --treebank."
-        )
-    if not given.labels.meet(store):
-        return Result(
-            absent="No occurrence in the graph is one of the treebank's words; the graph must be "
-            "built from the treebank's own text."
-        )
-    found = homographs(store, subject.graph.features, given.labels, subject.shown, subject.seed)
-    return Result({"uses": found.uses, "use_pairs": found.pairs, "use_effects": found.effects})

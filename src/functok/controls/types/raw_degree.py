@@ -22,9 +22,9 @@ from jaxtyping import Float, Int
 from scipy.special import ndtri, stdtr
 from scipy.stats import rankdata
 
-from functok.controls.types.predictors import natural_spline
 from functok.controls.types.regression import LEAST, common_support
 from functok.graph.contrasts import Sides
+from functok.stats.design import natural_spline
 
 
 class RawDegree(NamedTuple):

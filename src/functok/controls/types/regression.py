@@ -28,9 +28,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
 
-from functok.controls.types.predictors import CONTEXT, GROUPS, MODELS, Columns, Design, design
+from functok.controls.types.predictors import CONTEXT, GROUPS, MODELS
 from functok.graph.contrasts import GRAMMAR, STUDIED, WITH_MARKS, Sides
 from functok.stats import Estimate
+from functok.stats.design import Design, Predictors, design
 from functok.stats.least_squares import fit
 from functok.stats.two_way import Replicates
 from functok.stats.variance_shares import r_squared, variance_shares
@@ -77,7 +78,7 @@ class DirectEffect:
 
 def regressions(
     outcomes: dict[str, Float[np.ndarray, " vocabulary"]],
-    found: Columns,
+    found: Predictors,
     sides: Sequence[Sides],
     primary: str,
     seed: int,
@@ -155,7 +156,7 @@ def direct_effect(found: Regressions, reading: str, outcome: str = RICHNESS) -> 
 
 def direct_alone(
     outcome: Float[np.ndarray, " vocabulary"],
-    found: Columns,
+    found: Predictors,
     sides: Sides,
     left_out: Replicates | None,
 ) -> tuple[Estimate, int] | None:
@@ -187,7 +188,7 @@ def common_support(
     return (log_n >= low) & (log_n <= high)
 
 
-def _complete(outcome: np.ndarray, found: Columns) -> Bool[np.ndarray, " vocabulary"]:
+def _complete(outcome: np.ndarray, found: Predictors) -> Bool[np.ndarray, " vocabulary"]:
     """Types with the outcome and every predictor: the same ones in all models."""
     known = np.isfinite(outcome)
     for column in found.values():
@@ -213,7 +214,7 @@ class _Job(NamedTuple):
 
     keys: dict[str, str]
     outcome: np.ndarray
-    found: Columns
+    found: Predictors
     function: np.ndarray
     content: np.ndarray
     terms: dict[str, np.ndarray]
@@ -222,7 +223,7 @@ class _Job(NamedTuple):
 
 
 def _by_subclass(
-    name: str, outcome: np.ndarray, found: Columns, sides: Sequence[Sides], seed: int
+    name: str, outcome: np.ndarray, found: Predictors, sides: Sequence[Sides], seed: int
 ) -> _Job:
     known = _complete(outcome, found)
     some = {one.reading: one.function & known for one in sides

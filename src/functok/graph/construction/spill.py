@@ -21,7 +21,7 @@ from functok.graph.construction.strongest import strongest
 from functok.graph.edges import Edges, Packing, counted
 from functok.graph.occurrences import occurrence_table
 from functok.models.dictionaries import Activations, Disagreement
-from functok.runtime.background import Behind
+from functok.runtime.threads import BackgroundThread
 
 BYTES_PER_FIRING = 160
 """Held per firing while a run is made, temporaries of the sorts included."""
@@ -56,7 +56,7 @@ class Spill:
         folder.mkdir()
         self._folder, self._packing, self._keeps = folder, packing, keeps_store
         self._most = max(memory // 2 // BYTES_PER_FIRING, 1)  # one run fills while one is written
-        self._writing = Behind()
+        self._writing = BackgroundThread()
         self._batches: list[tuple[Positions, Activations]] = []
         self._firings = self._runs = 0
         self._cells: list[np.ndarray] = []

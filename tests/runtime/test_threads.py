@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from functok.runtime.background import Behind
+from functok.runtime.threads import BackgroundThread
 
 
 def test_the_owner_goes_on_while_one_piece_is_done_and_waits_with_the_next():
@@ -14,7 +14,7 @@ def test_the_owner_goes_on_while_one_piece_is_done_and_waits_with_the_next():
         assert may_end.wait(10)
         done.append((name, threading.current_thread()))
 
-    with Behind() as behind:
+    with BackgroundThread() as behind:
         behind.do(work, "first")
         assert done == []
         may_end.set()
@@ -25,18 +25,18 @@ def test_the_owner_goes_on_while_one_piece_is_done_and_waits_with_the_next():
 
 
 def test_what_went_wrong_is_raised_once_where_the_owner_next_waits():
-    with Behind() as behind:
+    with BackgroundThread() as behind:
         behind.do(int, "not a number")
         with pytest.raises(ValueError, match="not a number"):
             behind.do(list)
         behind.wait()
-    with pytest.raises(ValueError, match="nor this"), Behind() as behind:
+    with pytest.raises(ValueError, match="nor this"), BackgroundThread() as behind:
         behind.do(int, "nor this")
 
 
 def test_an_error_of_the_owner_is_not_hidden_by_one_behind_its_back():
     def fails_while_another_fails() -> None:
-        with Behind() as behind:
+        with BackgroundThread() as behind:
             behind.do(int, "not a number")
             raise KeyError
 
