@@ -9,6 +9,11 @@ from altair.typing import ChartType
 
 from functok.runtime.store import RunFolder
 
+NO_CONTROLS = "The frequency controls were not run (functok controls), or the graph is too small."
+NO_WORLD = (
+    "The study has no tiny world, so nothing was traced or steered where the right answer is known."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -62,3 +67,8 @@ def made_from(
 def of_last_graph(name: str) -> Callable[[RunFolder], Path]:
     """A table of the last graph; where there is none, a path at which nothing is."""
     return lambda folder: folder.graph_table(last_step(folder) or 0, name)
+
+
+def of_control(name: str) -> Callable[[RunFolder], Path]:
+    """A table of the controls of the last graph; without one, a path that does not exist."""
+    return lambda folder: folder.control(last_step(folder) or 0, name)

@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import NO_WORLD, Plan, made_from
 from functok.figures.style import CONTROL, DASHES, MEASURED, styled, with_intervals
 
 _METHODS = {
@@ -84,3 +85,20 @@ def swap_success(table: pl.DataFrame) -> ChartType:
         "Which swap changes the answer",
         "share of the answers that become the source's; bars: 95 % over facts; dashes: chance",
     )
+
+
+PLANS = (
+    Plan(
+        name="world-swaps",
+        section="world",
+        title="Which swap changes the answer",
+        reading="Each prompt's entity or language is exchanged for another's, at the tokens named "
+        "on the left; a point at 100 % means that every answer became the right one of the other "
+        "prompt. Where function tokens help only when they are last, it is the place that counts.",
+        control="Grey adds as many random features at equal norm; dashes are the rate at which a "
+        "random answer to the same question would be right.",
+        absent=NO_WORLD,
+        tables=made_from(swaps_by_place, lambda folder: folder.retrieval("world_swaps")),
+        chart=swap_success,
+    ),
+)

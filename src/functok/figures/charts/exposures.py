@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import NO_CONTROLS, Plan, made_from, of_control
 from functok.figures.style import (
     CONTENT,
     CONTROL,
@@ -188,3 +189,43 @@ def accumulation(table: pl.DataFrame) -> ChartType:
         "Features by exposures",
         "orange: the types named; blue: open-class words; bands: 95 %; dotted: extrapolated",
     )
+
+
+PLANS = (
+    Plan(
+        name="exposure-curve",
+        section="controls",
+        title="Coverage over k, at equal exposure",
+        reading="Where the orange curve lies below another, the k most frequent tokens reach fewer "
+        "features than as many positions of that kind.",
+        control="As many positions anywhere, of other tokens, and with as many active features: "
+        "expectations in closed form. Where every position has as many active features, the last "
+        "is the first, and its line covers it.",
+        absent=NO_CONTROLS,
+        tables=made_from(coverage_curve, of_control("exposure_curve")),
+        chart=exposure_curve,
+    ),
+    Plan(
+        name="exposure-references",
+        section="controls",
+        title="As many positions of other kinds",
+        reading="A point left of 0 means that the set reaches fewer features than as many "
+        "positions of the kind that heads the panel; sub-classes stand below the whole classes.",
+        control="Each panel is a kind of position that a set is held against.",
+        absent=NO_CONTROLS,
+        tables=made_from(references, of_control("exposure")),
+        chart=exposure_references,
+    ),
+    Plan(
+        name="accumulation",
+        section="controls",
+        title="Features by exposures",
+        reading="Of two curves the higher one belongs to the richer types, at every number of "
+        "exposures; a curve that only starts higher has more features at once, one that grows "
+        "faster renews them.",
+        control="Open-class words at as many exposures: the blue curve, the same in every panel.",
+        absent=NO_CONTROLS,
+        tables=made_from(paths, of_control("richness_paths")),
+        chart=accumulation,
+    ),
+)

@@ -4,6 +4,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import NO_CONTROLS, Plan, made_from, of_control
 from functok.figures.style import CONTROL, MEASURED, WIDTH, styled, with_intervals
 
 KINDS = {
@@ -70,3 +71,19 @@ def feature_kinds(table: pl.DataFrame) -> ChartType:
         "What features are about",
         "features that fire, and where all firings belong; bars: 95 % intervals",
     )
+
+
+PLANS = (
+    Plan(
+        name="feature-kinds",
+        section="controls",
+        title="What features are about",
+        reading="Green says how many features are of a kind, grey how much of the activity is "
+        "theirs; a token with features of its own has a higher degree for that alone.",
+        control="What as many random positions would show is taken off before a feature counts as "
+        "about anything; each effect is also given without the features of one token.",
+        absent=NO_CONTROLS,
+        tables=made_from(kind_rows, of_control("feature_kinds")),
+        chart=feature_kinds,
+    ),
+)

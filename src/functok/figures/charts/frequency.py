@@ -8,6 +8,8 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.controls.effects import effect_table
+from functok.figures.plan import NO_CONTROLS, Plan, last_step, made_from, of_control
 from functok.figures.style import (
     CLASS_SCALE,
     CONTENT,
@@ -22,6 +24,7 @@ from functok.figures.style import (
     with_intervals,
     zero_line,
 )
+from functok.runtime.store import RunFolder
 
 _RATIO = "log ratio of features, function to content types"
 
@@ -207,3 +210,56 @@ def common_frequencies(table: pl.DataFrame) -> ChartType:
         "Do both classes have the frequency?",
         "token types by how often they occur, in steps of a factor of two",
     )
+
+
+def _effects(folder: RunFolder, most: int) -> list[pl.DataFrame]:
+    found = effect_table(folder.graph(last_step(folder) or 0))
+    return [effects(found)] if len(found) else []
+
+
+PLANS = (
+    Plan(
+        name="class-effects",
+        section="controls",
+        title="What class adds, control by control",
+        reading="Each line names what is held equal; a point right of 0 means that function types "
+        "then still meet more features than content types, left of 0 fewer.",
+        control="Every row is a control; the dashed line is what frequency alone would give.",
+        absent=NO_CONTROLS,
+        tables=_effects,
+        chart=class_effects,
+    ),
+    Plan(
+        name="frequency-by-class",
+        section="controls",
+        title="Frequency and class at once",
+        reading="The gap between the colours is what class adds, the slope what frequency does; "
+        "as studied, function tokens are the frequent ones by definition, so a cell may be empty.",
+        control="Content types of the same level of frequency, at equal exposure.",
+        absent=NO_CONTROLS,
+        tables=made_from(cells, of_control("factorial_cells")),
+        chart=frequency_by_class,
+    ),
+    Plan(
+        name="matched-pairs",
+        section="controls",
+        title="Pairs of equal frequency",
+        reading="Above 0 the function type of the pair meets more features than its partner at "
+        "equal exposure; the pairs furthest from 0 are named, function first.",
+        control="The other half of each pair: a content type of like frequency, length and form.",
+        absent=NO_CONTROLS,
+        tables=made_from(pair_points, of_control("pairs")),
+        chart=matched_pairs,
+    ),
+    Plan(
+        name="common-frequencies",
+        section="controls",
+        title="Do both classes have the frequency?",
+        reading="Where only one colour is drawn, nothing but a model's extrapolation says what the "
+        "other class would do at that frequency.",
+        control="None is needed: it shows how far a comparison at equal frequency can reach.",
+        absent=NO_CONTROLS,
+        tables=made_from(frequencies, of_control("overlap")),
+        chart=common_frequencies,
+    ),
+)

@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import Plan, made_from, of_last_graph
 from functok.figures.style import (
     CLASS_SCALE,
     CONTROL,
@@ -123,3 +124,31 @@ def cumulative_coverage(table: pl.DataFrame) -> ChartType:
         + named(base.mark_line(point=True, strokeDash=DASHES).encode(y="random:Q"), _RANDOM, colour)
     )
     return styled(layers, "Coverage of the most frequent tokens", "band: 95 % interval")
+
+
+PLANS = (
+    Plan(
+        name="token-degree",
+        section="graph",
+        title="Degree of each token",
+        reading="A token's height is the number of features that fire at it at least once; "
+        "tokens without any have no place on a log scale and are left out.",
+        control="The dashed line is what as many random positions would meet: a point below it "
+        "meets fewer features than its frequency alone explains.",
+        absent="The token–feature graph was not built.",
+        tables=made_from(degrees, of_last_graph("degree")),
+        chart=token_degree,
+    ),
+    Plan(
+        name="cumulative-coverage",
+        section="graph",
+        title="Coverage of the most frequent tokens",
+        reading="Each step to the right adds one more token to the set; the height is the share "
+        "of all active features that the set reaches.",
+        control="The dashed line is the expected coverage of equally many random positions, in "
+        "closed form: the tokens are special only where the orange line leaves it.",
+        absent="Coverage beside random positions was not measured.",
+        tables=made_from(coverage_by_rank, of_last_graph("coverage")),
+        chart=cumulative_coverage,
+    ),
+)

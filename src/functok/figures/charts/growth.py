@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import Plan, made_from, read
 from functok.figures.style import (
     CONTROL,
     DASHES,
@@ -17,6 +18,7 @@ from functok.figures.style import (
     steps_axis,
     styled,
 )
+from functok.runtime.store import RunFolder
 
 _QUALITY = {
     "l0": ("features active at a position (L0)", ".1f"),
@@ -115,3 +117,35 @@ def _interval(base: alt.Chart, name: str) -> alt.Chart:
         .mark_rule(color=MEASURED, strokeWidth=2)
         .encode(y=f"{name}_low:Q", y2=f"{name}_high:Q")
     )
+
+
+def _growth(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+    found = read(folder.consolidation("growth"))
+    return [features_by_step(found)] if found is not None and len(found) > 1 else []
+
+
+PLANS = (
+    Plan(
+        name="sae-quality",
+        section="consolidation",
+        title="How faithful the SAEs are",
+        reading="Higher explained variance and more recovered cross-entropy mean a more faithful "
+        "SAE; counts of features compare only between SAEs of like quality.",
+        control="The SAE of step 0, where there is one, was trained on an untrained model: what "
+        "it reaches takes no learning.",
+        absent="No SAE was judged.",
+        tables=made_from(sae_qualities, lambda folder: folder.consolidation("dictionaries")),
+        chart=sae_quality,
+    ),
+    Plan(
+        name="features-firing",
+        section="consolidation",
+        title="Features that fire at each checkpoint",
+        reading="Each point counts the features that fire at least once on the same held-out "
+        "positions, with one SAE recipe for all checkpoints.",
+        control="Step 0 is the untrained model: features counted there are geometry, not memory.",
+        absent="Fewer than two checkpoints have an SAE, so there is no growth to draw.",
+        tables=_growth,
+        chart=features_firing,
+    ),
+)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import Plan, made_from
 from functok.figures.style import (
     DASHES,
     GROUP_SCALE,
@@ -193,3 +194,46 @@ def loss_share(table: pl.DataFrame) -> ChartType:
     return styled(
         chart, "Who makes the loss", "each group's share of the tokens beside its share of the loss"
     )
+
+
+PLANS = (
+    Plan(
+        name="training-loss",
+        section="consolidation",
+        title="Training loss by transition group",
+        reading="Each line is the mean loss of the next-token predictions of one group, binned "
+        "over steps.",
+        control="None here: compare with the held-out loss and its floors below.",
+        absent="No model was trained here, so there is no training loss.",
+        tables=made_from(training_losses, lambda folder: folder.consolidation("training")),
+        chart=training_loss,
+    ),
+    Plan(
+        name="held-out-loss",
+        section="consolidation",
+        title="Held-out loss by transition group",
+        reading="How far a line lies above or below its own dashed line is what the model lacks "
+        "or has learned beyond word pairs; the height alone is mostly the text's own "
+        "unpredictability.",
+        control="Each dashed line is the loss of a Kneser–Ney bigram on the same tokens.",
+        absent="The held-out loss was not split by transition group.",
+        tables=made_from(
+            held_out_losses,
+            lambda folder: folder.consolidation("loss_summary"),
+            lambda folder: folder.consolidation("floors"),
+        ),
+        chart=held_out_loss,
+    ),
+    Plan(
+        name="loss-share",
+        section="consolidation",
+        title="Who makes the loss",
+        reading="The first bar divides the tokens, the others the loss at each checkpoint; a "
+        "group whose block grows falls behind the others.",
+        control="The first bar is what each group's share would be if all tokens were equally "
+        "hard.",
+        absent="The held-out loss was not split by transition group.",
+        tables=made_from(loss_shares, lambda folder: folder.consolidation("loss_summary")),
+        chart=loss_share,
+    ),
+)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import Plan, made_from, of_last_graph
 from functok.figures.style import CONTENT, CONTROL, FUNCTION, HEIGHT, MEASURED, WIDTH, styled
 
 _COLOURS = {
@@ -61,3 +62,19 @@ def cover_orders(table: pl.DataFrame) -> ChartType:
         .resolve_scale(x="independent")
     )
     return styled(chart, "Coverage along five orders of the tokens", "log scales")
+
+
+PLANS = (
+    Plan(
+        name="cover-orders",
+        section="graph",
+        title="Coverage along five orders of the tokens",
+        reading="A curve further up reaches more features with the same share of types (left) or "
+        "of positions (right); adding tokens by frequency is orange.",
+        control="Grey adds tokens at random; green and blue are greedy, close to the best that "
+        "any set of tokens can do.",
+        absent="Orders of the tokens were not compared.",
+        tables=made_from(orders, of_last_graph("cover")),
+        chart=cover_orders,
+    ),
+)

@@ -4,6 +4,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import Plan, made_from
 from functok.figures.style import CONTROL, DASHES, MEASURED, WIDTH, styled, with_intervals
 
 _TRAINS = {"observed": "as they are", "shifted": "shifted around their documents"}
@@ -105,3 +106,31 @@ def reactivation_odds(table: pl.DataFrame) -> ChartType:
         "Do features come back at function tokens?",
         "odds of re-activation at function against content tokens; bars: 95 %; dashes: equal odds",
     )
+
+
+PLANS = (
+    Plan(
+        name="reactivation",
+        section="retrieval",
+        title="Where features come back",
+        reading="Every point is a feature; above the dashes, one that had been active is likelier "
+        "to be active again at a function token than at a content token. The paper shows three.",
+        control="Grey are the same features with their activity in each document shifted around "
+        "it: how often and how long they are active stays, the tie to the tokens is cut.",
+        absent="Whether features come back at function tokens was not counted.",
+        tables=made_from(rates_by_class, lambda folder: folder.retrieval("reactivation")),
+        chart=reactivation_rates,
+    ),
+    Plan(
+        name="reactivation-odds",
+        section="retrieval",
+        title="Do features come back at function tokens?",
+        reading="Right of the dashes, the odds of coming back are higher at function tokens, with "
+        "features as strata; adjusted, at the same lag, place in the document, rate of the feature "
+        "and number of other features active.",
+        control="Grey is the same for activity shifted around its document.",
+        absent="No odds of coming back were estimated.",
+        tables=made_from(odds_in_words, lambda folder: folder.retrieval("reactivation_odds")),
+        chart=reactivation_odds,
+    ),
+)

@@ -1,10 +1,13 @@
 """The specification curve: effects in order of size, and below them which choices made each."""
 
+from functools import partial
+
 import altair as alt
 import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import NO_CONTROLS, Plan, made_from, of_control
 from functok.figures.style import (
     CONTENT,
     CONTROL,
@@ -107,3 +110,38 @@ def specification_curve(title: str, table: pl.DataFrame) -> ChartType:
         title,
         "each column is one combination of choices, in order of its effect; bars: 95 % intervals",
     )
+
+
+_CURVES = {
+    "coverage": (
+        "Coverage under other choices",
+        "as many positions anywhere reach",
+    ),
+    "class": ("What class adds, under other choices", "content types of like frequency reach"),
+    "direct": (
+        "What class adds beside context, under other choices",
+        "content types of equal frequency, neighbours and dispersion reach",
+    ),
+}
+
+
+def _curve(effect: str) -> Plan:
+    title, reference = _CURVES[effect]
+    return Plan(
+        name=f"specifications-{effect}",
+        section="controls",
+        title=title,
+        reading="A finding that is no accident of one choice has one sign along the whole curve; "
+        "ticks that gather on one side of a row name the choice that decides.",
+        control=f"Each effect is a log ratio to what {reference} under the same choices; 0 is what "
+        "frequency alone would give.",
+        absent=NO_CONTROLS,
+        tables=made_from(
+            partial(specification_rows, effect=effect),
+            of_control("specifications"),
+        ),
+        chart=partial(specification_curve, title),
+    )
+
+
+PLANS = (*(_curve(effect) for effect in _CURVES),)

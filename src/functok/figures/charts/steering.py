@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import Plan, made_from
 from functok.figures.style import CONTROL, DASHES, MEASURED, WIDTH, styled
 from functok.stats import jackknife_ratio
 
@@ -87,3 +88,19 @@ def steering_gain(table: pl.DataFrame) -> ChartType:
         "Does the model follow the feature?",
         "log-probability gained by what follows the feature in text; bars: 95 % intervals",
     )
+
+
+PLANS = (
+    Plan(
+        name="steering-gain",
+        section="retrieval",
+        title="Does the model follow the feature?",
+        reading="Further right means that the tokens which follow the feature in text became "
+        "likelier when its direction was added at the last function token.",
+        control="Grey is a random direction of the same norm at the same place: what any push "
+        "of that size does.",
+        absent="No feature was steered.",
+        tables=made_from(gains, lambda folder: folder.retrieval("steering")),
+        chart=steering_gain,
+    ),
+)

@@ -1,11 +1,15 @@
 """Two prompts' features set against each other: paper §3.2, Figure 6."""
 
+from collections.abc import Callable
+
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import NO_WORLD, Plan, read
 from functok.figures.style import CLASS_SCALE, TOKEN_FONT, styled
 from functok.retrieval.prompts.trace_pairs import paired
+from functok.runtime.store import RunFolder
 
 _COLUMN, _ROW = 26, 18
 _MORE_FIRST, _EQUAL, _MORE_SECOND = "#762a83", "#f7f7f7", "#1b7837"
@@ -76,3 +80,41 @@ def trace_difference(table: pl.DataFrame) -> ChartType:
         "What sets two prompts apart",
         " ".join(str(table["text"][0]).split()),
     )
+
+
+def first_against_others(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
+    """The first prompt's trace compared with each other prompt's."""
+
+    def tables(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+        found = read(folder.retrieval(name))
+        return [] if found is None else set_against(found, features)
+
+    return tables
+
+
+PLANS = (
+    Plan(
+        name="trace-difference",
+        section="retrieval",
+        title="What sets two prompts apart",
+        reading="Columns are the two prompts' tokens paired off; a cell is green where the second "
+        "prompt has more of the feature and purple where the first has. Colour right of the words "
+        "that differ is context carried on.",
+        control="Columns with equal tokens left of the first difference are the control: nothing "
+        "can differ there.",
+        absent="Fewer than two prompts were traced, so none were set against each other.",
+        tables=first_against_others("traces"),
+        chart=trace_difference,
+    ),
+    Plan(
+        name="world-trace-difference",
+        section="world",
+        title="What sets two prompts apart",
+        reading="Green where the second prompt has more of a feature, purple where the first has: "
+        "the entity's own column, and whatever carries it to the right of there.",
+        control="Columns left of the entity are the control: nothing can differ there.",
+        absent=NO_WORLD,
+        tables=first_against_others("world_traces"),
+        chart=trace_difference,
+    ),
+)

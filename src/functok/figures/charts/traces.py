@@ -4,12 +4,16 @@ Columns are positions, not tokens: a token that comes twice has two columns. Its
 below in the colour of its class.
 """
 
+from collections.abc import Callable
+
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import NO_WORLD, Plan, read
 from functok.figures.style import CLASS_SCALE, MEASURED, TOKEN_FONT, styled
 from functok.retrieval.prompts.trace import strongest
+from functok.runtime.store import RunFolder
 
 _COLUMN, _ROW = 26, 18
 _SHOWN = 90
@@ -90,3 +94,43 @@ def trace_heat_map(table: pl.DataFrame) -> ChartType:
         "Which token switches on which feature",
         shown,
     )
+
+
+def each_trace(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
+    """One table per prompt of the traces called ``name``."""
+
+    def tables(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+        found = read(folder.retrieval(name))
+        parts = [] if found is None else found.partition_by("prompt", maintain_order=True)
+        return [traced(part, features) for part in parts]
+
+    return tables
+
+
+PLANS = (
+    Plan(
+        name="trace",
+        section="retrieval",
+        title="Which token switches on which feature",
+        reading="Columns are the prompt's positions, rows the features with the highest peaks in "
+        "the order in which they first fire (green edge); cells to the right in the same row are "
+        "re-activations.",
+        control="None was run: a trace illustrates. Rows that fire under orange and blue tokens "
+        "alike speak against a special role of function tokens.",
+        absent="No prompt was traced.",
+        tables=each_trace("traces"),
+        chart=trace_heat_map,
+    ),
+    Plan(
+        name="world-trace",
+        section="world",
+        title="Which token switches on which feature",
+        reading="Columns are the prompt's positions, rows the features with the highest peaks in "
+        "the order in which they first fire; the two prompts differ in one word, the entity that "
+        "they ask about.",
+        control="None was run: a trace illustrates.",
+        absent=NO_WORLD,
+        tables=each_trace("world_traces"),
+        chart=trace_heat_map,
+    ),
+)
