@@ -1,11 +1,11 @@
-"""What could an SAE score on the true latents, and what scores as much without being one?
+"""What could an SAE score on the true latents, and what else scores the same?
 
-A text has told a latent at many words where a model has no use for it and keeps no trace of it:
-an entity, once its sentence has been answered. So a low F1 may be the truth's fault. Two things
-tell the SAE's share apart: the linear probe, which is the ceiling of what one direction and one
-threshold find, and the words *before an answer* alone, where the oracle says that entity, relation
-and language matter (``methods.md`` G3, G6). From below stand the untrained SAE, random directions
-and the stream's own dimensions.
+A text may have determined a latent at many words where a model has no use for it and keeps no trace
+of it: an entity, once its sentence has been answered. So a low F1 is not necessarily the SAE's
+fault. Two comparisons separate the two: the linear probe, which is the ceiling of what one
+direction and one threshold find, and the words *before an answer* alone, where the oracle says that
+entity, relation and language matter (``docs/methods.md#latent-recovery``). The lower baselines are
+an untrained SAE, random directions and the residual stream's own dimensions.
 """
 
 from dataclasses import replace

@@ -4,10 +4,10 @@
 
 Thresholds are shares of the feature's largest activation. Latents and features are matched by the
 Hungarian algorithm on F1; *recovery* is the share of latents whose feature has F1 ≥ 0.8, and the
-mean correlation over matched pairs is the MCC (``methods.md`` G6; SynthSAEBench, arXiv 2602.14687).
-*Causal recovery* asks whether the matched features of a latent also govern it: exchange one value's
-feature for another's and see whether the answer becomes the one that the oracle gives under the
-same exchange.
+mean correlation over matched pairs is the MCC (SynthSAEBench, arXiv 2602.14687;
+``docs/methods.md#latent-recovery``). *Causal recovery* asks whether the matched features of a
+latent also govern it: exchange one value's feature for another's and check whether the answer
+becomes the one that the oracle gives under the same exchange.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 By the paper's own definition a token is function *because* it is frequent: class and frequency are
 one and the same, and no statistic can tell them apart. So the controls of frequency × class
-(``methods.md`` A4, A5) also read the class off the token's form:
+(``docs/methods.md#readings``) also read the class off the token's form:
 
 ======================  ==============================================  ========================
 reading                 function                                        content

@@ -1,10 +1,10 @@
 """How few tokens reach the features, in any order: coverage curves and greedy maximum coverage.
 
-The paper adds tokens by falling frequency and stops at ten (Table 1). Whether frequency is a good
-order shows only beside others (``methods.md`` A7): by degree, at random, greedily by the most new
+The paper adds tokens by falling frequency and stops at ten (Table 1). Here the same curve is drawn
+for other orders too (``docs/methods.md#orders``): by degree, at random, greedily by the most new
 features (within 1 − 1/e of the best set of each size; Nemhauser et al. 1978), and greedily by new
-features *per occurrence*, since a frequent token has had more chances. Each curve is read against
-the number of types and against the number of positions used:
+features *per occurrence*, since a frequent token has had more chances. Each curve is computed
+against the number of types and against the number of positions used:
 
     area = mean over active features of 1 − (share of types, or of positions, that reaches it)
 

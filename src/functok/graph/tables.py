@@ -1,7 +1,8 @@
-"""The paper's own view of a graph, as tables beside it.
+"""The paper's own view of a graph, as tables.
 
-``degree`` (Figure 5), ``coverage`` (Table 1), ``cover`` and ``orderings`` (``methods.md`` A7) and
-``scaling`` (Heaps' exponent, the power law): what each holds is said where it is computed.
+``degree`` (Figure 5), ``coverage`` (Table 1), ``cover`` and ``orderings``
+(``docs/methods.md#orders``) and ``scaling`` (Heaps' exponent, the power law); the columns are
+documented where each is computed.
 """
 
 from collections.abc import Iterator

@@ -1,13 +1,13 @@
-"""Are function tokens richer than content tokens that had equally many chances?
+"""Are function tokens richer than content tokens with the same number of exposures?
 
-(``methods.md`` A3.) Raw degree is a species-accumulation curve read off at N_t, so it must grow
-with frequency. Here every token is read at a common number of exposures n₀ (``common_size.py``), or
-at a common sample coverage, and its richness taken apart:
+The raw degree is a species-accumulation curve at N_t, so it must grow with frequency. Here every
+token is evaluated at a common number of exposures n₀ (``common_size.py``), or at a common sample
+coverage (``docs/methods.md#rarefaction``), and its richness is decomposed:
 
     log S(n₀) = log L0 (α: features at once) + log S(n₀)/L0 (β: how often the set is renewed)
 
-``richness`` gives the tables; ``outcomes.log_richness`` gives other controls the outcome of every
-token with its replicates over documents.
+``richness`` returns the tables; ``outcomes.log_richness`` gives other controls each token's outcome
+with its jackknife replicates over documents.
 """
 
 import math

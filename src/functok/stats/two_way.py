@@ -2,7 +2,7 @@
 
 An effect of class is a contrast of types, Σ w_t y_t. Were the types a census, only the documents
 would be a sample; but a claim about a class speaks of types that a language could have as well
-(``methods.md`` 1.3), so both are:
+(``docs/methods.md#two-way``), so both are:
 
     Var = Var over types + Var over documents (delete-one-group jackknife)
 

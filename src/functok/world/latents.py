@@ -2,7 +2,7 @@
 
 A latent is *on* where the words read so far have told it: a document's language from its first
 relation noun on, its topic from its first noun on, a sentence's relation and entity from the words
-that name them on. ``methods.md`` G6.
+that name them on. See ``docs/methods.md#latent-recovery``.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ words take seconds.
 
 An intervention do(latent = v) replaces the latent in what comes next and leaves the words already
 read as they are: do(entity) gives the answer a(e′, r), do(language) the other language's form,
-do(topic) the other topic's nouns (``methods.md`` G3 and G4).
+do(topic) the other topic's nouns (``docs/methods.md#tiny-world``).
 """
 
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ class Oracle:
         """Which latents matter to the word that follows each position.
 
         A latent matters where KL(P ‖ P(· | do(latent = v))) > ``epsilon`` nats for some v: the
-        set Λ of ``methods.md`` G3.
+        latents that matter there (``docs/methods.md#tiny-world``).
         """
         settings, plain = self.world.settings, self.probabilities(ids)[:, 1:]
         sizes = {"language": 2, "topic": settings.topics}

@@ -1,10 +1,10 @@
-"""The arms that a trained model's graph is held against: each is a graph of its own, in its folder.
+"""Baselines for a trained model's graph: each is a graph of its own, in its folder.
 
 =====================  =======================  =========================  ======================
-arm                    model                    text                       SAE
+baseline               model                    text                       SAE
 =====================  =======================  =========================  ======================
-``reinitialised``      weights drawn anew       the same                   trained on it, by the
-``with-embeddings``    likewise, but for the    the same                   same recipe
+``reinitialised``      weights re-initialised   the same                   trained on it, by the
+``with-embeddings``    likewise, except the     the same                   same recipe
                        token embeddings
 ``step-0``             the run's own start      the same
 ``shuffled-document``  the trained one          shuffled within documents  the trained one
@@ -13,14 +13,14 @@ arm                    model                    text                       SAE
 ``renamed``                                     types exchanged with
                                                 equally frequent ones
 ``frozen-decoder``     the trained one          the same                   by the same recipe,
-``soft-decoder``                                                           with a part of it held
+``soft-decoder``                                                           with a part of it frozen
 ``frozen-encoder``                                                         (``frozen.py``)
 ``seed-1``, ``seed-2`` the trained one          the same                   by the same recipe,
                                                                            from another seed
 =====================  =======================  =========================  ======================
 
-(``methods.md`` A11.) A folder is built in steps, each of which appears whole or not at all: a
-killed build goes on where it was. ``arm.json`` is written last.
+A folder is built in steps, each of which appears whole or not at all, so a killed build continues
+where it stopped. ``arm.json`` is written last. See ``docs/methods.md#baselines``.
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ type by type, so that what a type has in both arms cancels. Against the model dr
 test P4. The interval is over documents × types (``two_way.py``; the same documents are left out in
 both arms), p deals out the classes of the types' own differences.
 
-How the arms together are read (``methods.md`` A11), by the first rule that holds:
+How the arms together are read (``docs/methods.md#baselines``), by the first rule that holds:
 
 ====================================================================  =========================
 if                                                                    reading

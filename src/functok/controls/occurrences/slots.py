@@ -1,14 +1,14 @@
 """Is it the class, or the slot? Function and content types before the same next token.
 
-What may follow a token decides much of what a model must have ready there. So types are compared
-only where they stand in the same *slot* (``methods.md`` A5.5): before the same next token, before a
-next token of the same class, or in a slot that labels name (the tiny world's grammar, a treebank's
-next tag). Within each slot, log S(n) of the occurrences in it, at equal n:
+What may follow a token determines much of what a model must have ready there. So types are compared
+only within the same *slot* (``docs/methods.md#slots``): before the same next token, before a next
+token of the same class, or in a slot given by labels (the tiny world's grammar, a treebank's next
+tag). Within each slot, log S(n) of the occurrences in it, at equal n:
 
     log S_{t,slot} = α_slot + β · [t is function] + ε
 
 β is the class effect at equal slot. A type is in several slots, so the type is the unit: errors are
-clustered by type, and p comes from dealing the classes out again over types.
+clustered by type, and p comes from permuting the classes over types.
 """
 
 import math

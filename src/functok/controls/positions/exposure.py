@@ -1,28 +1,28 @@
-"""Do function positions reach more features than as many other positions?
+"""Do function positions reach more features than the same number of other positions?
 
-(``methods.md`` A2.) Function tokens are a large share of all positions, and any large share of
-positions reaches most features. So every set is held against the same number of positions of
-another kind:
+Function tokens are a large share of all positions, and any large share of positions reaches most
+features. So every set is compared with the same number of positions of another kind
+(``docs/methods.md#equal-exposure``):
 
 ================  =================================================================================
-scheme            as many positions …
+scheme            the same number of positions …
 ================  =================================================================================
 ``uniform``       anywhere
 ``document``      in each document as the set has there
 ``place``         in each tenth of each document
 ``content``       of content tokens (of the tokens outside, for the sets of ``curve``)
 ``types``         of whole content types, added at random until there are enough
-``activations``   as have the set's number of active features: fewer or more positions
-``before``        next to the set's: just before; ``after``: just after
+``activations``   with the set's number of active features: fewer or more positions
+``before``        just before the set's; ``after``: just after
 ================  =================================================================================
 
 All but ``types`` are expectations in closed form (``pools.py``), their intervals jackknives over
-documents; where the other kind has fewer positions, the set is thinned to these. ``types`` is
+documents; where the other kind has fewer positions, the set is thinned to that number. ``types`` is
 drawn, and its interval is that of the choice of types. The comparison (but for ``document`` and
 ``place``) is repeated with set and reference thinned to 1, 5 and 10 % of the positions, since a
 large share saturates; for the same reason the features that are missed have their own column.
 
-What would surprise: log R < 0, fewer features than by chance, is a possible and frequent outcome.
+What would surprise: log R < 0, fewer features than by chance, is possible and frequent.
 """
 
 import math

@@ -1,20 +1,22 @@
-"""The choices that another author might have made as well: the axes of the specification curve.
+"""Choices that another author might have made: the axes of the specification curve.
 
 ==============  ================================================================================
 axis            levels
 ==============  ================================================================================
-``sae``         the SAE at hand, and whatever others read the same model on the same text: of
-                another seed (``arms.py``), or of another layer (a graph beside this one)
+``sae``         this SAE, and any others of the same model on the same text: of another seed
+                (``controls/baselines``), or of another layer (another graph in the folder)
 ``rule``        when a feature is active (``graph/activity.py``); all but ``positive`` need the
                 occurrence store
-``exclusion``   every feature; without the dense; without those that only name a token (A8)
-``definition``  every reading of "function" (``sides.py``), and the most frequent tokens that cover
-                another share of the positions
+``exclusion``   every feature; without the dense; without those that only name a token
+                (kind ``token`` in ``features/kinds.py``)
+``definition``  every reading of "function" (``graph/contrasts.py``), and the most frequent tokens
+                that cover another share of the positions
 ``unit``        documents, occurrences
 ``exposure``    n₀ of the richness
 ==============  ================================================================================
 
-A rule under which as much is active as under ``positive`` is the same choice twice, and left out.
+A rule under which the same activations count as under ``positive`` would be the same choice twice,
+and is left out.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,23 +1,24 @@
 """Would another author, with other choices, have found the same? The specification curve.
 
-(``methods.md`` A10; Simonsohn, Simmons & Nelson 2020.) Of every combination of the choices in
-``choices.py`` that the data allow, these effects, all log ratios, above 0 for the claim:
+For every combination of the choices in ``axes.py`` that the data allow (Simonsohn, Simmons & Nelson
+2020; ``docs/methods.md#specification-curve``), these effects, all log ratios, above 0 for the
+claim:
 
 ==============  ================================================================================
 effect          meaning
 ==============  ================================================================================
-``coverage``    features that function positions reach, to as many positions anywhere (A2 i)
-``class``       main effect of class in the 2×2 (A5; what P2 tests)
-``direct``      effect of class beside frequency, neighbours, dispersion (A4; what P3 tests)
+``coverage``    features that function positions reach, over the same number of random positions
+``class``       main effect of class in the 2×2 (test P2)
+``direct``      effect of class given frequency, neighbours and dispersion (test P3)
 ==============  ================================================================================
 
-Each keeps the interval that its own control gives it. Over the curve: the median, the share of
-specifications with the median's sign, and, of ``class``, a joint permutation test (``joint.py``),
-since specifications are not independent and their intervals cannot be counted as votes. Last, how
-much of the variance each axis explains (η², one axis at a time).
+Each keeps the interval of its own control. Over the curve: the median, the share of specifications
+with the median's sign, and, for ``class``, a joint permutation test (``joint.py``), since
+specifications are not independent and their intervals cannot be counted as votes. Last, how much of
+the variance each axis explains (η², one axis at a time).
 
 What would surprise: definitions by frequency are in the curve, for the paper's is one, but class is
-then frequency under another name (``sides.py``); the joint test takes the others alone.
+then frequency under another name (``graph/contrasts.py``); the joint test uses the others alone.
 """
 
 import math

@@ -1,23 +1,23 @@
-"""Frequency or function? Types by both at once: high or low frequency × function or content.
+"""Frequency × class: a 2×2 of high or low frequency and function or content types.
 
 The main effect of class is the mean of its two differences, one among frequent and one among rare
 types; that of frequency likewise; the interaction is the difference of the differences. All are
-differences of means of log richness at equal exposure (``methods.md`` A5), so exp(effect) is a
-ratio. This is test P2.
+differences of mean log richness at equal exposure, so exp(effect) is a ratio. The main effect of
+class is test P2 (``docs/methods.md#factorial``).
 
-"High" is read in two ways: ``balanced``, the bound that makes the smallest of the four cells as
-large as can be (it looks at frequencies, never at outcomes), and ``frequent set``, the paper's
+"High" is defined in two ways: ``balanced``, the bound that makes the smallest of the four cells as
+large as can be (it depends on frequencies, never on outcomes), and ``frequent set``, the paper's
 own. Under the paper's definition of "function" two of the cells are empty: class and frequency
-are then one thing, no table can separate them, and the row says so.
+are then the same thing, no table can separate them, and the row says so.
 
-p values come from dealing class labels out again within each level of frequency (for frequency:
-its labels within each class), 4,999 times, by a studentised statistic, which holds where cells
-spread differently (Janssen 1997). The interaction has no exact permutation: its p permutes the
-residuals of the additive model (Freedman & Lane 1983).
+p values come from permuting class labels within each level of frequency (for frequency: its labels
+within each class), 4,999 times, with a studentised statistic, which is valid where cells differ in
+variance (Janssen 1997). The interaction has no exact permutation test: its p permutes the residuals
+of the additive model (Freedman & Lane 1983).
 
 What would surprise: within "high", function types are still more frequent than content types
-(``mean_log_n`` says how much). Richness at equal exposure does not depend on frequency by
-construction, yet it may by nature; matched pairs and the regression adjust for it finely.
+(``mean_log_n`` gives the means). Richness at equal exposure does not depend on frequency by
+construction, yet it may in fact; matched pairs and the regression adjust for that.
 """
 
 import math

@@ -1,23 +1,23 @@
 """What class adds to frequency, and what it adds to context: total and direct effect.
 
-Units are token types (``methods.md`` A4). Two paths lead to a rich token:
+Units are token types (``docs/methods.md#regression``). Two paths lead to a rich token:
 
 * frequency → sample size → raw degree: an *artefact*, gone at equal exposure;
 * class → diversity of contexts → richness: a *mechanism*.
 
-So ``total`` holds class | frequency, and ``direct`` class | frequency, diversity of the tokens
+So ``total`` is class given frequency, and ``direct`` class given frequency, diversity of the tokens
 before and after, and dispersion (test P3). If class vanishes in the second, the finding is
 "slots with diverse continuations are rich", which is compatible with the paper's wording, but not
-"function tokens are special". ``full`` adds whatever else was measured.
+with "function tokens are special". ``full`` adds every other predictor that was measured.
 
 Effects are OLS coefficients with HC3 errors, intervals over documents × types (``two_way.py``), p
 by Freedman–Lane permutation where there is one. The outcome is a log, so exp(effect) is a ratio.
-``support`` says which types take part: all, or those whose frequency both classes have. Raw degree
-is a function of frequency, so it is compared on the common support only.
+``support`` says which types take part: all, or those of a frequency that both classes have. Raw
+degree is a function of frequency, so it is compared on the common support only.
 
 What would surprise: a frequent function type often has no content type of its frequency at all. On
-``all``, the spline then extrapolates, and what it takes for frequency may be class; compare with
-``common``.
+``all``, the spline then extrapolates, and may attribute to frequency what belongs to class; compare
+with ``common``.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
-"""Coverage along several orders of the tokens (``methods.md`` A7): types beside positions used.
+"""Coverage along several orders of the tokens, by types and by positions
+(``docs/methods.md#orders``).
 
 The same curve twice: against how many tokens are in the set, where frequent tokens look strong,
 and against how many positions they use up, where frequency is paid for.
