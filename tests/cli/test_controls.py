@@ -154,7 +154,7 @@ def test_other_choices_see_the_graphs_beside_this_one(here: Path) -> None:
     """Another SAE's graph beside it is a choice more; without it there is one less again."""
     (place,) = here.glob("graphs/graph/*/")
     other = Path(shutil.copytree(place, place.with_name("other")))
-    asked = (place, "--only", "choices")
+    asked = (place, "--only", "specification")
     assert functok("controls", *asked).code == 0
     both = pl.read_parquet(place / "controls/specifications.parquet")
     assert set(both["sae"]) == {"this one", "other"}

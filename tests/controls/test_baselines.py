@@ -29,8 +29,8 @@ def test_what_only_the_trained_world_has_is_learned(worlds):
     assert found.learned.p_value < 0.001
     assert found.learned.trained.low > 0 > found.learned.control.low
     assert found.readings["explanation"][0] == "learned"
-    assert found.arms["arm"].to_list() == ["trained", UNTRAINED, SHUFFLED]
-    assert found.arms["spearman"].min() > 0.5
+    assert found.graphs["baseline"].to_list() == ["trained", UNTRAINED, SHUFFLED]
+    assert found.graphs["spearman"].min() > 0.5
 
 
 def test_where_features_depend_on_nothing_there_is_no_gap(worlds):

@@ -95,7 +95,7 @@ def test_a_world_without_an_effect_has_no_joint_one_and_a_rich_class_has(
         assert (told["median"] > 0.3) == there
 
 
-def test_the_undealt_curve_is_the_effect_itself(richer: Inputs):
+def test_the_unpermuted_curve_is_the_effect_itself(richer: Inputs):
     outcome = log_richness(Histograms.of(richer.subject.graph, "documents"), 50)
     side = next(one for one in richer.sides if one.reading == GRAMMAR)
     types = np.flatnonzero(np.isfinite(outcome.values))

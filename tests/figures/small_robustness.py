@@ -1,4 +1,4 @@
-"""The tables behind the report's blocks on arms, choices and features, small and by hand."""
+"""The tables behind the report's blocks on baselines, choices and features, small and by hand."""
 
 import polars as pl
 
@@ -12,17 +12,23 @@ def write_robustness(folder: RunFolder, step: int) -> None:
     apart |= {"trained": 0.4, "trained_low": 0.3, "trained_high": 0.5}
     apart |= {"control": 0.1, "control_low": 0.05, "control_high": 0.2, "note": None}
     apart |= {"value": 0.3, "low": 0.1, "high": 0.4, "p_value": 0.02}
-    rows = [apart | {"arm": arm} for arm in ("reinitialised", "shuffled-document")]
-    rows.append(rows[0] | {"arm": "frozen-decoder", "value": None, "note": "too few"})
+    rows = [apart | {"baseline": name} for name in ("reinitialised", "shuffled-document")]
+    rows.append(rows[0] | {"baseline": "frozen-decoder", "value": None, "note": "too few"})
     rows.append(rows[0] | {"reading": "DET", "value": 9.0})
-    save(folder.control(step, "arm_differences"), pl.DataFrame(rows))
+    save(folder.control(step, "baseline_differences"), pl.DataFrame(rows))
     readings = [("closed class", "partly learned"), ("DET", "learned")]
     save(
-        folder.control(step, "arm_readings"),
+        folder.control(step, "baseline_readings"),
         pl.DataFrame(readings, ["reading", "explanation"], orient="row"),
     )
-    arm = {"arm": "reinitialised", "positions": 90, "features": 40, "l0": 8.5, "spearman": 0.8}
-    save(folder.control(step, "arms"), pl.DataFrame([arm | {"explained_variance": 0.75}]))
+    found = {
+        "baseline": "reinitialised",
+        "positions": 90,
+        "features": 40,
+        "l0": 8.5,
+        "spearman": 0.8,
+    }
+    save(folder.control(step, "baselines"), pl.DataFrame([found | {"explained_variance": 0.75}]))
 
     summary = {"specifications": 12, "median": -0.2, "lowest": -0.4, "highest": 0.1}
     summary |= {"same_sign": 0.75, "above": 0.0, "below": 0.5, "p_median": 0.03, "p_sign": None}

@@ -54,7 +54,7 @@ def test_class_is_function_for_the_listed_tokens_alone(folder: RunFolder):
 
 def test_an_even_spread_gives_each_token_its_own_share_of_the_corpus(folder: RunFolder):
     bins = pl.read_parquet(folder.tokens("bins"))
-    drawn = tokens.bins_beside_chance(bins)
+    drawn = tokens.bins_with_expected(bins)
     for (token,), part in drawn.group_by("token"):
         share = 1000 * part["occurrences"].sum() / part["positions"].sum()
         assert part["expected"].to_list() == pytest.approx([share] * 10), token
@@ -131,4 +131,4 @@ def test_a_feature_never_at_risk_in_one_class_has_no_point():
     rows += [("observed", 2, "function", 50, 10), ("shifted", 1, "content", 100, 4)]
     names = ["trains", "feature", "class", "at_risk", "again"]
     drawn = reactivation.rates_by_class(pl.DataFrame(rows, schema=names, orient="row"))
-    assert drawn.rows() == [("as they are", 1, 0.2, 0.1, 30)]
+    assert drawn.rows() == [("observed", 1, 0.2, 0.1, 30)]

@@ -1,7 +1,7 @@
-"""A graph that ``functok graph`` left in a folder of its own, as what the controls are about.
+"""The inputs of the controls from a graph that ``functok graph`` built outside a study.
 
-No study says there what a function token is, so the most frequent tokens of the graph's own text
-that cover 40 % of it are taken, as the paper does; the controls add the readings by form.
+No study defines the function tokens there, so they are the most frequent tokens that cover 40 % of
+the graph's own text, as in the paper; the controls add the readings by form.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Every figure: which of them a run has.
 
-A figure whose tables a run does not have is left out; the plan then says what was not run.
+A figure is left out if the run lacks its tables; its plan then says what was not run.
 """
 
 from dataclasses import dataclass

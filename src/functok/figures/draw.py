@@ -1,4 +1,4 @@
-"""Figures on disk: .png and .svg for people, the .parquet behind them for everyone else."""
+"""Write figures to disk: .png and .svg, with the data that they show as .parquet."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -21,11 +21,11 @@ def specification(chart: ChartType) -> dict[str, Any]:
 
 
 def draw(figures: Iterable[Figure], folder: RunFolder) -> None:
-    """Write every figure under ``figures/``; those of an earlier drawing that are gone, go."""
+    """Write every figure under ``figures/``, and remove those of an earlier drawing."""
     kept = set()
     for figure in figures:
         spec = specification(figure.chart)
-        # No address is allowed: what a specification holds must suffice to draw it.
+        # No address is allowed: a specification must contain all that is needed to draw it.
         svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
         write_text(folder.figure(figure.name, "svg"), svg)
         with writing(folder.figure(figure.name, "png")) as temporary:

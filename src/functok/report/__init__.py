@@ -1,4 +1,4 @@
-"""One self-contained HTML file from a run folder, and the link that writes it."""
+"""One self-contained HTML file from a run folder, and the step that writes it."""
 
 from functok.study.links import LINKS as STUDY_LINKS
 from functok.study.run import Link, Run
@@ -21,4 +21,4 @@ LINKS = (
         leaves=lambda run: run.folder.report,
     ),
 )
-"""A study's links and, last, its report."""
+"""A study's steps and, last, its report."""

@@ -1,8 +1,8 @@
-"""Is it frequency? What the controls say in plain words, before their figures.
+"""Is it frequency? The results of the controls in words, before their figures.
 
-The sentences are made from the tables alone, by the same rule for every run: an interval above 0
-is "more", below 0 "fewer", and anything else "cannot be told apart". None of them says more than
-the row that it is made from.
+The sentences are generated from the tables, by the same rule for every run: an interval above 0 is
+"more", below 0 "fewer", and anything else "indistinguishable". None of them says more than the row
+that it is generated from.
 """
 
 import polars as pl
@@ -20,12 +20,12 @@ WORDS = {
     "with punctuation": "closed-class words and punctuation",
     "part of speech": "a string's function uses",
 }
-"""Readings of "function" in the middle of a sentence."""
+"""Readings of "function" within a sentence."""
 
 
 def frequency(folder: RunFolder) -> str:
-    """The section's opening: the verdict, what was compared with what, every effect, what is left
-    out and why; empty where no control was run."""
+    """The start of the section: the result, what was compared, every effect, and what was not run;
+    empty if no control was run."""
     step = last_step(folder)
     place = folder.graph(step or 0)
     compared, ran = (read(folder.control(step or 0, name)) for name in ("compared", "ran"))
@@ -46,8 +46,7 @@ def frequency(folder: RunFolder) -> str:
 
 
 def verdict(folder: RunFolder, effects: pl.DataFrame) -> list[str]:
-    """Plain sentences: coverage, richness at equal frequency, what context leaves of it, and
-    whether it is learned."""
+    """Sentences on coverage, richness, the direct effect of class, and training."""
     said = []
     claims = read(folder.claims)
     if claims is not None and "reason" in claims.columns:
@@ -55,49 +54,48 @@ def verdict(folder: RunFolder, effects: pl.DataFrame) -> list[str]:
     coverage = _test(folder, "P1")
     if coverage is not None:
         said.append(
-            f"Function positions reach {percent(coverage['measured'])} of the features, as many "
-            f"random positions of each document {percent(coverage['control_value'])}, which is "
-            + _more(coverage, "more", "less", "not told apart")
+            f"Function positions reach {percent(coverage['measured'])} of the features, the same "
+            f"number of random positions in each document {percent(coverage['control_value'])}, "
+            "which is " + _more(coverage, "more", "less", "indistinguishable")
             + "."
         )  # fmt: skip
     total, direct = _test(folder, "P2"), _test(folder, "P3")
     if total is not None:
         said.append(
-            "At equal exposure, function types meet "
+            "At equal exposure, function types reach "
             + _more(total, "fewer features than content types", "more features than content types",
-                    "about as many features as content types, or the difference cannot be told "
-                    "from none")
+                    "a number of features indistinguishable from that of content types")
             + f" ({number(total['measured'])} to {number(total['control_value'])}, log ratio "
             f"{interval(total['effect'], total['effect_low'], total['effect_high'])})."
         )  # fmt: skip
     if direct is not None:
         said.append(
-            "At equal frequency and equally diverse neighbours, what class adds is "
-            + _more(direct, "negative", "positive", "not told apart from nothing")
+            "At equal frequency, diversity of neighbours and dispersion, the effect of class is "
+            + _more(direct, "negative", "positive", "indistinguishable from 0")
             + f" ({interval(direct['effect'], direct['effect_low'], direct['effect_high'])})."
         )
     learned = _test(folder, "P4")
     if learned is not None:
         said.append(
-            "Against the same model untrained, the gap is "
-            + _more(learned, "smaller", "larger", "not told apart")
+            "Compared with the same model untrained, the gap is "
+            + _more(learned, "smaller", "larger", "indistinguishable")
             + f" ({interval(learned['effect'], learned['effect_low'], learned['effect_high'])})."
         )
     if not said:
         said.append(
-            "Whether it is frequency is undecided: the graph has too few token types of either "
+            "Whether frequency explains it is undecided: the graph has too few token types of each "
             "class at a common exposure."
         )
     return said
 
 
 def basis(compared: dict) -> str:
-    """What was held against what, and why."""
+    """What was compared, and why."""
     exposure = compared["exposure"]
     if exposure is None:
         return (
-            "No common exposure leaves token types of both classes, so nothing is compared at "
-            "equal exposure."
+            "No common exposure is reached by token types of both classes, so nothing is compared "
+            "at equal exposure."
         )
     apart = compared["separation"]
     why = ""
@@ -105,7 +103,7 @@ def basis(compared: dict) -> str:
         why = (
             f" The study's own function tokens are more frequent than its content tokens in "
             f"{percent(apart)} of all pairs, so that class is frequency under another name; the "
-            "declared tests therefore read the class off the tokens' form."
+            "declared tests therefore use closed word classes."
         )
     return (
         f"Compared at {exposure:,d} {compared['unit']} each: {compared['function']:,d} function "
@@ -139,6 +137,7 @@ def _effects(effects: pl.DataFrame) -> str:
         "types": "types",
     }
     return (
-        "<p>Every row is the log ratio of features, function to content types. Above 0 speaks for "
-        "the claim that function tokens are hubs by their class.</p>" + table(shown, titles)
+        "<p>Every row is the log ratio of features, function to content types. Values above 0 "
+        "support the claim that function tokens are hubs because of their class.</p>"
+        + table(shown, titles)
     )

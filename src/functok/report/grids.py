@@ -1,4 +1,4 @@
-"""Grids of answers in words, as the paper's Figures 7 and 11 show them."""
+"""Grids of answers as tables, as in the paper's Figures 7 and 11."""
 
 import polars as pl
 
@@ -20,7 +20,7 @@ def grid_table(grid: pl.DataFrame, columns: int) -> str:
 
     Args:
         grid: columns prompt (text), condition, direction, answer, right (null: not judged).
-        columns: most prompts shown; the rates beside them are over all prompts.
+        columns: most prompts shown; the rates are over all prompts.
     """
     prompts = grid["prompt"].unique(maintain_order=True).to_list()[:columns]
     counted = {

@@ -1,9 +1,9 @@
-"""The report: one HTML file that needs nothing else, made from a run folder and nothing else.
+"""The report: one HTML file that needs no other file, made from a run folder alone.
 
-Its Content-Security-Policy forbids every network access, and every script but the two whose
-hashes it names. Vega usually compiles its expressions with ``Function``, which would need
-``unsafe-eval``; its interpreter, slower by a little and here fast enough, needs nothing. So text
-from a corpus that slipped past the escaping could still neither run nor call home.
+Its Content-Security-Policy forbids all network access, and every script except the two whose hashes
+it lists. Vega usually compiles its expressions with ``Function``, which would need ``unsafe-eval``;
+its interpreter, slightly slower, needs nothing. So even text from a corpus that got through the
+escaping could neither run nor send anything.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """Do several estimates of one effect agree?
 
-Cochran's Q = Σ w (θ − θ̄)² with w = 1/SE² is χ² with K − 1 degrees of freedom where all estimate the
-same; I² = max(0, 1 − (K − 1)/Q) is the share of their spread beyond what their errors explain
+Cochran's Q = Σ w (θ − θ̄)² with w = 1/SE² is χ² with K − 1 degrees of freedom where all estimate
+the same; I² = max(0, 1 − (K − 1)/Q) is the share of their spread beyond what their errors explain
 (Higgins & Thompson 2002). The pooled value is the fixed-effect mean, which means little where Q is
 large: then the estimates differ, and their mean depends on which ones there are.
 """

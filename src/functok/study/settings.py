@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from functok.controls.baselines.build import ARM_NAMES
+from functok.controls.baselines.build import BASELINE_NAMES
 from functok.controls.suite.suite import NAMES
 from functok.models.dictionaries.training import DictionarySettings
 from functok.models.training import LlamaShape, TrainingSettings, log_spaced
@@ -109,8 +109,8 @@ class ControlsPart(_Part):
     @classmethod
     def _known_arms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name not in ARM_NAMES:
-                raise ValueError(f"there is no arm {name!r}; {nearest(name, ARM_NAMES)}")
+            if name not in BASELINE_NAMES:
+                raise ValueError(f"there is no baseline {name!r}; {nearest(name, BASELINE_NAMES)}")
         return names
 
 

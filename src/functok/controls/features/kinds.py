@@ -1,11 +1,11 @@
-"""The feature side: is a feature about a token, about a class, or about neither?
+"""Is a feature about a token, about a class, or about neither? ``docs/methods.md#feature-kinds``
 
 Of feature j, with p_j(t) = Y_tj / Y_j the share of its firings at token t and q the unigram:
 
 ====================  ========================================================================
 evenness              H(p_j) / log(tokens it fires at)
 divergence            KL(p_j ‖ q): 0 where it is indifferent to the token
-excess                divergence less what as many random positions show (``indifference.py``)
+excess                divergence minus that of as many random positions (``indifference.py``)
 gini                  of p_j over all tokens that occur
 top share             the largest p_j(t)
 lift                  φ_j / π: share of its firings, and of the positions, at function tokens
@@ -17,11 +17,11 @@ at one class), ``indifferent`` (excess at most 0.05 nat), ``context`` (at most 0
 ``selective``.
 
 Token-identity features are many in most SAEs (a third and more of GPT-2's, arXiv 2502.17332), and
-every token type brings its own. ``context_only`` leaves them out, so that every control can be
-asked again about the rest.
+every token type has its own. ``context_only`` leaves them out, so that every control can be
+repeated on the rest.
 
-What would surprise: a feature that fires twice has a divergence of several nats even if it looks
-at nothing but chance; unsubtracted, the rare features all look like token features.
+What would surprise: a feature that fires twice has a divergence of several nats even if it fires
+at random; without the subtraction, all rare features look like token features.
 """
 
 import math
@@ -106,7 +106,7 @@ def features(subject: Subject) -> FeatureSide:
 def context_only(subject: Subject, found: FeatureSide) -> Subject:
     """The subject as if its token-identity features were never active.
 
-    What is asked of it by any other control is asked of the features that need a context.
+    Any other control of it is then about the features that need a context.
     """
     identity = found.features.filter(pl.col("kind") == "token")["feature"].to_numpy()
     return replace(subject, graph=subject.graph.without(identity))

@@ -26,7 +26,7 @@ from functok.graph.contrasts import Sides
 from functok.richness.incidence import Unit
 
 EXPOSURE = 50
-"""Occurrences of a type in a slot by which it is judged."""
+"""Occurrences of a type in a slot that are compared."""
 DRAWS = 4999
 FEWEST = 4
 """Types of each class below which no p is given."""
@@ -44,12 +44,12 @@ class Slots(NamedTuple):
 
 
 def next_token(rows: Rows) -> Int[np.ndarray, " rows"]:
-    """The slot before one and the same token; a document's end is no slot."""
+    """The slot before the same token; the end of a document is not a slot."""
     return rows["next_token"]
 
 
 def next_class(classes: Int[np.ndarray, " vocabulary"]) -> LabelOf:
-    """The slot before a token of one and the same class (any code per token id)."""
+    """The slot before a token of the same class (any code per token id)."""
 
     def label_of(rows: Rows) -> Int[np.ndarray, " rows"]:
         following = rows["next_token"]
@@ -147,7 +147,7 @@ def _effect(
         "content": int((~of_class).sum()),
     }
     if min(sizes.values()) < 1 or len(types) < 3:
-        note = "no slot holds types of both classes that are common enough there"
+        note = "no slot contains types of both classes that are frequent enough there"
         return sizes | dict.fromkeys(("value", "low", "high", "p_value"), math.nan) | {"note": note}
 
     def within(column: np.ndarray) -> np.ndarray:
@@ -165,11 +165,11 @@ def _effect(
     else:
         chance, hits, tried = np.random.default_rng(seed), 0, 0
         for _ in range(DRAWS):
-            dealt = within(chance.permutation(of_class)[owner].astype(float))
-            spread = float(dealt @ dealt)
+            permuted = within(chance.permutation(of_class)[owner].astype(float))
+            spread = float(permuted @ permuted)
             if spread > 0:
                 tried += 1
-                hits += abs(float(dealt @ y)) / spread >= abs(value) * (1 - 1e-12)
+                hits += abs(float(permuted @ y)) / spread >= abs(value) * (1 - 1e-12)
         p_value = (1 + hits) / (1 + tried)
     interval = {"value": value, "low": value - half, "high": value + half}
     return sizes | interval | {"p_value": p_value, "note": note}

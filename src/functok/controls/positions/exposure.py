@@ -63,7 +63,7 @@ class Exposure(NamedTuple):
     thinned (share of all positions; null: not), positions (of the set), drawn (of the set and, but
     for ``activations``, of the reference), covered and expected (shares of the active features),
     log_ratio (of the two) with low and high (95 %) and p_value, log_missed (log ratio of the shares
-    that are missed), outcome (``above chance``, ``below chance``, ``not told apart``), note (why
+    that are missed), outcome (``above chance``, ``below chance``, ``indistinguishable``), note (why
     there is no number; else null)."""
     curve: pl.DataFrame
     """The most frequent tokens. Columns: by (``tokens``: the first k; ``positions``: the fewest
@@ -83,7 +83,7 @@ class ExposureEffect:
     covered: float
     """Share of the active features that the set reaches."""
     expected: float
-    """By as many positions of the reference."""
+    """By the same number of reference positions."""
 
 
 def equal_exposure(subject: Subject, draws: int = DRAWS) -> Exposure:
@@ -102,10 +102,10 @@ def equal_exposure(subject: Subject, draws: int = DRAWS) -> Exposure:
             masks = [one.function for one in some]
             found = placed(store, graph.features, masks, graph.left_out)
             near |= {one.reading: place for one, place in zip(some, found, strict=True)}
-    dealt = _dealt(subject, sides, draws)
+    drawn_types = _whole_types(subject, sides, draws)
     masks = [(one.function, one.content) for one in sides]
     rows: list[dict[str, Any]] = []
-    for one, (mine, others), types in zip(sides, pools(graph, masks), dealt, strict=True):
+    for one, (mine, others), types in zip(sides, pools(graph, masks), drawn_types, strict=True):
         comparison = Comparison(everywhere, mine)
         for thinned in (None, *SHARES):
             found = [*comparison.of_tables(others, thinned)]
@@ -120,7 +120,7 @@ def equal_exposure(subject: Subject, draws: int = DRAWS) -> Exposure:
 
 
 def exposure_effect(found: Exposure, reading: str) -> ExposureEffect | None:
-    """P1 from the tables: as many positions in each document; None without an occurrence store."""
+    """P1 from the tables, by document; None without an occurrence store."""
     this = (pl.col("reading") == reading) & (pl.col("scheme") == "document")
     row = found.coverage.filter(this & pl.col("thinned").is_null())
     if row.is_empty() or not math.isfinite(row["log_ratio"].item()):
@@ -133,10 +133,10 @@ def exposure_effect(found: Exposure, reading: str) -> ExposureEffect | None:
 _CURVE = {"by": pl.String, "size": pl.Float64, "tokens": pl.Int64}
 
 
-def _dealt(
+def _whole_types(
     subject: Subject, sides: Sequence[Sides], draws: int
 ) -> list[dict[int, Float[np.ndarray, " draws"]]]:
-    """For each reading, positions → features of whole content types; equal sides share draws."""
+    """For each reading, positions → features of whole content types; draws are shared."""
     graph, types = subject.graph, WholeTypes.of(subject.graph)
     thinned = {round(share * graph.positions) for share in SHARES}
     wanted: dict[bytes, set[int]] = {}

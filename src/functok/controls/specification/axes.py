@@ -41,13 +41,13 @@ RULES = (
     Rule("largest", 1.0),
     Rule("largest", 4.0),
 )
-"""From the grid of ``graph/activity.py``, weaker and stronger ones of each kind."""
+"""A selection of the rules of ``graph/activity.py``, weaker and stronger ones of each kind."""
 COVERAGES = (0.2, 0.6)
-"""Of frequency definitions, beside the study's own."""
+"""Of further definitions by frequency."""
 DENSE = 0.1
 """Share of the positions above which a feature is dense."""
 THIS = "this one"
-"""The SAE at hand."""
+"""The SAE of the graph itself."""
 
 
 class Chosen(NamedTuple):
@@ -81,7 +81,7 @@ def chosen(subject: Subject, others: Mapping[str, TokenFeatureGraph]) -> Iterato
 
 
 def named(rule: Rule) -> str:
-    """For people."""
+    """The rule as text."""
     words = {"quantile": "upper {:.0%}", "of_max": "over {:.0%} of its maximum"}
     if rule.name in words:
         return words[rule.name].format(1 - rule.value if rule.name == "quantile" else rule.value)
@@ -89,12 +89,12 @@ def named(rule: Rule) -> str:
 
 
 def has_store(graph: TokenFeatureGraph) -> bool:
-    """Whether the strength of each occurrence is at hand."""
+    """Whether the activation at each occurrence was kept."""
     return graph.folder is not None and (graph.folder / "occurrences").is_dir()
 
 
 def definitions(subject: Subject) -> list[Sides]:
-    """The readings, with two more shares of the most frequent tokens after the study's own."""
+    """The readings, and two more shares of the most frequent tokens after the study's own."""
     sides = readings(subject)
     occurrences = subject.graph.token_occurrences.sum(0)
     usual = (subject.classes != SPECIAL) & (occurrences > 0)
@@ -108,21 +108,21 @@ def definitions(subject: Subject) -> list[Sides]:
 
 
 def missing(subject: Subject, others: Mapping[str, TokenFeatureGraph]) -> Iterator[tuple[str, str]]:
-    """Axis, and why it could not be varied, or not as far as one would."""
+    """Each axis that could not be varied, or not fully, and the reason."""
     if not others:
         yield "sae", "There is no SAE of another seed; a study trains them (controls.arms)."
     hooks = {str(graph.meta.get("hook", "")) for graph in (subject.graph, *others.values())}
     if len(hooks) < 2:
-        yield "layer", "Only one layer was read; functok graph reads several at once."
+        yield "layer", "There is a graph of one layer only; functok graph takes several."
     yield "sae", "Another width or sparsity would have to be trained."
     if not has_store(subject.graph):
         yield "rule", "Thresholds need the occurrence store; functok graph --occurrences keeps it."
     yield (
         "rule",
-        "What a feature writes in proportion to the stream needs its decoder, and what it does to "
-        "the next token a backward pass; a graph holds neither.",
+        "A feature's contribution relative to the residual norm needs its decoder, and its effect "
+        "on the next token a backward pass; a graph holds neither.",
     )
     yield (
         "exclusion",
-        "First positions and large norms are left out while a graph is built, not afterwards.",
+        "First positions and large norms are excluded while a graph is built, not afterwards.",
     )

@@ -51,7 +51,7 @@ ALL = "all definitions"
 
 
 class Curve(NamedTuple):
-    """Every specification, and what they say together."""
+    """Every specification, and their summary."""
 
     specifications: pl.DataFrame
     """Columns: effect, sae, layer, rule, exclusion, definition, kind (of definition: ``frequency``,
@@ -68,7 +68,7 @@ class Curve(NamedTuple):
 
 
 def curve(given: Inputs) -> Curve:
-    """Every specification that the graph, and those beside it, allow."""
+    """Every specification that the graph and its alternatives allow."""
     sides = definitions(given.subject)
     kinds = {one.reading: _kind(one, given.occurrences) for one in sides}
     contexts = _Contexts(given)
@@ -128,7 +128,7 @@ def _coverage(one: Chosen, sides: list[Sides]) -> Iterator[tuple[str, dict[str, 
 def _effects(
     outcome: Outcome, sides: list[Sides], occurrences: np.ndarray, columns: Predictors | None
 ) -> Iterator[dict[str, Any]]:
-    """Both effects of class in one outcome, where there are types enough."""
+    """Both effects of class on one outcome, if there are enough types."""
     for one in sides:
         found: dict[str, tuple[Estimate, int] | None] = {
             "class": class_alone(outcome.values, occurrences, one, outcome.left_out)
@@ -142,7 +142,7 @@ def _effects(
 
 
 class _Contexts:
-    """Frequency and neighbours of every type at each unit and size, worked out once."""
+    """Frequency and neighbours of every type at each unit and size, computed once."""
 
     def __init__(self, given: Inputs) -> None:
         self._given, self._known = given, dict[tuple[Unit, int], Predictors]()

@@ -1,5 +1,4 @@
-"""The suite's controls on the side of the features: what they are about, and richness without
-those that only name a token."""
+"""The suite's controls on features: their kinds, and every effect without single-token features."""
 
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ REPEATED = (
     types.equally_frequent,
     types.class_beside_context,
 )
-"""The controls of degree and richness that are asked again."""
+"""The controls of degree and richness that are repeated."""
 
 
 def about(given: Inputs) -> Result:
@@ -28,10 +27,10 @@ def about(given: Inputs) -> Result:
 
 
 def in_context(given: Inputs) -> Result:
-    """Equal exposure and every effect of class again, as if no token-identity feature were there.
+    """Equal exposure and every effect of class again, without token-identity features.
 
-    Tables: context_effects (``effects.py``, with features_left_out, how many), context_exposure
-    (``exposure.py``).
+    Tables: context_effects (``effects.py``, with their number as features_left_out),
+    context_exposure (``exposure.py``).
     """
     subject = context_only(given.subject, given.feature_side)
     left_out = int((given.feature_side.features["kind"] == "token").sum())

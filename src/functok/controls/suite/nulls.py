@@ -3,19 +3,19 @@
 from functok.controls.control import NO_STORE, Result
 from functok.controls.inputs import Inputs
 from functok.controls.nulls.hubs import hubs
-from functok.controls.nulls.permutation import dealt
+from functok.controls.nulls.permutation import permuted
 from functok.controls.nulls.poisson import poisson
 
 
 def shuffled_labels(given: Inputs) -> Result:
-    """Hub index of every token, its label dealt out over the whole corpus."""
+    """Hub index of every token, labels permuted over the whole corpus."""
     found = hubs(given.subject)
     return Result({"hubs": found.tokens, "hub_gaps": found.gaps})
 
 
 def shuffled_within(given: Inputs) -> Result:
     """The same within each document, and within each tenth of a document."""
-    document, place = dealt(given.subject, "document"), dealt(given.subject, "place")
+    document, place = permuted(given.subject, "document"), permuted(given.subject, "place")
     if document is None or place is None:
         return Result(absent=NO_STORE)
     return Result(
@@ -29,7 +29,7 @@ def shuffled_within(given: Inputs) -> Result:
 
 
 def independent(given: Inputs) -> Result:
-    """Edges beside those that tokens and features independent of one another would have."""
+    """Observed edges, and those expected if tokens and features were independent."""
     found = poisson(given.subject, given.unit)
     return Result(
         {

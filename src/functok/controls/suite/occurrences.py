@@ -18,13 +18,13 @@ def same_string(given: Inputs) -> Result:
         return Result(absent=NO_STORE)
     if given.labels is None:
         return Result(
-            absent="Nothing tells the uses of one token apart; a graph of a treebank's own text "
-            "does, with functok controls --treebank."
+            absent="The uses of one token cannot be distinguished; build the graph from a "
+            "treebank's text and pass it with functok controls --treebank."
         )
-    if not given.labels.meet(store):
+    if not given.labels.occur_in(store):
         return Result(
-            absent="No occurrence in the graph is one of the treebank's words; the graph must be "
-            "built from the treebank's own text."
+            absent="No occurrence in the graph is one of the treebank's words; build the graph "
+            "from the treebank's own text."
         )
     found = homographs(store, subject.graph.features, given.labels, subject.shown, subject.seed)
     return Result({"uses": found.uses, "use_pairs": found.pairs, "use_effects": found.effects})

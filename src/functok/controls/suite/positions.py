@@ -1,4 +1,4 @@
-"""The control that compares sets of equally many positions: its tables, and P1."""
+"""The control that compares the same number of positions: its tables, and test P1."""
 
 from functok.claims.evidence import Evidence, as_columns
 from functok.controls.control import Result
@@ -7,7 +7,7 @@ from functok.controls.positions.exposure import equal_exposure, exposure_effect
 
 
 def equal_positions(given: Inputs) -> Result:
-    """Coverage of function positions beside as many positions of each reference; P1."""
+    """Coverage of function positions and of the same number of reference positions; P1."""
     found = equal_exposure(given.subject)
     tables = {"exposure": found.coverage, "exposure_curve": found.curve}
     effect = exposure_effect(found, given.main.reading)
@@ -20,7 +20,7 @@ def equal_positions(given: Inputs) -> Result:
         measured=effect.covered,
         measured_low=float("nan"),
         measured_high=float("nan"),
-        control="as many random positions of each document",
+        control="the same number of random positions in each document",
         control_value=effect.expected,
         effect_name="log ratio of the two",
         **as_columns("effect", effect.effect),

@@ -1,4 +1,4 @@
-"""The controls of frequency × class: their tables, P2 and P3."""
+"""The controls of frequency × class: their tables, and tests P2 and P3."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def both_at_once(given: Inputs) -> Result:
         measured=float(np.exp(effect.function)),
         measured_low=float("nan"),
         measured_high=float("nan"),
-        control="content types, frequent and rare, at as many",
+        control="content types, frequent and rare, at the same exposure",
         control_value=float(np.exp(effect.content)),
         effect_name="log ratio, main effect of class in the 2×2",
         **as_columns("effect", effect.effect),
@@ -86,9 +86,9 @@ def class_beside_context(given: Inputs) -> Result:
         statistic=f"log ratio of features at {given.exposure} {given.unit}, function "
         f"({effect.reading}) to content types of equal frequency",
         **as_columns("measured", effect.total),
-        control="the part of it that diverse neighbours and dispersion account for",
+        control="the part of it that diversity of neighbours and dispersion account for",
         control_value=effect.total.value - effect.effect.value,
-        effect_name="log ratio that is left, the direct effect of class",
+        effect_name="remaining log ratio, the direct effect of class",
         **as_columns("effect", effect.effect),
         p_value=effect.p_value,
         unit="token types",

@@ -58,7 +58,7 @@ class ClassEffect:
     """Test P2: the main effect of class."""
 
     effect: Estimate
-    """Difference of log richness, function less content, the mean over both levels."""
+    """Difference of log richness, function minus content, the mean over both levels."""
     p_value: float
     """Permutation of classes within levels of frequency."""
     reading: str
@@ -105,7 +105,7 @@ def factorial(
 
 
 def class_effect(found: Factorial, reading: str) -> ClassEffect | None:
-    """P2 from the tables, by the balanced split; None where the cells are too small."""
+    """P2 from the tables, by the balanced split; None if the cells are too small."""
     this = (pl.col("reading") == reading) & (pl.col("split") == BALANCED)
     row = found.effects.filter(this & (pl.col("effect") == "class"))
     if row.is_empty() or row["note"].item() is not None:
@@ -139,9 +139,9 @@ def class_alone(
     sides: Sides,
     left_out: Replicates | None,
 ) -> tuple[Estimate, int] | None:
-    """The main effect of class by the balanced split, without its p, and the types that take part.
+    """The main effect of class by the balanced split, without its p, and the number of types.
 
-    None where a cell has too few.
+    None if a cell has too few.
     """
     here = sides.among(np.isfinite(outcome))
     four = _Four.of(here, occurrences >= balanced(here, occurrences))
@@ -211,7 +211,7 @@ def _effects(
     sizes = [len(ids) for ids in four]
     ids = np.concatenate(four)
     if min(sizes) < LEAST:
-        empty = "class and frequency cannot be told apart: " if min(sizes) == 0 else ""
+        empty = "class and frequency cannot be separated: " if min(sizes) == 0 else ""
         names = [name.replace("_", ", ") for name in four._fields]
         note = f"{empty}the cell {names[int(np.argmin(sizes))]} has {min(sizes)} types"
         nothing = dict.fromkeys(("value", "low", "high", "p_value"), math.nan)
@@ -219,8 +219,8 @@ def _effects(
     without = None if left_out is None else left_out[:, ids]
     parts = [outcome[some] for some in four]
     p_values = {
-        "class": _dealt_p([parts[0:2], parts[2:4]], seed, draws),
-        "frequency": _dealt_p([parts[0::2], parts[1::2]], seed + 1, draws),
+        "class": _permutation_p([parts[0:2], parts[2:4]], seed, draws),
+        "frequency": _permutation_p([parts[0::2], parts[1::2]], seed + 1, draws),
         "interaction": _interaction_p(parts, seed + 2),
     }
     return [
@@ -245,16 +245,16 @@ def _estimate(
     return two_way(float(weights @ y), variance, freedom, weights, y, without)
 
 
-def _dealt_p(strata: list[list[np.ndarray]], seed: int, draws: int) -> float:
+def _permutation_p(strata: list[list[np.ndarray]], seed: int, draws: int) -> float:
     """Two-sided p of the mean over strata of (mean of the first − mean of the second).
 
-    Which values are the first is dealt out again within each stratum; the statistic is divided by
-    its standard error.
+    Which values are the first is permuted within each stratum; the statistic is divided by its
+    standard error.
     """
     chance = np.random.default_rng(seed)
     effect, variance = np.zeros(draws + 1), np.zeros(draws + 1)
     for one, two in strata:
-        swapped = len(one) > len(two)  # the smaller side is dealt
+        swapped = len(one) > len(two)  # the smaller side is drawn
         few, rest = (len(two), len(one)) if swapped else (len(one), len(two))
         values = np.concatenate([one, two])
         values = values - values.mean()

@@ -1,4 +1,4 @@
-"""What may explain a type's richness beside its class, and the design matrices made of it.
+"""What may explain a type's richness other than its class, and the design matrices made of it.
 
 ====================  =======================================================  ==================
 predictor             meaning                                                  group
@@ -15,7 +15,7 @@ length                characters                                               f
 ====================  =======================================================  ==================
 
 Continuous predictors are standardised over the types of a regression. A predictor that is constant
-there, or follows from the ones before it, is left out and named.
+there, or a linear combination of those before it, is dropped and named.
 
 What would surprise: ``l0`` is S(1), a part of the outcome itself. A model that holds it asks
 whether a class turns over more features at equal L0, not whether it is richer.
@@ -41,7 +41,7 @@ MODELS = {
     "direct": ("log_n", *CONTEXT),
     "full": tuple(name for names in GROUPS.values() for name in names),
 }
-"""Predictors of each model beside class."""
+"""Predictors of each model, other than class."""
 
 
 def predictors(
@@ -49,11 +49,11 @@ def predictors(
     contexts: "dict[str, np.ndarray] | None",
     norms: Float[np.ndarray, " vocabulary"] | None = None,
 ) -> Predictors:
-    """Every predictor there is, by token id; NaN where a type has none.
+    """Every available predictor, by token id; NaN where it is undefined.
 
     Args:
         subject: what is studied.
-        contexts: columns of ``context_table``; None where the documents are not at hand.
+        contexts: columns of ``context_table``; None if the documents are not available.
         norms: of ``mean_norms``.
     """
     graph = subject.graph

@@ -1,4 +1,4 @@
-"""Class and the raw degree, which frequency drives: three readings that need no rarefaction.
+"""Class and the raw degree, which depends on frequency: three analyses without rarefaction.
 
 * Negative-binomial regression of the degree on class and the spline of frequency, with the log
   number of occurrences as exposure: counts, not logs. Its dispersion is Cameron & Trivedi's (1990)

@@ -1,7 +1,7 @@
-"""Does a swap change the answer to the right other one: the tiny world's bars for §3.2.
+"""Does a swap change the answer to the right other one? The tiny world, for §3.2.
 
-One row per place; the whole residual stream, the SAE's features and random features of equal norm
-beside each other.
+One row per set of positions, with the whole residual stream, the SAE's features and random features
+of equal norm.
 """
 
 import altair as alt
@@ -18,11 +18,11 @@ _METHODS = {
 }
 _PLACES = {
     ("last-position", True): "last position",
-    ("last-function", True): "last function token, where it is last",
-    ("last-function", False): "last function token, where it is not",
+    ("last-function", True): "last function token, if last position",
+    ("last-function", False): "last function token, if not",
     ("other-function", False): "other function tokens",
-    ("content", True): "content tokens, where one is last",
-    ("content", False): "content tokens, where none is last",
+    ("content", True): "content tokens, one is last",
+    ("content", False): "content tokens, none is last",
     ("all", True): "all tokens",
 }
 
@@ -83,7 +83,7 @@ def swap_success(table: pl.DataFrame) -> ChartType:
             column=alt.Column("latent:N", title=None)
         ),
         "Which swap changes the answer",
-        "share of the answers that become the source's; bars: 95 % over facts; dashes: chance",
+        "share of answers that become the source prompt's; bars: 95 % over facts; dashes: chance",
     )
 
 
@@ -92,11 +92,11 @@ PLANS = (
         name="world-swaps",
         section="world",
         title="Which swap changes the answer",
-        reading="Each prompt's entity or language is exchanged for another's, at the tokens named "
-        "on the left; a point at 100 % means that every answer became the right one of the other "
-        "prompt. Where function tokens help only when they are last, it is the place that counts.",
-        control="Grey adds as many random features at equal norm; dashes are the rate at which a "
-        "random answer to the same question would be right.",
+        reading="Each prompt's entity or language is exchanged for another's at the tokens named "
+        "on the left; at 100 % every answer became the right one for the other prompt. If "
+        "function tokens work only in the last position, the position matters, not the class.",
+        control="Grey adds the same number of random features at equal norm; dashes are the rate "
+        "of a random answer to the same question.",
         absent=NO_WORLD,
         tables=made_from(swaps_by_place, lambda folder: folder.retrieval("world_swaps")),
         chart=swap_success,

@@ -1,7 +1,7 @@
 """Is it frequency? Function and content types at equal exposure, as the controls compare them.
 
-Every x axis of effects is the same: the log ratio of features, function to content, so that 0 is
-"the class adds nothing" and the paper's claim is to the right of it.
+Every x axis of effects is the same, the log ratio of features, function to content: at 0 class adds
+nothing, and the paper's claim is to the right of it.
 """
 
 import altair as alt
@@ -30,7 +30,7 @@ _RATIO = "log ratio of features, function to content types"
 
 
 def effects(table: pl.DataFrame) -> pl.DataFrame:
-    """The table of ``graph.controls.effects``, readings in words, null what has no number."""
+    """The table of ``controls.effects``, readings as in legends, null for what is undefined."""
     return table.with_columns(readings_in_words(), pl.col("low", "high", "p_value").fill_nan(None))
 
 
@@ -88,7 +88,7 @@ def cells(factorial: pl.DataFrame) -> pl.DataFrame:
 
 
 def frequency_by_class(table: pl.DataFrame) -> ChartType:
-    """Features at equal exposure by frequency and class at once."""
+    """Features at equal exposure by frequency and class."""
     readings = [name for name in READINGS.values() if name in table["reading"].unique()]
     base = alt.Chart(table, width=WIDTH // 3 - 30, height=HEIGHT - 100).encode(
         x=alt.X("frequency:N", title="frequency", sort=["low", "high"]).axis(labelAngle=0),
@@ -108,11 +108,11 @@ def frequency_by_class(table: pl.DataFrame) -> ChartType:
         y=alt.Y("low:Q", title="features at equal exposure"), y2="high:Q"
     ) + base.mark_point(opacity=1, size=60).encode(y=y)
     chart = layers.facet(column=alt.Column("reading:N", title=None, sort=readings))
-    return styled(chart, "Frequency and class at once", "bars: 95 % intervals over token types")
+    return styled(chart, "Frequency × class", "bars: 95 % intervals over token types")
 
 
 def pair_points(pairs: pl.DataFrame, labelled: int = 12) -> pl.DataFrame:
-    """Pairs of equal frequency; the widest apart of either sign carry their names.
+    """Pairs of equal frequency; those with the largest differences are labelled.
 
     Args:
         pairs: ``controls/pairs.parquet``.
@@ -160,12 +160,12 @@ def matched_pairs(table: pl.DataFrame) -> ChartType:
     return styled(
         layers,
         "Pairs of equal frequency",
-        "each point is a function type beside the content type of most nearly its frequency",
+        "each point is a function type matched with a content type of nearly the same frequency",
     )
 
 
 def frequencies(overlap: pl.DataFrame) -> pl.DataFrame:
-    """Types of either class at each frequency, in long form.
+    """Types of each class at each frequency, in long form.
 
     Args:
         overlap: ``controls/overlap.parquet``.
@@ -188,7 +188,7 @@ def frequencies(overlap: pl.DataFrame) -> pl.DataFrame:
 
 
 def common_frequencies(table: pl.DataFrame) -> ChartType:
-    """How many types of either class there are at each frequency."""
+    """Number of types of each class by frequency."""
     chart = (
         alt.Chart(table, width=WIDTH // 2 - 30, height=HEIGHT - 120)
         .mark_line(point=True)
@@ -207,8 +207,8 @@ def common_frequencies(table: pl.DataFrame) -> ChartType:
     )
     return styled(
         chart,
-        "Do both classes have the frequency?",
-        "token types by how often they occur, in steps of a factor of two",
+        "Overlap of the classes in frequency",
+        "token types by number of occurrences, in steps of a factor of two",
     )
 
 
@@ -222,8 +222,8 @@ PLANS = (
         name="class-effects",
         section="controls",
         title="What class adds, control by control",
-        reading="Each line names what is held equal; a point right of 0 means that function types "
-        "then still meet more features than content types, left of 0 fewer.",
+        reading="Each line names what is held equal; to the right of 0, function types still reach "
+        "more features than content types, to the left fewer.",
         control="Every row is a control; the dashed line is what frequency alone would give.",
         absent=NO_CONTROLS,
         tables=_effects,
@@ -232,8 +232,8 @@ PLANS = (
     Plan(
         name="frequency-by-class",
         section="controls",
-        title="Frequency and class at once",
-        reading="The gap between the colours is what class adds, the slope what frequency does; "
+        title="Frequency × class",
+        reading="The gap between the colours is the effect of class, the slope that of frequency; "
         "as studied, function tokens are the frequent ones by definition, so a cell may be empty.",
         control="Content types of the same level of frequency, at equal exposure.",
         absent=NO_CONTROLS,
@@ -244,9 +244,10 @@ PLANS = (
         name="matched-pairs",
         section="controls",
         title="Pairs of equal frequency",
-        reading="Above 0 the function type of the pair meets more features than its partner at "
-        "equal exposure; the pairs furthest from 0 are named, function first.",
-        control="The other half of each pair: a content type of like frequency, length and form.",
+        reading="Above 0 the function type of the pair reaches more features than its partner at "
+        "equal exposure; the pairs furthest from 0 are labelled, function first.",
+        control="The other half of each pair: a content type of similar frequency, length and "
+        "form.",
         absent=NO_CONTROLS,
         tables=made_from(pair_points, of_control("pairs")),
         chart=matched_pairs,
@@ -254,10 +255,11 @@ PLANS = (
     Plan(
         name="common-frequencies",
         section="controls",
-        title="Do both classes have the frequency?",
-        reading="Where only one colour is drawn, nothing but a model's extrapolation says what the "
-        "other class would do at that frequency.",
-        control="None is needed: it shows how far a comparison at equal frequency can reach.",
+        title="Overlap of the classes in frequency",
+        reading="Where only one colour is drawn, a comparison at that frequency is an "
+        "extrapolation.",
+        control="None is needed: the figure shows where classes can be compared at equal "
+        "frequency.",
         absent=NO_CONTROLS,
         tables=made_from(frequencies, of_control("overlap")),
         chart=common_frequencies,

@@ -1,7 +1,7 @@
-"""The token–feature graph: paper §3.1, Figure 5 and Table 1, beside what frequency explains.
+"""The token–feature graph: paper §3.1, Figure 5 and Table 1, and what frequency explains of them.
 
-A token that occurs often meets many features, whatever it is. The grey dashes say how many as
-many random positions would meet.
+A token that occurs often reaches many features, whatever it is. The grey dashes show how many the
+same number of random positions would reach.
 """
 
 import altair as alt
@@ -24,7 +24,7 @@ from functok.figures.style import (
     token_labels,
 )
 
-_RANDOM = "as many random positions"
+_RANDOM = "same number of random positions"
 
 
 def degrees(degree: pl.DataFrame, labelled: int = 8) -> pl.DataFrame:
@@ -32,10 +32,10 @@ def degrees(degree: pl.DataFrame, labelled: int = 8) -> pl.DataFrame:
 
     Args:
         degree: ``graph/step-…/degree.parquet``.
-        labelled: how many tokens of highest degree carry their name.
+        labelled: how many tokens of highest degree are labelled.
 
     Returns:
-        ``degree`` with ``label``: the token, empty for those without a name.
+        ``degree`` with ``label``: the token; null for the others.
     """
     seen = degree.filter((pl.col("degree") > 0) & pl.col("class").is_in(["function", "content"]))
     top = seen.sort("degree", "rank", descending=[True, False]).head(labelled)["rank"].to_list()
@@ -44,7 +44,7 @@ def degrees(degree: pl.DataFrame, labelled: int = 8) -> pl.DataFrame:
 
 
 def token_degree(table: pl.DataFrame) -> ChartType:
-    """Degree against frequency rank, log-log, beside the degree that frequency alone explains."""
+    """Degree against frequency rank, log-log, and the degree that frequency alone explains."""
     x = rank_axis("rank by frequency in the graph's text (log scale)")
     y = alt.Y("degree:Q", title="degree: features linked to the token (log scale)").scale(
         type="log"
@@ -131,10 +131,10 @@ PLANS = (
         name="token-degree",
         section="graph",
         title="Degree of each token",
-        reading="A token's height is the number of features that fire at it at least once; "
-        "tokens without any have no place on a log scale and are left out.",
-        control="The dashed line is what as many random positions would meet: a point below it "
-        "meets fewer features than its frequency alone explains.",
+        reading="A token's height is the number of features that fire at it at least once; tokens "
+        "with none are left out (log scale).",
+        control="The dashed line is what the same number of random positions would reach: a "
+        "point below it reaches fewer features than its frequency alone explains.",
         absent="The token–feature graph was not built.",
         tables=made_from(degrees, of_last_graph("degree")),
         chart=token_degree,
@@ -143,11 +143,12 @@ PLANS = (
         name="cumulative-coverage",
         section="graph",
         title="Coverage of the most frequent tokens",
-        reading="Each step to the right adds one more token to the set; the height is the share "
-        "of all active features that the set reaches.",
-        control="The dashed line is the expected coverage of equally many random positions, in "
-        "closed form: the tokens are special only where the orange line leaves it.",
-        absent="Coverage beside random positions was not measured.",
+        reading="Each step to the right adds one token to the set; the height is the share of all "
+        "active features that the set reaches.",
+        control="The dashed line is the expected coverage of the same number of random "
+        "positions, in closed form: the tokens are special only if the orange line departs from "
+        "it.",
+        absent="Coverage was not compared with random positions.",
         tables=made_from(coverage_by_rank, of_last_graph("coverage")),
         chart=cumulative_coverage,
     ),

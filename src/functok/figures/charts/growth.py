@@ -1,7 +1,7 @@
 """SAE quality and the features that fire, over checkpoints: paper §4.1, Figure 8.
 
-The paper's counts come from SAEs of unequal recipe and unstated quality. Here quality is drawn
-beside the count, and the untrained model stands in both as the control.
+The paper's counts come from SAEs of different recipes and unstated quality. Here quality is drawn
+next to the count, and the untrained model is the control of both.
 """
 
 import altair as alt
@@ -55,8 +55,8 @@ def sae_quality(table: pl.DataFrame) -> ChartType:
         )
     return styled(
         alt.vconcat(*panels, spacing=18),
-        "How faithful the SAEs are",
-        "held-out tokens; bars: 95 % intervals; step 0, where there is one, is the untrained model",
+        "Quality of the SAEs",
+        "held-out tokens; bars: 95 % intervals; step 0, if present, is the untrained model",
     )
 
 
@@ -106,12 +106,12 @@ def features_firing(table: pl.DataFrame) -> ChartType:
     return styled(
         layers,
         "Features that fire at each checkpoint",
-        "solid grey: all the features the SAE has; dashed: the untrained model (step 0)",
+        "solid grey: number of features in the SAE; dashed: the untrained model (step 0)",
     )
 
 
 def _interval(base: alt.Chart, name: str) -> alt.Chart:
-    """The 95 % interval of ``name``; a bar where both its ends are known."""
+    """The 95 % interval of ``name`` as a bar, if both ends are known."""
     return (
         base.transform_filter(f"isValid(datum.{name}_low)")
         .mark_rule(color=MEASURED, strokeWidth=2)
@@ -128,12 +128,12 @@ PLANS = (
     Plan(
         name="sae-quality",
         section="consolidation",
-        title="How faithful the SAEs are",
+        title="Quality of the SAEs",
         reading="Higher explained variance and more recovered cross-entropy mean a more faithful "
-        "SAE; counts of features compare only between SAEs of like quality.",
-        control="The SAE of step 0, where there is one, was trained on an untrained model: what "
-        "it reaches takes no learning.",
-        absent="No SAE was judged.",
+        "SAE; numbers of features are comparable only between SAEs of similar quality.",
+        control="The SAE of step 0, if there is one, was trained on an untrained model: its "
+        "quality requires no learning.",
+        absent="No SAE was evaluated.",
         tables=made_from(sae_qualities, lambda folder: folder.consolidation("dictionaries")),
         chart=sae_quality,
     ),

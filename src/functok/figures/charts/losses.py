@@ -1,7 +1,7 @@
-"""The loss by transition group: paper §4.2, Figure 9, with the floor it lacks.
+"""The loss by transition group: paper §4.2, Figure 9, and a floor that it lacks.
 
 A group's loss is bounded below by how unpredictable its targets are. The Kneser–Ney bigram, which
-knows nothing but word pairs, shows how much of a difference between groups is the text's own.
+knows only word pairs, shows how much of a difference between groups comes from the text itself.
 """
 
 import altair as alt
@@ -162,10 +162,10 @@ def loss_shares(summary: pl.DataFrame, most: int = 12) -> pl.DataFrame:
 
 
 def loss_share(table: pl.DataFrame) -> ChartType:
-    """The shares as stacked bars, the share of the tokens first.
+    """The shares as stacked bars, first the share of the tokens.
 
-    A stack has no honest place for intervals, since its borders are sums; they are in the tooltip
-    and in the table.
+    The borders of a stack are sums, so intervals would mislead; they are in the tooltip and in the
+    table.
     """
     bars = [
         "tokens",
@@ -176,7 +176,7 @@ def loss_share(table: pl.DataFrame) -> ChartType:
         alt.Chart(table, width=WIDTH, height=HEIGHT)
         .mark_bar()
         .encode(
-            x=alt.X("bar:N", title="the tokens themselves, then the loss at each training step")
+            x=alt.X("bar:N", title="tokens, then the loss at each training step")
             .scale(domain=bars)
             .axis(labelAngle=0, labelOverlap=True),
             y=alt.Y("share:Q", title="share of the total").axis(format=".0%").scale(domain=[0, 1]),
@@ -192,7 +192,9 @@ def loss_share(table: pl.DataFrame) -> ChartType:
         )
     )
     return styled(
-        chart, "Who makes the loss", "each group's share of the tokens beside its share of the loss"
+        chart,
+        "Shares of the loss",
+        "each group's share of the tokens, then its share of the loss at each checkpoint",
     )
 
 
@@ -212,9 +214,8 @@ PLANS = (
         name="held-out-loss",
         section="consolidation",
         title="Held-out loss by transition group",
-        reading="How far a line lies above or below its own dashed line is what the model lacks "
-        "or has learned beyond word pairs; the height alone is mostly the text's own "
-        "unpredictability.",
+        reading="The distance of a line from its own dashed line is what the model lacks or has "
+        "learned beyond word pairs; its height is mostly the unpredictability of the text.",
         control="Each dashed line is the loss of a Kneser–Ney bigram on the same tokens.",
         absent="The held-out loss was not split by transition group.",
         tables=made_from(
@@ -227,11 +228,10 @@ PLANS = (
     Plan(
         name="loss-share",
         section="consolidation",
-        title="Who makes the loss",
-        reading="The first bar divides the tokens, the others the loss at each checkpoint; a "
-        "group whose block grows falls behind the others.",
-        control="The first bar is what each group's share would be if all tokens were equally "
-        "hard.",
+        title="Shares of the loss",
+        reading="The first bar divides the tokens, the others the loss at each checkpoint; a group "
+        "with a growing share improves more slowly than the others.",
+        control="The first bar is each group's share if all tokens were equally hard.",
         absent="The held-out loss was not split by transition group.",
         tables=made_from(loss_shares, lambda folder: folder.consolidation("loss_summary")),
         chart=loss_share,

@@ -70,8 +70,8 @@ PLANS = (
         name="cover-orders",
         section="graph",
         title="Coverage along five orders of the tokens",
-        reading="A curve further up reaches more features with the same share of types (left) or "
-        "of positions (right); adding tokens by frequency is orange.",
+        reading="A higher curve reaches more features with the same share of types (left) or of "
+        "positions (right); adding tokens by frequency is orange.",
         control="Grey adds tokens at random; green and blue are greedy, close to the best that "
         "any set of tokens can do.",
         absent="Orders of the tokens were not compared.",

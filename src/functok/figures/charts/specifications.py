@@ -1,4 +1,4 @@
-"""The specification curve: effects in order of size, and below them which choices made each."""
+"""The specification curve: effects in order of size, and below them the choices behind each."""
 
 from functools import partial
 
@@ -19,11 +19,11 @@ from functok.figures.style import (
 )
 
 MOST = 300
-"""Specifications drawn; of more, every so manieth."""
+"""Specifications drawn; more are thinned evenly."""
 _AXES = {
-    "definition": "function is",
-    "rule": "active is",
-    "exclusion": "of features",
+    "definition": "function",
+    "rule": "active",
+    "exclusion": "features",
     "unit": "unit",
     "exposure": "exposures",
     "sae": "SAE",
@@ -32,7 +32,7 @@ _AXES = {
 
 
 def specification_rows(table: pl.DataFrame, effect: str) -> pl.DataFrame:
-    """The specifications of one effect but for sub-classes, in order of size.
+    """The specifications of one effect, without sub-classes, in order of size.
 
     Args:
         table: ``controls/specifications.parquet``.
@@ -50,7 +50,7 @@ def specification_rows(table: pl.DataFrame, effect: str) -> pl.DataFrame:
         .then(pl.lit("above 0"))
         .when(pl.col("high") < 0)
         .then(pl.lit("below 0"))
-        .otherwise(pl.lit("not told from 0"))
+        .otherwise(pl.lit("interval contains 0"))
     )
     return rows.with_columns(
         readings_in_words("definition"),
@@ -64,7 +64,7 @@ def specification_curve(title: str, table: pl.DataFrame) -> ChartType:
     """Sorted effects above, the choices as rows of ticks below."""
     x = alt.X("rank:Q", title=None, axis=None).scale(nice=False, zero=False)
     colour = alt.Color("outcome:N").scale(
-        domain=["above 0", "below 0", "not told from 0"], range=[FUNCTION, CONTENT, CONTROL]
+        domain=["above 0", "below 0", "interval contains 0"], range=[FUNCTION, CONTENT, CONTROL]
     )
     base = alt.Chart(table, width=WIDTH - 130).encode(
         x=x,
@@ -108,18 +108,18 @@ def specification_curve(title: str, table: pl.DataFrame) -> ChartType:
     return styled(
         alt.vconcat(*parts, spacing=6).resolve_scale(x="shared", color="shared"),
         title,
-        "each column is one combination of choices, in order of its effect; bars: 95 % intervals",
+        "each column is one combination of choices, in order of effect; bars: 95 % intervals",
     )
 
 
 _CURVES = {
     "coverage": (
         "Coverage under other choices",
-        "as many positions anywhere reach",
+        "the same number of random positions reach",
     ),
-    "class": ("What class adds, under other choices", "content types of like frequency reach"),
+    "class": ("What class adds, under other choices", "content types of similar frequency reach"),
     "direct": (
-        "What class adds beside context, under other choices",
+        "What class adds to context, under other choices",
         "content types of equal frequency, neighbours and dispersion reach",
     ),
 }
@@ -131,8 +131,8 @@ def _curve(effect: str) -> Plan:
         name=f"specifications-{effect}",
         section="controls",
         title=title,
-        reading="A finding that is no accident of one choice has one sign along the whole curve; "
-        "ticks that gather on one side of a row name the choice that decides.",
+        reading="A robust finding has the same sign along the whole curve; ticks concentrated on "
+        "one side of a row show a choice that matters.",
         control=f"Each effect is a log ratio to what {reference} under the same choices; 0 is what "
         "frequency alone would give.",
         absent=NO_CONTROLS,

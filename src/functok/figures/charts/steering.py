@@ -1,7 +1,7 @@
-"""Does the model follow the feature that is added, beyond any push: paper §3.2, Appendix A.
+"""Does the model follow the feature that is added: paper §3.2, Appendix A.
 
-For every feature steered, the gain of what follows it in text under its own direction and under a
-random direction of equal norm at the same place.
+For every steered feature, the gain of the tokens that follow it in text, under its own direction
+and under a random direction of equal norm at the same position.
 """
 
 import altair as alt
@@ -52,7 +52,7 @@ def gains(steering: pl.DataFrame) -> pl.DataFrame:
 
 
 def steering_gain(table: pl.DataFrame) -> ChartType:
-    """Gain of each feature's direction beside a random one's."""
+    """Gain of each feature's direction, and of a random direction."""
     order = table["feature"].unique(maintain_order=True).to_list()
     names = list(_NAMES.values())
     base = alt.Chart(table, width=WIDTH, height=max(120, 17 * len(order))).encode(
@@ -86,7 +86,8 @@ def steering_gain(table: pl.DataFrame) -> ChartType:
     return styled(
         layers,
         "Does the model follow the feature?",
-        "log-probability gained by what follows the feature in text; bars: 95 % intervals",
+        "log-probability gained by the tokens that follow the feature in text; bars: 95 % "
+        "intervals",
     )
 
 
@@ -95,10 +96,9 @@ PLANS = (
         name="steering-gain",
         section="retrieval",
         title="Does the model follow the feature?",
-        reading="Further right means that the tokens which follow the feature in text became "
-        "likelier when its direction was added at the last function token.",
-        control="Grey is a random direction of the same norm at the same place: what any push "
-        "of that size does.",
+        reading="Further right, the tokens that follow the feature in text became more likely when "
+        "its direction was added at the last function token.",
+        control="Grey is a random direction of the same norm at the same position.",
         absent="No feature was steered.",
         tables=made_from(gains, lambda folder: folder.retrieval("steering")),
         chart=steering_gain,

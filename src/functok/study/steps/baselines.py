@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from functok.controls.baselines.build import Trained, build_arm, named_arms, possible
+from functok.controls.baselines.build import Trained, build_baseline, named_baselines, possible
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.language.hooks import HookPoint
 from functok.runtime.store import read_json, remove_folder
@@ -25,14 +25,14 @@ def arms(run: Run, key: str) -> None:
     step, trained = run.decomposed[-1].step, _trained(run, key)
     wanted = [
         arm
-        for arm in named_arms(run.study.controls.arms)
+        for arm in named_baselines(run.study.controls.arms)
         if possible(arm, trained) is None and not (arm.name == _START and _has_start(run))
     ]
     for left in run.folder.arm(step, "any").parent.glob("*"):
         if left.name not in [arm.name for arm in wanted]:
             remove_folder(left)
     for arm in wanted:
-        build_arm(arm, trained, run.folder.arm(step, arm.name), run.engine, run.progress)
+        build_baseline(arm, trained, run.folder.arm(step, arm.name), run.engine, run.progress)
 
 
 class Beside(NamedTuple):
@@ -51,7 +51,7 @@ def beside(run: Run) -> Beside:
     judged = pl.read_parquet(run.folder.consolidation("dictionaries"))
     quality = {row["step"]: row for row in judged.iter_rows(named=True)}
     found = Beside({}, {}, {"trained": _explained(quality[last])})
-    for arm in named_arms(run.study.controls.arms):
+    for arm in named_baselines(run.study.controls.arms):
         place = run.folder.arm(last, arm.name)
         if arm.name == _START and _has_start(run):
             found.arms[arm.name] = TokenFeatureGraph.load(run.folder.graph(0))

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from functok.controls.baselines import build as arms
-from functok.controls.baselines.build import ARMS, Trained, build_arm, named_arms, possible
+from functok.controls.baselines.build import (
+    BASELINES,
+    Trained,
+    build_baseline,
+    named_baselines,
+    possible,
+)
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries.training import (
     DictionarySettings,
@@ -52,10 +58,12 @@ def trained(tmp_path_factory) -> Trained:
     )
 
 
-@pytest.mark.parametrize("arm", [one for one in ARMS if one.name != "step-0"], ids=lambda a: a.name)
+@pytest.mark.parametrize(
+    "arm", [one for one in BASELINES if one.name != "step-0"], ids=lambda a: a.name
+)
 def test_every_arm_is_a_graph_of_as_many_positions(arm, trained, tmp_path):
     folder = tmp_path / arm.name
-    graph = build_arm(arm, trained, folder)
+    graph = build_baseline(arm, trained, folder)
     assert graph.positions == 1200
     assert graph.features == 32
     assert graph.meta["arm"] == arm.name
@@ -71,19 +79,19 @@ def test_every_arm_is_a_graph_of_as_many_positions(arm, trained, tmp_path):
 
 
 def test_step_0_is_the_model_that_is_named(trained, tmp_path):
-    arm = named_arms(["step-0"])[0]
+    arm = named_baselines(["step-0"])[0]
     assert possible(arm, trained) == "The run has no checkpoint of step 0."
     with pytest.raises(UserError, match="no checkpoint of step 0"):
-        build_arm(arm, trained, tmp_path / "none")
+        build_baseline(arm, trained, tmp_path / "none")
     known = Trained(**{**vars(trained), "start": (trained.model, None)})
-    assert build_arm(arm, known, tmp_path / "arm").positions == 1200
+    assert build_baseline(arm, known, tmp_path / "arm").positions == 1200
 
 
 def test_an_arm_killed_on_its_way_goes_on_and_equals_one_that_was_not(
     trained, tmp_path, monkeypatch
 ):
-    arm = named_arms(["reinitialised"])[0]
-    whole = build_arm(arm, trained, tmp_path / "whole")
+    arm = named_baselines(["reinitialised"])[0]
+    whole = build_baseline(arm, trained, tmp_path / "whole")
     killed = tmp_path / "killed"
     for step in ("train_dictionary", "build_graphs", "dictionary_quality"):
         with monkeypatch.context() as patched:
@@ -93,9 +101,9 @@ def test_an_arm_killed_on_its_way_goes_on_and_equals_one_that_was_not(
 
             patched.setattr(arms, step, dies)
             with pytest.raises(KeyboardInterrupt):
-                build_arm(arm, trained, killed)
+                build_baseline(arm, trained, killed)
     made = (killed / "sae" / "cfg.json").stat().st_mtime_ns
-    again = build_arm(arm, trained, killed, InProcess())
+    again = build_baseline(arm, trained, killed, InProcess())
     assert (killed / "sae" / "cfg.json").stat().st_mtime_ns == made
     assert (again.key == whole.key).all()
     assert (again.sum == whole.sum).all()
@@ -104,22 +112,22 @@ def test_an_arm_killed_on_its_way_goes_on_and_equals_one_that_was_not(
 def test_a_finished_arm_is_read_and_one_of_other_settings_is_built_anew(
     trained, tmp_path, monkeypatch
 ):
-    arm = named_arms(["shuffled-corpus"])[0]
-    first = build_arm(arm, trained, tmp_path / "arm")
+    arm = named_baselines(["shuffled-corpus"])[0]
+    first = build_baseline(arm, trained, tmp_path / "arm")
     with monkeypatch.context() as patched:
         patched.setattr(arms, "build_graphs", None)
-        assert (build_arm(arm, trained, tmp_path / "arm").key == first.key).all()
+        assert (build_baseline(arm, trained, tmp_path / "arm").key == first.key).all()
     other = Trained(**{**vars(trained), "seed": 6})
-    assert len(build_arm(arm, other, tmp_path / "arm").key) != len(first.key)
+    assert len(build_baseline(arm, other, tmp_path / "arm").key) != len(first.key)
 
 
 def test_an_sae_elsewhere_than_on_a_residual_stream_has_no_arm_of_its_own(trained):
     beside = Trained(**{**vars(trained), "hook": HookPoint.parse("blocks.1.hook_mlp_out")})
-    sentences = [possible(arm, beside) for arm in ARMS]
+    sentences = [possible(arm, beside) for arm in BASELINES]
     assert sum(sentence is None for sentence in sentences) == 4
     assert "hook_mlp_out" in (sentences[0] or "")
 
 
 def test_an_arm_that_there_is_not_is_named():
     with pytest.raises(UserError, match="did you mean 'frozen-decoder'"):
-        named_arms(["frozen-decoderr"])
+        named_baselines(["frozen-decoderr"])
