@@ -18,7 +18,7 @@ _STEP = re.compile(r"(?:^|[-_])(?:step|checkpoint)-?(\d+)")
 
 @dataclass(frozen=True, order=True)
 class Checkpoint:
-    """One moment of a training run."""
+    """One checkpoint of a training run."""
 
     step: int
     """Updates done."""
@@ -36,7 +36,7 @@ def weights_stamp(checkpoint: Checkpoint) -> list[tuple[str, int, int]]:
 
 
 def cut_short(folder: Path) -> str | None:
-    """What is wrong with a checkpoint whose weights are not all there; nothing if they are."""
+    """What is wrong with a truncated checkpoint; None if nothing is."""
     files = sorted(folder.glob("*.safetensors"))
     if not files or not (folder / "config.json").is_file():
         return "config.json or the weights are missing"
@@ -59,8 +59,8 @@ def step_of(name: str) -> int:
     match = _STEP.search(name)
     if match is None:
         raise UserError(
-            f"The revision {name!r} does not say its step; names like step3000, "
-            "stage1-step1000-tokens4B or checkpoint-400 do."
+            f"The revision {name!r} does not contain its step; give a name like step3000, "
+            "stage1-step1000-tokens4B or checkpoint-400."
         )
     return int(match[1])
 
@@ -80,10 +80,15 @@ def published(model: str, revisions: Sequence[str]) -> list[Checkpoint]:
     for revision in revisions:
         if folder.is_dir():
             if not (folder / revision).is_dir():
-                raise UserError(f"Model folder {folder} has no checkpoint {revision!r} in it.")
+                raise UserError(
+                    f"Model folder {folder} has no checkpoint {revision!r}; name one of its "
+                    "subfolders."
+                )
             found.append(Checkpoint(step_of(revision), str(folder / revision)))
         else:
             found.append(Checkpoint(step_of(revision), model, revision))
     if len({checkpoint.step for checkpoint in found}) < len(found):
-        raise UserError(f"Two of the revisions {', '.join(revisions)} are of the same step.")
+        raise UserError(
+            f"Two of the revisions {', '.join(revisions)} have the same step; give each step once."
+        )
     return sorted(found)

@@ -1,7 +1,7 @@
-"""What little memory already predicts: the interpolated Kneser–Ney bigram.
+"""A floor for the loss: the interpolated Kneser–Ney bigram (``docs/methods.md#floors``).
 
-A group whose loss is high under a bigram too is hard by the nature of the text; what a model
-learned beyond word pairs shows in the *excess*, loss − floor (negative: the model is better).
+If a group's loss is also high under a bigram, the text itself is hard to predict; what a model has
+learned beyond word pairs is the *excess*, loss − floor (negative: the model is better).
 
     P(w|u)  = max(c(uw) − D, 0)/c(u) + D·N₁₊(u·)/c(u) · P_c(w)
     P_c(w)  = max(N₁₊(·w) − D, 0)/N₁₊(··) + D·|{w: N₁₊(·w) > 0}|/N₁₊(··) · 1/V

@@ -1,7 +1,7 @@
 """The loss on held-out text, by transition group and checkpoint: paper §4.2, Figure 9.
 
-Written as sums and counts by hash group of documents, so that means, shares of the total and
-their intervals all follow from one table.
+Kept as sums and counts by hash group of documents, so that means, shares of the total and their
+intervals all follow from one table (``docs/methods.md#group-loss``).
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What can be asked of a model and its SAE: trace a prompt, steer one, find a trait's feature."""
+"""What can be run on a model and its SAE: trace a prompt, steer one, find a trait's feature."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -140,7 +140,7 @@ def feature_of_trait(
 
 @dataclass(frozen=True)
 class Screen:
-    """Which features at which positions of a trait prompt its answer hangs on."""
+    """Which features at which positions of a trait prompt its answer depends on."""
 
     answer: str
     """The prompt's own next token; its log-probability is what features are screened for."""
@@ -154,7 +154,8 @@ class Screen:
 
 
 def screened(subject: Subject, prompt: str, top: int, chat: bool = False) -> Screen:
-    """The attribution screen of a prompt; ``top`` effects and as many others are measured."""
+    """The attribution screen of a prompt; ``top`` effects and as many random others are
+    measured."""
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
     ids = prompt_ids(subject.tokenizer, prompt, model, chat=chat)
     answer = int(sweep(model, [ids], [Trial(0)])[0].argmax())

@@ -1,16 +1,16 @@
-"""Intervals, tests, and the correction for many of them. Nothing here knows about tokens.
+"""Intervals, tests, and corrections for multiple testing. Nothing here knows about tokens.
 
 ========================  =========================================================================
 module                    what it answers
 ========================  =========================================================================
-``jackknife``             how far a statistic could lie off, documents being the unit
-``bootstrap``             the same where the statistic is a mean of few or skewed units; two-way
-``permutation``           could a difference, or a term of a regression, come about by chance
+``jackknife``             intervals over documents
+``bootstrap``             the same for means of few or skewed units; two-way
+``permutation``           could a difference, or a term of a regression, be due to chance
 ``equivalence``           is an effect small enough to call it none (TOST)
-``paired``                differences of pairs, dominance of one sample over another
+``paired``                differences of pairs
 ``heterogeneity``         do several estimates of one effect agree
-``hypergeometric``        how likely a draw without replacement misses a thing
-``multiplicity``          Holm over the declared tests, Benjamini–Hochberg over the rest
+``hypergeometric``        the probability that a draw without replacement misses something
+``multiplicity``          Holm over the declared tests, Benjamini–Hochberg over the others
 ========================  =========================================================================
 """
 

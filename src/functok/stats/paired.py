@@ -1,4 +1,4 @@
-"""How far two samples lie apart, without a shape assumed.
+"""Differences of pairs, without assuming a distribution (``docs/methods.md#hodges-lehmann``).
 
 Pairs: the Hodges–Lehmann estimate is the median of all (d_i + d_j)/2, i ≤ j; its interval inverts
 Wilcoxon's signed-rank test (exact up to 100 pairs). A tenth of wild pairs moves it little.

@@ -1,4 +1,4 @@
-"""Does an answer show a trait? What a judge may look at is the answer's text alone."""
+"""Does an answer show a trait? A judge sees the text of the answer only."""
 
 import runpy
 from collections.abc import Callable, Sequence
@@ -13,11 +13,9 @@ Judge = Callable[[str], bool]
 
 
 def contains(expected: Sequence[str]) -> Judge:
-    """Any of the strings occurs, in whatever case."""
+    """Any of the strings occurs, ignoring case."""
     wanted = [text.casefold() for text in expected]
-    require(
-        bool(wanted) and all(wanted), "Name at least one string to expect, and none that is empty."
-    )
+    require(bool(wanted) and all(wanted), "Give at least one string to look for, and no empty one.")
     return lambda answer: any(text in answer.casefold() for text in wanted)
 
 
@@ -58,7 +56,7 @@ def in_file(place: str) -> Judge:
     try:
         found = runpy.run_path(file).get(name)
     except (ImportError, NameError, SyntaxError) as error:
-        raise UserError(f"{file} cannot be run ({first_line(error)}); mend it.") from error
+        raise UserError(f"{file} cannot be run ({first_line(error)}); fix it.") from error
     if not callable(found):
         raise UserError(f"{file} has no function {name!r}; write python:FILE.py:FUNCTION.")
     return lambda answer: bool(found(answer))
@@ -66,7 +64,7 @@ def in_file(place: str) -> Judge:
 
 def judge(rule: str) -> Judge:
     """A judge from a rule as typed: ``language:zh``, ``python:FILE.py:FUNCTION``, or strings
-    parted by ``|``."""
+    separated by ``|``."""
     if rule.startswith("python:"):
         return in_file(rule.removeprefix("python:").strip())
     if rule.startswith("language:"):

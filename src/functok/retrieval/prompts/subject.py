@@ -1,8 +1,8 @@
-"""What prompts are asked about: a model, its tokenizer, and an SAE, of a run or by their names.
+"""The model, tokenizer and SAE that prompts are run on, from a run or by name.
 
-Without a corpus nothing is known of how often a token occurs or a feature fires. So the function
-tokens are those of a folder of counts, or else those whose text alone says so: closed-class words,
-punctuation and blanks (``tokens.subclasses``). And no feature is passed over as too dense.
+Without a corpus the frequency of tokens and the density of features are unknown. So the function
+tokens come from a folder of counts, or else are closed-class words, punctuation and blanks
+(``tokens/grammar/subclasses.py``), and no feature is left out as too dense.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Subject:
     tokenizer: Tokenizer
     dictionary: Dictionary
     place: HookPoint
-    """Where the SAE reads."""
+    """The SAE's hook point."""
     classes: Int[np.ndarray, " vocabulary"]
     """Of every token id that the model can read."""
     shown: list[str]
@@ -47,17 +47,17 @@ class Subject:
 
     @property
     def layer(self) -> int:
-        """The decoder layer after which the residual stream is what the SAE reads.
+        """The decoder layer after which the residual stream is the SAE's input.
 
         Raises:
-            UserError: if it reads something else, where no feature can be added.
+            UserError: if its site is another one, where no feature can be added.
         """
         if self.place.site == "resid_post":
             return self.place.layer or 0
         require(
             self.place.site == "resid_pre" and (self.place.layer or 0) > 0,
-            f"The SAE reads {self.place.name!r}; features are steered and searched in the residual "
-            "stream after a layer, so give an SAE that reads it.",
+            f"The SAE's site is {self.place.name!r}; features are steered and searched in the "
+            "residual stream after a layer, so give an SAE of that site.",
         )
         return (self.place.layer or 0) - 1
 
@@ -81,7 +81,7 @@ def open_subject(
     Args:
         model: a Hugging Face folder, or a name on the hub.
         sae: as ``open_sae`` takes it.
-        layer: where the SAE reads, if it does not say.
+        layer: the SAE's layer, if its configuration does not name one.
         tokenizer: by default the model's own.
         function_tokens: a folder of counts under this tokenizer, whose function tokens are meant.
 
@@ -89,7 +89,9 @@ def open_subject(
         UserError: if one of them does not exist, or does not belong to the others.
     """
     read = open_sae(sae, decoder=True)
-    require(read.dictionary.finite, f"SAE {sae!r} holds weights that are not finite; give another.")
+    require(
+        read.dictionary.finite, f"SAE {sae!r} contains weights that are not finite; give another."
+    )
     loaded = load_tokenizer(tokenizer or model)
     net = load_model(model, revision)
     check_tokenizer(net, loaded, model)

@@ -1,4 +1,4 @@
-"""Which token of a prompt switches on which feature: paper §3.2, Figure 6."""
+"""Which token of a prompt activates which feature: paper §3.2, Figure 6."""
 
 from collections.abc import Sequence
 
@@ -61,7 +61,7 @@ def trace(
 
     Args:
         ids: the prompt, see ``prompt_ids``.
-        layer: whose output the SAE reads, or another place that it reads.
+        layer: the SAE's layer, or its hook point.
         density: share of corpus positions at which each feature is active, for choosing later.
 
     Returns:

@@ -1,7 +1,8 @@
-"""Which features are active where, through whole documents: what re-activation is read from.
+"""Which features are active where, through whole documents: the input of the re-activation
+statistics.
 
-A document longer than a row goes on in further rows, without the context before
-(``tokens.contexts``); its activity is laid end to end all the same.
+A document longer than a row continues in further rows, without the preceding context
+(``encoding/contexts.py``); its activity is concatenated all the same.
 """
 
 import numpy as np

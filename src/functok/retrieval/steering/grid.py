@@ -1,4 +1,4 @@
-"""Prompts × conditions, steered beside unsteered: the paper's Figures 7 and 11, with controls.
+"""Prompts × conditions, steered and unsteered: the paper's Figures 7 and 11, with controls.
 
 A condition is one or more features, each with its strength s; what is added at every position p
 chosen is
@@ -7,12 +7,13 @@ chosen is
     Σ_f  s · max_f · d_f            (unit ``maximum``: max_f is the feature's largest in a corpus)
     Σ_f  s · ‖h_p‖ · d_f / ‖d_f‖    (unit ``norm``)
 
-or, where features are to be *set* to these strengths or *ablated*, what leads there from their
-activations z_f(h_p): Σ_f (wanted − z_f) d_f. At generated tokens the mean of the vectors of the
-prompt's positions is added, or that of its last position if none of them is changed.
+or, if features are to be *set* to these strengths or *ablated*, the difference to their activations
+z_f(h_p): Σ_f (wanted − z_f) d_f. At generated tokens the mean of the vectors of the prompt's
+positions is added, or that of its last position if none of them is changed.
 
-Beside each stands a random direction of the same norm at the same positions. For the first token
-generated the steered and the plain model's probability are given, and KL(steered ‖ plain).
+The control of each condition is a random direction of the same norm at the same positions. For the
+first generated token the table has the steered and the unsteered model's probability, and
+KL(steered ‖ unsteered). See ``docs/methods.md#steering-grid``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +56,7 @@ def steering_vector(
     maximum: Float[np.ndarray, " features"] | None = None,
     kind: Kind = "add",
 ) -> Float[Tensor, " d_model"]:
-    """What a condition adds where the residual stream is ``hidden``.
+    """The vector that a condition adds to the residual stream ``hidden``.
 
     Args:
         maximum: of each feature in a corpus, for that unit.
@@ -171,10 +172,10 @@ def steering_grid(
 
 
 def judged(grid: pl.DataFrame, judges: Mapping[str, Judge]) -> pl.DataFrame:
-    """A grid whose answers have been looked at.
+    """A grid with judged answers.
 
-    A condition's judge also looks at the random directions beside it, and at the plain answer,
-    which has one row per condition then: what happens without any steering is the floor.
+    A condition's judge also judges its random directions, and the unsteered answer, which then has
+    one row per condition: the rate without steering is the floor.
 
     Args:
         judges: by condition; answers of conditions without one have ``right`` null.
@@ -200,7 +201,7 @@ def judged(grid: pl.DataFrame, judges: Mapping[str, Judge]) -> pl.DataFrame:
 
 
 def rates(grid: pl.DataFrame) -> pl.DataFrame:
-    """Share of the prompts whose answer is right, by condition and direction.
+    """Share of prompts with a right answer, by condition and direction.
 
     Args:
         grid: columns prompt, condition, direction, right; prompts are the units.
