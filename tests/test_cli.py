@@ -190,8 +190,8 @@ STORIES = zst([f"Story {number} of {number * 7919 % 1000} words." for number in 
             "is damaged or cut short",
         ),
         ("corpus.parquet", b"PAR1 but not really", "is damaged or cut short"),
-        ("corpus.jsonl", b"", "holds no text; give one that does."),
-        ("corpus.jsonl", b'{"text": "  "}\n\n', "holds no text; give one that does."),
+        ("corpus.jsonl", b"", "contains no text; give one that does."),
+        ("corpus.jsonl", b'{"text": "  "}\n\n', "contains no text; give one that does."),
         ("corpus.jsonl", b'{"text": "a"}\n{"text": "b\n', "line 2: this is not JSON"),
         ("corpus.jsonl", b'{"body": "a"}\n', "there is no text in field 'text'"),
         ("corpus.txt", b"caf\xe9", "is not UTF-8 (byte 3)"),
@@ -283,7 +283,7 @@ def test_a_model_folder_without_weights_is_refused_and_finished_work_is_kept(
         dictionaries={"checkpoints": []},
     )
     complaint = functok("run", study, "-o", tmp_path / "run").complaint
-    assert f"Model folder {model} holds no weights" in complaint
+    assert f"Model folder {model} contains no weights" in complaint
     assert (tmp_path / "run" / "tokens" / "counts.parquet").exists()
     assert not (tmp_path / "run" / "dictionaries").exists()
     shutil.copy(whole_run / "models" / "step-000024" / "model.safetensors", model)
@@ -314,9 +314,9 @@ def test_a_tokenizer_that_is_not_the_models_own_is_refused(
     ("model", "sentence"),
     [
         ({"load": "nowhere/no-such-model"}, "Model 'nowhere/no-such-model' cannot be loaded"),
-        ({"revisions": ["main"]}, "The revision 'main' does not say its step"),
-        ({"revisions": ["step7"]}, "has no checkpoint 'step7' in it"),
-        ({"revisions": ["step-000024", "step24"]}, "has no checkpoint 'step24' in it"),
+        ({"revisions": ["main"]}, "The revision 'main' does not contain its step"),
+        ({"revisions": ["step7"]}, "has no checkpoint 'step7'"),
+        ({"revisions": ["step-000024", "step24"]}, "has no checkpoint 'step24'"),
     ],
 )
 def test_a_model_or_revision_that_does_not_exist_is_refused(
@@ -417,7 +417,7 @@ def test_the_findings_name_every_claim_with_its_verdict(run_copy: Path) -> None:
     assert said.code == 0, said.err
     verdicts = re.findall(r"\b(not supported|supported|undecided)\b", said.out)
     assert len(verdicts) == 8 + 1  # and the explanation of the degree, here undecided
-    assert "Explanation of the degree: undecided. No account is decided; not run:" in said.out
+    assert "Explanation of the degree: undecided. No explanation is established; not run:" in said.out
     assert "Kneser–Ney bigram on the same tokens" in said.out
 
 

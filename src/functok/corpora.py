@@ -18,7 +18,7 @@ Options follow a question mark, joined by ``&``: ``pages.jsonl?field=body`` name
 A folder in the layout of the hub serves in place of a name: ``hf:///data/my-dataset``.
 
 A document's ``key`` is a hash of its text: splits and hash groups follow the text, so equal
-documents never stand on both sides of a split.
+documents are never on both sides of a split.
 """
 
 from functok.corpus.document import Corpus, split_spec

@@ -101,7 +101,7 @@ def test_a_trait_is_searched_in_any_model(named: Named, whole_run: Path, tmp_pat
     asked = ("--trait", "The garden of the", "--tests", tmp_path / "tests.txt", "--tokens", 2)
     counts = ("--function-tokens", whole_run)
     never = named.ask("find-feature", *asked, "--success", "☃", *counts).complaint
-    assert "At no layer does the trait prompt's residual stream carry the trait over" in never
+    assert "At no layer does the trait prompt's residual stream induce the trait" in never
 
 
 def wider(named: Named) -> None:
@@ -122,7 +122,7 @@ def wider(named: Named) -> None:
         (["--prompt", ""], "The prompt is empty"),
         (["--prompt", "the lamp " * 200], "but the model reads at most 64; shorten it."),
         (["--layer", "7"], "There is no layer 7: the model has layers 0 to 1."),
-        (["--layer", "1"], "not layer 1; leave --layer away"),
+        (["--layer", "1"], "not layer 1; omit --layer"),
         (["--feature", "64"], "There is no feature 64: the SAE has features 0 to 63."),
         (["--chat"], "The tokenizer has no chat template"),
         (["--function-tokens", "missing"], "missing holds no function tokens"),
@@ -140,7 +140,7 @@ def test_what_cannot_be_traced_is_refused(
 
 def test_an_sae_of_another_width_is_refused(named: Named) -> None:
     wider(named)
-    assert "reads 40 dimensions but the model's residual stream has 32" in named.trace().complaint
+    assert "expects 40 dimensions but the model's residual stream has 32" in named.trace().complaint
 
 
 def test_an_sae_with_weights_that_are_no_numbers_is_refused(named: Named) -> None:
@@ -173,7 +173,7 @@ def test_features_are_steered_only_where_the_sae_reads_the_residual_stream(named
     )
     assert named.trace().code == 0
     complaint = named.ask("steer", "--prompt", PROMPT, "--feature", 3).complaint
-    assert "The SAE reads 'blocks.0.hook_mlp_out'; features are steered and searched" in complaint
+    assert "The SAE's site is 'blocks.0.hook_mlp_out'; features are steered and searched" in complaint
 
 
 def test_a_run_names_its_own_model(whole_run: Path, named: Named) -> None:

@@ -125,7 +125,7 @@ def test_where_class_is_frequency_the_cells_are_empty_and_the_row_says_so():
     y = np.random.default_rng(0).normal(size=100)
     found = factorial(y, occurrences, [Sides(STUDIED, function, ~function)], 0)
     assert class_effect(found, STUDIED) is None
-    assert all("cannot be told apart" in note for note in found.effects["note"])
+    assert all("cannot be separated" in note for note in found.effects["note"])
     assert found.effects["value"].is_nan().all()
     assert found.cells.filter(pl.col("types") == 0).height >= 2
 

@@ -215,7 +215,7 @@ def test_a_corpus_without_any_text_is_refused(tmp_path):
     (tmp_path / "a.txt").write_text(" \n\t")
     (tmp_path / "b.jsonl").write_text('{"text": ""}\n')
     (tmp_path / "c.jsonl").write_text("")
-    assert "holds no text" in _refusal(tmp_path)
+    assert "contains no text" in _refusal(tmp_path)
     (tmp_path / "d.txt").write_text("some")
     assert _texts(tmp_path) == ["some"]
 

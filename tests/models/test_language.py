@@ -170,7 +170,7 @@ def test_a_saved_model_comes_back_in_its_own_precision_and_ready_to_evaluate(tmp
 
 def test_a_folder_without_weights_is_refused(saved):
     (saved / "model.safetensors").unlink()
-    assert "holds no weights" in refusal(saved)
+    assert "contains no weights" in refusal(saved)
 
 
 def test_a_file_of_weights_cut_short_is_refused(saved):

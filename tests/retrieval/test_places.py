@@ -52,7 +52,7 @@ def test_places_that_do_not_exist_are_refused(place, sentence):
 
 
 def test_a_prompt_without_such_a_token_is_refused():
-    with pytest.raises(UserError, match="holds no function token to change"):
+    with pytest.raises(UserError, match="has no function token to change"):
         positions("last-function", [0, 5, 6], CLASSES)
 
 
@@ -90,5 +90,5 @@ def test_places_among_generated_tokens(place, prompt, generated, cached, padding
 
 @pytest.mark.parametrize("place", ["3+generated", "function+more"])
 def test_what_cannot_be_generated_is_refused(place):
-    with pytest.raises(UserError, match="names no place"):
+    with pytest.raises(UserError, match="names no positions"):
         where(place, IDS, CLASSES, SUBCLASSES)

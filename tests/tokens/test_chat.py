@@ -29,7 +29,7 @@ def test_a_prompt_is_the_users_turn_up_to_where_the_answer_begins(tokenizer):
 @pytest.mark.parametrize(
     ("template", "sentence"),
     [
-        (None, "The tokenizer has no chat template; leave --chat away"),
+        (None, "The tokenizer has no chat template; omit --chat"),
         ("{{ raise_exception('only with a system turn') }}", "only with a system turn"),
         ("{% for message in %}", "The tokenizer's chat template cannot be used"),
     ],

@@ -57,7 +57,7 @@ def test_the_set_equals_the_rule_taken_literally(counts, special, percent, bound
     special = {token for token in special if token < len(counts)}
     regular = [n for token, n in enumerate(counts) if token not in special]
     if not sum(regular):
-        with pytest.raises(UserError, match="holds no token"):
+        with pytest.raises(UserError, match="contains no token"):
             FunctionTokens.by_coverage(_of(counts), sorted(special), percent / 100, boundary)
         return
     expected = _naive(counts, special, percent, boundary)

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 import torch
 
-from functok.calibration.dictionaries import METHODS, PLACES, beside, part, probe
+from functok.calibration.dictionaries import METHODS, PLACES, part, probe, scores
 from functok.calibration.latents import states, told
 from functok.world.profiles import TrainedWorld
 from functok.world.recipes import HELD_OUT
@@ -15,7 +15,7 @@ from functok.world.recipes import HELD_OUT
 def table(trained: TrainedWorld) -> pl.DataFrame:
     learned, judged = np.arange(300), np.arange(150) + HELD_OUT
     passages = (trained.world.passages(some) for some in (learned, judged))
-    return beside(trained.model, trained.dictionary, trained.layer, trained.world, *passages)
+    return scores(trained.model, trained.dictionary, trained.layer, trained.world, *passages)
 
 
 def f1(table: pl.DataFrame, kind: str, place: str) -> dict[str, float]:

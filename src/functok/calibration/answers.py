@@ -1,4 +1,4 @@
-"""Swap what an answer is about where the right answer is known: steering without a judge.
+"""Swap what an answer is about when the right answer is known: steering without a judge.
 
 In the tiny world every prompt has one right answer, and so has the same prompt about another
 entity or in the other language (its *source*). A swap succeeds if the answer becomes the source's:
@@ -8,10 +8,11 @@ interchange accuracy, IIA. After one layer, at the positions of a *place*, it is
     features   h_p ← h_p + s · v,  v = Σ_f (z_f of the source − z_f) d_f  at the last position
     random     the same activations under other features' directions, as long as v
 
-so ``features`` and ``random`` add one vector wherever they do, as the paper adds its feature, and
-places differ in nothing else. Frames end in function tokens, punctuation, content, a relation noun
-and an entity, so *last function token* and *last position*, which the paper cannot tell apart, come
-apart here: ``last`` says whether a place holds the last position.
+so ``features`` and ``random`` add the same vector at every position, as the paper adds its feature,
+and places differ in nothing else. Frames end in function tokens, punctuation, content, a relation
+noun and an entity, so *last function token* and *last position*, which coincide in the paper, are
+separated here: ``last`` says whether a place includes the last position. See
+``docs/methods.md#answer-swap``.
 
 Intervals are jackknifed over facts; a fact in all its frames and both languages is one unit.
 """

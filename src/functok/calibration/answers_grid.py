@@ -44,8 +44,8 @@ def answers_grid(
 
     Returns:
         Columns prompt (text), fact (number), condition (empty unsteered), direction (``none``,
-        ``own``, ``shared``, ``random``), answer and expected (words), right. A row whose condition
-        calls for the answer that the prompt has anyway is left out.
+        ``own``, ``shared``, ``random``), answer and expected (words), right. Rows are left out if
+        the condition asks for the answer that the prompt already has.
     """
     every = prompts(world, frame)
     here = np.flatnonzero((every.language == 0) & (every.entity != entity))

@@ -36,7 +36,7 @@ class Part(NamedTuple):
     truth: Latents
 
 
-def beside(
+def scores(
     model: Model,
     dictionary: Dictionary,
     layer: int,
@@ -46,7 +46,7 @@ def beside(
     seed: int = 0,
     least: int = 20,
 ) -> pl.DataFrame:
-    """``summary`` of the SAE and of everything that it must be compared with.
+    """``summary`` of the SAE and of everything that it is compared with.
 
     Args:
         model, dictionary, layer: what is scored.
@@ -103,7 +103,7 @@ def part(model: Model, layer: int, world: World, passages: Passages, place: str)
 def probe(
     hidden: Float[Tensor, "words d_model"], truth: Latents, other: Float[Tensor, "words_2 d_model"]
 ) -> Float[Tensor, "words_2 latents"]:
-    """Every latent as least squares of the stream, read off other words."""
+    """Every latent by least squares on the stream, evaluated on other words."""
     wanted = torch.from_numpy(truth.on.toarray().T).double()
     one, two = (torch.cat([h.double(), torch.ones(len(h), 1)], 1) for h in (hidden, other))
     gram = one.T @ one + 1e-6 * torch.eye(one.shape[1])

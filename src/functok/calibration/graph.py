@@ -1,4 +1,4 @@
-"""Do the graph's tests pass over what is not there, and find what is?
+"""Do the tests on the graph accept true nulls, and find planted effects?
 
 Every test is run on worlds of ``synthetic.py``, in which the answer is known:
 
@@ -12,7 +12,7 @@ world          what is true                           what must come out
 
 16 is the most of 200 whose lower 95 % Clopper–Pearson bound is not above .05. The tests are ``N1``,
 the gap of the hub index (``hubs.py``), and the declared ones on degree, as the suite runs them:
-``P1``, as many positions of each document (``exposure.py``), ``P2``, the main effect of class at
+``P1``, equal exposure in each document (``exposure.py``), ``P2``, the main effect of class at
 equal exposure (``factorial.py``), ``P3``, what neighbours and dispersion leave of it
 (``regression.py``), and ``P4``, the difference of differences against an untrained world that reads
 the same text (``baselines.py``).

@@ -36,7 +36,7 @@ from functok.world.recipes import HELD_OUT, pretrained
 from functok.world.settings import WorldSettings
 
 ROUTES = {"A": "all", "B": "separators", "C": "content", "D": "places"}
-"""What each model may read of earlier sentences."""
+"""What each model may attend to in earlier sentences."""
 REMOVED = ("nothing", "all", "function", "content", "separators", "places", "elsewhere")
 """What is removed from it."""
 

@@ -1,4 +1,4 @@
-"""Has a model learned the world? Recall of facts by frame, and excess over the oracle.
+"""Has a model learned the world? Recall of facts by frame, and excess loss over the oracle.
 
     recall = share of the prompts of a frame whose likeliest next word is the right answer
     excess = mean over words of −log P_model + log P_oracle, nats

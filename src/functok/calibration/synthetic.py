@@ -1,9 +1,10 @@
-"""Worlds in which it is known what explains a token's degree: the controls' own calibration.
+"""Worlds with a known explanation of a token's degree: the calibration of the controls.
 
-A control is believed only after it has given the right answer where the answer is known. Text and
+A control is trusted only after it has given the right answer where the answer is known
+(``docs/methods.md#synthetic-graphs``). Text and
 features are drawn here, no model and no SAE: Zipf tokens in an order with slots, features with
 log-normal densities as published SAEs have them, both in bursts that whole documents share. Every
-class stands at every frequency: of four tokens next in rank one is a function token.
+class occurs at every frequency: of four tokens adjacent in rank one is a function token.
 
 ============  ==========================================  ======================================
 world         what a token's features depend on           what the controls must say
@@ -19,8 +20,8 @@ world         what a token's features depend on           what the controls must
 ============  ==========================================  ======================================
 
 Every token switches on the same number of features on average, whatever its breadth, so breadth
-alone is at work. ``trained=False`` gives the same text features that depend on nothing: the
-control arm of a difference in differences.
+alone makes the difference. ``trained=False`` gives the same text features that depend on nothing:
+the control arm of a difference in differences.
 """
 
 from dataclasses import dataclass

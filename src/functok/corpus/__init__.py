@@ -31,4 +31,4 @@ def read_documents(corpus: Corpus, blank: Problems | None = None) -> Iterator[Do
             empty = False
             yield document
     if empty:
-        raise UserError(f"Corpus {corpus.spec!r} holds no text; give one that does.")
+        raise UserError(f"Corpus {corpus.spec!r} contains no text; give one that does.")

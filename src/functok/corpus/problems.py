@@ -1,4 +1,4 @@
-"""What cannot be read from a corpus: stop at it, or leave it out and say so.
+"""What cannot be read from a corpus: stop at it, or skip and report it.
 
 Nothing is dropped silently. Under ``"stop"`` the first problem ends the work with a sentence that
 names file and line; under ``"skip"`` every problem is counted, and the first of each kind in each

@@ -1,4 +1,4 @@
-"""The bytes of text that each token stands for.
+"""The bytes of text that each token represents.
 
 Vocabularies spell tokens in their own ways: byte-level BPE writes each byte as a printable
 character (GPT-2's table), Metaspace writes a space as ``▁`` and single bytes as ``<0x0A>``,

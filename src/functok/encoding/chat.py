@@ -1,8 +1,8 @@
-"""A prompt as a chat model reads it: the user's turn, rendered by the tokenizer's own template.
+"""A prompt for a chat model: the user's turn, rendered with the tokenizer's own template.
 
-The template brings the marks of the turns and the special tokens, the separator among them, and
-ends where the assistant's answer begins. So nothing is put before it, and the last function token
-of such a prompt usually belongs to the template and not to what the user wrote.
+The template contains the turn markers and the special tokens, including the separator, and ends
+where the assistant's answer begins. So nothing is put before it, and the last function token of
+such a prompt usually belongs to the template and not to what the user wrote.
 """
 
 from jinja2 import TemplateError
@@ -19,8 +19,8 @@ def chat_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
     """
     if not tokenizer.chat_template:
         raise UserError(
-            "The tokenizer has no chat template; leave --chat away, or give the tokenizer of a "
-            "chat model."
+            "The tokenizer has no chat template; omit --chat, or give the tokenizer of a chat "
+            "model."
         )
     try:
         return tokenizer.apply_chat_template(

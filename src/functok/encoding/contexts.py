@@ -1,4 +1,4 @@
-"""Token ids as models read them when something is measured: context rows.
+"""Token ids as model inputs for measurements: context rows.
 
 Each row holds tokens of one document only, so what is measured at a position never depends on which
 document came before. (Pre-training reads packed windows: ``encoding/packing.py``.)

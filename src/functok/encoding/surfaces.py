@@ -14,7 +14,7 @@ plain         every token                               –                     
 
 What would surprise: "does not begin a word" is a statement about the string, not the occurrence.
 ``The`` without a blank stands at the start of a line as a whole word, inside ``TheNew`` as a
-piece. Only alignment with words (``alignment.py``) can tell occurrences apart.
+piece. Only alignment with words (``alignment.py``) can distinguish occurrences.
 """
 
 import json

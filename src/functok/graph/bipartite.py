@@ -1,13 +1,13 @@
-"""The token–feature graph: which token types switch on which SAE features, and how often.
+"""The token–feature graph: which token types activate which SAE features, and how often.
 
 For each (token, feature) pair, by hash group of documents: occurrences of the token at which the
 feature was active; documents in which it was active at *one hash-chosen occurrence of the token*
 (counting a document when any of its occurrences fires would let frequency back in); sum and
-maximum of the activation. Beside it, for each token, its occurrences and documents. Every control
-that is computed from counts alone follows from these.
+maximum of the activation. For each token, also its occurrences and documents. Every control that
+is computed from counts alone follows from these.
 
 ``TokenFeatureGraph`` is a commutative monoid to the last bit: activations are rounded to a grid of
-2⁻²⁰ before they are summed. One that is loaded reads nothing but what it is asked for.
+2⁻²⁰ before they are summed. A loaded graph reads from disk only what is asked for.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Which token types are compared: several readings of "function" against "content".
 
 By the paper's own definition a token is function *because* it is frequent: class and frequency are
-one and the same, and no statistic can tell them apart. So the controls of frequency × class
-(``docs/methods.md#readings``) also read the class off the token's form:
+the same, and no statistic can separate them. So the controls of frequency × class
+(``docs/methods.md#readings``) also define class by the token's form:
 
 ======================  ==============================================  ========================
 reading                 function                                        content

@@ -1,4 +1,4 @@
-"""How a graph lies on the disk, written and read piece by piece.
+"""The files of a graph on disk, written and read piece by piece.
 
 =============================  ==================================================================
 ``edges/by-token.parquet``     token, feature, group, occurrences, documents, sum, max; sorted by

@@ -1,4 +1,4 @@
-"""What was never seen, and how evenly the seen is spread: estimators from Q₁, Q₂, … alone.
+"""Estimators of unseen features and of evenness from Q₁, Q₂, … (``docs/methods.md#chao2``).
 
     Chao2    S + Q̂₀,  Q̂₀ = (N−1)/N · Q₁²/(2 Q₂),  or (N−1)/N · Q₁(Q₁−1)/2 where Q₂ = 0
     Chao2-bc S + (N−1)/N · Q₁(Q₁−1)/(2(Q₂+1))

@@ -33,7 +33,7 @@ DRAWS = 999
 
 
 class Richness(NamedTuple):
-    """The tables of ``richness``; the columns stand at the functions that make them."""
+    """The tables of ``richness``; the functions that make them document the columns."""
 
     tokens: pl.DataFrame
     """One row per unit and token (``token_table``)."""

@@ -1,7 +1,7 @@
-"""How a file or folder comes to be at its place: whole, or not at all.
+"""Write a file or folder atomically: whole, or not at all.
 
-It is written beside its place, flushed to the disk, then renamed. What a killed process left
-half-written keeps its temporary name, and is swept away when the run is next opened
+It is written next to its place, flushed to disk, then renamed. What a killed process left
+half-written keeps its temporary name, and is removed when the run is next opened
 (``RunFolder.opened`` in ``functok.runtime.store``).
 """
 

@@ -1,4 +1,4 @@
-"""The one kind of error a user can mend, and the nearest valid name to what was typed."""
+"""The kind of error that a user can fix, and the nearest valid name to what was typed."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

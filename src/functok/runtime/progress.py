@@ -1,4 +1,4 @@
-"""How long work tells what it is doing, without knowing who listens.
+"""Progress of long work, without knowing how it is shown.
 
 Nothing below the command line prints. Work that takes time receives a ``Progress`` and reports
 to it; the command line passes one that draws bars or writes lines, tests and notebooks pass

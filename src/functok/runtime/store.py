@@ -1,7 +1,7 @@
-"""Where everything lies in a run folder, and in which formats.
+"""The paths and formats of everything in a run folder.
 
-The run folder is the whole truth of a run: the report and the explorer read nothing else, and
-nothing outside this module decides where a file lies. Every file and folder appears whole or not
+A run folder holds everything about a run: the report is made from nothing else, and nothing outside
+this module decides where a file lies. Every file and folder appears whole or not
 at all (``functok.runtime.atomic``).
 
 Formats are Parquet, safetensors, JSON and YAML. Nothing is ever pickled.

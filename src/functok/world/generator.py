@@ -61,7 +61,7 @@ class Passages:
 
     @property
     def answers(self) -> Bool[np.ndarray, " words"]:
-        """Where an answer stands that follows from the facts."""
+        """Whether each word is an answer that follows from the facts."""
         return self.kind == SLOTS.index("ANSWER")
 
     def rows(self, width: int) -> Int[np.ndarray, "documents width"]:
@@ -118,14 +118,14 @@ def chosen(draws: np.ndarray, weights: np.ndarray) -> Int[np.ndarray, "..."]:
 
 
 class _Writer:
-    """Writes documents side by side, sentence after sentence."""
+    """Writes documents in parallel, sentence after sentence."""
 
     def __init__(self, world: World, documents: np.ndarray) -> None:
         self.world, self.grammar, self.documents = world, world.grammar, documents
         settings = world.settings
         self.language = world.draw("language", documents) % 2
         self.topic = world.draw("topic", documents) % settings.topics
-        # a sentence has at least four words, a break one, and no two breaks meet
+        # a sentence has at least four words, a break one, and no two breaks are adjacent
         self.most = 2 * -(-settings.tokens // 5) + 2
 
     def passages(self) -> Passages:

@@ -8,7 +8,7 @@ last word: function, punctuation, content in the very slot of ``is``, relation n
     bare                ENTITY , and the RELATION ANSWER .
     entity              the RELATION : for ENTITY ANSWER .
 
-A break, if there is one, stands between two sentences. Shares are integers over ``TOTAL``, so that
+A break, if there is one, is between two sentences. Shares are integers over ``TOTAL``, so that
 the generator and the oracle mean exactly the same probabilities.
 """
 
@@ -51,7 +51,7 @@ class Template:
 
     name: str
     slots: tuple[str, ...]
-    """A kind of slot in capitals, or the word that always stands there."""
+    """A kind of slot in capitals, or the fixed word there."""
     weight: int
     """Share of the sentences, over ``TOTAL``."""
 

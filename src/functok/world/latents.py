@@ -57,7 +57,7 @@ def latents(world: World, passages: Passages) -> Latents:
     def slot(name: str) -> Bool[np.ndarray, " words"]:
         return kind == SLOTS.index(name)
 
-    # a sentence is told apart by document and number; what it has named stays until it ends
+    # a sentence is identified by document and number; what it has named stays until it ends
     sentence = _numbers(document, passages.sentence)
     last_name = "FAMILY" if world.settings.name_words == 2 else "ENTITY"
     in_fact = (passages.entity != NONE) & (kind != NONE)

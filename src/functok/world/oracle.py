@@ -23,7 +23,7 @@ from functok.world.generator import NONE, World
 from functok.world.reader import NOTHING, Do, Reader
 
 TILE = 256
-"""Documents read side by side."""
+"""Documents processed together."""
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ class Reader:
     def read(self, words: Int[np.ndarray, " documents"]) -> None:
         """Read the next word of every document.
 
-        A word that cannot stand there, or that stands after a document's end, is passed over.
+        A word that cannot occur there, or after a document's end, is ignored.
         """
         joint = self.joint * self._emitted(words)
         going = ~self.ended & (_total(joint) > 0)

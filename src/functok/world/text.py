@@ -1,7 +1,7 @@
 """A world's documents as text, and its words as a tokenizer.
 
 Text is what counts: any tokenizer may read it. Each word knows the characters that it takes, and
-a token belongs to the word that it overlaps most, so labels meet the tokens of every tokenizer.
+a token belongs to the word that it overlaps most, so the labels apply to any tokenizer.
 The world's own tokenizer has one token per word and gives back the very text.
 """
 
@@ -15,7 +15,7 @@ from functok.world.generator import Passages, World
 from functok.world.words import UNKNOWN, Words
 
 _GLUED = (".", ",", ":", "\n")
-"""Words that no blank stands before."""
+"""Words without a blank before them."""
 
 
 def texts(words: Words, passages: Passages) -> list[str]:
@@ -39,7 +39,7 @@ class Spans(NamedTuple):
 
 
 def spans(words: Words, passages: Passages) -> Spans:
-    """Where each word stands in ``texts``."""
+    """The position of each word in ``texts``."""
     lengths = np.array([len(form) for form in words.forms])[passages.ids]
     glued = np.isin(passages.ids, words.ids(_GLUED))
     glued[1:] |= passages.ids[:-1] == words.id("\n")

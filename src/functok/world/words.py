@@ -29,7 +29,7 @@ FILLERS = {
     "function": ("this", "that", "these", "those"),
     "content": ("fair", "famed", "fine", "far"),
 }
-"""Words that may stand between a fact and its answer and say nothing."""
+"""Words without information that may come between a fact and its answer."""
 VERBS = ("meets", "sees", "follows", "leaves", "finds", "keeps", "moves", "holds")
 THING = "thing"
 """The frequent content word with one context."""

@@ -53,13 +53,13 @@ def assemble(
         name: what the work is called there.
     """
     folders = [folder / str(number) for folder in parts.folders]
-    rows = max(memory // 4 // BYTES_PER_FIRING, 1)  # for each of the two that run side by side
+    rows = max(memory // 4 // BYTES_PER_FIRING, 1)  # for each of the two that run in parallel
     with (
         writing_folder(place) as folder,
         (progress or Silent()).task(name, 3, "steps") as task,
-        ThreadPoolExecutor(1) as beside,
+        ThreadPoolExecutor(1) as background,
     ):
-        written = beside.submit(_write_contexts, folder, folders, rows, encoded)
+        written = background.submit(_write_contexts, folder, folders, rows, encoded)
         runs = _found(folders, "edges-*.parquet")
         pieces = merge_edges(runs, rows, folder / "rounds-edges", align=GROUPS)
         edges = write_edges(folder, _not_none(pieces), packing, rows)

@@ -1,8 +1,8 @@
-"""What one shard leaves on the disk for one SAE: sorted runs, totals, its part of the store.
+"""What one shard writes for one SAE: sorted runs, totals, its part of the occurrence store.
 
 Firings are collected on the SAE's device until a budget is reached; then they are reduced there to
-edges and to the strongest occurrences, and written as sorted runs while the model reads on. So a
-shard may be of any size and an SAE of any density, and the memory held stays the same.
+edges and to the strongest occurrences, and written as sorted runs while the model continues. So a
+shard may have any size and an SAE any density, in the same memory.
 """
 
 import json
@@ -40,7 +40,7 @@ class Positions(NamedTuple):
     chosen: np.ndarray
     """Whether this is the document's hash-chosen occurrence of the token."""
     norm: np.ndarray
-    """Of what the SAE reads."""
+    """Of the SAE's input."""
     loss: np.ndarray
     """Of the next token's prediction, nats; NaN where there is none or none was asked for."""
 

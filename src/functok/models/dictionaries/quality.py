@@ -1,4 +1,4 @@
-"""Is this SAE fit for use? L0, explained variance and CE recovered, on held-out text.
+"""L0, explained variance and CE recovered of an SAE, on held-out text (``docs/methods.md#sae``).
 
     L0                  mean number of active features per position
     explained variance  1 − Σ‖x − x̂‖² / Σ‖x − x̄‖²

@@ -1,4 +1,4 @@
-"""Which place of the model each SAE reads, or one sentence on why it cannot."""
+"""The hook point of each SAE in the model, or one sentence on why there is none."""
 
 from collections.abc import Sequence
 
@@ -24,11 +24,11 @@ def layers_for(layers: tuple[int, ...], saes: list[Sae]) -> Sequence[int | None]
 
 
 def placed(sae: Sae, layer: int | None, model: Model) -> HookPoint:
-    """Where ``sae`` reads this model.
+    """The hook point of ``sae`` in this model.
 
     Raises:
-        UserError: if that is not where it was asked to read, or nowhere in this model, or of
-            another width.
+        UserError: if it is not at the layer asked for, or nowhere in this model, or of another
+        width.
     """
     count = len(decoder_layers(model))
     if layer is not None and not 0 <= layer < count:
@@ -36,12 +36,12 @@ def placed(sae: Sae, layer: int | None, model: Model) -> HookPoint:
     hook = sae.hook
     if hook is None:
         if layer is None:
-            raise UserError(f"SAE {sae.spec!r} does not say where it reads; name it with --layer.")
+            raise UserError(f"SAE {sae.spec!r} does not name its layer; give it with --layer.")
         hook = HookPoint.residual(layer)
     reads = hook.layer if hook.site != "resid_pre" else (hook.layer or 0) - 1
     if layer is not None and layer not in (hook.layer, reads):
         raise UserError(
-            f"SAE {sae.spec!r} reads {hook.name!r}, not layer {layer}; leave --layer away, or give "
+            f"SAE {sae.spec!r} belongs at {hook.name!r}, not layer {layer}; omit --layer, or give "
             f"an SAE of layer {layer}."
         )
     module_at(model, hook)
@@ -49,7 +49,7 @@ def placed(sae: Sae, layer: int | None, model: Model) -> HookPoint:
     features = sae.dictionary.W_enc.shape[0]
     if hook.site not in ("z", "module") and features != width:
         raise UserError(
-            f"SAE {sae.spec!r} reads {features} dimensions but the model's residual stream has "
+            f"SAE {sae.spec!r} expects {features} dimensions but the model's residual stream has "
             f"{width}; it was trained on another model{f', {sae.model}' if sae.model else ''}."
         )
     return hook

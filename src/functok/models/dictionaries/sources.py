@@ -5,7 +5,7 @@ spec                                what it is
 ==================================  ===============================================================
 ``folder/`` with cfg.json and       SAELens (since version 3)
 sae_weights.safetensors
-``folder/`` with cfg.json and       sparsify; the folder is named after the module it reads
+``folder/`` with cfg.json and       sparsify; the folder is named after its hook point
 sae.safetensors
 ``folder/params.npz``               Gemma Scope
 ``release/sae_id``                  SAELens' registry: downloaded, or found in the local cache

@@ -1,4 +1,4 @@
-"""Let a model go on from several prompts side by side."""
+"""Generate from several prompts in one batch."""
 
 from collections.abc import Sequence
 

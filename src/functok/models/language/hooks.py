@@ -1,7 +1,7 @@
-"""Places in a model that an SAE may read, by the names the field gives them.
+"""Hook points of SAEs, by the names the field gives them.
 
 ===========================  =====================================================================
-name                         what is read
+name                         activation
 ===========================  =====================================================================
 ``blocks.L.hook_resid_post``  the output of decoder layer L
 ``blocks.L.hook_resid_pre``   the input of decoder layer L
@@ -49,15 +49,15 @@ class HookPoint:
 
     @property
     def reads_input(self) -> bool:
-        """Whether the module's input is read, not its output."""
+        """Whether the site is the module's input, not its output."""
         return self.site in ("resid_pre", "z")
 
     @classmethod
     def parse(cls, name: str) -> "HookPoint":
-        """The place called ``name``.
+        """The hook point called ``name``.
 
         Raises:
-            UserError: if functok reads no such place.
+            UserError: if functok does not know it.
         """
         if match := _BLOCK.fullmatch(name):
             return cls(name, match[2] or match[3], int(match[1]))  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ class HookPoint:
             match = _LAYER.match(name)
             return cls(name, "module", int(match[1]) if match else None)
         raise UserError(
-            f"The SAE reads {name!r}, which functok does not; it reads blocks.L.hook_resid_post, "
+            f"The SAE's hook point {name!r} is unknown; functok knows blocks.L.hook_resid_post, "
             "hook_resid_pre, hook_mlp_out, hook_attn_out and attn.hook_z, hook_embed, and modules "
             "by their path."
         )
@@ -81,10 +81,10 @@ class HookPoint:
 
 
 def module_at(model: Model, point: HookPoint) -> nn.Module:
-    """The module whose output, or input, is read at ``point``.
+    """The module with the output, or input, that ``point`` names.
 
     Raises:
-        UserError: if the model has no such place.
+        UserError: if the model has no such module.
     """
     if point.site == "embed":
         return model.get_input_embeddings()

@@ -1,4 +1,4 @@
-"""Any Hugging Face causal LM: load it, read its residual stream, take its per-token loss.
+"""Any Hugging Face causal LM: load it, capture its residual stream, compute per-token losses.
 
 The residual stream after layer L, counting from 0, is the *output of decoder layer L*
 (``blocks.L.hook_resid_post`` in TransformerLens). It is read with a forward hook on the layer:
@@ -41,7 +41,7 @@ def load_model(
     folder = Path(name).expanduser()
     if folder.is_dir() and not any(folder.glob("*.safetensors*")):
         raise UserError(
-            f"Model folder {folder} holds no weights; it needs model.safetensors beside "
+            f"Model folder {folder} contains no weights; it needs model.safetensors and "
             "config.json."
         )
     try:
@@ -70,7 +70,7 @@ def load_model(
 
 
 def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
-    """Refuse a tokenizer whose ids the model cannot embed, or that is not the model's own.
+    """Refuse a tokenizer with ids that the model cannot embed, or that is not the model's own.
 
     Raises:
         UserError: if an id lies beyond the embedding, or the folder ``name`` carries another
@@ -88,7 +88,7 @@ def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
 
         if Tokenizer.from_file(str(own)).get_vocab() != tokenizer.get_vocab():
             raise UserError(
-                f"The tokenizer does not match model {name!r}, whose folder holds another one; "
+                f"The tokenizer differs from the one in the folder of model {name!r}; "
                 f"load {name!r} as the tokenizer too."
             )
 
@@ -107,8 +107,8 @@ def decoder_layers(model: Model) -> nn.ModuleList:
     ]
     if len(found) != 1:
         raise UserError(
-            f"{type(model).__name__} has {len(found)} lists of {count} layers; functok reads "
-            "models with exactly one list of decoder layers."
+            f"{type(model).__name__} has {len(found)} lists of {count} layers; functok needs a "
+            "model with exactly one list of decoder layers."
         )
     return found[0]
 

@@ -98,7 +98,7 @@ class State:
             if found["shares"] != shares:
                 raise UserError(
                     f"The run was kept by {found['shares']} processes that shared the model, and "
-                    f"is to continue with {shares}; launch as many as before."
+                    f"is to continue with {shares}; launch the same number as before."
                 )
             tensors = load_file(place / self._share())
             table = pq.read_table(place / "metrics.parquet")

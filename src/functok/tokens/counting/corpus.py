@@ -1,8 +1,8 @@
 """Counting a corpus: shards → ``CorpusCounts`` → merge, on any engine.
 
 One pass gives occurrences and documents per token, the pairs from which the shares of the
-transition groups follow (``counting/pairs.py``), and the problems met on the way. Nothing that is
-kept grows with the corpus.
+transition groups follow (``counting/pairs.py``), and the problems found. Nothing that is kept grows
+with the corpus.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ from functok.tokens.counting.pairs import (
 )
 
 SAMPLED_SHARDS = 8
-"""Most shards whose first block is looked at before the count."""
+"""Most shards with a first block that is sampled before the count."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which word does each token belong to? Tokens meet words by character spans.
+"""Which word does each token belong to? Alignment of tokens and words by character spans.
 
 A token takes the class of the word that its span overlaps most (ties: the earlier word); blanks
 belong to no word. The first token of a word carries the word's part of speech, every later one is

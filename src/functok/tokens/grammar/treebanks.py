@@ -3,7 +3,7 @@
 Reads CoNLL-U (universaldependencies.org/format). The text is rebuilt from the words and their
 ``SpaceAfter=No``, so spans are exact by construction. Sentences of one document are joined by a
 blank (none where the last word says ``SpaceAfter=No``), paragraphs by an empty line, so tokens
-stand in the contexts they have in running text.
+have the contexts they have in running text.
 
 What would surprise: a *multiword token* (``don't`` = ``do`` + ``n't``, French ``du`` = ``de`` +
 ``le``) is one stretch of text with several words. Where the words' letters add up to the text,

@@ -1,7 +1,7 @@
-"""A second pass over a counted corpus: how its tokens spread, and what stands beside them.
+"""A second pass over a counted corpus: dispersion of tokens, and their neighbours.
 
 The first pass (``counting``) is as fast as encoding and gives the function tokens. This one knows
-the frequencies, and gathers what everything else about the definition rests on: ``Spread`` for
+the frequencies, and collects what everything else about the definition needs: ``Spread`` for
 dispersion, Zipf's exponent and stability; pairs of neighbours by *level*, from which follow the
 shares of the transition groups at every threshold; and ``Neighbours``. What it keeps does not
 grow with the corpus.

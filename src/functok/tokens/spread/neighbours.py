@@ -1,10 +1,9 @@
-"""What stands before and after a token: how diverse, and how predictable, at equal exposure.
+"""The diversity of the tokens before and after a token, at equal exposure.
 
-A frequent token meets more different neighbours for no other reason than that it occurs more
-often. So every token is judged by the same number of occurrences, ``EXPOSURE`` of them drawn
-without replacement. (In psycholinguistics such context diversity predicts better than frequency,
-Adelman et al. 2006.) Over these n occurrences, with K distinct
-next tokens in shares p:
+A frequent token has more different neighbours merely because it occurs more often. So every token
+is measured on the same number of occurrences, ``EXPOSURE`` of them drawn without replacement. (In
+psycholinguistics such contextual diversity predicts better than frequency, Adelman et al. 2006;
+``docs/methods.md#neighbours``.) Over these n occurrences, with K distinct next tokens in shares p:
 
 ==================  ==========================================================================
 column              formula
@@ -37,11 +36,11 @@ from functok.tokens.counting.counts import TokenCounts
 from functok.tokens.spread.partitions import content_keys, mixed
 
 EXPOSURE = 100
-"""Occurrences by which each token is judged; rarer tokens are not."""
+"""Occurrences on which each token is measured; rarer tokens are not."""
 MOST = 10_000
-"""Most tokens that are judged, the most frequent ones."""
+"""Most tokens that are measured, the most frequent ones."""
 NEVER = 64
-"""The thinning of a token that is not judged."""
+"""The thinning of a token that is not measured."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

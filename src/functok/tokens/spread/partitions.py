@@ -133,7 +133,7 @@ class PartCounts:
 
 @dataclass(frozen=True)
 class Spread:
-    """All that dispersion needs of a corpus beside its counts, from one pass, mergeable."""
+    """What dispersion needs of a corpus besides its counts, from one pass, mergeable."""
 
     parts: PartCounts
     """Occurrences per (hash part, token)."""

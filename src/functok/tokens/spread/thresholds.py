@@ -1,4 +1,4 @@
-"""What hangs on the choice of 40 %? The set at every threshold, and how firmly it stands.
+"""How much depends on the choice of 40 %? The set at every threshold, and its stability.
 
 The paper takes the tokens that cover 40 % of all occurrences and gives no reason (§2.2); a
 reviewer asked. The sweep recomputes, for thresholds from 10 to 80 %, the size of the set, what it
@@ -45,7 +45,7 @@ def sweep_sets(
 def level_codes(
     sets: Mapping[float, FunctionTokens], special: Sequence[int], vocabulary: int
 ) -> Integer[np.ndarray, " vocabulary"]:
-    """The code of every token id: the place of the first of ``sets``, each in the next, to hold it.
+    """The code of every token id: the index of the first of the nested ``sets`` that contains it.
 
     ``REST`` for a token that is in none, ``SPECIALS`` for a special one.
     """
