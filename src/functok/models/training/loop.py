@@ -240,7 +240,7 @@ def _check(windows: Windows, settings: TrainingSettings, processes: Processes) -
     parts = settings.accumulation * processes.count
     require(
         settings.batch % parts == 0,
-        f"batch {settings.batch} cannot be shared out evenly: it must be a multiple of "
+        f"batch {settings.batch} cannot be divided evenly: it must be a multiple of "
         f"accumulation × processes, {settings.accumulation} × {processes.count}.",
     )
 

@@ -149,7 +149,7 @@ def together(sharded: bool) -> Processes:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         require(
             not sharded,
-            "A model is shared out among several processes: launch them with accelerate launch or "
+            "A sharded model needs several processes: launch them with accelerate launch or "
             "torchrun, or set sharded to false.",
         )
         return Alone("cuda" if torch.cuda.is_available() else "cpu")

@@ -97,7 +97,7 @@ class State:
             shares = self.processes.count if self.processes.shared else 1
             if found["shares"] != shares:
                 raise UserError(
-                    f"The run was kept by {found['shares']} processes that shared the model, and "
+                    f"The run was saved by {found['shares']} processes that shared the model, and "
                     f"is to continue with {shares}; launch the same number as before."
                 )
             tensors = load_file(place / self._share())
