@@ -176,7 +176,7 @@ class RunFolder:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Hold the folder for one process at a time, and sweep what a killed one left behind.
+        """Lock the folder for one process, and remove what a killed one left.
 
         Raises:
             UserError: if it cannot be written, is held by another process, or is no run folder

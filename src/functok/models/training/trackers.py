@@ -26,7 +26,7 @@ def tracking(
         trackers: names that accelerate knows, or its ``GeneralTracker`` objects.
         project: what the trackers call the run.
         folder: where those that write files put them.
-        settings: shown beside the figures, as dotted keys.
+        settings: logged with the metrics, as dotted keys.
 
     Raises:
         UserError: for a tracker that accelerate does not know, or that is not installed.
