@@ -1,6 +1,6 @@
-"""Figures of a run to experiment trackers (TensorBoard, Weights & Biases, MLflow …).
+"""Metrics of a run sent to experiment trackers (TensorBoard, Weights & Biases, MLflow …).
 
-accelerate knows them all (its ``log_with``); none is needed.
+accelerate supports them (its ``log_with``); none is required.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
