@@ -243,7 +243,7 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
     study = a_study(tmp_path)
     (tmp_path / "mine" / "models").mkdir(parents=True)
     complaint = functok("run", study, "-o", tmp_path / "mine").complaint
-    assert "is not empty and holds no run" in complaint
+    assert "is not empty and contains no run" in complaint
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["models"]
 
 

@@ -120,12 +120,12 @@ def wider(named: Named) -> None:
     ("arguments", "sentence"),
     [
         (["--prompt", ""], "The prompt is empty"),
-        (["--prompt", "the lamp " * 200], "but the model reads at most 64; shorten it."),
+        (["--prompt", "the lamp " * 200], "but the model takes at most 64; shorten it."),
         (["--layer", "7"], "There is no layer 7: the model has layers 0 to 1."),
         (["--layer", "1"], "not layer 1; omit --layer"),
         (["--feature", "64"], "There is no feature 64: the SAE has features 0 to 63."),
         (["--chat"], "The tokenizer has no chat template"),
-        (["--function-tokens", "missing"], "missing holds no function tokens"),
+        (["--function-tokens", "missing"], "missing contains no function tokens"),
         (["--sae", "missing"], "There is no SAE 'missing'"),
         (["--model", "missing"], "'missing' cannot be loaded"),
     ],
@@ -163,7 +163,7 @@ def test_a_trace_of_nothing_is_refused(arguments: list[str]) -> None:
 
 def test_what_a_corpus_would_say_is_not_known_without_one(named: Named) -> None:
     asked = ("--prompt", PROMPT, "--feature", 3, "--unit", "maximum")
-    assert "no largest activation is known" in named.ask("steer", *asked).complaint
+    assert "the largest activations are unknown" in named.ask("steer", *asked).complaint
 
 
 def test_features_are_steered_only_where_the_sae_reads_the_residual_stream(named: Named) -> None:

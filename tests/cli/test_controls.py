@@ -147,7 +147,7 @@ def test_bad_input_is_one_sentence(here: Path, monkeypatch, arguments, sentence:
 def test_a_graph_whose_documents_are_gone_says_so(here: Path) -> None:
     shutil.rmtree(here / "graphs/tokenizer")
     said = functok("controls", here / "graphs", "--only", "hubs").complaint
-    assert "no longer holds the tokenizer and the documents" in said
+    assert "no longer contains the tokenizer and the documents" in said
 
 
 def test_other_choices_see_the_graphs_beside_this_one(here: Path) -> None:

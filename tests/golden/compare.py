@@ -32,6 +32,7 @@ class Renamed:
     files: dict[str, str] = field(default_factory=dict)
     columns: dict[str, dict[str, str]] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    phrases: dict[str, str] = field(default_factory=dict)
     deleted: list[str | list[str]] = field(default_factory=list)
 
     def file(self, path: str) -> str | None:
@@ -54,7 +55,10 @@ class Renamed:
         for pattern, columns in self.columns.items():
             if re.fullmatch(pattern, new):
                 frame = frame.rename(columns, strict=False)
-        return frame.with_columns(pl.col(pl.String).replace(self.labels)) if self.labels else frame
+        words = pl.col(pl.String).replace(self.labels) if self.labels else pl.col(pl.String)
+        for one, other in self.phrases.items():
+            words = words.str.replace_all(one, other, literal=True)
+        return frame.with_columns(words)
 
 
 def read_map(path: Path) -> Renamed:

@@ -185,7 +185,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "mine").write_text("years of work")
     with (
-        pytest.raises(UserError, match=r"is not empty and holds no run; .*-o\.$"),
+        pytest.raises(UserError, match=r"is not empty and contains no run; .*-o\.$"),
         RunFolder(tmp_path).opened(),
     ):
         pass

@@ -6,7 +6,7 @@ interchange accuracy, IIA. After one layer, at the positions of a *place*, it is
 
     patch      h_p ← h_p of the source
     features   h_p ← h_p + s · v,  v = Σ_f (z_f of the source − z_f) d_f  at the last position
-    random     the same activations under other features' directions, as long as v
+    random     the same activations with other features' directions, of the norm of v
 
 so ``features`` and ``random`` add the same vector at every position, as the paper adds its feature,
 and places differ in nothing else. Frames end in function tokens, punctuation, content, a relation

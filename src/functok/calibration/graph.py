@@ -15,7 +15,7 @@ the gap of the hub index (``hubs.py``), and the declared ones on degree, as the 
 ``P1``, equal exposure in each document (``exposure.py``), ``P2``, the main effect of class at
 equal exposure (``factorial.py``), ``P3``, what neighbours and dispersion leave of it
 (``regression.py``), and ``P4``, the difference of differences against an untrained world that reads
-the same text (``baselines.py``).
+the same text (``baselines/differences.py``; ``docs/methods.md#declared-tests``).
 
 What would surprise: P1 speaks of the very tokens that a text has, not of a class that could have
 others. Where types differ by chance, so do the few that make up most function positions, and P1

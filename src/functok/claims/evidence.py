@@ -14,7 +14,8 @@ class Evidence:
     """The outcome of one test."""
 
     test: str
-    """Its id: P1 to P8 for the primary tests declared in advance, E-… for exploratory ones."""
+    """Its id: P1 to P8 for the primary tests declared in advance, E-… for exploratory ones
+    (``docs/methods.md#declared-tests``)."""
     statistic: str
     """What was measured."""
     measured: float

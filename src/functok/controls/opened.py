@@ -50,7 +50,7 @@ def opened(
     """
     if not folder.tokenizer.is_dir() or not folder.encoded("graph").is_file():
         raise UserError(
-            f"{folder.root} no longer holds the tokenizer and the documents of its graph; build "
+            f"{folder.root} no longer contains the tokenizer and the documents of its graph; build "
             "the graph again with functok graph."
         )
     graph = TokenFeatureGraph.load(place)

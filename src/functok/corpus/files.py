@@ -62,12 +62,12 @@ class FileCorpus:
         if not found:
             raise UserError(
                 f"Corpus {self.spec!r} names no file: give a {', '.join(SUFFIXES)} file, a folder "
-                "that holds some, a glob, python-docs, or hf://owner/name."
+                "that contains some, a glob, python-docs, or hf://owner/name."
             )
         for file in found:
             if not _known(file):
                 raise UserError(
-                    f"Corpus file {file} is of an unknown kind; known are {', '.join(SUFFIXES)}."
+                    f"Corpus file {file} is of an unknown kind; give one of {', '.join(SUFFIXES)}."
                 )
         return sorted(file.resolve() if self.absolute else file for file in found)
 

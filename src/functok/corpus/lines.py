@@ -12,7 +12,7 @@ from typing import NamedTuple
 import zstandard
 
 BLOCK = 4 << 20
-"""Bytes of text in a block, about: large enough to encode on all cores, small beside memory."""
+"""Approximate bytes of text in a block: enough to encode on all cores, little memory."""
 
 
 _READ = 1 << 20

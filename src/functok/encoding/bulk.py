@@ -1,9 +1,9 @@
 """Token ids in bulk: gigatoken where it agrees with Hugging Face's ``tokenizers``, else the latter.
 
-Ids equal to Hugging Face's are not negotiable. A tokenizer takes the fast path only if gigatoken
-reads it and gives the same ids on hostile texts (``check_texts.py``) and on a sample of the
-corpus at hand; otherwise ``tokenizers`` encodes, and ``EncodingPath`` says why. Single documents
-with characters that the two libraries may know differently always go through ``tokenizers``
+The ids must equal Hugging Face's. A tokenizer takes the fast path only if gigatoken can load it and
+gives the same ids on difficult texts (``check_texts.py``) and on a sample of the corpus; otherwise
+``tokenizers`` encodes, and ``EncodingPath`` says why. Single documents with characters on which the
+two libraries may differ always go through ``tokenizers``
 (``encoding/unicode.py``).
 """
 

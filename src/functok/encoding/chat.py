@@ -31,6 +31,6 @@ def chat_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
         )
     except (TemplateError, ValueError) as error:
         raise UserError(
-            f"The tokenizer's chat template cannot be used ({first_line(error)}); leave --chat "
-            "away, or give another tokenizer."
+            f"The tokenizer's chat template cannot be used ({first_line(error)}); omit --chat, or "
+            "give another tokenizer."
         ) from error

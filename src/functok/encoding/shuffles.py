@@ -9,7 +9,7 @@ text           what is changed
 ``corpus``     shuffled over all documents: unigram frequencies alone
 ``nearby``     shuffled within windows of five: no grammar, nearly the same context
 ``renamed``    every token type replaces another of about equal frequency: the order and
-               its statistics stay, the names (and what the model knows of them) do not
+               its statistics are kept, the names (and what the model knows of them) are not
 =============  ==================================================================================
 """
 

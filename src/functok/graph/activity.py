@@ -73,7 +73,7 @@ def incidence(
     folder = None if graph.folder is None else graph.folder / "occurrences"
     if folder is None or not folder.is_dir():
         raise UserError(
-            f"The rule {rule.name!r} needs the strength of every occurrence, and this graph was "
+            f"The rule {rule.name!r} needs the activation at every occurrence, and this graph was "
             "built without its occurrence store; build it again with a larger --occurrences."
         )
     keeps = _keeper(folder, rule, graph.features, norms)

@@ -69,11 +69,11 @@ def steered(
     answers = [in_answer(place, some, subject.classes, named) for some in ids]
     require(
         kind == "add" or not any(answers),
-        "Features are set and ablated in the prompt alone; name a place without +generated.",
+        "Features are set and ablated in the prompt only; name positions without +generated.",
     )
     require(
         unit != "maximum" or subject.maximum is not None,
-        "Without a corpus no largest activation is known; give strengths in another unit.",
+        "Without a corpus the largest activations are unknown; give strengths in another unit.",
     )
     grid = steering_grid(
         model,
@@ -124,7 +124,7 @@ def feature_of_trait(
     Raises:
         UserError: if no layer carries the trait over, or no feature of the SAE does.
     """
-    require(bool(tests), "Give at least one test prompt, which does not ask for the trait itself.")
+    require(bool(tests), "Give at least one test prompt that does not ask for the trait itself.")
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
     ids = prompt_ids(subject.tokenizer, trait, model, chat=chat)
     others = [prompt_ids(subject.tokenizer, test, model, tokens, chat) for test in tests]

@@ -41,7 +41,7 @@ def _refusal(error: Exception) -> str | None:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; an unwritable folder or full disk is the user's to mend."""
+    """A temporary name next to ``path``; an unwritable folder or a full disk is a ``UserError``."""
     temporary = path.parent / f"{UNFINISHED}{uuid4().hex[:8]}-{path.name}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

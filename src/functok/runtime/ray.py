@@ -59,7 +59,7 @@ class RayCluster:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"No Ray cluster answers at {self.address!r} ({first_line(error)}); start one with "
-                "ray start --head, or leave the address away."
+                "ray start --head, or omit the address."
             ) from error
 
 
@@ -69,7 +69,6 @@ def _ray() -> Any:
         import ray.exceptions
     except ImportError as error:
         raise UserError(
-            "The Ray engine needs the package ray; pip install 'functok[ray]', or leave "
-            "--engine away."
+            "The Ray engine needs the package ray; pip install 'functok[ray]', or omit --engine."
         ) from error
     return ray

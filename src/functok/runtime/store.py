@@ -176,7 +176,7 @@ class RunFolder:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Hold the folder for one process at a time, and sweep what a killed one left behind.
+        """Lock the folder for one process, and remove what a killed one left.
 
         Raises:
             UserError: if it cannot be written, is held by another process, or is no run folder
@@ -187,7 +187,8 @@ class RunFolder:
             known = state.exists() or self.study.exists()
             if not known and self.root.is_dir() and any(self.root.iterdir()):
                 raise UserError(
-                    f"The folder {self.root} is not empty and holds no run; choose another with -o."
+                    f"The folder {self.root} is not empty and contains no run; choose another "
+                    "with -o."
                 )
             state.mkdir(parents=True, exist_ok=True)
             lock = open(state / "lock", "w")  # noqa: SIM115 (held until the run closes)

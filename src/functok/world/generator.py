@@ -1,9 +1,9 @@
-"""Documents of a tiny world, and everything that is true of each of their words.
+"""Documents of a tiny world, with labels for each of their words.
 
 A document has a language and a topic. Its sentences are drawn one by one from the grammar; slots
-of a sentence are independent given the document's latents, but for the answer, which follows from
+of a sentence are independent given the document's latents, except the answer, which follows from
 entity, relation and language. Every draw is a hash of (seed, purpose, document, sentence), so a
-document is the same in whatever company it is made, on every platform.
+document does not depend on the others generated with it, nor on the platform.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """A world's documents as text, and its words as a tokenizer.
 
-Text is what counts: any tokenizer may read it. Each word knows the characters that it takes, and
-a token belongs to the word that it overlaps most, so the labels apply to any tokenizer.
-The world's own tokenizer has one token per word and gives back the very text.
+Any tokenizer can be used on the text. Each word has its character span, and a token belongs to the
+word that it overlaps most, so the labels apply to any tokenizer. The world's own tokenizer has one
+token per word and reproduces the text exactly.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Is a feature about a token, about a class, or about neither? ``docs/methods.md#feature-kinds``
+"""Is a feature about a token, about a class, or about neither? (``docs/methods.md#feature-kinds``.)
 
 Of feature j, with p_j(t) = Y_tj / Y_j the share of its firings at token t and q the unigram:
 
@@ -11,7 +11,7 @@ top share             the largest p_j(t)
 lift                  φ_j / π: share of its firings, and of the positions, at function tokens
 ====================  ========================================================================
 
-Kinds, the first that holds: ``rare`` (fewer than 20 firings: nothing can be said), ``token`` (top
+Kinds, the first that holds: ``rare`` (fewer than 20 firings: undetermined), ``token`` (top
 share at least .9: the token's identity), ``function`` or ``content`` (at least .95 of its firings
 at one class), ``indifferent`` (excess at most 0.05 nat), ``context`` (at most 0.5 nat), else
 ``selective``.

@@ -127,7 +127,7 @@ class _Pairs:
 def _expected(
     counts: Int[np.ndarray, " vocabulary"], active: Float[np.ndarray, " features"], total: int
 ) -> Float[np.ndarray, " vocabulary"]:
-    """Σ_j 1 − exp(−N_t Y_j / N), worked out once for each distinct N_t and Y_j."""
+    """Σ_j 1 − exp(−N_t Y_j / N), computed once for each distinct N_t and Y_j."""
     drawn, where = np.unique(counts, return_inverse=True)
     rates, times = np.unique(active[active > 0], return_counts=True)
     found = [float(-np.expm1(-some * rates / total) @ times) for some in drawn]

@@ -123,5 +123,5 @@ def probe_activations(
         for parts, hidden in zip(found, seen.hidden, strict=True):
             parts.append(hidden[kept.to(hidden.device)].float().cpu())
     if not found[0]:
-        raise UserError("The probe holds no token that counts; give more documents.")
+        raise UserError("The probe contains no usable token; give more documents.")
     return [torch.cat(parts)[:positions] for parts in found]

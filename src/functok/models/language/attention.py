@@ -37,14 +37,16 @@ def attending(model: Model, edges: Edges) -> Iterator[None]:
     kind = model.config._attn_implementation
     if kind not in ("sdpa", "eager"):
         raise UserError(
-            f"Attention {kind!r} takes no mask of edges; load the model with "
+            f"Attention {kind!r} accepts no mask of edges; load the model with "
             "attn_implementation='sdpa' or 'eager'."
         )
 
     def masked(module: nn.Module, inputs: tuple, named: dict[str, Any]) -> tuple[tuple, dict]:
         cache = named.get("past_key_values")
         if cache is not None and cache.get_seq_length():
-            raise UserError("Masked attention reads whole texts; run it with use_cache=False.")
+            raise UserError(
+                "Masked attention needs whole texts; run the model with use_cache=False."
+            )
         ids = inputs[0] if inputs else named["input_ids"]
         causal = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
         open_ = (edges(ids) | torch.eye(len(causal), dtype=torch.bool, device=ids.device)) & causal

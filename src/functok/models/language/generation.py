@@ -18,7 +18,7 @@ def generate(
     """What the model writes after each prompt, up to its end token.
 
     Prompts are padded on the left, so that all end together; ``steer`` counts positions
-    behind the padding.
+    after the padding.
 
     Args:
         prompts: ids as the model reads them, of any lengths.

@@ -13,8 +13,8 @@ name                         activation
 ``layers.3``, ``h.3.mlp`` …   the output of that module of the base model (sparsify's names)
 ===========================  =====================================================================
 
-What would surprise: reading Gemma-2's MLP module itself in place of the norm after it explains
-nothing of what an SAE for ``hook_mlp_out`` was trained on.
+What would surprise: an SAE for Gemma-2's ``hook_mlp_out`` explains nothing of the output of the MLP
+module itself, which lacks the norm after it.
 """
 
 import re

@@ -87,7 +87,7 @@ class GroupLoss:
         return self
 
     def fresh(self) -> "GroupLoss":
-        """The same loss with a ledger of its own: for evaluation beside training."""
+        """The same loss with a separate ledger, for evaluation during training."""
         other = copy(self)
         other._sums, other._counts = torch.zeros_like(self._sums), torch.zeros_like(self._counts)
         return other

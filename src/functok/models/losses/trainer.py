@@ -6,7 +6,7 @@
 The mixin hands ``Trainer`` a ``compute_loss_func``, so that scaling for accumulation and processes
 stays the trainer's own business; that function is not told the input ids, which the groups depend
 on (labels are no substitute: those of a masked prompt are −100), so ``compute_loss`` puts them
-aside first. Every log line that has a ``loss`` gets ``loss_ff``, ``loss_fc`` and so on beside it:
+aside first. Every log line with a ``loss`` also gets ``loss_ff``, ``loss_fc`` and so on:
 means since the line before, over all processes.
 """
 

@@ -1,8 +1,8 @@
-"""The one training loop: a Llama from scratch, its loss by transition group at every step.
+"""The training loop: a Llama from scratch, with its loss by transition group at every step.
 
-``llama`` draws the model, ``settings`` says how it is trained, ``schedule`` which rate and which
-windows belong to a step, ``processes`` who takes part, ``state`` how a killed run continues,
-``metrics`` what is told on the way, and ``loop`` does it.
+``llama`` builds the model, ``settings`` holds the hyperparameters, ``schedule`` the learning rate
+and the windows of each step, ``processes`` handles several processes, ``state`` continues killed
+runs, ``metrics`` is what is reported, and ``loop`` does the work.
 """
 
 from functok.models.training.llama import LlamaShape, new_llama

@@ -1,4 +1,4 @@
-"""What a pre-training run may set; each default says where the paper is silent."""
+"""The settings of a pre-training run; defaults say where the paper is silent."""
 
 from dataclasses import dataclass
 from typing import Literal

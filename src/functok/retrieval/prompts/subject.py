@@ -118,12 +118,12 @@ def _function(tokenizer: Tokenizer, counts: Path | None) -> list[int]:
     table = folder.tokens("function_tokens")
     if not table.is_file():
         raise UserError(
-            f"{counts} holds no function tokens; functok tokens -o {counts} makes some."
+            f"{counts} contains no function tokens; make them with functok tokens -o {counts}."
         )
     counted = load_tokenizer(str(folder.tokenizer))
     require(
         counted.get_vocab() == tokenizer.get_vocab(),
-        f"The function tokens in {counts} are of another tokenizer than the model's; count the "
+        f"The function tokens in {counts} come from another tokenizer than the model's; count the "
         "corpus with the model's.",
     )
     return pl.read_parquet(table)["token_id"].to_list()

@@ -151,7 +151,9 @@ def find_feature(
     order = torch.argsort(active.values, descending=True, stable=True)
     features: Int[Tensor, " active"] = active.features[order]
     require(
-        len(features) > 0, "No feature of the SAE is active at the trait's last function token."
+        len(features) > 0,
+        "No feature of the SAE is active at the trait's last function token; give another trait "
+        "prompt.",
     )
     alpha = float(active.values.max()) if strength is None else strength
     rows = [_row("plain", layer, 0, None, examination.success(layer, None), None)]

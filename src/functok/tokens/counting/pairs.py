@@ -2,11 +2,11 @@
 
 The shares of the four transition groups need the function tokens, which are known only after the
 corpus is counted. A second pass would double the cost. So the first pass counts the pairs among
-*candidates*, the tokens most frequent in a sample, with all other tokens as one: where the
-function tokens are among the candidates, the shares follow exactly, at any coverage. Where they
-are not, a second pass counts pairs by class.
+*candidates*, the tokens most frequent in a sample, and merges all other tokens: if the function
+tokens are among the candidates, the shares follow exactly, at any coverage. If they are not, a
+second pass counts pairs by class.
 
-A *code* stands for a candidate (its place among them), for the rest, or for special tokens.
+A *code* represents a candidate (its index among them), the rest, or special tokens.
 """
 
 from typing import NamedTuple

@@ -165,7 +165,7 @@ def _add_sentence(
         first, _, last = identity.partition("-")
         inside = range(int(first), int(last or first) + 1)
         if any(word not in words for word in inside):
-            raise UserError(f"{file}, line {number} spans words that do not follow it; mend it.")
+            raise UserError(f"{file}, line {number} spans words that do not follow it; fix it.")
         document.add(surface, [words[word] for word in inside], sentence)
         covered = inside[-1]
         document.gap = "" if "SpaceAfter=No" in misc.split("|") else " "
