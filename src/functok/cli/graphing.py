@@ -20,12 +20,11 @@ from functok.encoding.tokenizer import (
     load_tokenizer,
     save_tokenizer,
     separator_id,
-    shown_tokens,
     special_ids,
 )
 from functok.figures.draw import degree_figure, draw
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.construction.inputs import encoded_corpus, probe_activations, text_classes
+from functok.graph.construction.inputs import encoded_corpus, probe_activations
 from functok.graph.construction.pipeline import build_graphs
 from functok.graph.construction.shards import GraphJob, Reading, vocabulary_of
 from functok.graph.occurrences import store_size
@@ -46,6 +45,7 @@ from functok.runtime.store import (
     write_table,
 )
 from functok.runtime.versions import commit, package_version
+from functok.tokens.vocabulary import Vocabulary
 
 _PACKAGES = ("functok", "torch", "transformers", "sae-lens", "numpy", "pyarrow")
 
@@ -247,11 +247,8 @@ def _write_provenance(folder: RunFolder, metas: list[dict[str, Any]]) -> None:
 def _view(place: Path, encoded: Encoded, tokenizer: Tokenizer, seed: int, model: Model) -> None:
     """The tables of ``graph/tables.py`` beside the graph; function tokens are those of its text."""
     graph = TokenFeatureGraph.load(place)
-    size, special = vocabulary_of(model), special_ids(tokenizer)
-    classes = text_classes(encoded, special, size)
-    shown = shown_tokens(tokenizer)
-    shown += [f"⟨{index}⟩" for index in range(len(shown), size)]
-    for name, table in views(graph, classes, shown, seed):
+    vocabulary = Vocabulary.of_text(tokenizer, vocabulary_of(model), encoded)
+    for name, table in views(graph, vocabulary, seed):
         write_table(place / f"{name}.parquet", table)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from functok.corpus import Corpus, read_documents
@@ -13,8 +13,6 @@ from functok.models.language.capture import capture
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
 from functok.runtime.errors import UserError
-from functok.tokens.counting.counts import TokenCounts
-from functok.tokens.counting.function_tokens import FunctionTokens, class_array
 
 PROBE = 4096
 """Positions on which SAEs are tried."""
@@ -59,21 +57,6 @@ def encoded_corpus(
     if len(found.ids) == 0:
         raise UserError(f"Corpus {corpus.spec!r} gives no token; give more documents.")
     return found, repeated
-
-
-def text_classes(
-    encoded: Encoded, special: list[int], vocabulary: int
-) -> Int[np.ndarray, " vocabulary"]:
-    """The class of every token id, function tokens being those of this very text, as in the paper.
-
-    Args:
-        encoded: the documents.
-        special: token ids that are neither.
-        vocabulary: token ids that the model can read.
-    """
-    counts = TokenCounts.of(encoded, vocabulary)
-    chosen = FunctionTokens.by_coverage(counts, special, 0.40, "reach")
-    return class_array(chosen.ids.tolist(), special, vocabulary)
 
 
 def joined(parts: list[Encoded]) -> Encoded:

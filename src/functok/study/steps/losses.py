@@ -21,7 +21,8 @@ FLOOR = "kneser-ney-bigram"
 
 def losses(run: Run, key: str) -> None:
     """The loss on held-out text by transition group, at every checkpoint and under the floor."""
-    held_out, place = run.encoded("held-out"), (run.study.context, run.separator, run.classes)
+    held_out = run.encoded("held-out")
+    place = (run.study.context, run.separator, run.vocabulary.classes)
     parts = []
     with run.progress.task("Held-out losses", len(run.checkpoints), "checkpoints") as task:
         for checkpoint in run.checkpoints:
@@ -32,7 +33,7 @@ def losses(run: Run, key: str) -> None:
     table = pa.concat_tables(parts)
     write_table(run.folder.consolidation("losses"), table)
 
-    bigram = KneserNeyBigram.fit(run.encoded("train"), run.classes)
+    bigram = KneserNeyBigram.fit(run.encoded("train"), run.vocabulary.classes)
     floor = loss_table(bigram.losses, held_out, *place)
     write_table(
         run.folder.consolidation("floors"), floor.add_column(0, "floor", [[FLOOR] * len(floor)])
