@@ -14,6 +14,7 @@ from functok.cli.graph_show import show_graph, verified_sentence
 from functok.cli.show import print_line
 from functok.corpora import open_corpus
 from functok.corpus import Corpus
+from functok.encoding.documents import encoded_corpus
 from functok.encoding.tokenizer import (
     Encoded,
     Tokenizer,
@@ -24,12 +25,12 @@ from functok.encoding.tokenizer import (
 )
 from functok.figures.draw import degree_figure, draw
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.construction.inputs import encoded_corpus, probe_activations
 from functok.graph.construction.pipeline import build_graphs
 from functok.graph.construction.shards import GraphJob, Reading, vocabulary_of
 from functok.graph.occurrences import store_size
 from functok.graph.tables import views
 from functok.models.dictionaries import Sae, open_sae
+from functok.models.dictionaries.activations import probe_activations
 from functok.models.dictionaries.sites import layers_for, placed
 from functok.models.dictionaries.verification import Verification, verify
 from functok.models.language.capture import fitting_context

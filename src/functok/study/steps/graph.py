@@ -10,8 +10,9 @@ from functok.graph.construction.pipeline import build_graphs
 from functok.graph.construction.shards import GraphJob, Reading
 from functok.graph.coverage import coverage, coverage_table, degree_table, frequency_order
 from functok.graph.tables import TOP, deeper
+from functok.models.dictionaries.activations import sample_activations
 from functok.models.dictionaries.quality import dictionary_quality
-from functok.models.dictionaries.training import sample_activations, train_dictionary
+from functok.models.dictionaries.training import train_dictionary
 from functok.models.language.hooks import HookPoint
 from functok.runtime.store import write_table
 from functok.stats import jackknife_p_value
