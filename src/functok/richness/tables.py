@@ -67,7 +67,7 @@ def token_table(subject: LabelledGraph, h: Histograms) -> pl.DataFrame:
 
     Columns: unit, token_id, token, class, subclass, exposure (N), degree (features seen), l0,
     overlap (features that two exposures share), sorensen, hill_1, hill_2, coverage (of the sample),
-    chao2, chao2_bc, ichao2, ice (``estimators.py``: lower bounds of an asymptote).
+    chao2, chao2_bc (``estimators.py``: lower bounds of an asymptote).
     """
     seen = Summary.of(h)
     tokens = np.flatnonzero(h.exposure)
@@ -81,8 +81,6 @@ def token_table(subject: LabelledGraph, h: Histograms) -> pl.DataFrame:
         "coverage": seen.coverage,
         "chao2": seen.chao_2,
         "chao2_bc": seen.chao_2_bc,
-        "ichao2": seen.ichao_2,
-        "ice": seen.ice,
     }
     return pl.DataFrame(
         {
