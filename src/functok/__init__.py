@@ -24,7 +24,7 @@ _PUBLIC = {
     "load_model": "functok.models.language.model",
     "load_tokenizer": "functok.encoding.tokenizer",
     "open_corpus": "functok.corpora",
-    "residual_stream": "functok.models.language.model",
+    "residual_stream": "functok.models.language.capture",
     "steer": "functok.models.interventions.intervention",
     "sweep": "functok.models.interventions.sweeps",
     "trace": "functok.retrieval.prompts.trace",

@@ -12,9 +12,9 @@ from functok.controls.baselines.build import (
     possible,
 )
 from functok.encoding.tokenizer import Encoded
+from functok.models.dictionaries.activations import sample_activations
 from functok.models.dictionaries.training import (
     DictionarySettings,
-    sample_activations,
     train_dictionary,
 )
 from functok.models.language.hooks import HookPoint

@@ -14,11 +14,12 @@ from functok.controls.suite.suite import CONTROLS, NAMES, chosen
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import GRAMMAR
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.runtime.errors import UserError
 from functok.runtime.store import control_table, write_table
 from functok.stats import Estimate
 from functok.tokens.counting.function_tokens import class_array
+from functok.tokens.vocabulary import Vocabulary
 
 TYPES, WORDS = 80, 40
 """Token types; the first are determiners, the others open-class words."""
@@ -41,7 +42,9 @@ def world(folder: Path, rich: int, seed: int = 0) -> Inputs:
 def given(graph: TokenFeatureGraph, encoded: Encoded | None) -> Inputs:
     kinds = ["DET"] * WORDS + ["content"] * (TYPES - WORDS)
     shown = [f"␣w{token}" for token in range(TYPES)]
-    subject = Subject(graph, class_array(list(range(WORDS)), [], TYPES), kinds, shown, 0)
+    subject = LabelledGraph(
+        graph, Vocabulary(shown, class_array(list(range(WORDS)), [], TYPES), kinds), 0
+    )
     return Inputs(subject, encoded)
 
 

@@ -83,4 +83,4 @@ def test_a_subject_has_the_graph_and_the_store_of_the_same_positions(tmp_path):
     )
     assert np.count_nonzero(following < 0) == 20
     assert sum(len(part["features"]) for part in rows) == len(world.seen.row)
-    assert set(subject.subclasses) == {"DET", "ADP", "punct-final", "content", "subword"}
+    assert set(subject.vocabulary.subclasses) == {"DET", "ADP", "punct-final", "content", "subword"}

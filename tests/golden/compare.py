@@ -46,7 +46,11 @@ class Renamed:
 
     def table(self, frame: pl.DataFrame, old: str, new: str) -> pl.DataFrame:
         """An old table with the columns and labels of the new run."""
-        gone = [pair for pair in self.deleted if isinstance(pair, list)]
+        lists = [gone for gone in self.deleted if isinstance(gone, list)]
+        for file, column, value in (gone for gone in lists if len(gone) == 3):
+            if re.fullmatch(file, old):
+                frame = frame.filter(pl.col(column).ne_missing(value))
+        gone = [pair for pair in lists if len(pair) == 2]
         frame = frame.drop(
             name
             for name in frame.columns

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from functok.models.interventions.intervention import Intervention, steer
+from functok.models.language.capture import residual_stream
 from functok.models.language.model import (
     check_tokenizer,
     decoder_layers,
     layer_of,
     load_model,
     replacing,
-    residual_stream,
     token_losses,
 )
 from functok.runtime.errors import UserError

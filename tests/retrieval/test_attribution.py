@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
-from functok.models.language.model import residual_stream
+from functok.models.language.capture import residual_stream
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.causal.attribution import (
     agreement,

@@ -6,7 +6,7 @@ import torch
 
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
-from functok.models.language.model import residual_stream
+from functok.models.language.capture import residual_stream
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.prompts.judging import contains, judge
 from functok.retrieval.steering.traits import Examination, best_layer, find_feature, scan_layers

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -15,7 +16,6 @@ from functok.runtime.errors import UserError
 from functok.runtime.store import (
     RunFolder,
     fingerprint,
-    read_columns,
     read_json,
     remove_folder,
     write_json,
@@ -237,6 +237,5 @@ def test_a_fingerprint_is_the_same_in_every_process() -> None:
 
 def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_table(tmp_path / "table.parquet", {"token": ["␣the", "\n"], "count": [3, 1]})
-    found = read_columns(tmp_path / "table.parquet")
-    assert found["token"].tolist() == ["␣the", "\n"]
-    assert found["count"].tolist() == [3, 1]
+    found = pl.read_parquet(tmp_path / "table.parquet")
+    assert found.to_dict(as_series=False) == {"token": ["␣the", "\n"], "count": [3, 1]}

@@ -4,11 +4,13 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from torch.nn import Embedding
 
 from functok.cli import work as commands
 from functok.report import LINKS
@@ -384,8 +386,9 @@ def test_closed_classes_serve_as_the_function_tokens_of_every_later_link(
         assert "␣the" in function["token"]
         assert ("." in function["token"]) == (name == "lexicon")
         run = open_run(tmp_path / name, Silent())
-        run.__dict__["vocabulary"] = 300  # no model is there to tell
-        assert np.flatnonzero(run.classes == FUNCTION).tolist() == sorted(function["token_id"])
+        run.model = lambda _: SimpleNamespace(get_input_embeddings=lambda: Embedding(300, 1))
+        known = run.vocabulary.classes == FUNCTION
+        assert np.flatnonzero(known).tolist() == sorted(function["token_id"])
     wanting = changed(tiny_study, tmp_path / "no.yaml", tokens={"definition": "treebank"})
     with pytest.raises(UserError, match=r"tokens\.treebank names none"):
         load_study(wanting)

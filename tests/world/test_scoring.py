@@ -18,7 +18,7 @@ from functok.calibration.latents import (
 )
 from functok.calibration.recall import answers
 from functok.models.dictionaries import Dictionary
-from functok.models.language.model import residual_stream
+from functok.models.language.capture import residual_stream
 from functok.world.generator import Passages, World
 from functok.world.grammar import FRAMES
 from functok.world.latents import Latents, latents

@@ -30,7 +30,8 @@ from torch import Tensor
 from functok.calibration.latents import dense
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
-from functok.models.language.model import Model, residual_stream
+from functok.models.language.capture import residual_stream
+from functok.models.language.model import Model
 from functok.stats import Estimate, jackknife_ratio
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL
 from functok.world.generator import World

@@ -19,7 +19,8 @@ from functok.calibration.answers import answers_under, shuffled
 from functok.calibration.latents import dense
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention
-from functok.models.language.model import Model, residual_stream
+from functok.models.language.capture import residual_stream
+from functok.models.language.model import Model
 from functok.world.generator import World
 from functok.world.prompts import Prompts, prompts
 from functok.world.words import LANGUAGES

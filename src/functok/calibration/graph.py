@@ -57,7 +57,8 @@ def every_test(kind: Kind, seed: int, settings: WorldSettings = SETTINGS) -> lis
     untrained = synthetic_world(kind, seed, settings, trained=False).graph()
     with TemporaryDirectory() as folder:
         subject = world.subject(Path(folder) / "graph")
-        subject = replace(subject, subclasses=[_FORM] * len(world.classes))
+        vocabulary = replace(subject.vocabulary, subclasses=[_FORM] * len(world.classes))
+        subject = replace(subject, vocabulary=vocabulary)
         given = Inputs(subject, world.encoded(), arms={UNTRAINED: untrained})
         found = {
             row.test: (row.effect, row.effect_low, row.effect_high, row.p_value)

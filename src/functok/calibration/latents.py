@@ -21,7 +21,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from functok.models.dictionaries import Dictionary
-from functok.models.language.model import Model, replacing, residual_stream
+from functok.models.language.capture import residual_stream
+from functok.models.language.model import Model, replacing
 from functok.world.generator import Passages, World
 from functok.world.latents import Latents, Sparse, latents
 from functok.world.prompts import Prompts

@@ -36,9 +36,10 @@ from functok.corpus.splits import document_groups, mixed
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.construction.observations import Observations
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.graph.occurrences import occurrence_table
 from functok.tokens.counting.function_tokens import class_array
+from functok.tokens.vocabulary import Vocabulary
 
 Kind = Literal["frequency", "types", "hub", "slot"]
 
@@ -90,7 +91,7 @@ class SyntheticWorld:
         bounds = np.append(starts, len(token))
         return Encoded(token.astype(np.int32), bounds, self.seen.document[starts])
 
-    def subject(self, folder: Path) -> Subject:
+    def subject(self, folder: Path) -> LabelledGraph:
         """The graph with its occurrence store in ``folder``, which must not exist yet."""
         folder.mkdir(parents=True)
         self.graph().save(folder)
@@ -110,13 +111,15 @@ class SyntheticWorld:
         )
         pq.write_table(table, folder / "occurrences" / "000000-0000.parquet")
         kinds = (("DET", "ADP", "punct-final"), ("content", "subword"))
-        return Subject(
+        return LabelledGraph(
             graph=TokenFeatureGraph.load(folder),
-            classes=self.classes,
-            subclasses=[
-                kinds[code][token % len(kinds[code])] for token, code in enumerate(self.classes)
-            ],
-            shown=[f"{'fc'[code]}{token}" for token, code in enumerate(self.classes)],
+            vocabulary=Vocabulary(
+                shown=[f"{'fc'[code]}{token}" for token, code in enumerate(self.classes)],
+                classes=self.classes,
+                subclasses=[
+                    kinds[code][token % len(kinds[code])] for token, code in enumerate(self.classes)
+                ],
+            ),
             seed=self.seed,
         )
 

@@ -14,23 +14,23 @@ from functok.cli.graph_show import show_graph, verified_sentence
 from functok.cli.show import print_line
 from functok.corpora import open_corpus
 from functok.corpus import Corpus
+from functok.encoding.documents import encoded_corpus
 from functok.encoding.tokenizer import (
     Encoded,
     Tokenizer,
     load_tokenizer,
     save_tokenizer,
     separator_id,
-    shown_tokens,
     special_ids,
 )
 from functok.figures.draw import degree_figure, draw
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.construction.inputs import encoded_corpus, probe_activations, text_classes
 from functok.graph.construction.pipeline import build_graphs
 from functok.graph.construction.shards import GraphJob, Reading, vocabulary_of
 from functok.graph.occurrences import store_size
 from functok.graph.tables import views
 from functok.models.dictionaries import Sae, open_sae
+from functok.models.dictionaries.activations import probe_activations
 from functok.models.dictionaries.sites import layers_for, placed
 from functok.models.dictionaries.verification import Verification, verify
 from functok.models.language.capture import fitting_context
@@ -46,6 +46,7 @@ from functok.runtime.store import (
     write_table,
 )
 from functok.runtime.versions import commit, package_version
+from functok.tokens.vocabulary import Vocabulary
 
 _PACKAGES = ("functok", "torch", "transformers", "sae-lens", "numpy", "pyarrow")
 
@@ -247,11 +248,8 @@ def _write_provenance(folder: RunFolder, metas: list[dict[str, Any]]) -> None:
 def _view(place: Path, encoded: Encoded, tokenizer: Tokenizer, seed: int, model: Model) -> None:
     """The tables of ``graph/tables.py`` beside the graph; function tokens are those of its text."""
     graph = TokenFeatureGraph.load(place)
-    size, special = vocabulary_of(model), special_ids(tokenizer)
-    classes = text_classes(encoded, special, size)
-    shown = shown_tokens(tokenizer)
-    shown += [f"⟨{index}⟩" for index in range(len(shown), size)]
-    for name, table in views(graph, classes, shown, seed):
+    vocabulary = Vocabulary.of_text(tokenizer, vocabulary_of(model), encoded)
+    for name, table in views(graph, vocabulary, seed):
         write_table(place / f"{name}.parquet", table)
 
 

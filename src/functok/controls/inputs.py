@@ -19,7 +19,7 @@ from functok.controls.types.predictors import predictors
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, primary, readings
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.richness.common_size import SIZES, common_size
 from functok.richness.histograms import Histograms
 from functok.richness.incidence import Unit, exposures
@@ -36,7 +36,7 @@ NEXT_TOKEN = "next token"
 class Inputs:
     """A graph with its classes, and whatever else is available."""
 
-    subject: Subject
+    subject: LabelledGraph
     encoded: Encoded | None = None
     """The documents that the graph was built from."""
     labels: Labels | None = None
@@ -98,13 +98,13 @@ class Inputs:
         store = self.subject.occurrences
         if store is None:
             return None
-        codes = np.array([CODE[name] for name in self.subject.subclasses])
+        codes = np.array([CODE[name] for name in self.subject.vocabulary.subclasses])
         return slots(
             store,
             self.subject.graph.features,
             {NEXT_TOKEN: next_token, "next sub-class": next_class(codes)},
             self.main,
-            self.subject.shown,
+            self.subject.vocabulary.shown,
             self.subject.seed,
         )
 

@@ -11,16 +11,14 @@ import numpy as np
 
 from functok.controls.inputs import Inputs
 from functok.controls.occurrences.labelled import Labels
-from functok.encoding.tokenizer import Encoded, Tokenizer, load_tokenizer, shown_tokens, special_ids
+from functok.encoding.tokenizer import Encoded, Tokenizer, load_tokenizer
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.construction.inputs import text_classes
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.richness.incidence import Unit
 from functok.runtime.errors import UserError
 from functok.runtime.store import RunFolder
-from functok.tokens.grammar.lexicon import lexicon
-from functok.tokens.grammar.subclasses import subclass_names
 from functok.tokens.grammar.treebanks import read_treebank
+from functok.tokens.vocabulary import Vocabulary
 
 
 def graph_folders(folder: RunFolder) -> list[Path]:
@@ -56,16 +54,8 @@ def opened(
     graph = TokenFeatureGraph.load(place)
     tokenizer = load_tokenizer(str(folder.tokenizer))
     encoded = Encoded.load(folder.encoded("graph"))
-    size = graph.vocabulary
-    shown = shown_tokens(tokenizer)
-    shown += [f"⟨{index}⟩" for index in range(len(shown), size)]
-    subject = Subject(
-        graph,
-        text_classes(encoded, special_ids(tokenizer), size),
-        padded_subclasses(tokenizer, languages, size),
-        shown,
-        int(graph.meta.get("seed", 0)),
-    )
+    vocabulary = Vocabulary.of_text(tokenizer, graph.vocabulary, encoded, languages)
+    subject = LabelledGraph(graph, vocabulary, int(graph.meta.get("seed", 0)))
     labels, others = treebank_labels(treebank, tokenizer), _beside(folder, place, graph)
     return Inputs(subject, encoded, labels, unit, exposure, alternatives=others)
 
@@ -82,12 +72,6 @@ def _beside(
             if alike and read.meta.get("model") == graph.meta.get("model"):
                 found[other.name] = read
     return found
-
-
-def padded_subclasses(tokenizer: Tokenizer, languages: Sequence[str], size: int) -> list[str]:
-    """The sub-class of every id that the model can read; beyond the tokenizer's it is special."""
-    named = subclass_names(tokenizer, lexicon(languages))
-    return named + ["special"] * (size - len(named))
 
 
 def treebank_labels(treebank: Path | None, tokenizer: Tokenizer) -> Labels | None:

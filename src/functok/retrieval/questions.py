@@ -37,9 +37,9 @@ def traced(subject: Subject, prompt: str, chat: bool = False) -> pl.DataFrame:
         subject.dictionary,
         ids,
         subject.place,
-        subject.classes,
+        subject.vocabulary.classes,
         subject.density,
-        subject.shown,
+        subject.vocabulary.shown,
     )
 
 
@@ -63,10 +63,11 @@ def steered(
         UserError: for a prompt, place or feature that does not exist.
     """
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
-    named = subject.subclasses
+    vocabulary = subject.vocabulary
+    classes, named = vocabulary.classes, vocabulary.subclasses
     ids = [prompt_ids(subject.tokenizer, prompt, model, tokens, chat) for prompt in prompts]
-    places = [in_prompt(place, some, subject.classes, named) for some in ids]
-    answers = [in_answer(place, some, subject.classes, named) for some in ids]
+    places = [in_prompt(place, some, classes, named) for some in ids]
+    answers = [in_answer(place, some, classes, named) for some in ids]
     require(
         kind == "add" or not any(answers),
         "Features are set and ablated in the prompt only; name positions without +generated.",
@@ -93,7 +94,7 @@ def steered(
     )
     changed = [
         " and ".join(
-            [" ".join(f"{subject.shown[some[place]]}@{place}" for place in at)] * bool(at)
+            [" ".join(f"{vocabulary.shown[some[place]]}@{place}" for place in at)] * bool(at)
             + ["generated tokens"] * (later is not None)
         )
         for some, at, later in zip(ids, places, answers, strict=True)
@@ -128,8 +129,8 @@ def feature_of_trait(
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
     ids = prompt_ids(subject.tokenizer, trait, model, chat=chat)
     others = [prompt_ids(subject.tokenizer, test, model, tokens, chat) for test in tests]
-    (position,) = positions("last-function", ids, subject.classes)
-    places = [positions("last-function", other, subject.classes)[0] for other in others]
+    (position,) = positions("last-function", ids, subject.vocabulary.classes)
+    places = [positions("last-function", other, subject.vocabulary.classes)[0] for other in others]
     examination = Examination(
         model, others, places, subject.tokenizer.decode, judge, tokens, subject.seed
     )
@@ -164,12 +165,12 @@ def screened(subject: Subject, prompt: str, top: int, chat: bool = False) -> Scr
     checked = verify(
         model, dictionary, ids, layer, metric, table, top, sample=top, seed=subject.seed
     )
-    names = [subject.shown[ids[place]] for place in checked["position"]]
+    names = [subject.vocabulary.shown[ids[place]] for place in checked["position"]]
     return Screen(
-        subject.shown[answer],
+        subject.vocabulary.shown[answer],
         checked.with_columns(token=pl.Series(names, dtype=pl.String)).select(
             "chosen", "token", "position", "feature", "activation", "effect", "exact"
         ),
         agreement(checked),
-        shares(table, ids, subject.classes),
+        shares(table, ids, subject.vocabulary.classes),
     )

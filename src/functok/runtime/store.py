@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -39,12 +38,6 @@ def write_table(path: Path, table: pa.Table | dict[str, Any]) -> None:
         table = pa.table(table)
     with writing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-
-
-def read_columns(path: Path) -> dict[str, np.ndarray]:
-    """A Parquet file's columns as numpy arrays."""
-    table = pq.read_table(path)
-    return {name: table[name].to_numpy() for name in table.column_names}
 
 
 def write_json(path: Path, value: object) -> None:

@@ -4,7 +4,6 @@
 module                    what it answers
 ========================  =========================================================================
 ``jackknife``             intervals over documents
-``bootstrap``             the same for means of few or skewed units; two-way
 ``permutation``           could a difference, or a term of a regression, be due to chance
 ``equivalence``           is an effect small enough to call it none (TOST)
 ``paired``                differences of pairs
@@ -14,7 +13,6 @@ module                    what it answers
 ========================  =========================================================================
 """
 
-from functok.stats.bootstrap import bootstrap, two_way_bootstrap
 from functok.stats.equivalence import MARGIN, Equivalence, tost
 from functok.stats.estimate import Estimate
 from functok.stats.heterogeneity import Heterogeneity, cochran_q
@@ -26,7 +24,7 @@ from functok.stats.jackknife import (
     jackknife_ratio,
 )
 from functok.stats.multiplicity import benjamini_hochberg, holm
-from functok.stats.paired import cliffs_delta, hodges_lehmann
+from functok.stats.paired import hodges_lehmann
 from functok.stats.permutation import (
     Permutation,
     freedman_lane,
@@ -42,8 +40,6 @@ __all__ = [
     "Heterogeneity",
     "Permutation",
     "benjamini_hochberg",
-    "bootstrap",
-    "cliffs_delta",
     "cochran_q",
     "freedman_lane",
     "hodges_lehmann",
@@ -57,5 +53,4 @@ __all__ = [
     "sign_flip",
     "stratified_weights",
     "tost",
-    "two_way_bootstrap",
 ]

@@ -34,7 +34,7 @@ def write_provenance(run: Run) -> None:
             "models": models,
             "excluded": {
                 "token_ids": run.special,
-                "tokens": [run.shown[index] for index in run.special],
+                "tokens": [run.vocabulary.shown[index] for index in run.special],
                 "from": "counts, function tokens, graph, losses, SAE training",
             },
             "active": "activation > 0",

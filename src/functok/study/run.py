@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import yaml
 
@@ -25,7 +24,6 @@ from functok.encoding.tokenizer import (
     Tokenizer,
     load_tokenizer,
     separator_id,
-    shown_tokens,
     special_ids,
 )
 from functok.models.dictionaries import Dictionary, load_dictionary
@@ -35,8 +33,8 @@ from functok.runtime.errors import UserError
 from functok.runtime.progress import Progress
 from functok.runtime.store import RunFolder, fingerprint, read_json, write_json, write_text
 from functok.study.settings import Study, differences, dump_study, load_study
-from functok.tokens.counting.function_tokens import class_array
 from functok.tokens.grammar.treebanks import treebank_fingerprint
+from functok.tokens.vocabulary import Vocabulary
 
 
 @dataclass
@@ -99,22 +97,12 @@ class Run:
         return special_ids(self.tokenizer)
 
     @cached_property
-    def shown(self) -> list[str]:
-        """Every token id of the model's vocabulary as people can read it."""
-        shown = shown_tokens(self.tokenizer)
-        return shown + [f"⟨{index}⟩" for index in range(len(shown), self.vocabulary)]
-
-    @cached_property
-    def vocabulary(self) -> int:
-        """Token ids that the model can read (some embed more than the tokenizer has)."""
-        model = self.model(self.checkpoints[-1])
-        return model.get_input_embeddings().weight.shape[0]
-
-    @cached_property
-    def classes(self) -> np.ndarray:
-        """The class of every token id of the model's vocabulary."""
+    def vocabulary(self) -> Vocabulary:
+        """Of the token ids that the model can take, with the study's function tokens."""
+        size = self.model(self.checkpoints[-1]).get_input_embeddings().weight.shape[0]
         table = pl.read_parquet(self.folder.tokens("function_tokens"))
-        return class_array(table["token_id"].to_list(), self.special, self.vocabulary)
+        ids, languages = table["token_id"].to_list(), self.study.tokens.languages
+        return Vocabulary.of(self.tokenizer, size, ids, languages)
 
     @cached_property
     def checkpoints(self) -> list[Checkpoint]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from functok.world.emissions import Emissions
 from functok.world.generator import NONE, World
@@ -73,25 +73,6 @@ class Oracle:
         found = np.zeros((*ids.shape, 2, self.world.settings.topics))
         for rows, position, reader in self._reading(ids):
             found[rows, position] = reader.latents
-        return found
-
-    def predictive(
-        self, ids: Int[np.ndarray, "documents position"], epsilon: float = 1e-3
-    ) -> dict[str, Bool[np.ndarray, "documents position"]]:
-        """Which latents matter to the word that follows each position.
-
-        A latent matters where KL(P ‖ P(· | do(latent = v))) > ``epsilon`` nats for some v: the
-        latents that matter there (``docs/methods.md#tiny-world``).
-        """
-        settings, plain = self.world.settings, self.probabilities(ids)[:, 1:]
-        sizes = {"language": 2, "topic": settings.topics}
-        sizes |= {"entity": settings.entities, "relation": settings.relations}
-        found = {}
-        for latent, size in sizes.items():
-            found[latent] = np.zeros(ids.shape, bool)
-            for value in range(size):
-                other = self.probabilities(ids, NOTHING._replace(**{latent: value}))[:, 1:]
-                found[latent] |= divergence(plain, other) > epsilon
         return found
 
     def _reading(self, ids: np.ndarray) -> Iterator[tuple[slice, int, Reader]]:

@@ -12,9 +12,9 @@ import numpy as np
 
 from functok.encoding.tokenizer import Tokenizer, load_tokenizer
 from functok.models.dictionaries import Dictionary, load_dictionary
+from functok.models.dictionaries.activations import sample_activations
 from functok.models.dictionaries.training import (
     DictionarySettings,
-    sample_activations,
     train_dictionary,
 )
 from functok.models.language.model import Model, load_model

@@ -37,11 +37,11 @@ from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.construction.pipeline import build_graphs
 from functok.graph.construction.shards import GraphJob, Reading
 from functok.models.dictionaries import open_sae
+from functok.models.dictionaries.activations import sample_activations
 from functok.models.dictionaries.frozen import Held
 from functok.models.dictionaries.quality import dictionary_quality
 from functok.models.dictionaries.training import (
     DictionarySettings,
-    sample_activations,
     train_dictionary,
 )
 from functok.models.language.hooks import HookPoint

@@ -42,7 +42,7 @@ from scipy.stats import spearmanr
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, primary, readings
 from functok.graph.coverage import token_degrees
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.richness.common_size import common_size, reaching
 from functok.richness.histograms import Histograms
 from functok.richness.incidence import Unit
@@ -91,7 +91,7 @@ class Baselines(NamedTuple):
 
 
 def baselines(
-    subject: Subject,
+    subject: LabelledGraph,
     others: Mapping[str, TokenFeatureGraph],
     slots: Mapping[str, Estimate] | None = None,
     unit: Unit = "documents",

@@ -36,7 +36,7 @@ from functok.controls.features.concentration import Concentration
 from functok.controls.features.indifference import chance_divergence
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, readings
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.stats import Estimate, benjamini_hochberg
 
 LEAST = 20
@@ -66,7 +66,7 @@ class FeatureSide:
     only (features with at least .95 of their firings there), features (that take part)."""
 
 
-def features(subject: Subject) -> FeatureSide:
+def features(subject: LabelledGraph) -> FeatureSide:
     """Concentration, kind and lift of every feature, by class and sub-class."""
     graph = subject.graph
     occurrences = graph.token_occurrences.sum(0)
@@ -86,7 +86,7 @@ def features(subject: Subject) -> FeatureSide:
             "occurrences": seen.firings,
             "tokens": seen.tokens,
             "top_id": seen.top,
-            "top": [subject.shown[token] for token in seen.top],
+            "top": [subject.vocabulary.shown[token] for token in seen.top],
             "top_share": seen.top_share,
             "evenness": seen.evenness,
             "divergence": seen.divergence,
@@ -103,7 +103,7 @@ def features(subject: Subject) -> FeatureSide:
     )
 
 
-def context_only(subject: Subject, found: FeatureSide) -> Subject:
+def context_only(subject: LabelledGraph, found: FeatureSide) -> LabelledGraph:
     """The subject as if its token-identity features were never active.
 
     Any other control of it is then about the features that need a context.

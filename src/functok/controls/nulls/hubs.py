@@ -30,7 +30,7 @@ from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import primary, readings
 from functok.graph.coverage import chance_reached, frequency_order
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.tokens.counting.function_tokens import CLASS_NAMES, SPECIAL
 
 LEAST = 20
@@ -53,7 +53,7 @@ class Hubs:
     """E[h | function] − E[h | content] at equal frequency, under the primary reading."""
 
 
-def hubs(subject: Subject, least: int = LEAST) -> Hubs:
+def hubs(subject: LabelledGraph, least: int = LEAST) -> Hubs:
     """Hub index of every token, and its gap between the classes, from counts alone.
 
     Args:
@@ -83,7 +83,11 @@ def hubs(subject: Subject, least: int = LEAST) -> Hubs:
             "strength": strength,
         }
     )
-    taking = (occurrences[order] >= least) & np.isfinite(hub) & (subject.classes[order] != SPECIAL)
+    taking = (
+        (occurrences[order] >= least)
+        & np.isfinite(hub)
+        & (subject.vocabulary.classes[order] != SPECIAL)
+    )
     ids, values = order[taking], hub[taking]
     left_out = _left_out(graph, seen, ids, values)
     sides = readings(subject)
@@ -92,13 +96,13 @@ def hubs(subject: Subject, least: int = LEAST) -> Hubs:
     return Hubs(table, gaps, headline)
 
 
-def token_columns(subject: Subject, tokens: Int[np.ndarray, " tokens"]) -> dict[str, list]:
+def token_columns(subject: LabelledGraph, tokens: Int[np.ndarray, " tokens"]) -> dict[str, list]:
     """token_id, token (as shown), class and subclass of each of ``tokens``."""
     return {
         "token_id": tokens.tolist(),
-        "token": [subject.shown[token] for token in tokens],
-        "class": [CLASS_NAMES[subject.classes[token]] for token in tokens],
-        "subclass": [subject.subclasses[token] for token in tokens],
+        "token": [subject.vocabulary.shown[token] for token in tokens],
+        "class": [CLASS_NAMES[subject.vocabulary.classes[token]] for token in tokens],
+        "subclass": [subject.vocabulary.subclasses[token] for token in tokens],
     }
 
 

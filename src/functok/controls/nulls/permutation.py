@@ -20,7 +20,7 @@ from jaxtyping import Int
 from functok.controls.nulls.gaps import Gap, gap_table
 from functok.controls.nulls.hubs import LEAST, token_columns
 from functok.graph.contrasts import primary, readings
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.graph.occurrences import read_occurrences
 from functok.stats import benjamini_hochberg
 from functok.tokens.counting.function_tokens import SPECIAL
@@ -63,7 +63,7 @@ class _Store:
 
 
 def permuted(
-    subject: Subject, within: Within = "document", draws: int = 200, least: int = LEAST
+    subject: LabelledGraph, within: Within = "document", draws: int = 200, least: int = LEAST
 ) -> Permuted | None:
     """Hub index and z of every token against ``draws`` permutations of the labels.
 
@@ -111,7 +111,7 @@ def permuted(
         }
     )
     taking = (occurrences >= least) & np.isfinite(hub)
-    taking &= subject.classes[store.ids] != SPECIAL
+    taking &= subject.vocabulary.classes[store.ids] != SPECIAL
     sides = readings(subject)
     main = primary(sides, subject.graph.token_occurrences.sum(0))
     gaps, headline = gap_table(
@@ -120,7 +120,7 @@ def permuted(
     return Permuted(table, gaps, headline)
 
 
-def _read(subject: Subject) -> _Store:
+def _read(subject: LabelledGraph) -> _Store:
     assert subject.occurrences is not None
     parts: dict[str, list[np.ndarray]] = {}
     before = 0

@@ -28,7 +28,7 @@ from scipy.special import gammainc
 from functok.controls.nulls.hubs import token_columns
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import readings
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.richness.incidence import Unit, exposures
 from functok.stats import benjamini_hochberg
 
@@ -56,7 +56,7 @@ class PoissonEdges:
     (of the unit in which both were met), expected, q_value."""
 
 
-def poisson(subject: Subject, unit: Unit = "documents") -> PoissonEdges:
+def poisson(subject: LabelledGraph, unit: Unit = "documents") -> PoissonEdges:
     """Observed and expected edges, and the token-specific ones."""
     graph = subject.graph
     counts = exposures(graph, unit)
@@ -143,7 +143,7 @@ def _adjusted(p: Float[np.ndarray, " tests"], family: int) -> Float[np.ndarray, 
 
 
 def _by_side(
-    subject: Subject,
+    subject: LabelledGraph,
     edges: Int[np.ndarray, " vocabulary"],
     expected: Float[np.ndarray, " vocabulary"],
     specific: Int[np.ndarray, " vocabulary"],

@@ -42,7 +42,7 @@ from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, readings
 from functok.graph.coverage import frequency_order
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.stats import Estimate
 from functok.tokens.counting.function_tokens import FUNCTION, SPECIAL
 
@@ -86,7 +86,7 @@ class ExposureEffect:
     """By the same number of reference positions."""
 
 
-def equal_exposure(subject: Subject, draws: int = DRAWS) -> Exposure:
+def equal_exposure(subject: LabelledGraph, draws: int = DRAWS) -> Exposure:
     """Coverage of every set against every reference that the graph allows.
 
     ``document``, ``place``, ``before`` and ``after`` need the occurrence store.
@@ -134,7 +134,7 @@ _CURVE = {"by": pl.String, "size": pl.Float64, "tokens": pl.Int64}
 
 
 def _whole_types(
-    subject: Subject, sides: Sequence[Sides], draws: int
+    subject: LabelledGraph, sides: Sequence[Sides], draws: int
 ) -> list[dict[int, Float[np.ndarray, " draws"]]]:
     """For each reading, positions → features of whole content types; draws are shared."""
     graph, types = subject.graph, WholeTypes.of(subject.graph)
@@ -151,15 +151,15 @@ def _whole_types(
     return [found[one.content.tobytes()] for one in sides]
 
 
-def _curve(subject: Subject, everywhere: Pool) -> Iterator[dict[str, Any]]:
+def _curve(subject: LabelledGraph, everywhere: Pool) -> Iterator[dict[str, Any]]:
     """Sets by frequency, of the tokens that are not special."""
     graph = subject.graph
     order = frequency_order(graph)
-    order = order[subject.classes[order] != SPECIAL]
+    order = order[subject.vocabulary.classes[order] != SPECIAL]
     if not len(order):
         return
     share = np.cumsum(graph.token_occurrences.sum(0)[order]) / graph.positions
-    most = max(int((subject.classes == FUNCTION).sum()), min(10, len(order)))
+    most = max(int((subject.vocabulary.classes == FUNCTION).sum()), min(10, len(order)))
     grid = np.unique(np.geomspace(1, min(most, len(order)), 24).round().astype(np.int64))
     sets = [("tokens", float(k), int(k)) for k in grid]
     for threshold in THRESHOLDS:

@@ -29,7 +29,7 @@ from functok.controls.features.kinds import features
 from functok.graph.activity import Rule, incidence
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import STUDIED, Sides, frequent_set, readings
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.tokens.counting.function_tokens import SPECIAL
 
 RULES = (
@@ -60,7 +60,7 @@ class Chosen(NamedTuple):
     graph: TokenFeatureGraph
 
 
-def chosen(subject: Subject, others: Mapping[str, TokenFeatureGraph]) -> Iterator[Chosen]:
+def chosen(subject: LabelledGraph, others: Mapping[str, TokenFeatureGraph]) -> Iterator[Chosen]:
     """Every choice that the graphs allow; ``others`` are of the same model and text."""
     for sae, graph in {THIS: subject.graph, **others}.items():
         hook = str(graph.meta.get("hook", ""))
@@ -93,11 +93,11 @@ def has_store(graph: TokenFeatureGraph) -> bool:
     return graph.folder is not None and (graph.folder / "occurrences").is_dir()
 
 
-def definitions(subject: Subject) -> list[Sides]:
+def definitions(subject: LabelledGraph) -> list[Sides]:
     """The readings, and two more shares of the most frequent tokens after the study's own."""
     sides = readings(subject)
     occurrences = subject.graph.token_occurrences.sum(0)
-    usual = (subject.classes != SPECIAL) & (occurrences > 0)
+    usual = (subject.vocabulary.classes != SPECIAL) & (occurrences > 0)
     counted = np.where(usual, occurrences, 0)
     more = []
     for coverage in COVERAGES:
@@ -107,7 +107,9 @@ def definitions(subject: Subject) -> list[Sides]:
     return [sides[0], *more, *sides[1:]]
 
 
-def missing(subject: Subject, others: Mapping[str, TokenFeatureGraph]) -> Iterator[tuple[str, str]]:
+def missing(
+    subject: LabelledGraph, others: Mapping[str, TokenFeatureGraph]
+) -> Iterator[tuple[str, str]]:
     """Each axis that could not be varied, or not fully, and the reason."""
     if not others:
         yield "sae", "There is no SAE of another seed; a study trains them (controls.arms)."

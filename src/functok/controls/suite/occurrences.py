@@ -26,5 +26,7 @@ def same_string(given: Inputs) -> Result:
             absent="No occurrence in the graph is one of the treebank's words; build the graph "
             "from the treebank's own text."
         )
-    found = homographs(store, subject.graph.features, given.labels, subject.shown, subject.seed)
+    found = homographs(
+        store, subject.graph.features, given.labels, subject.vocabulary.shown, subject.seed
+    )
     return Result({"uses": found.uses, "use_pairs": found.pairs, "use_effects": found.effects})

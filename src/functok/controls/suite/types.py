@@ -52,8 +52,8 @@ def equally_frequent(given: Inputs) -> Result:
         given.exposure,
         given.unit,
         given.sides,
-        subject.subclasses,
-        subject.shown,
+        subject.vocabulary.subclasses,
+        subject.vocabulary.shown,
         subject.seed,
     )
     return Result({"pairs": found.pairs, "pair_effects": found.effects})

@@ -27,7 +27,7 @@ import polars as pl
 from functok.corpus.splits import mixed
 from functok.encoding.tokenizer import Encoded
 from functok.graph.construction.observations import chosen_occurrences
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.graph.occurrences import read_occurrences
 from functok.richness.incidence import Unit
 from functok.tokens.counting.counts import TokenCounts
@@ -78,7 +78,7 @@ def context_table(
     )
 
 
-def mean_norms(subject: Subject) -> np.ndarray | None:
+def mean_norms(subject: LabelledGraph) -> np.ndarray | None:
     """Mean ‖h‖ of every type's occurrences; None without an occurrence store."""
     store = subject.occurrences
     if store is None:

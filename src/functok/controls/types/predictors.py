@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float
 
 from functok.controls.types.assignment import Forms
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.stats.design import Predictors
 
 CONTEXT = ("next_entropy", "previous_entropy", "burstiness")
@@ -45,7 +45,7 @@ MODELS = {
 
 
 def predictors(
-    subject: Subject,
+    subject: LabelledGraph,
     contexts: "dict[str, np.ndarray] | None",
     norms: Float[np.ndarray, " vocabulary"] | None = None,
 ) -> Predictors:
@@ -61,7 +61,7 @@ def predictors(
     firings = np.zeros(graph.vocabulary)
     for block in graph.by_token():
         firings += np.bincount(block.token, block.occurrences, graph.vocabulary)
-    forms = Forms.of(subject.shown, subject.subclasses)
+    forms = Forms.of(subject.vocabulary.shown, subject.vocabulary.subclasses)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = {
             "log_n": np.log(occurrences),

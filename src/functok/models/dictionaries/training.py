@@ -13,21 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from functok.encoding.contexts import context_rows
-from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import TILE
 from functok.models.dictionaries.frozen import Held, hold
-from functok.models.language.model import Model, residual_stream
 from functok.models.training import window_order
 from functok.runtime.errors import UserError, require
 from functok.runtime.progress import Progress, Silent
 from functok.runtime.store import read_json, write_json, writing_folder
-from functok.tokens.counting.function_tokens import SPECIAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,24 +52,6 @@ class DictionarySettings:
         for name in ("width", "k", "steps", "batch", "activations", "dead_window"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1.")
         require(self.k <= self.width, f"k {self.k} must not exceed width {self.width}.")
-
-
-def sample_activations(
-    model: Model,
-    encoded: Encoded,
-    layer: int,
-    context: int,
-    separator: int | None,
-    classes: Int[np.ndarray, " vocabulary"],
-    count: int,
-) -> Float[Tensor, "positions d_model"]:
-    """Residual vectors after ``layer`` at the first ``count`` tokens, special tokens left out."""
-    found: list[Tensor] = []
-    for rows in context_rows(encoded.first(count), context, separator):
-        counted = (rows.document >= 0) & (classes[rows.ids] != SPECIAL)
-        hidden = residual_stream(model, torch.from_numpy(rows.ids), layer)
-        found.append(hidden[torch.from_numpy(counted)].float().cpu())
-    return torch.cat(found)
 
 
 def train_dictionary(

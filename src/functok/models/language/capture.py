@@ -83,6 +83,17 @@ def _hooked(module: nn.Module, reads_input: bool, index: int, note: Any) -> Any:
     return module.register_forward_pre_hook(before, with_kwargs=True)
 
 
+def residual_stream(
+    model: Model, ids: Int[Tensor, "batch position"], layer: int
+) -> Float[Tensor, "batch position d_model"]:
+    """The residual stream after ``layer``, counting from 0; the forward pass stops there.
+
+    Raises:
+        UserError: if there is no such layer.
+    """
+    return capture(model, ids, [HookPoint.residual(layer)]).hidden[0]
+
+
 CONTEXT = 512
 """Positions per row where nothing else is asked for."""
 

@@ -135,31 +135,6 @@ def with_hidden(output: Any, hidden: Tensor) -> Any:
     return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
 
 
-class _Stop(Exception):  # noqa: N818 (a signal, not an error)
-    """Raised in a hook once the layer wanted has been read."""
-
-
-@torch.no_grad()
-def residual_stream(
-    model: Model, ids: Int[Tensor, "batch position"], layer: int
-) -> Float[Tensor, "batch position d_model"]:
-    """The residual stream after ``layer``; the forward pass stops there."""
-    seen: list[Tensor] = []
-
-    def read(module: nn.Module, inputs: Any, output: Any) -> None:
-        seen.append(hidden_of(output))
-        raise _Stop
-
-    handle = layer_of(model, layer).register_forward_hook(read)
-    try:
-        model.base_model(ids.to(model.device), use_cache=False)
-    except _Stop:
-        pass
-    finally:
-        handle.remove()
-    return seen[0]
-
-
 @contextmanager
 def replacing(model: Model, layer: int, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Pass the residual stream after ``layer`` through ``change`` on every forward pass."""

@@ -26,7 +26,8 @@ from torch import Tensor
 from functok.models.dictionaries import Activations, Dictionary
 from functok.models.interventions.intervention import Clamp
 from functok.models.interventions.sweeps import Trial, sweep
-from functok.models.language.model import Model, replacing, residual_stream
+from functok.models.language.capture import residual_stream
+from functok.models.language.model import Model, replacing
 from functok.runtime.errors import require
 from functok.tokens.counting.function_tokens import CLASS_NAMES, SPECIAL
 

@@ -10,19 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from functok.encoding.tokenizer import Tokenizer, load_tokenizer, shown_tokens, special_ids
+from functok.encoding.tokenizer import Tokenizer, load_tokenizer
 from functok.models.dictionaries import Dictionary, open_sae
 from functok.models.dictionaries.sites import placed
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model, check_tokenizer, load_model
 from functok.runtime.errors import UserError, require
 from functok.runtime.store import RunFolder
-from functok.tokens.counting.function_tokens import class_array
-from functok.tokens.grammar.closed_class import ClosedClass
-from functok.tokens.grammar.lexicon import lexicon
-from functok.tokens.grammar.subclasses import subclass_names
+from functok.tokens.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -34,10 +31,8 @@ class Subject:
     dictionary: Dictionary
     place: HookPoint
     """The SAE's hook point."""
-    classes: Int[np.ndarray, " vocabulary"]
-    """Of every token id that the model can read."""
-    shown: list[str]
-    """Every token id as people can read it."""
+    vocabulary: Vocabulary
+    """Of the token ids that the model can take."""
     density: Float[np.ndarray, " features"]
     """Share of a corpus's positions at which each feature is active; 0 without a corpus."""
     maximum: Float[np.ndarray, " features"] | None = None
@@ -60,12 +55,6 @@ class Subject:
             "residual stream after a layer, so give an SAE of that site.",
         )
         return (self.place.layer or 0) - 1
-
-    @property
-    def subclasses(self) -> list[str]:
-        """The sub-class of every token id by name; ids beyond the tokenizer's are special."""
-        names = subclass_names(self.tokenizer, lexicon())
-        return names + ["special"] * (len(self.classes) - len(names))
 
 
 def open_subject(
@@ -96,24 +85,20 @@ def open_subject(
     net = load_model(model, revision)
     check_tokenizer(net, loaded, model)
     size = net.get_input_embeddings().weight.shape[0]
-    shown = shown_tokens(loaded)
     return Subject(
         model=net,
         tokenizer=loaded,
         dictionary=read.dictionary,
         place=placed(read, layer, net),
-        classes=class_array(_function(loaded, function_tokens), special_ids(loaded), size),
-        shown=shown + [f"⟨{index}⟩" for index in range(len(shown), size)],
+        vocabulary=Vocabulary.of(loaded, size, _function(loaded, function_tokens)),
         density=np.zeros(read.dictionary.features),
     )
 
 
-def _function(tokenizer: Tokenizer, counts: Path | None) -> list[int]:
-    """Ids of the function tokens."""
+def _function(tokenizer: Tokenizer, counts: Path | None) -> list[int] | None:
+    """Ids of the function tokens in a folder of counts; None without one."""
     if counts is None:
-        wanted = ClosedClass(punctuation=True, whitespace=True).subclasses
-        names = subclass_names(tokenizer, lexicon())
-        return [index for index, name in enumerate(names) if name in wanted]
+        return None
     folder = RunFolder(counts)
     table = folder.tokens("function_tokens")
     if not table.is_file():

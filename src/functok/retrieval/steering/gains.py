@@ -23,13 +23,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from functok.encoding.contexts import context_rows
+from functok.encoding.contexts import ContextRows
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.dictionaries import Dictionary
+from functok.models.forward import forward
 from functok.models.interventions.intervention import Intervention
 from functok.models.interventions.sweeps import Trial, sweep
-from functok.models.language.model import Model, residual_stream
+from functok.models.language.capture import residual_stream
+from functok.models.language.hooks import HookPoint
+from functok.models.language.model import Model
 from functok.runtime.errors import UserError
 from functok.tokens.counting.function_tokens import EXCLUDED, FUNCTION, transitions
 
@@ -80,14 +83,15 @@ def following(
     counts = np.zeros((len(features), len(classes)))
     place = np.full(dictionary.features, -1)
     place[features] = np.arange(len(features))
-    for rows in context_rows(encoded, context, separator):
-        predicted = (rows.document >= 0) & (
-            transitions(classes, rows.ids, rows.targets) != EXCLUDED
-        )
-        hidden = residual_stream(model, torch.from_numpy(rows.ids), layer)
-        active = dictionary.encode(hidden[torch.from_numpy(predicted)])
+
+    def predicted(rows: ContextRows) -> np.ndarray:
+        return transitions(classes, rows.ids, rows.targets) != EXCLUDED
+
+    points = [HookPoint.residual(layer)]
+    for batch in forward(model, encoded, context, separator, points, among=predicted):
+        active = dictionary.encode(batch.hidden[0])
         which = place[active.features.cpu().numpy()]
-        target = rows.targets[predicted][active.rows.cpu().numpy()]
+        target = batch.rows.targets[batch.counted][active.rows.cpu().numpy()]
         np.add.at(counts, (which[which >= 0], target[which >= 0]), 1)
     return counts / np.maximum(counts.sum(1, keepdims=True), 1)
 

@@ -30,8 +30,9 @@ from torch import Tensor
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Change, Intervention, Where, steer
 from functok.models.interventions.sweeps import Trial, sweep
+from functok.models.language.capture import residual_stream
 from functok.models.language.generation import generate
-from functok.models.language.model import Model, residual_stream
+from functok.models.language.model import Model
 from functok.retrieval.prompts.judging import Judge
 from functok.runtime.errors import require
 

@@ -25,8 +25,9 @@ from torch import Tensor
 
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
+from functok.models.language.capture import residual_stream
 from functok.models.language.generation import generate
-from functok.models.language.model import Model, decoder_layers, residual_stream
+from functok.models.language.model import Model, decoder_layers
 from functok.retrieval.prompts.judging import Judge
 from functok.runtime.errors import UserError, require
 from functok.runtime.progress import Progress, Silent

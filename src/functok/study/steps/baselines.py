@@ -89,7 +89,7 @@ def _trained(run: Run, key: str) -> Trained:
         context=run.study.context,
         separator=run.separator,
         special=tuple(run.special),
-        classes=run.classes,
+        classes=run.vocabulary.classes,
         seed=run.study.seed,
         quality_tokens=part.quality_tokens,
         recorded={"model": run.within(last.model), "sae": run.within(str(sae))},

@@ -14,10 +14,10 @@ import polars as pl
 
 from functok.controls.control import Control, Result
 from functok.controls.inputs import Inputs
-from functok.controls.opened import padded_subclasses, treebank_labels
+from functok.controls.opened import treebank_labels
 from functok.controls.suite.suite import CONTROLS, chosen
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.runtime.progress import Progress
 from functok.runtime.store import RunFolder, control_table, write_table
 from functok.study.run import Run
@@ -69,8 +69,7 @@ def tests_of(place: Path) -> RunFolder:
 def _inputs(run: Run) -> Inputs:
     part, names = run.study.controls, run.study.tokens
     graph = TokenFeatureGraph.load(run.folder.graph(run.decomposed[-1].step))
-    subclasses = padded_subclasses(run.tokenizer, names.languages, graph.vocabulary)
-    subject = Subject(graph, run.classes, subclasses, run.shown, run.study.seed)
+    subject = LabelledGraph(graph, run.vocabulary, run.study.seed)
     treebank = None if names.treebank is None else Path(names.treebank)
     labels = treebank_labels(treebank, run.tokenizer)
     encoded = run.encoded("graph")

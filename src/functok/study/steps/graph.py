@@ -10,8 +10,9 @@ from functok.graph.construction.pipeline import build_graphs
 from functok.graph.construction.shards import GraphJob, Reading
 from functok.graph.coverage import coverage, coverage_table, degree_table, frequency_order
 from functok.graph.tables import TOP, deeper
+from functok.models.dictionaries.activations import sample_activations
 from functok.models.dictionaries.quality import dictionary_quality
-from functok.models.dictionaries.training import sample_activations, train_dictionary
+from functok.models.dictionaries.training import train_dictionary
 from functok.models.language.hooks import HookPoint
 from functok.runtime.store import write_table
 from functok.stats import jackknife_p_value
@@ -21,7 +22,7 @@ from functok.study.run import Run
 def dictionaries(run: Run, key: str) -> None:
     """Train an SAE at each chosen checkpoint with one recipe, and judge it on held-out text."""
     part = run.study.dictionaries
-    place = (part.layer, run.study.context, run.separator, run.classes)
+    place = (part.layer, run.study.context, run.separator, run.vocabulary.classes)
     training, judging = run.encoded("train"), run.encoded("held-out").first(part.quality_tokens)
     rows = []
     for checkpoint in run.decomposed:
@@ -69,7 +70,7 @@ def graph(run: Run, key: str) -> None:
             f"Graph at step {checkpoint.step}",
             [{"model": run.within(checkpoint.model), "sae": run.within(str(dictionary))}],
         )
-        degrees = degree_table(built, run.classes, run.shown)
+        degrees = degree_table(built, run.vocabulary.classes, run.vocabulary.shown)
         write_table(run.folder.graph_table(checkpoint.step, "degree"), degrees)
         firing[checkpoint.step] = Firing(built)
     write_table(run.folder.consolidation("growth"), growth_table(firing))
@@ -81,9 +82,9 @@ def reach(run: Run, key: str) -> None:
     step = run.decomposed[-1].step
     built = TokenFeatureGraph.load(run.folder.graph(step))
     order = frequency_order(built)[:TOP]
-    table = coverage_table(built, order, run.shown, TOP)
+    table = coverage_table(built, order, run.vocabulary.shown, TOP)
     write_table(run.folder.graph_table(step, "coverage"), table)
-    for name, extra in deeper(built, run.classes, run.shown, run.study.seed):
+    for name, extra in deeper(built, run.vocabulary, run.study.seed):
         write_table(run.folder.graph_table(step, name), extra)
     found = coverage(built, order)
     used = int(np.count_nonzero(built.token_occurrences.sum(1)))

@@ -21,19 +21,20 @@ FLOOR = "kneser-ney-bigram"
 
 def losses(run: Run, key: str) -> None:
     """The loss on held-out text by transition group, at every checkpoint and under the floor."""
-    held_out, place = run.encoded("held-out"), (run.study.context, run.separator, run.classes)
+    held_out = run.encoded("held-out")
+    place, classes = (held_out, run.study.context, run.separator), run.vocabulary.classes
     parts = []
     with run.progress.task("Held-out losses", len(run.checkpoints), "checkpoints") as task:
         for checkpoint in run.checkpoints:
-            table = loss_table(model_losses(run.model(checkpoint)), held_out, *place)
+            table = loss_table(model_losses(run.model(checkpoint), *place), held_out, classes)
             step = pa.array([checkpoint.step] * len(table))
             parts.append(table.add_column(0, "step", step))
             task.advance()
     table = pa.concat_tables(parts)
     write_table(run.folder.consolidation("losses"), table)
 
-    bigram = KneserNeyBigram.fit(run.encoded("train"), run.classes)
-    floor = loss_table(bigram.losses, held_out, *place)
+    bigram = KneserNeyBigram.fit(run.encoded("train"), classes)
+    floor = loss_table(bigram.losses(*place), held_out, classes)
     write_table(
         run.folder.consolidation("floors"), floor.add_column(0, "floor", [[FLOOR] * len(floor)])
     )

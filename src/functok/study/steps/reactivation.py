@@ -35,7 +35,7 @@ def reactivation(run: Run, key: str) -> None:
         run.study.dictionaries.layer,
         run.study.context,
         run.separator,
-        run.classes,
+        run.vocabulary.classes,
     )
     groups = document_groups(held_out.keys)
     counted, pooled = {}, []

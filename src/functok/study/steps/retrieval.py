@@ -49,9 +49,11 @@ def steering(run: Run, key: str) -> None:
         layer,
         run.study.context,
         run.separator,
-        run.classes,
+        run.vocabulary.classes,
     )
-    prompts = function_prompts(held_out.where(~learning), run.classes, part.prompts, run.separator)
+    prompts = function_prompts(
+        held_out.where(~learning), run.vocabulary.classes, part.prompts, run.separator
+    )
     require(
         bool(prompts) and bool(expected.any()),
         "The held-out documents give no prompt to steer, or none of the features is followed by "
@@ -74,7 +76,7 @@ def steering(run: Run, key: str) -> None:
     text = steered(subject_of(run), [part.shown], [condition], tokens=part.generated).with_columns(
         feature=pl.lit(best["feature"]),
         strength=pl.lit(part.strength),
-        follows_in_text=pl.lit(", ".join(run.shown[token] for token in likely)),
+        follows_in_text=pl.lit(", ".join(run.vocabulary.shown[token] for token in likely)),
     )
     write_table(run.folder.retrieval("steered_text"), text.to_arrow())
     _grid(run)

@@ -6,7 +6,7 @@ import torch
 
 from functok.calibration.answers import chance, success, swap_answers
 from functok.calibration.answers_grid import answers_grid
-from functok.models.language.model import residual_stream
+from functok.models.language.capture import residual_stream
 from functok.retrieval.prompts.trace import trace
 from functok.runtime.store import remove_folder, write_table
 from functok.study.run import Run

@@ -7,8 +7,6 @@ belongs to the word by this rule: of ``don't`` cut as ``don`` + ``'t``, the seco
 ``n't`` and is its first, so it is PART and not ``subword``.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 from jaxtyping import Int
@@ -108,9 +106,3 @@ def align(treebank: Treebank, tokenizer: Tokenizer) -> pl.DataFrame:
             .otherwise("upos")
         )
     )
-
-
-def token_texts(treebank: Treebank, aligned: pl.DataFrame) -> Sequence[str]:
-    """The characters of each aligned token."""
-    rows = aligned.select("document", "start", "stop").iter_rows()
-    return [treebank.texts[document][start:stop] for document, start, stop in rows]

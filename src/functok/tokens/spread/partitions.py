@@ -95,12 +95,6 @@ class PartCounts:
         return cls(sparse.csr_array((counts, token, bounds), shape=(parts, vocabulary)))
 
     @classmethod
-    def by_document(cls, documents: Encoded | Ids, vocabulary: int) -> "PartCounts":
-        """Every document is a part."""
-        count = len(documents.offsets) - 1
-        return cls.of(documents, np.arange(count), count, vocabulary)
-
-    @classmethod
     def zero(cls, vocabulary: int, parts: int = PARTS) -> "PartCounts":
         """The identity of ``merge``."""
         return cls(sparse.csr_array((parts, vocabulary), dtype=np.int64))
