@@ -417,7 +417,9 @@ def test_the_findings_name_every_claim_with_its_verdict(run_copy: Path) -> None:
     assert said.code == 0, said.err
     verdicts = re.findall(r"\b(not supported|supported|undecided)\b", said.out)
     assert len(verdicts) == 8 + 1  # and the explanation of the degree, here undecided
-    assert "Explanation of the degree: undecided. No explanation is established; not run:" in said.out
+    assert (
+        "Explanation of the degree: undecided. No explanation is established; not run:" in said.out
+    )
     assert "Kneser–Ney bigram on the same tokens" in said.out
 
 

@@ -173,7 +173,9 @@ def test_features_are_steered_only_where_the_sae_reads_the_residual_stream(named
     )
     assert named.trace().code == 0
     complaint = named.ask("steer", "--prompt", PROMPT, "--feature", 3).complaint
-    assert "The SAE's site is 'blocks.0.hook_mlp_out'; features are steered and searched" in complaint
+    assert (
+        "The SAE's site is 'blocks.0.hook_mlp_out'; features are steered and searched" in complaint
+    )
 
 
 def test_a_run_names_its_own_model(whole_run: Path, named: Named) -> None:
