@@ -24,8 +24,12 @@ documents are never on both sides of a split.
 from functok.corpus.document import Corpus, split_spec
 
 
-def open_corpus(spec: str) -> Corpus:
+def open_corpus(spec: str, absolute: bool = False) -> Corpus:
     """Open the corpus that ``spec`` names (see the table above). Nothing is read yet.
+
+    Args:
+        spec: see the table.
+        absolute: whether files are named by their whole paths, for machines with other folders.
 
     Raises:
         UserError: if there is nothing by that name.
@@ -45,4 +49,4 @@ def open_corpus(spec: str) -> Corpus:
         return TinyWorld(spec)
     from functok.corpus.files import FileCorpus
 
-    return FileCorpus(spec)
+    return FileCorpus(spec, absolute)

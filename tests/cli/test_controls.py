@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from functok.controls.suite.suite import NAMES
+from functok.controls.names import CONTROL_NAMES as NAMES
 from functok.tokens.grammar.treebanks import read_treebank
 from system.lone_graph import graph, write_inputs
 from system.tiny import Outcome, functok

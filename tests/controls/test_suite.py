@@ -10,7 +10,8 @@ import pytest
 from controls.planted import documents, firings, observed, write_store
 from functok.controls.effects import effect_table
 from functok.controls.inputs import Inputs
-from functok.controls.suite.suite import CONTROLS, NAMES, chosen
+from functok.controls.names import CONTROL_NAMES as NAMES
+from functok.controls.suite.suite import CONTROLS, chosen
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import GRAMMAR

@@ -7,7 +7,7 @@ import pytest
 from figures.small_run import GROUPS, STEPS, write_small_run
 from functok.figures.charts import graph, losses, reactivation, steering, tokens, traces
 from functok.figures.style import spread, thinned
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, graph_table
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_shares_of_independent_neighbours_lie_on_their_own_lines(folder: RunFold
 
 
 def test_tokens_without_features_are_not_drawn_and_the_highest_are_named(folder: RunFolder):
-    degree = pl.read_parquet(folder.graph_table(8, "degree"))
+    degree = pl.read_parquet(graph_table(folder.graph("main", 8), "degree"))
     drawn = graph.degrees(degree, labelled=3)
     assert len(drawn) == len(degree) - 1
     named = drawn.filter(pl.col("label").is_not_null())

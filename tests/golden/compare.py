@@ -34,6 +34,8 @@ class Renamed:
     labels: dict[str, str] = field(default_factory=dict)
     phrases: dict[str, str] = field(default_factory=dict)
     deleted: list[str | list[str]] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    """Tables that the old run does not have: regular expressions for whole paths."""
 
     def file(self, path: str) -> str | None:
         """The new path of an old table; None if it is gone."""
@@ -87,7 +89,9 @@ def compare(old: Path, new: Path, renamed: Renamed) -> list[str]:
             two = pl.read_parquet(new / target)
             said += _differences(target, _plain(one, target, old), _plain(two, target, new))
         met[target] = path
-    return said + [f"{path}: new, without a table in the old run" for path in after - met.keys()]
+    more = [path for path in after if path not in met]
+    unknown = [path for path in more if not any(re.fullmatch(new, path) for new in renamed.added)]
+    return said + [f"{path}: new, without a table in the old run" for path in unknown]
 
 
 def _tables(run: Path) -> dict[str, None]:

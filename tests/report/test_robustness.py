@@ -7,7 +7,7 @@ import pytest
 
 from figures.small_run import STEPS, write_small_run
 from functok.report.robustness import elsewhere
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, control_table
 from report.page import Page
 
 
@@ -32,7 +32,7 @@ def test_baselines_are_shown_under_the_reading_of_the_tests(folder: RunFolder):
 @pytest.mark.parametrize("said", ["no gap", "undecided", "slot", "architecture or tokeniser",
                                   "token identity", "learned"])  # fmt: skip
 def test_every_reading_of_the_baselines_has_its_sentence(folder: RunFolder, said: str):
-    path = folder.control(STEPS[-1], "baseline_readings")
+    path = control_table(folder.graph("main", STEPS[-1]), "baseline_readings")
     pl.read_parquet(path).with_columns(explanation=pl.lit(said)).write_parquet(path)
     assert "an untrained model has part of the gap" not in shown(folder)
 
@@ -69,5 +69,5 @@ def test_token_features_are_counted_and_left_out(folder: RunFolder):
 )
 def test_a_block_whose_control_was_not_run_is_left_out(folder: RunFolder, missing, heading):
     assert heading in shown(folder)
-    folder.control(STEPS[-1], missing).unlink()
+    control_table(folder.graph("main", STEPS[-1]), missing).unlink()
     assert heading not in shown(folder)

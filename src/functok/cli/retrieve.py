@@ -19,7 +19,6 @@ from functok.cli.arguments import (
     SaeName,
     TokenizerName,
 )
-from functok.cli.subject import Named
 from functok.runtime.errors import UserError, require
 
 if TYPE_CHECKING:
@@ -82,13 +81,9 @@ def steer(
     output: Output = None,
     replace: Replace = False,
 ) -> None:
-    """Add, set or ablate features at chosen tokens; steered beside unsteered and random."""
-    from functok.cli.show import print_line, print_table, show_link
-    from functok.cli.work import bring
-    from functok.retrieval.questions import steered
-    from functok.retrieval.steering.grid import Condition
+    """Add, set or ablate features at chosen tokens; next to unsteered and random."""
+    from functok.cli.asked import refuse_names, study_answer, subject
 
-    named = Named(model, revision, sae, layer, tokenizer, function_tokens)
     if prompt is not None and feature is None:
         raise UserError("--prompt needs --feature; functok trace shows which features fire.")
     if prompt is None or feature is None:
@@ -97,16 +92,24 @@ def steer(
             "functok steer needs a run folder or a study file, or --prompt and --feature.",
         )
         assert target is not None
-        named.refuse(target)
-        show_link(bring(target, "steer", output, replace), "steer")
+        refuse_names(target, model, revision, sae, layer, tokenizer, function_tokens)
+        study_answer(target, "steer", output, replace)
         return
-    subject = named.subject("steer", target, output, replace)
+    asked = subject(
+        *("steer", target, output, replace, model, sae),
+        layer=layer,
+        revision=revision,
+        tokenizer=tokenizer,
+        function_tokens=function_tokens,
+    )
+    from functok.cli.show import print_line, print_table
+    from functok.retrieval.questions import steered
+    from functok.retrieval.steering.grid import Condition
+
     strengths = dict(_strength(text, strength) for text in feature)
     name = " + ".join(str(number) for number in strengths)
     conditions = [Condition(name, strengths)]
-    table = steered(
-        subject, prompt, conditions, at, unit.value, tokens, temperature, chat, do.value
-    )
+    table = steered(asked, prompt, conditions, at, unit.value, tokens, temperature, chat, do.value)
     for part in table.partition_by("prompt", maintain_order=True):
         print_line(f"{part['prompt'][0]} – changed at {part['at'][0]}")
         print_table(part.select("direction", "answer", "probability", "unsteered", "kl", "norm"))
@@ -158,6 +161,7 @@ def find_feature(
     replace: Replace = False,
 ) -> None:
     """Find the feature of a trait: layer scan, then search over the strongest features."""
+    from functok.cli.asked import subject
     from functok.cli.console import ConsoleProgress
     from functok.cli.show import print_line, print_table
     from functok.retrieval.prompts.judging import judge
@@ -168,10 +172,15 @@ def find_feature(
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"Cannot read the test prompts in {tests}: {error}.") from error
     rule = judge(success)
-    named = Named(model, revision, sae, layer, tokenizer, function_tokens)
-    subject = named.subject("find-feature", target, output, replace)
+    asked = subject(
+        *("find-feature", target, output, replace, model, sae),
+        layer=layer,
+        revision=revision,
+        tokenizer=tokenizer,
+        function_tokens=function_tokens,
+    )
     scan, found = feature_of_trait(
-        subject,
+        asked,
         trait,
         [line for line in lines if line],
         rule,
@@ -190,7 +199,7 @@ def find_feature(
         f"a random direction of its norm on {alone['control']:.0%}."
     )
     if screen:
-        _show_screen(screened(subject, trait, screen, chat))
+        _show_screen(screened(asked, trait, screen, chat))
 
 
 def _show_screen(screen: "Screen") -> None:

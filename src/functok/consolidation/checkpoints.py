@@ -27,11 +27,24 @@ class Checkpoint:
     revision: str | None = None
     """Revision on the hub."""
 
+    @property
+    def name(self) -> str:
+        """Its revision, or the name of its folder."""
+        return self.revision or Path(self.model).name
 
-def weights_stamp(checkpoint: Checkpoint) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of a local checkpoint's files; nothing for one on the hub."""
-    folder = Path(checkpoint.model).expanduser()
-    files = sorted(folder.glob("*.*")) if folder.is_dir() else []
+
+Stamp = list[tuple[str, int, int]]
+"""Name, size and time of change of each file."""
+
+
+def weights_stamp(checkpoint: Checkpoint) -> Stamp:
+    """The stamp of a local checkpoint's files; nothing for one on the hub."""
+    return stamp(Path(checkpoint.model).expanduser())
+
+
+def stamp(place: Path) -> Stamp:
+    """The stamp of a file, or of the files in a folder; nothing for what is not here."""
+    files = sorted(place.glob("*.*")) if place.is_dir() else [place] * place.is_file()
     return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
@@ -65,8 +78,11 @@ def step_of(name: str) -> int:
     return int(match[1])
 
 
-def published(model: str, revisions: Sequence[str]) -> list[Checkpoint]:
-    """A published model's checkpoints in order of step; without ``revisions`` the model as it is.
+def published(
+    model: str, revisions: Sequence[str], revision: str | None = None
+) -> list[Checkpoint]:
+    """A published model's checkpoints in order of step; without ``revisions`` the model as it is,
+    at the one ``revision``.
 
     For a local folder the revisions are its subfolders.
 
@@ -74,7 +90,7 @@ def published(model: str, revisions: Sequence[str]) -> list[Checkpoint]:
         UserError: if two revisions claim the same step, or a subfolder is missing.
     """
     if not revisions:
-        return [Checkpoint(0, model)]
+        return [Checkpoint(0, model, revision)]
     folder = Path(model).expanduser()
     found = []
     for revision in revisions:

@@ -3,6 +3,7 @@
 A figure is left out if the run lacks its tables; its plan then says what was not run.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
@@ -49,10 +50,20 @@ class Figure:
     chart: ChartType
 
 
-def figures(folder: RunFolder, features: int = 16) -> list[Figure]:
-    """The figures that the run in ``folder`` has, in the report's order."""
+def figures(
+    folder: RunFolder, features: int = 16, only: Collection[str] | None = None
+) -> list[Figure]:
+    """The figures that the run in ``folder`` has, in the report's order.
+
+    Args:
+        folder: the run folder.
+        features: rows of a trace.
+        only: names of plans; by default all.
+    """
     found = []
     for plan in PLANS:
+        if only is not None and plan.name not in only:
+            continue
         tables = plan.tables(folder, features)
         for number, table in enumerate(tables, start=1):
             name = plan.name if len(tables) == 1 else f"{plan.name}-{number}"

@@ -1,14 +1,13 @@
 """Write figures to disk: .png and .svg, with the data that they show as .parquet."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Any
 
-import polars as pl
 import vl_convert
 from altair.typing import ChartType
 
-from functok.figures.catalogue import PLANS, Figure
-from functok.figures.charts.graph import degrees
+from functok.figures.catalogue import Figure, figures
 from functok.runtime.store import RunFolder, write_table, write_text, writing
 
 _SCALE = 2
@@ -20,30 +19,26 @@ def specification(chart: ChartType) -> dict[str, Any]:
     return chart.to_dict()
 
 
-def draw(figures: Iterable[Figure], folder: RunFolder) -> None:
+def draw(drawn: Iterable[Figure], folder: RunFolder) -> None:
     """Write every figure under ``figures/``, and remove those of an earlier drawing."""
-    kept = set()
-    for figure in figures:
-        spec = specification(figure.chart)
-        # No address is allowed: a specification must contain all that is needed to draw it.
-        svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
-        write_text(folder.figure(figure.name, "svg"), svg)
-        with writing(folder.figure(figure.name, "png")) as temporary:
-            temporary.write_bytes(vl_convert.svg_to_png(svg, scale=_SCALE))
-        write_table(folder.figure(figure.name, "parquet"), figure.table.to_arrow())
-        kept |= {folder.figure(figure.name, suffix) for suffix in ("png", "svg", "parquet")}
-    place = folder.figure("any", "png").parent
-    for left in set(place.glob("*.*")) - kept if place.is_dir() else ():
+    kept = {place for figure in drawn for place in write_figure(figure, folder)}
+    for left in set(folder.figures.glob("*.*")) - kept if folder.figures.is_dir() else ():
         left.unlink()
 
 
-def degree_figure(degree: pl.DataFrame, graph: str) -> Figure:
-    """Figure 5 of a graph that was built outside a study.
+def write_figure(figure: Figure, folder: RunFolder) -> list[Path]:
+    """Write one figure; where its files lie."""
+    spec = specification(figure.chart)
+    # No address is allowed: a specification must contain all that is needed to draw it.
+    svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
+    write_text(folder.figure(figure.name, "svg"), svg)
+    with writing(folder.figure(figure.name, "png")) as temporary:
+        temporary.write_bytes(vl_convert.svg_to_png(svg, scale=_SCALE))
+    write_table(folder.figure(figure.name, "parquet"), figure.table.to_arrow())
+    return [folder.figure(figure.name, suffix) for suffix in ("png", "svg", "parquet")]
 
-    Args:
-        degree: its ``degree.parquet``.
-        graph: its name; several graphs of one model have a figure each.
-    """
-    plan = next(plan for plan in PLANS if plan.name == "token-degree")
-    table = degrees(degree)
-    return Figure(f"{plan.name}-{graph}", plan, table, plan.chart(table))
+
+def draw_some(names: Collection[str], folder: RunFolder, features: int) -> list[Path]:
+    """Write the figures of these names, as far as the run has their tables; where they lie."""
+    found = figures(folder, features, names)
+    return [place for figure in found for place in write_figure(figure, folder)]

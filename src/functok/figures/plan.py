@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 from altair.typing import ChartType
 
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, control_table, graph_table
 
 NO_CONTROLS = "The frequency controls were not run (functok controls), or the graph is too small."
 NO_WORLD = (
@@ -35,12 +35,6 @@ class Plan:
     chart: Callable[[pl.DataFrame], ChartType]
 
 
-def last_step(folder: RunFolder) -> int | None:
-    """The last checkpoint with a graph; None before there is one."""
-    counted = read(folder.consolidation("growth"))
-    return None if counted is None else counted["step"].to_list()[-1]
-
-
 def read(path: Path) -> pl.DataFrame | None:
     """The table at ``path``; None if it was not written or is empty."""
     if not path.exists():
@@ -65,10 +59,10 @@ def made_from(
 
 
 def of_last_graph(name: str) -> Callable[[RunFolder], Path]:
-    """The path of a table of the last graph; it need not exist."""
-    return lambda folder: folder.graph_table(last_step(folder) or 0, name)
+    """The path of a table of the judged graph; it need not exist."""
+    return lambda folder: graph_table(folder.judged or folder.graphs, name)
 
 
 def of_control(name: str) -> Callable[[RunFolder], Path]:
-    """A table of the controls of the last graph; without one, a path that does not exist."""
-    return lambda folder: folder.control(last_step(folder) or 0, name)
+    """A table of the controls of the judged graph; it need not exist."""
+    return lambda folder: control_table(folder.judged or folder.graphs, name)

@@ -8,7 +8,7 @@ that it is generated from.
 import polars as pl
 
 from functok.controls.effects import effect_table
-from functok.figures.plan import last_step, read
+from functok.figures.plan import of_control, read
 from functok.graph.contrasts import GRAMMAR, SEPARATED, STUDIED
 from functok.report.markup import escaped, interval, number, paragraphs, percent, table
 from functok.report.robustness import elsewhere
@@ -26,10 +26,9 @@ WORDS = {
 def frequency(folder: RunFolder) -> str:
     """The start of the section: the result, what was compared, every effect, and what was not run;
     empty if no control was run."""
-    step = last_step(folder)
-    place = folder.graph(step or 0)
-    compared, ran = (read(folder.control(step or 0, name)) for name in ("compared", "ran"))
-    if step is None or compared is None or ran is None:
+    place = folder.judged
+    compared, ran = (read(of_control(name)(folder)) for name in ("compared", "ran"))
+    if place is None or compared is None or ran is None:
         return ""
     effects = effect_table(place)
     lead = " ".join(verdict(folder, effects))
@@ -41,7 +40,7 @@ def frequency(folder: RunFolder) -> str:
     return (
         f'<p class="lead"><b>{escaped(lead)}</b></p>'
         f"<p>{escaped(basis(compared.row(0, named=True)))}</p>{_effects(effects)}"
-        f"{elsewhere(folder, step)}{missing}"
+        f"{elsewhere(place)}{missing}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from functok.calibration.summary import MARKS
 from functok.report.markup import escaped, interval
 from functok.retrieval.steering.grid import rates
 
@@ -12,7 +13,6 @@ DIRECTIONS = {
     "shared": "one set of features for all prompts",
     "random": "random, of equal norm (control)",
 }
-MARKS = {True: " ✓", False: " ✗", None: ""}
 
 
 def grid_table(grid: pl.DataFrame, columns: int) -> str:

@@ -6,13 +6,14 @@ features (``controls/features``). A block is left out if its control was not run
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 
 from functok.controls.specification.curve import ALL, SEPARABLE
 from functok.figures.plan import read
 from functok.report.markup import escaped, interval, number, paragraphs, percent, table
-from functok.runtime.store import RunFolder
+from functok.runtime.store import control_table
 
 _READS = {
     "no gap": "the trained model has no gap between the classes",
@@ -40,11 +41,11 @@ _AXES = {
 }
 
 
-def elsewhere(folder: RunFolder, step: int) -> str:
-    """The blocks, as HTML."""
+def elsewhere(graph: Path) -> str:
+    """The blocks about a graph, as HTML."""
 
     def control(name: str) -> pl.DataFrame | None:
-        return read(folder.control(step, name))
+        return read(control_table(graph, name))
 
     return arms(control) + choices(control) + kinds(control)
 

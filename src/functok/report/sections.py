@@ -1,12 +1,12 @@
 """The report's sections between findings and provenance, in the order of the paper."""
 
 import base64
+from pathlib import Path
 
 import polars as pl
 
 from functok.figures.catalogue import PLANS, Figure
 from functok.figures.draw import specification
-from functok.figures.plan import last_step
 from functok.report.frequency import frequency
 from functok.report.grids import grid_table
 from functok.report.markup import (
@@ -18,7 +18,7 @@ from functok.report.markup import (
     script_json,
     table,
 )
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, graph_table
 
 TITLES = {
     "tokens": "Function tokens",
@@ -106,9 +106,9 @@ def function_tokens(folder: RunFolder) -> str:
 
 def first_tokens(folder: RunFolder) -> str:
     """Cumulative coverage of the first tokens, as in the paper's Table 1."""
-    step = last_step(folder)
-    path = folder.graph_table(step or 0, "coverage")
-    if step is None or not path.exists():
+    graph = folder.judged
+    path = graph_table(graph or folder.graphs, "coverage")
+    if graph is None or not path.exists():
         return ""
     titles = {
         "rank": "rank",
@@ -124,15 +124,15 @@ def first_tokens(folder: RunFolder) -> str:
     return (
         "<h3>Cumulative coverage, as in the paper's Table 1</h3>"
         "<p>A log ratio below 0 means that the tokens reach fewer features than the same number of "
-        f"random positions. Step {step}.</p>"
+        f"random positions. Graph {escaped(graph.relative_to(folder.graphs).as_posix())}.</p>"
         + table(pl.read_parquet(path), titles, dict.fromkeys(shares, percent))
-        + scaling(folder, step)
+        + scaling(graph)
     )
 
 
-def scaling(folder: RunFolder, step: int) -> str:
+def scaling(graph: Path) -> str:
     """Heaps' exponent and the power law that the paper claims without a fit."""
-    path = folder.graph_table(step, "scaling")
+    path = graph_table(graph, "scaling")
     if not path.exists():
         return ""
     titles = {"note": "statistic", "value": "value", "low": "from", "high": "to"}

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from functok.runtime.atomic import REPLACED, UNFINISHED, remove_folder, writing
 from functok.runtime.atomic import writing_folder as writing_folder  # one door for all that write
 from functok.runtime.errors import UserError
+from functok.runtime.records import Records
 
 
 def fingerprint(*parts: object) -> str:
@@ -56,9 +57,23 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def graph_table(graph: Path, name: str) -> Path:
+    """A table of the graph in folder ``graph``."""
+    return graph / f"{name}.parquet"
+
+
 def control_table(graph: Path, name: str) -> Path:
     """A table of the controls of the graph in folder ``graph``."""
     return graph / "controls" / f"{name}.parquet"
+
+
+def baseline(graph: Path, name: str) -> Path:
+    """The folder of a baseline of the graph in folder ``graph``."""
+    return graph / "arms" / name
+
+
+def _at_step(folder: Path, step: int | None) -> Path:
+    return folder if step is None else folder / f"step-{step:06d}"
 
 
 @dataclass(frozen=True)
@@ -94,22 +109,39 @@ class RunFolder:
         return self.root / "models"
 
     def model(self, step: int) -> Path:
-        return self.models / f"step-{step:06d}"
+        return _at_step(self.models, step)
 
-    def dictionary(self, step: int) -> Path:
-        return self.root / "dictionaries" / f"step-{step:06d}"
+    def dictionary(self, name: str, step: int | None = None) -> Path:
+        """An SAE of the study, at one of several checkpoints or at the only one."""
+        return _at_step(self.root / "dictionaries" / name, step)
 
-    def graph(self, step: int) -> Path:
-        return self.root / "graph" / f"step-{step:06d}"
+    def verified(self, name: str, step: int | None = None) -> Path:
+        """What a probe says of an SAE."""
+        return self.dictionary(name, step) / "verified.json"
 
-    def graph_table(self, step: int, name: str) -> Path:
-        return self.graph(step) / f"{name}.parquet"
+    @property
+    def graphs(self) -> Path:
+        return self.root / "graph"
 
-    def control(self, step: int, name: str) -> Path:
-        return control_table(self.graph(step), name)
+    def graph(self, name: str, step: int | None = None) -> Path:
+        """A graph by its SAE, at one of several checkpoints or at the only one."""
+        return _at_step(self.graphs / name, step)
 
-    def arm(self, step: int, name: str) -> Path:
-        return self.graph(step) / "arms" / name
+    def judge(self, graph: Path) -> None:
+        """Note which graph the claims, the figures and the report are about."""
+        write_json(self._judged, graph.relative_to(self.root).as_posix())
+
+    @property
+    def judged(self) -> Path | None:
+        """The graph that the claims, the figures and the report are about; None before one."""
+        if not self._judged.exists():
+            return None
+        graph = self.root / read_json(self._judged)
+        return graph if graph.resolve().is_relative_to(self.root.resolve()) else None
+
+    @property
+    def _judged(self) -> Path:
+        return self.graphs / "judged.json"
 
     @property
     def world(self) -> Path:
@@ -132,8 +164,12 @@ class RunFolder:
     def claims(self) -> Path:
         return self.root / "claims.parquet"
 
+    @property
+    def figures(self) -> Path:
+        return self.root / "figures"
+
     def figure(self, name: str, suffix: str) -> Path:
-        return self.root / "figures" / f"{name}.{suffix}"
+        return self.figures / f"{name}.{suffix}"
 
     @property
     def report(self) -> Path:
@@ -152,20 +188,10 @@ class RunFolder:
     def resume(self, name: str) -> Path:
         return self.root / ".state" / "resume" / name
 
-    def _marker(self, name: str) -> Path:
-        return self.root / ".state" / "done" / f"{name}.json"
-
-    def is_done(self, name: str, key: str) -> bool:
-        """Whether work ``name`` was last finished with the inputs that ``key`` stands for."""
-        marker = self._marker(name)
-        return marker.exists() and read_json(marker) == {"key": key}
-
-    def mark_done(self, name: str, key: str) -> None:
-        write_json(self._marker(name), {"key": key})
-
-    def unmark(self, name: str) -> None:
-        """Before work starts: what it left before is no longer to be trusted."""
-        self._marker(name).unlink(missing_ok=True)
+    @property
+    def records(self) -> Records:
+        """What the finished parts of the run left."""
+        return Records(self.root)
 
     @contextmanager
     def opened(self) -> Iterator[None]:

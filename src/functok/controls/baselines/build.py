@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from functok.controls.names import BASELINE_NAMES
 from functok.encoding.shuffles import Text, altered
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
@@ -91,7 +92,7 @@ BASELINES = (
     Baseline("seed-1", seed=1),
     Baseline("seed-2", seed=2),
 )
-BASELINE_NAMES = tuple(one.name for one in BASELINES)
+assert tuple(one.name for one in BASELINES) == BASELINE_NAMES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +108,10 @@ class Trained:
     sae: str
     """See ``models/dictionaries/sources.py``."""
     hook: HookPoint
-    recipe: DictionarySettings
-    """The SAE's training recipe, as far as it is known."""
-    training: Encoded
-    """Documents on which the baselines' own SAEs are trained."""
+    recipe: DictionarySettings | None
+    """The SAE's training recipe; None if it is unknown."""
+    training: Encoded | None
+    """Documents on which the baselines' own SAEs are trained; None if there are none for that."""
     encoded: Encoded
     """Documents of the graph."""
     context: int
@@ -143,6 +144,8 @@ def possible(baseline: Baseline, trained: Trained) -> str | None:
     """Why this baseline cannot be built, one sentence; None if it can."""
     if baseline.model == "step-0" and trained.start is None:
         return "The run has no checkpoint of step 0."
+    if baseline.trains and (trained.recipe is None or trained.training is None):
+        return "The SAE was not trained here, and the study has no recipe to train another by."
     if baseline.trains and trained.hook.site != "resid_post":
         return f"A new SAE can be trained on a residual stream only, not on {trained.hook.name!r}."
     return None
@@ -165,7 +168,8 @@ def build_baseline(
     """
     reason = possible(baseline, trained)
     require(reason is None, reason or "")
-    key = fingerprint(trained.key, baseline.name, trained.seed, vars(trained.recipe))
+    recipe = None if trained.recipe is None else vars(trained.recipe)
+    key = fingerprint(trained.key, baseline.name, trained.seed, recipe)
     _claim(folder, key)
     if (folder / "arm.json").exists():
         return TokenFeatureGraph.load(folder / "graph")
@@ -236,6 +240,8 @@ def _sae(
     if not place.exists():
         layer = trained.hook.layer
         assert layer is not None
+        assert trained.recipe is not None
+        assert trained.training is not None
         sample = sample_activations(
             load_model(*model, device=trained.device),
             trained.training,

@@ -28,6 +28,7 @@ control             question                                          tables
 from collections.abc import Sequence
 
 from functok.controls.control import Control
+from functok.controls.names import CONTROL_NAMES
 from functok.controls.suite import (
     baselines,
     features,
@@ -78,7 +79,7 @@ CONTROLS = (
     ),
 )
 """In the order in which they are run."""
-NAMES = tuple(control.name for control in CONTROLS)
+assert tuple(control.name for control in CONTROLS) == CONTROL_NAMES
 
 
 def chosen(names: Sequence[str]) -> list[Control]:
@@ -88,6 +89,6 @@ def chosen(names: Sequence[str]) -> list[Control]:
         UserError: for a name that there is not.
     """
     for name in names:
-        if name not in NAMES:
-            raise UserError(f"There is no control {name!r}; {nearest(name, NAMES)}")
+        if name not in CONTROL_NAMES:
+            raise UserError(f"There is no control {name!r}; {nearest(name, CONTROL_NAMES)}")
     return [control for control in CONTROLS if not names or control.name in names]

@@ -8,54 +8,14 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.calibration.summary import METHODS, swaps_by_place
 from functok.figures.plan import NO_WORLD, Plan, made_from
 from functok.figures.style import CONTROL, DASHES, MEASURED, styled, with_intervals
-
-_METHODS = {
-    "patch": "the whole residual stream",
-    "features": "the SAE's features",
-    "random": "random features of equal norm",
-}
-_PLACES = {
-    ("last-position", True): "last position",
-    ("last-function", True): "last function token, if last position",
-    ("last-function", False): "last function token, if not",
-    ("other-function", False): "other function tokens",
-    ("content", True): "content tokens, one is last",
-    ("content", False): "content tokens, none is last",
-    ("all", True): "all tokens",
-}
-
-
-def swaps_by_place(swaps: pl.DataFrame) -> pl.DataFrame:
-    """``retrieval/world_swaps.parquet`` in words, at strength 1.
-
-    Returns:
-        Its columns latent, iia, iia_low, iia_high, prompts, facts and chance, with method and
-        place in words, and place_order.
-    """
-    names = list(_PLACES)
-    place = pl.struct("place", "last")
-    return (
-        swaps.filter(pl.col("strength") == 1)
-        .with_columns(
-            place_order=place.map_elements(
-                lambda held: names.index((held["place"], held["last"])), pl.Int64
-            ),
-            place=place.map_elements(lambda held: _PLACES[held["place"], held["last"]], pl.String),
-            method=pl.col("method").replace_strict(_METHODS),
-        )
-        .select(
-            *("latent", "place", "place_order", "method", "iia", "iia_low", "iia_high"),
-            *("prompts", "facts", "chance"),
-        )
-        .sort("latent", "place_order", "method")
-    )
 
 
 def swap_success(table: pl.DataFrame) -> ChartType:
     """Share of the swaps that give the source's answer, by place and method."""
-    methods = list(_METHODS.values())
+    methods = list(METHODS.values())
     order = table.unique("place").sort("place_order")["place"].to_list()
     tall = 34 * len(order)
     base = alt.Chart(table, width=250, height=tall).encode(

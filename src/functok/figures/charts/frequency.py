@@ -9,7 +9,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.controls.effects import effect_table
-from functok.figures.plan import NO_CONTROLS, Plan, last_step, made_from, of_control
+from functok.figures.plan import NO_CONTROLS, Plan, made_from, of_control
 from functok.figures.style import (
     CLASS_SCALE,
     CONTENT,
@@ -213,7 +213,7 @@ def common_frequencies(table: pl.DataFrame) -> ChartType:
 
 
 def _effects(folder: RunFolder, most: int) -> list[pl.DataFrame]:
-    found = effect_table(folder.graph(last_step(folder) or 0))
+    found = effect_table(folder.judged or folder.graphs)
     return [effects(found)] if len(found) else []
 
 

@@ -53,3 +53,19 @@ def placed(sae: Sae, layer: int | None, model: Model) -> HookPoint:
             f"{width}; it was trained on another model{f', {sae.model}' if sae.model else ''}."
         )
     return hook
+
+
+def residual_layer(hook: HookPoint) -> int:
+    """The decoder layer after which the residual stream is what an SAE at ``hook`` decomposes.
+
+    Raises:
+        UserError: if it decomposes something else, where no feature can be added.
+    """
+    if hook.site == "resid_post":
+        return hook.layer or 0
+    require(
+        hook.site == "resid_pre" and (hook.layer or 0) > 0,
+        f"The SAE's site is {hook.name!r}; features are steered and searched in the residual "
+        "stream after a layer, so give an SAE of that site.",
+    )
+    return (hook.layer or 0) - 1

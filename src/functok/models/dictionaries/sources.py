@@ -64,16 +64,26 @@ def open_sae(spec: str, device: str = "cpu", decoder: bool = False) -> Sae:
     )
 
 
-def load_dictionary(folder: Path, device: str = "cpu") -> Dictionary:
-    """An SAE that was trained here, with its decoder, from its SAELens folder.
+def open_whole_sae(spec: str, device: str = "cpu") -> Sae:
+    """An SAE with its decoder, and with weights that can be used.
 
     Raises:
-        UserError: if the folder is not one, its semantics are not honoured here, or its weights
-            are not finite.
+        UserError: as ``open_sae``; or if its weights are not finite.
     """
-    found = sae_lens_folder.read_folder(folder, device, decoder=True)
-    require(found.finite, f"SAE {folder} holds weights that are not finite; train it again.")
+    found = open_sae(spec, device, decoder=True)
+    require(
+        found.dictionary.finite, f"SAE {spec!r} holds weights that are not finite; give another."
+    )
     return found
+
+
+def load_dictionary(folder: Path, device: str = "cpu") -> Dictionary:
+    """The weights of an SAE in a folder, with its decoder.
+
+    Raises:
+        UserError: as ``open_whole_sae``.
+    """
+    return open_whole_sae(str(folder), device).dictionary
 
 
 def _module_hook(folder: str) -> HookPoint | None:

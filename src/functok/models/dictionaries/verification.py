@@ -19,6 +19,7 @@ from torch import Tensor
 
 from functok.models.dictionaries.dictionary import Dictionary
 from functok.models.dictionaries.sae import Sae
+from functok.models.language.hooks import HookPoint
 
 POOR = 0.5
 """Explained variance below which an SAE is suspected."""
@@ -45,6 +46,17 @@ class Verification:
     published_variance: float | None
     warning: str | None
     """One sentence, where the activations do not look like those the SAE was trained on."""
+
+
+def sentence(sae: Sae, hook: HookPoint, found: Verification) -> str:
+    """How an SAE behaves on the probe, next to what was published."""
+    said = f" (published {found.published_l0:.3g})" if found.published_l0 else ""
+    variance = f" (published {found.published_variance:.3f})" if found.published_variance else ""
+    return (
+        f"SAE {sae.spec} at {hook.name}, on {found.positions:,} positions: "
+        f"L0 {found.l0:.3g}{said}, explained variance {found.explained_variance:.3f}{variance}, "
+        f"{found.silent:.1%} of {sae.dictionary.features:,} features silent."
+    )
 
 
 def verify(

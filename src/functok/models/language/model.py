@@ -38,15 +38,10 @@ def load_model(
     """
     from transformers import AutoModelForCausalLM
 
-    folder = Path(name).expanduser()
-    if folder.is_dir() and not any(folder.glob("*.safetensors*")):
-        raise UserError(
-            f"Model folder {folder} contains no weights; it needs model.safetensors and "
-            "config.json."
-        )
+    folder = _folder_with_weights(name)
     try:
         model, report = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
-            str(folder) if folder.is_dir() else name,
+            name if folder is None else str(folder),
             revision=revision,
             dtype=dtype,
             use_safetensors=True,
@@ -55,11 +50,7 @@ def load_model(
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        line = (str(error).strip().splitlines() or ["unknown"])[0].rstrip(".")
-        raise UserError(
-            f"Model {name!r} cannot be loaded ({line}); give a Hugging Face folder, or the name of "
-            "a causal LM on the hub."
-        ) from error
+        raise _unloadable(name, error) from error
     unset = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
     if unset:
         raise UserError(
@@ -67,6 +58,50 @@ def load_model(
             f"shape than its config.json says, such as {min(unset)}; give a complete checkpoint."
         )
     return model.to(torch.device(device)).eval()  # type: ignore[arg-type]
+
+
+def _folder_with_weights(name: str) -> Path | None:
+    """The folder called ``name``; None where it is a name on the hub.
+
+    Raises:
+        UserError: if the folder holds no weights.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return None
+    if not any(folder.glob("*.safetensors*")):
+        raise UserError(
+            f"Model folder {folder} contains no weights; it needs model.safetensors and "
+            "config.json."
+        )
+    return folder
+
+
+def _unloadable(name: str, error: Exception) -> UserError:
+    line = (str(error).strip().splitlines() or ["unknown"])[0].rstrip(".")
+    return UserError(
+        f"Model {name!r} cannot be loaded ({line}); give a Hugging Face folder, or the name of "
+        "a causal LM on the hub."
+    )
+
+
+def architecture(name: str, revision: str | None = None) -> Model:
+    """A causal LM without its weights (they are on the ``meta`` device): quick to make.
+
+    Raises:
+        UserError: if there is none by that name, or the folder holds no weights.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = _folder_with_weights(name)
+    try:
+        config = AutoConfig.from_pretrained(
+            name if folder is None else str(folder), revision=revision, trust_remote_code=False
+        )
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
+    except (OSError, ValueError, KeyError) as error:
+        raise _unloadable(name, error) from error
 
 
 def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:

@@ -6,9 +6,9 @@ with the corpus.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from tokenizers import Tokenizer as Backend
 from functok.corpus import Corpus
 from functok.corpus.problems import OnError, Problems
 from functok.encoding.bulk import BulkEncoder, EncodingPath, sample
+from functok.encoding.tokenizer import Encoded
 from functok.runtime.engine import Engine, run_shards
 from functok.runtime.errors import UserError
 from functok.runtime.progress import Progress
@@ -129,7 +130,12 @@ class Counted:
     function: FunctionTokens
     shares: TransitionShares
     problems: Problems
-    path: EncodingPath
+    path: EncodingPath | None
+    """How the corpus was encoded; None where it was encoded before."""
+
+
+Choose = Callable[[TokenCounts], FunctionTokens]
+"""From the counts to the function tokens."""
 
 
 def count_corpus(
@@ -140,6 +146,7 @@ def count_corpus(
     *,
     coverage: float = 0.40,
     boundary: Boundary = "reach",
+    choose: Choose | None = None,
     on_error: OnError = "stop",
     engine: Engine | None = None,
     progress: Progress | None = None,
@@ -153,6 +160,7 @@ def count_corpus(
         partials: where the shards' results are kept.
         coverage: share of the occurrences that the function tokens cover.
         boundary: see ``tokens/counting/function_tokens.py``.
+        choose: finds the function tokens in another way than by coverage.
         on_error: what happens at a line that holds no document.
         engine: where shards run.
         progress: who is told.
@@ -173,7 +181,10 @@ def count_corpus(
             f"Nothing in corpus {corpus.spec!r} could be used (left out: {kinds}); run without "
             "--on-error skip to see where the first of these is."
         )
-    chosen = FunctionTokens.by_coverage(whole.tokens, special, coverage, boundary)
+    choose = choose or partial(
+        FunctionTokens.by_coverage, special=special, coverage=coverage, boundary=boundary
+    )
+    chosen = choose(whole.tokens)
     shares = transition_shares(whole.pairs, codes, chosen.classes)
     if shares is None:
         codes = class_codes(chosen.classes)
@@ -182,6 +193,23 @@ def count_corpus(
         shares = transition_shares(pairs.pairs, codes, chosen.classes)
     assert shares is not None
     return Counted(whole.tokens, chosen, shares, whole.problems, encoder.path)
+
+
+def count_text(encoded: Encoded, vocabulary: int, choose: Choose) -> Counted:
+    """Count documents that are encoded already.
+
+    Args:
+        encoded: the documents.
+        vocabulary: token ids of the tokenizer.
+        choose: finds the function tokens.
+    """
+    tokens = TokenCounts.of(encoded, vocabulary)
+    chosen = choose(tokens)
+    codes = class_codes(chosen.classes)
+    pairs = pair_counts(encoded.ids, encoded.offsets, codes)
+    shares = transition_shares(pairs, codes, chosen.classes)
+    assert shares is not None
+    return Counted(tokens, chosen, shares, Problems(), None)
 
 
 def _heads(corpus: Corpus) -> list[pa.Array]:

@@ -162,5 +162,6 @@ def detail_corpus(
     progress: Progress | None = None,
 ) -> Details:
     """The details of ``corpus``, which ``count_corpus`` has counted with the same arguments."""
+    assert counted.path is not None
     job = detail_job(corpus, tokenizer, special, counted.tokens, counted.path, on_error)
     return run_shards(job, corpus.shards(), partials, engine, progress, "Measuring spread")

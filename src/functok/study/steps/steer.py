@@ -1,45 +1,41 @@
-"""The links of the paper's §3 on prompts: trace and steer."""
+"""Features added at the last function token: does the model follow?"""
 
-import numpy as np
-import polars as pl
+from __future__ import annotations
 
-from functok.claims.evidence import Evidence, as_columns
-from functok.graph.bipartite import TokenFeatureGraph
-from functok.retrieval.prompts.judging import judge
-from functok.retrieval.questions import steered, traced
-from functok.retrieval.steering.gains import (
-    following,
-    function_prompts,
-    pick_features,
-    steering_effects,
-)
-from functok.retrieval.steering.grid import Condition, judged
+from typing import TYPE_CHECKING
+
 from functok.runtime.errors import require
 from functok.runtime.store import write_table
-from functok.stats import jackknife_p_value, jackknife_ratio
-from functok.study.asking import subject_of
 from functok.study.run import Run
+from functok.study.step import Step, needs_sae, rows_of
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
-def traces(run: Run, key: str) -> None:
-    """Trace the study's prompts through the last checkpoint's SAE."""
-    subject = subject_of(run)
-    tables = [
-        traced(subject, prompt).with_columns(prompt=pl.lit(number), text=pl.lit(prompt))
-        for number, prompt in enumerate(run.study.trace.prompts)
-    ]
-    write_table(run.folder.retrieval("traces"), pl.concat(tables).to_arrow())
-
-
-def steering(run: Run, key: str) -> None:
+def _work(run: Run, key: str) -> None:
     """Steer random features at the last function token, and show one continuation."""
+    import numpy as np
+    import polars as pl
+
+    from functok.graph.bipartite import TokenFeatureGraph
+    from functok.models.dictionaries.sites import residual_layer
+    from functok.retrieval.questions import steered
+    from functok.retrieval.steering.gains import (
+        following,
+        function_prompts,
+        pick_features,
+        steering_effects,
+    )
+    from functok.retrieval.steering.grid import Condition
+    from functok.study.asking import subject_of
+
     part, seed = run.study.steer, run.study.seed
-    checkpoint = run.decomposed[-1]
-    model, dictionary = run.model(checkpoint), run.dictionary(checkpoint)
-    layer = run.study.dictionaries.layer
-    graph = TokenFeatureGraph.load(run.folder.graph(checkpoint.step))
+    model, dictionary = run.model(run.last), run.sae(run.main, run.last).dictionary
+    layer = residual_layer(run.hook(run.main, run.last))
+    graph = TokenFeatureGraph.load(run.judged)
     features = pick_features(graph, part.features, seed)
-    held_out = run.encoded("held-out")
+    held_out = run.measured
     learning = np.arange(len(held_out)) % 2 == 0  # what following means; prompts are the others
     expected = following(
         model,
@@ -47,7 +43,7 @@ def steering(run: Run, key: str) -> None:
         held_out.where(learning),
         features,
         layer,
-        run.study.context,
+        run.context,
         run.separator,
         run.vocabulary.classes,
     )
@@ -84,6 +80,11 @@ def steering(run: Run, key: str) -> None:
 
 def _grid(run: Run) -> None:
     """The study's own prompts and conditions, where it names any."""
+    from functok.retrieval.prompts.judging import judge
+    from functok.retrieval.questions import steered
+    from functok.retrieval.steering.grid import Condition, judged
+    from functok.study.asking import subject_of
+
     part, path = run.study.steer.grid, run.folder.retrieval("grid")
     if not part.conditions:
         path.unlink(missing_ok=True)  # of other settings
@@ -96,6 +97,11 @@ def _grid(run: Run) -> None:
 
 def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:
     """Does the model follow the feature more than a random direction of the same norm?"""
+    import polars as pl
+
+    from functok.claims.evidence import Evidence, as_columns
+    from functok.stats import jackknife_p_value, jackknife_ratio
+
     sums = {
         direction: effects.filter(pl.col("direction") == direction)
         .group_by("document", maintain_order=True)
@@ -118,3 +124,20 @@ def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:
         units=len(count),
         seed=run.study.seed,
     ).write(run.folder)
+
+
+STEER = Step(
+    name="steer",
+    title="Steering features",
+    needs=("graph",),
+    settings=lambda run: run.study.steer.model_dump(),
+    work=_work,
+    leaves=lambda run: map(run.folder.retrieval, ("steering", "steered_text", "grid")),
+    excuse=needs_sae,
+    evidence=("E-steering",),
+    figures=("steering-gain",),
+    summary="Add, set or ablate features at chosen tokens.",
+    shows=rows_of(
+        lambda run: run.folder.retrieval("steered_text"), ("direction", "at", "answer"), last=True
+    ),
+)
