@@ -73,7 +73,8 @@ def _build(
     from functok.graph.construction.pipeline import build_graphs
 
     job = _job(run, key, checkpoint, [_reading(run, part, checkpoint, text) for part in parts])
-    partials = run.folder.partials(f"graph-{checkpoint.step}")
+    step = run.step_of(checkpoint)
+    partials = run.folder.partials("graph" if step is None else f"graph-{step}")
     built = build_graphs(
         job,
         text,
@@ -81,7 +82,7 @@ def _build(
         partials,
         run.engine,
         run.progress,
-        "Graph" if run.step_of(checkpoint) is None else f"Graph at step {checkpoint.step}",
+        "Graph" if step is None else f"Graph at step {step}",
         [_meta(run, part, checkpoint, text) for part in parts],
     )
     remove_folder(partials)

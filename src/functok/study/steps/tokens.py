@@ -84,9 +84,11 @@ def _corpus_counts(run: Run, choose: Any) -> "tuple[Counted, Details | None]":
     from functok.tokens.spread.details import detail_corpus
 
     part, special = run.study.tokens, run.special
+    # With a model, encoding has stopped at all but blank documents, which are left out.
+    on_error = part.on_error if run.study.model is None else "skip"
     file, partials = run.folder.tokenizer / "tokenizer.json", run.folder.partials
     how: dict[str, Any] = {
-        "on_error": part.on_error,
+        "on_error": on_error,
         "engine": run.engine,
         "progress": run.progress,
     }
