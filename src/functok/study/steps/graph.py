@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from functok.consolidation.checkpoints import Checkpoint
 from functok.runtime.store import graph_table, read_json, remove_folder, write_table
 from functok.study.run import Run
-from functok.study.settings import DictionaryPart
 from functok.study.step import Step, needs_sae
 from functok.study.steps.dictionaries import verified_sentences
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from functok.encoding.tokenizer import Encoded
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.graph.construction.shards import GraphJob, Reading
+    from functok.study.settings import DictionaryPart
     from functok.study.step import Shown
 
 
