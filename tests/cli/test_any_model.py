@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from functok.encoding.tokenizer import load_tokenizer
-from functok.retrieval.prompts.subject import Subject, open_subject
+from functok.retrieval.prompts.subject import Subject
 from functok.retrieval.questions import traced
 from functok.runtime.progress import Silent
-from functok.study.asking import subject_of
+from functok.study.asking import Named as Names
+from functok.study.asking import subject_named, subject_of
 from functok.study.run import open_run
 from system.tiny import Outcome, functok
 
@@ -25,7 +26,7 @@ class Named:
     def __init__(self, run: Path, place: Path) -> None:
         self.model = shutil.copytree(run / "models" / "step-000024", place / "model")
         shutil.copytree(run / "tokenizer", self.model, dirs_exist_ok=True)
-        self.sae = shutil.copytree(run / "dictionaries" / "step-000024", place / "sae")
+        self.sae = shutil.copytree(run / "dictionaries" / "main" / "step-000024", place / "sae")
 
     def ask(self, command: str, *arguments: object) -> Outcome:
         return functok(command, "--model", self.model, "--sae", self.sae, *arguments)
@@ -34,7 +35,7 @@ class Named:
         return self.ask("trace", "--prompt", prompt, *arguments)
 
     def subject(self, counts: Path | None = None) -> Subject:
-        return open_subject(str(self.model), str(self.sae), function_tokens=counts)
+        return subject_named(Names(str(self.model), str(self.sae), function_tokens=counts))
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_a_trait_that_cannot_be_searched_is_refused(
 
 def damaged(run: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
     """Change the weights of the run's last SAE, and its settings with them."""
-    folder = run / "dictionaries" / "step-000024"
+    folder = run / "dictionaries" / "main" / "step-000024"
     weights = load_file(folder / "sae_weights.safetensors")
     change(weights)
     contiguous = {name: weight.contiguous() for name, weight in weights.items()}

@@ -76,9 +76,10 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
             {"cumulative-coverage"},
         ),
         (lambda folder: control_table(folder.graph("main", STEPS[-1]), "pairs"), {"matched-pairs"}),
+        (lambda folder: folder.consolidation("growth"), {"features-firing"}),
         (
-            lambda folder: folder.consolidation("growth"),
-            {"features-firing", "token-degree", "cumulative-coverage", "cover-orders"}
+            lambda folder: folder.graphs / "judged.json",
+            {"token-degree", "cumulative-coverage", "cover-orders"}
             | {"class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"}
             | {"exposure-curve", "exposure-references", "accumulation", "feature-kinds"}
             | {f"specifications-{effect}" for effect in ("coverage", "class", "direct")},

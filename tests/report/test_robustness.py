@@ -17,7 +17,8 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def shown(folder: RunFolder) -> str:
-    return Page(elsewhere(folder, STEPS[-1])).read
+    assert folder.judged is not None
+    return Page(elsewhere(folder.judged)).read
 
 
 def test_baselines_are_shown_under_the_reading_of_the_tests(folder: RunFolder):

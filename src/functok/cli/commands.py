@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool | None) -> None:
     if asked:
         from functok import __version__
 
@@ -35,9 +35,9 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool,
+        bool | None,
         typer.Option("--version", help="Show the version.", callback=_version, is_eager=True),
-    ] = False,
+    ] = None,
 ) -> None:
     pass
 

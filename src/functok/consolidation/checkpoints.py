@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from functok.runtime.errors import UserError, first_line
 
 _STEP = re.compile(r"(?:^|[-_])(?:step|checkpoint)-?(\d+)")
@@ -50,6 +48,8 @@ def stamp(place: Path) -> Stamp:
 
 def cut_short(folder: Path) -> str | None:
     """What is wrong with a truncated checkpoint; None if nothing is."""
+    from safetensors import SafetensorError, safe_open
+
     files = sorted(folder.glob("*.safetensors"))
     if not files or not (folder / "config.json").is_file():
         return "config.json or the weights are missing"

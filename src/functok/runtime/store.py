@@ -16,15 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from functok.runtime.atomic import REPLACED, UNFINISHED, remove_folder, writing
 from functok.runtime.atomic import writing_folder as writing_folder  # one door for all that write
 from functok.runtime.errors import UserError
 from functok.runtime.records import Records
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def fingerprint(*parts: object) -> str:
@@ -33,8 +33,11 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def write_table(path: Path, table: pa.Table | dict[str, Any]) -> None:
+def write_table(path: Path, table: "pa.Table | dict[str, Any]") -> None:
     """Write a table, or columns by name, as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     if isinstance(table, dict):
         table = pa.table(table)
     with writing(path) as temporary:

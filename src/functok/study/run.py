@@ -12,14 +12,6 @@ from functok.runtime.errors import UserError
 from functok.runtime.progress import Progress, Silent
 from functok.runtime.store import RunFolder, read_json, write_json, write_text
 from functok.study.resources import Resources
-from functok.study.settings import (
-    DictionaryPart,
-    ModelPart,
-    Study,
-    differences,
-    dump_study,
-    load_study,
-)
 
 if TYPE_CHECKING:
     from functok.corpus import Corpus
@@ -28,6 +20,7 @@ if TYPE_CHECKING:
     from functok.models.language.hooks import HookPoint
     from functok.models.language.model import Model
     from functok.runtime.engine import Engine
+    from functok.study.settings import DictionaryPart, ModelPart, Study
     from functok.tokens.vocabulary import Vocabulary
 
 
@@ -254,6 +247,8 @@ def settle(run: Run, replace: bool) -> None:
         UserError: if the folder belongs to a study with other settings, or to a corpus or a
             treebank that has changed since, and ``replace`` is not set.
     """
+    from functok.study.settings import differences, dump_study, load_study
+
     study, folder = run.study, run.folder
     now = {"corpus": run.corpus_fingerprint, "treebanks": run.treebank_fingerprints}
     before = read_json(folder.inputs) if folder.inputs.exists() else None
@@ -288,6 +283,8 @@ def open_run(path: Path, progress: Progress, resources: Resources | None = None)
     Raises:
         UserError: if there is none.
     """
+    from functok.study.settings import load_study
+
     folder = RunFolder(path)
     if not folder.study.is_file():
         raise UserError(f"There is no run in {path}; functok run STUDY.yaml makes one.")

@@ -7,6 +7,8 @@ deleted, repeats only what it must. The record of a step, and those of all that 
 spoiled before the step starts; its own is written when it has ended.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field

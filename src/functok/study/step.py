@@ -4,16 +4,18 @@ What needs torch or polars is imported by the functions that use it, not by the 
 line lists the steps, and says whether they are finished, without loading either.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.study.run import Run
-from functok.study.settings import Study
-
 if TYPE_CHECKING:
     import polars as pl
+
+    from functok.study.run import Run
+    from functok.study.settings import Study
 
     Shown = Iterable[str | pl.DataFrame]
     """Sentences and tables for the terminal, in order."""
@@ -46,7 +48,7 @@ class Step:
     """Figures that are drawn from its tables."""
     summary: str | None = None
     """What the command of its name does; None: there is no such command."""
-    shows: "Callable[[Run], Shown] | None" = None
+    shows: Callable[[Run], Shown] | None = None
     """What its command prints."""
 
     def title_of(self, study: Study) -> str:
@@ -64,10 +66,10 @@ ROWS = 20
 
 def rows_of(
     place: Callable[[Run], Path], columns: tuple[str, ...], last: bool = False
-) -> "Callable[[Run], Shown]":
+) -> Callable[[Run], Shown]:
     """Show some columns of a table, its first rows or its last, and where the whole of it lies."""
 
-    def shows(run: Run) -> "Shown":
+    def shows(run: Run) -> Shown:
         import polars as pl
 
         path = place(run)

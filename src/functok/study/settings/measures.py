@@ -28,7 +28,7 @@ class GraphPart(Part):
     massive: Annotated[float, Field(ge=0)] = 0.0
     """Drop positions whose residual norm exceeds this many times the median (massive activations);
     0 disables."""
-    dense: Annotated[float, Field(gt=0, le=1)] = 1.0
+    dense: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Drop features active at more than this share of the positions; 1 disables."""
     occurrences: Size | None = None
     """Largest occurrence store that is kept, in bytes or as 4g; null keeps any, 0 none."""

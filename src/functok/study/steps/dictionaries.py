@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from functok.consolidation.checkpoints import Checkpoint, stamp
 from functok.runtime.store import read_json, write_json, write_table
 from functok.study.run import Run
-from functok.study.settings import DictionaryPart, Study
 from functok.study.step import ROWS, Step, needs_sae
 
 if TYPE_CHECKING:
+    from functok.study.settings import DictionaryPart, Study
     from functok.study.step import Shown
 
 

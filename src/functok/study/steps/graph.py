@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from functok.consolidation.checkpoints import Checkpoint
 from functok.runtime.store import graph_table, read_json, remove_folder, write_table
 from functok.study.run import Run
-from functok.study.settings import DictionaryPart
 from functok.study.step import Step, needs_sae
 from functok.study.steps.dictionaries import verified_sentences
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from functok.encoding.tokenizer import Encoded
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.graph.construction.shards import GraphJob, Reading
+    from functok.study.settings import DictionaryPart
     from functok.study.step import Shown
 
 
@@ -73,7 +73,8 @@ def _build(
     from functok.graph.construction.pipeline import build_graphs
 
     job = _job(run, key, checkpoint, [_reading(run, part, checkpoint, text) for part in parts])
-    partials = run.folder.partials(f"graph-{checkpoint.step}")
+    step = run.step_of(checkpoint)
+    partials = run.folder.partials("graph" if step is None else f"graph-{step}")
     built = build_graphs(
         job,
         text,
@@ -81,7 +82,7 @@ def _build(
         partials,
         run.engine,
         run.progress,
-        "Graph" if run.step_of(checkpoint) is None else f"Graph at step {checkpoint.step}",
+        "Graph" if step is None else f"Graph at step {step}",
         [_meta(run, part, checkpoint, text) for part in parts],
     )
     remove_folder(partials)

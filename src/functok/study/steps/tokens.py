@@ -1,5 +1,7 @@
 """Counting the corpus, choosing the function tokens, and describing the choice."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -7,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
 from functok.study.run import Run
-from functok.study.settings import Study
 from functok.study.step import ROWS, Step
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from functok.study.settings import Study
     from functok.study.step import Shown
     from functok.tokens.counting.corpus import Counted
     from functok.tokens.counting.counts import TokenCounts
@@ -79,14 +81,16 @@ def _count(run: Run, key: str) -> dict[str, Any]:
     }
 
 
-def _corpus_counts(run: Run, choose: Any) -> "tuple[Counted, Details | None]":
+def _corpus_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
     from functok.tokens.counting.corpus import count_corpus
     from functok.tokens.spread.details import detail_corpus
 
     part, special = run.study.tokens, run.special
+    # With a model, encoding has stopped at all but blank documents, which are left out.
+    on_error = part.on_error if run.study.model is None else "skip"
     file, partials = run.folder.tokenizer / "tokenizer.json", run.folder.partials
     how: dict[str, Any] = {
-        "on_error": part.on_error,
+        "on_error": on_error,
         "engine": run.engine,
         "progress": run.progress,
     }
@@ -97,7 +101,7 @@ def _corpus_counts(run: Run, choose: Any) -> "tuple[Counted, Details | None]":
     return counted, detail_corpus(*place, counted, partials("details"), **how)
 
 
-def _text_counts(run: Run, choose: Any) -> "tuple[Counted, Details | None]":
+def _text_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
     from functok.encoding.tokenizer import vocabulary_size
     from functok.tokens.counting.corpus import count_text
     from functok.tokens.spread.details import Details
@@ -109,7 +113,7 @@ def _text_counts(run: Run, choose: Any) -> "tuple[Counted, Details | None]":
     return counted, Details.of(encoded, counted.tokens, run.special)
 
 
-def _table(run: Run, counts: "TokenCounts") -> Any:
+def _table(run: Run, counts: TokenCounts) -> Any:
     from functok.encoding.bytes import token_bytes
     from functok.encoding.tokenizer import shown_tokens
     from functok.tokens.counting.function_tokens import count_table
@@ -121,7 +125,7 @@ def _table(run: Run, counts: "TokenCounts") -> Any:
     return count_table(counts, run.special, shown_tokens(tokenizer), token_bytes(tokenizer), named)
 
 
-def _write_function_tokens(run: Run, counted: "Counted") -> None:
+def _write_function_tokens(run: Run, counted: Counted) -> None:
     from functok.runtime.store import write_table
 
     table, chosen = _table(run, counted.tokens), set(counted.function.ids.tolist())
@@ -129,9 +133,7 @@ def _write_function_tokens(run: Run, counted: "Counted") -> None:
     write_table(run.folder.tokens("function_tokens"), function)
 
 
-def _function_tokens(
-    run: Run, banks: "dict[str, Treebank]", counts: "TokenCounts"
-) -> "FunctionTokens":
+def _function_tokens(run: Run, banks: dict[str, Treebank], counts: TokenCounts) -> FunctionTokens:
     """The function tokens by the study's definition."""
     from functok.encoding.surfaces import surfaces
     from functok.encoding.tokenizer import shown_tokens
@@ -159,7 +161,7 @@ def _function_tokens(
     )
 
 
-def _treebanks(run: Run) -> "dict[str, Treebank]":
+def _treebanks(run: Run) -> dict[str, Treebank]:
     """The study's treebanks, by the name of their file or folder."""
     from functok.tokens.grammar.treebanks import read_treebank
 
@@ -191,7 +193,7 @@ def _compared(run: Run) -> dict[str, list[str]]:
     return found
 
 
-def _overlap(run: Run, others: dict[str, list[str]]) -> "pl.DataFrame":
+def _overlap(run: Run, others: dict[str, list[str]]) -> pl.DataFrame:
     """``tokens/overlap.parquet``: this set and others (see ``overlap_table``)."""
     import polars as pl
 
@@ -201,7 +203,7 @@ def _overlap(run: Run, others: dict[str, list[str]]) -> "pl.DataFrame":
     return overlap_table({"here": _marked(run.tokenizer, function), **others})
 
 
-def _marked(tokenizer: Any, function: "pl.DataFrame") -> list[str]:
+def _marked(tokenizer: Any, function: pl.DataFrame) -> list[str]:
     """The strings of some tokens, comparable across tokenizers."""
     from functok.encoding.surfaces import surfaces
 
@@ -217,7 +219,7 @@ def _check(run: Run) -> None:
     _compared(run)
 
 
-def _shows(run: Run) -> "Shown":
+def _shows(run: Run) -> Shown:
     import polars as pl
 
     from functok.tokens.counting.function_tokens import ARROWS

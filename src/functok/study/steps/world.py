@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functok.study.run import Run
-from functok.study.settings import Study
 from functok.study.step import Step
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from functok.study.settings import Study
     from functok.study.step import Shown
     from functok.world.profiles import TrainedWorld
 

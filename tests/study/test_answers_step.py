@@ -1,4 +1,4 @@
-"""The tiny world and the study's own grid as links: what they leave, and what they take back."""
+"""The tiny world and the study's own grid as steps: what they leave, and what they take back."""
 
 import shutil
 from dataclasses import replace
@@ -75,7 +75,7 @@ def test_the_worlds_traces_differ_in_one_word_and_its_grid_has_every_direction(r
 
 def test_without_a_world_or_a_grid_nothing_of_them_stays(run: Path, tiny_study: Path) -> None:
     assert "has no tiny world" in functok("answers", tiny_study, "-o", run, "--replace").complaint
-    assert functok("steer", run).code == 0
+    assert functok("steer", tiny_study, "-o", run, "--replace").code == 0
     assert not list((run / "retrieval").glob("world_*"))
     assert not (run / "retrieval" / "grid.parquet").exists()
     assert not (run / "world").exists()
