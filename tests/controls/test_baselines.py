@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from functok.calibration.synthetic import WorldSettings, synthetic_world
+from functok.calibration.synthetic import PlantedSettings, synthetic_world
 from functok.controls.baselines.differences import SHUFFLED, UNTRAINED, baselines, explanation
 from functok.richness.histograms import Histograms
 from functok.richness.outcomes import log_richness
@@ -71,7 +71,7 @@ def test_without_an_untrained_arm_nothing_is_decided(worlds):
 
 
 def test_too_few_types_leave_a_note_and_no_test():
-    tiny = synthetic_world("hub", 0, WorldSettings(documents=3))
+    tiny = synthetic_world("hub", 0, PlantedSettings(documents=3))
     from functok.graph.labelled import LabelledGraph
     from functok.tokens.vocabulary import Vocabulary
 

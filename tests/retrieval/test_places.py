@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from functok.retrieval.prompts.positions import chosen_tokens, positions, where
+from functok.retrieval.prompts.positions import positions, tokens_of_kind, where
 from functok.runtime.errors import UserError
 from functok.tokens.counting.function_tokens import class_array
 
@@ -57,9 +57,11 @@ def test_a_prompt_without_such_a_token_is_refused():
 
 
 def test_without_subclasses_only_classes_can_be_named():
-    assert chosen_tokens("function", CLASSES).tolist() == [index in (2, 3, 4) for index in range(8)]
+    assert tokens_of_kind("function", CLASSES).tolist() == [
+        index in (2, 3, 4) for index in range(8)
+    ]
     with pytest.raises(UserError, match="no class of tokens 'DET'"):
-        chosen_tokens("DET", CLASSES)
+        tokens_of_kind("DET", CLASSES)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from functok.calibration.latents import dense
+from functok.claims.evidence import as_columns
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
 from functok.models.language.capture import residual_stream
@@ -130,9 +131,7 @@ def success(swaps: pl.DataFrame) -> pl.DataFrame:
                 **dict(zip(by, key, strict=True)),
                 "prompts": len(part),
                 "facts": len(facts),
-                "iia": found.value,
-                "iia_low": found.low,
-                "iia_high": found.high,
+                **as_columns("iia", found),
                 "kept": part["kept"].mean(),
                 "plain": part["plain"].mean(),
             }

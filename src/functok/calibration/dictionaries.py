@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from functok.calibration.latents import activations, match, states, summary, told
+from functok.calibration.latents import activations, latents_on, match, match_summary, states
 from functok.models.dictionaries import Dictionary
 from functok.models.language.model import Model
 from functok.world.generator import Passages, World
@@ -46,7 +46,7 @@ def scores(
     seed: int = 0,
     least: int = 20,
 ) -> pl.DataFrame:
-    """``summary`` of the SAE and of everything that it is compared with.
+    """``match_summary`` of the SAE and of everything that it is compared with.
 
     Args:
         model, dictionary, layer: what is scored.
@@ -84,7 +84,7 @@ def scores(
             "linear probe": positive(probe(one.hidden, fitted, two.hidden)),
         }
         for method, found in features.items():
-            table = summary(match(found, truth))
+            table = match_summary(match(found, truth))
             said = (pl.lit(place).alias("place"), pl.lit(method).alias("method"))
             tables.append(table.select(*said, pl.all()))
     return pl.concat(tables)
@@ -92,7 +92,7 @@ def scores(
 
 def part(model: Model, layer: int, world: World, passages: Passages, place: str) -> Part:
     """The words of a place of ``PLACES``."""
-    hidden, truth = states(model, layer, world, passages), told(world, passages)
+    hidden, truth = states(model, layer, world, passages), latents_on(world, passages)
     if place == "all words":
         return Part(hidden, truth)
     answers = passages.kind[passages.rows(world.settings.tokens)] == SLOTS.index("ANSWER")

@@ -31,7 +31,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import binomtest
 
-from functok.calibration.synthetic import Kind, WorldSettings, synthetic_world
+from functok.calibration.synthetic import Kind, PlantedSettings, synthetic_world
 from functok.controls.baselines.differences import UNTRAINED
 from functok.controls.inputs import Inputs
 from functok.controls.nulls.hubs import hubs
@@ -45,13 +45,13 @@ NULLS: tuple[Kind, ...] = ("frequency", "types")
 NOT_NULL = {("types", "P1")}
 """Worlds in which a test's null does not hold, though no class is richer."""
 TESTS = ("N1", "P1", "P2", "P3", "P4")
-SETTINGS = WorldSettings(features=1600)
+SETTINGS = PlantedSettings(features=1600)
 """So many features that function positions do not reach them all."""
 _FORM = "subword"
 """Sub-class of every token, so that the classes as studied are all there is to compare."""
 
 
-def every_test(kind: Kind, seed: int, settings: WorldSettings = SETTINGS) -> list[dict]:
+def every_test(kind: Kind, seed: int, settings: PlantedSettings = SETTINGS) -> list[dict]:
     """Every test in one world: world, seed, test, value (of the effect), low, high, p_value."""
     world = synthetic_world(kind, seed, settings)
     untrained = synthetic_world(kind, seed, settings, trained=False).graph()

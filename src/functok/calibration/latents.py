@@ -46,7 +46,7 @@ def score(
     The model reads the first ``tokens`` words of each document, the separator before them.
     """
     hidden = states(model, layer, world, passages)
-    return match(activations(dictionary, hidden), told(world, passages).often(least))
+    return match(activations(dictionary, hidden), latents_on(world, passages).often(least))
 
 
 def states(
@@ -61,7 +61,7 @@ def states(
     return torch.cat(found)
 
 
-def told(world: World, passages: Passages) -> Latents:
+def latents_on(world: World, passages: Passages) -> Latents:
     """The latents at the words of ``states``."""
     every = latents(world, passages)
     return every.at(passages.rows(world.settings.tokens).ravel())
@@ -99,7 +99,7 @@ def match(activations: Sparse, truth: Latents) -> pl.DataFrame:
     )
 
 
-def summary(matched: pl.DataFrame) -> pl.DataFrame:
+def match_summary(matched: pl.DataFrame) -> pl.DataFrame:
     """By kind of latent: latents, recovery, mean F1, mean correlation (MCC)."""
     return matched.group_by("kind", maintain_order=True).agg(
         latents=pl.len(),

@@ -58,7 +58,7 @@ def answers(model: Model, ids: Int[np.ndarray, "prompts position"]) -> Int[np.nd
     return np.concatenate(found)
 
 
-def model_losses(
+def losses_by_row(
     model: Model, ids: Int[np.ndarray, "documents position"]
 ) -> Float[np.ndarray, "documents position"]:
     """The model's loss at every word of the documents, nats."""
@@ -77,7 +77,7 @@ def excess(model: Model, world: World, documents: Int[np.ndarray, " documents"])
     """
     passages = world.passages(documents)
     ids = passages.ids[passages.rows(world.settings.tokens)]
-    over = (model_losses(model, ids) - Oracle(world).losses(ids)).mean(1)
+    over = (losses_by_row(model, ids) - Oracle(world).losses(ids)).mean(1)
     error = float(1.96 * over.std(ddof=1) / len(over) ** 0.5)
     mean = float(over.mean())
     return Estimate(mean, mean - error, mean + error)

@@ -48,7 +48,7 @@ SUCCESSORS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldSettings:
+class PlantedSettings:
     """The size of a synthetic world, and of the effect planted in it."""
 
     documents: int = 240
@@ -127,7 +127,7 @@ class SyntheticWorld:
 def synthetic_world(
     kind: Kind,
     seed: int,
-    settings: WorldSettings = WorldSettings(),
+    settings: PlantedSettings = PlantedSettings(),
     trained: bool = True,
 ) -> SyntheticWorld:
     """Draw a world; its text follows from ``kind`` and ``seed``, whether ``trained`` or not."""
@@ -171,7 +171,7 @@ def _open(
 
 
 def _text(
-    settings: WorldSettings, open_slot: Bool[np.ndarray, " tokens"], chance: np.random.Generator
+    settings: PlantedSettings, open_slot: Bool[np.ndarray, " tokens"], chance: np.random.Generator
 ) -> Int[np.ndarray, "documents length"]:
     unigram = np.arange(1, settings.tokens + 1) ** -settings.zipf
     unigram /= unigram.sum()
@@ -195,7 +195,7 @@ def _rates(
     kind: Kind,
     function: Bool[np.ndarray, " tokens"],
     open_slot: Bool[np.ndarray, " tokens"],
-    settings: WorldSettings,
+    settings: PlantedSettings,
     chance: np.random.Generator,
 ) -> Float[np.ndarray, "tokens features"]:
     """How often each feature is active at each token, before documents have their say."""
@@ -219,7 +219,7 @@ def _rates(
 def _firings(
     text: Int[np.ndarray, "documents length"],
     rates: Float[np.ndarray, "tokens features"],
-    settings: WorldSettings,
+    settings: PlantedSettings,
     chance: np.random.Generator,
 ) -> tuple[Int[np.ndarray, " firings"], Int[np.ndarray, " firings"]]:
     """Positions and features, by position then feature."""

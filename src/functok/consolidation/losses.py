@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 from jaxtyping import Float, Int
 
+from functok.claims.evidence import as_columns
 from functok.corpus.splits import GROUPS, document_groups
 from functok.encoding.contexts import ContextRows
 from functok.encoding.tokenizer import Encoded
@@ -127,10 +128,6 @@ def summary(table: pl.DataFrame) -> pl.DataFrame:
             }
             row: dict[str, object] = {"step": step, "group": group}
             for name, estimate in found.items():
-                row |= {
-                    name: estimate.value,
-                    f"{name}_low": estimate.low,
-                    f"{name}_high": estimate.high,
-                }
+                row |= as_columns(name, estimate)
             rows.append(row)
     return pl.DataFrame(rows)

@@ -96,23 +96,38 @@ def spread(values: list[int], most: int) -> list[int]:
     ]
 
 
-def zero_line(table: pl.DataFrame, across: bool = False) -> alt.Chart:
-    """Dashes at a log ratio of 0: at x = 0, or ``across`` the chart at y = 0."""
+def value_tips(name: str, form: str, title: str, prefixed: bool = True) -> list[alt.Tooltip]:
+    """A value and its 95 % interval in a tooltip.
+
+    Args:
+        name: column of the value; its interval is in ``NAME_low`` and ``NAME_high``.
+        form: number format.
+        title: what the value is.
+        prefixed: False if the interval is in ``low`` and ``high``.
+    """
+    before = f"{name}_" if prefixed else ""
+    columns = ((name, title), (f"{before}low", "95 % from"), (f"{before}high", "to"))
+    return [alt.Tooltip(f"{column}:Q", format=form, title=words) for column, words in columns]
+
+
+def zero_line(table: pl.DataFrame, across: bool = False, at: float = 0.0) -> alt.Chart:
+    """Dashes at x = ``at``, or ``across`` the chart at y = ``at``; a log ratio of 0 by default."""
     line = (
         alt.Chart(table)
         .transform_aggregate(rows="count()")  # one line, not one per row
         .mark_rule(color=CONTROL, strokeDash=DASHES)
     )
-    return line.encode(y=alt.datum(0)) if across else line.encode(x=alt.datum(0))
+    return line.encode(y=alt.datum(at)) if across else line.encode(x=alt.datum(at))
 
 
 def with_intervals(
-    base: alt.Chart, x: alt.X, low: str = "low", high: str = "high", size: int = 36
+    base: alt.Chart, x: alt.X, low: str = "low", high: str = "high", size: int = 36, **bar: Any
 ) -> alt.LayerChart:
-    """A point at ``x`` for every row of ``base``, and a bar if it has an interval."""
+    """A point at ``x`` for every row of ``base``, and a bar (encoded by ``bar``) if it has an
+    interval."""
     bars = base.transform_filter(f"isValid(datum.{low})").mark_rule(strokeWidth=1.5)
     points = base.mark_point(opacity=1, size=size).encode(x=x)
-    return alt.LayerChart(layer=[bars.encode(x=f"{low}:Q", x2=f"{high}:Q"), points])
+    return alt.LayerChart(layer=[bars.encode(x=f"{low}:Q", x2=f"{high}:Q", **bar), points])
 
 
 def token_labels(base: alt.Chart, y: alt.Y, above: int = 9, size: int = 10) -> alt.Chart:

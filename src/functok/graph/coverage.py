@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int
 
+from functok.claims.evidence import as_columns
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.stats import Estimate, jackknife, log_missed
 from functok.tokens.counting.function_tokens import CLASS_NAMES
@@ -148,14 +149,10 @@ def coverage_table(
                 "token_id": token,
                 "token": shown[token],
                 "positions": found.positions,
-                "of_active": found.of_active.value,
-                "of_active_low": found.of_active.low,
-                "of_active_high": found.of_active.high,
+                **as_columns("of_active", found.of_active),
                 "of_all": found.of_all,
                 "random": found.random,
-                "log_ratio": found.log_ratio.value,
-                "log_ratio_low": found.log_ratio.low,
-                "log_ratio_high": found.log_ratio.high,
+                **as_columns("log_ratio", found.log_ratio),
             }
         )
     return pa.Table.from_pylist(rows)

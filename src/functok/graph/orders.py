@@ -20,6 +20,7 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from functok.claims.evidence import as_columns
 from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.coverage import frequency_order
@@ -84,7 +85,7 @@ def orderings(graph: TokenFeatureGraph, seed: int) -> dict[str, Int[np.ndarray, 
 
 
 @dataclass(frozen=True)
-class Curve:
+class CoverageCurve:
     """Coverage by the first tokens of an order."""
 
     positions: Int[np.ndarray, " tokens"]
@@ -97,7 +98,7 @@ class Curve:
     area_positions: Estimate
 
 
-def coverage_curve(graph: TokenFeatureGraph, order: Int[np.ndarray, " tokens"]) -> Curve:
+def coverage_curve(graph: TokenFeatureGraph, order: Int[np.ndarray, " tokens"]) -> CoverageCurve:
     """Coverage along ``order``, which holds every token that occurs."""
     rank = np.full(graph.vocabulary, _NEVER, np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
@@ -117,7 +118,7 @@ def coverage_curve(graph: TokenFeatureGraph, order: Int[np.ndarray, " tokens"]) 
 
     at = first.min(axis=0)
     reached = np.cumsum(np.bincount(at[at < _NEVER], minlength=len(order)))
-    return Curve(
+    return CoverageCurve(
         positions=np.cumsum(graph.token_occurrences.sum(0)[order]),
         reached=reached,
         active=int(np.count_nonzero(at < _NEVER)),
@@ -169,8 +170,8 @@ def cover_tables(
         rows.append(
             {
                 "ordering": name,
-                **_interval("area_types", curve.area_types),
-                **_interval("area_positions", curve.area_positions),
+                **as_columns("area_types", curve.area_types),
+                **as_columns("area_positions", curve.area_positions),
                 "types_to_half": int(np.searchsorted(curve.reached, curve.active / 2) + 1),
                 "function_share": float(
                     np.mean([CLASS_NAMES[classes[token]] == "function" for token in head])
@@ -179,7 +180,3 @@ def cover_tables(
             }
         )
     return pa.concat_tables(curves), pa.Table.from_pylist(rows)
-
-
-def _interval(name: str, found: Estimate) -> dict[str, float]:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

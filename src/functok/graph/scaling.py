@@ -201,10 +201,4 @@ def _alone(value: float) -> Estimate:
 
 
 def _row(statistic: str, found: Estimate, note: str) -> dict[str, Any]:
-    return {
-        "statistic": statistic,
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "note": note,
-    }
+    return {"statistic": statistic, **vars(found), "note": note}

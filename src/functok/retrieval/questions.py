@@ -10,8 +10,8 @@ from functok.retrieval.causal.attribution import (
     agreement,
     attribute,
     log_probability,
+    measure_effects,
     shares,
-    verify,
 )
 from functok.retrieval.prompts.judging import Judge
 from functok.retrieval.prompts.positions import in_answer, in_prompt, positions
@@ -162,7 +162,7 @@ def screened(subject: Subject, prompt: str, top: int, chat: bool = False) -> Scr
     answer = int(sweep(model, [ids], [Trial(0)])[0].argmax())
     metric = log_probability(answer)
     table = attribute(model, dictionary, ids, layer, metric)
-    checked = verify(
+    checked = measure_effects(
         model, dictionary, ids, layer, metric, table, top, sample=top, seed=subject.seed
     )
     names = [subject.vocabulary.shown[ids[place]] for place in checked["position"]]

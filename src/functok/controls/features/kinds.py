@@ -32,6 +32,7 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 from scipy.special import ndtri, stdtr, stdtrit
 
+from functok.claims.evidence import as_columns
 from functok.controls.features.concentration import Concentration
 from functok.controls.features.indifference import chance_divergence
 from functok.graph.bipartite import TokenFeatureGraph
@@ -203,9 +204,7 @@ def _side_table(
             {
                 "reading": one.reading,
                 "positions": here,
-                "lift": mean.value,
-                "lift_low": mean.low,
-                "lift_high": mean.high,
+                **as_columns("lift", mean),
                 "median_lift": float(np.median(lift)) if len(lift) else math.nan,
                 "only": int(np.count_nonzero(share >= ONE_CLASS)),
                 "features": len(share),

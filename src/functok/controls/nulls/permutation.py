@@ -25,8 +25,8 @@ from functok.graph.occurrences import read_occurrences
 from functok.stats import benjamini_hochberg
 from functok.tokens.counting.function_tokens import SPECIAL
 
-Within = Literal["corpus", "document", "place"]
-"""Within what labels are permuted: the corpus, each document, or each tenth of a document."""
+Within = Literal["document", "place"]
+"""Within what labels are permuted: each document, or each tenth of a document."""
 TENTHS = 10
 _CELLS = 1 << 27
 """(token, feature) pairs that are marked at once, one byte each."""
@@ -150,9 +150,7 @@ def _permutations(
 ) -> Iterator[Int[np.ndarray, " positions"]]:
     """The labels, permuted."""
     chance = np.random.default_rng(seed)
-    cell = np.zeros(len(store.label), np.int64)
-    if within != "corpus":
-        cell = store.document.astype(np.int64)
+    cell = store.document.astype(np.int64)
     if within == "place":
         length = np.zeros(cell.max(initial=0) + 1, np.int64)
         np.maximum.at(length, cell, store.position + 1)

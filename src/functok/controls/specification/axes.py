@@ -60,7 +60,9 @@ class Chosen(NamedTuple):
     graph: TokenFeatureGraph
 
 
-def chosen(subject: LabelledGraph, others: Mapping[str, TokenFeatureGraph]) -> Iterator[Chosen]:
+def axis_choices(
+    subject: LabelledGraph, others: Mapping[str, TokenFeatureGraph]
+) -> Iterator[Chosen]:
     """Every choice that the graphs allow; ``others`` are of the same model and text."""
     for sae, graph in {THIS: subject.graph, **others}.items():
         hook = str(graph.meta.get("hook", ""))

@@ -32,7 +32,7 @@ from functok.controls.inputs import Inputs
 from functok.controls.positions.comparison import Comparison
 from functok.controls.positions.exposure import pools
 from functok.controls.positions.pools import Pool
-from functok.controls.specification.axes import Chosen, chosen, definitions, missing
+from functok.controls.specification.axes import Chosen, axis_choices, definitions, missing
 from functok.controls.specification.joint import SEPARABLE, joint_test
 from functok.controls.types.contexts import context_table
 from functok.controls.types.factorial import class_alone
@@ -50,7 +50,7 @@ AXES = ("sae", "layer", "rule", "exclusion", "definition", "unit", "exposure")
 ALL = "all definitions"
 
 
-class Curve(NamedTuple):
+class SpecificationCurve(NamedTuple):
     """Every specification, and their summary."""
 
     specifications: pl.DataFrame
@@ -67,14 +67,14 @@ class Curve(NamedTuple):
     """Columns: axis, reason (why it could not be varied)."""
 
 
-def curve(given: Inputs) -> Curve:
+def curve(given: Inputs) -> SpecificationCurve:
     """Every specification that the graph and its alternatives allow."""
     sides = definitions(given.subject)
     kinds = {one.reading: _kind(one, given.occurrences) for one in sides}
     contexts = _Contexts(given)
     rows: list[dict[str, Any]] = []
     kept: list[np.ndarray] = []
-    for one in chosen(given.subject, given.alternatives):
+    for one in axis_choices(given.subject, given.alternatives):
         keys = {axis: getattr(one, axis) for axis in ("sae", "layer", "rule", "exclusion")}
         for reading, row in _coverage(one, sides):
             rows.append({"effect": "coverage", **keys, "definition": reading, **row})
@@ -94,7 +94,7 @@ def curve(given: Inputs) -> Curve:
     outcomes = np.array(kept).reshape(len(kept), given.subject.graph.vocabulary)
     joint = joint_test(outcomes, by_form, given.occurrences, given.subject.seed)
     reasons = [*missing(given.subject, given.alternatives)]
-    return Curve(
+    return SpecificationCurve(
         table,
         pl.DataFrame([*_summaries(table, joint)], _SUMMARY),
         pl.DataFrame([*_shares(table)], _AXES),

@@ -10,7 +10,7 @@ from altair.typing import ChartType
 
 from functok.calibration.summary import METHODS, swaps_by_place
 from functok.figures.plan import NO_WORLD, Plan, made_from
-from functok.figures.style import CONTROL, DASHES, MEASURED, styled, with_intervals
+from functok.figures.style import CONTROL, DASHES, MEASURED, styled, value_tips, with_intervals
 
 
 def swap_success(table: pl.DataFrame) -> ChartType:
@@ -28,9 +28,7 @@ def swap_success(table: pl.DataFrame) -> ChartType:
             "latent:N",
             "place:N",
             "method:N",
-            alt.Tooltip("iia:Q", format=".3f", title="swapped"),
-            alt.Tooltip("iia_low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("iia_high:Q", format=".3f", title="to"),
+            *value_tips("iia", ".3f", "swapped"),
             "prompts:Q",
             "facts:Q",
         ],

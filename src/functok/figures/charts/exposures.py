@@ -18,6 +18,7 @@ from functok.figures.style import (
     WIDTH,
     readings_in_words,
     styled,
+    value_tips,
     with_intervals,
     zero_line,
 )
@@ -81,9 +82,7 @@ def exposure_curve(table: pl.DataFrame) -> ChartType:
             "series:N",
             "tokens:Q",
             alt.Tooltip("positions:Q", format=",d"),
-            alt.Tooltip("covered:Q", format=".1%", title="coverage"),
-            alt.Tooltip("low:Q", format=".1%", title="95 % from"),
-            alt.Tooltip("high:Q", format=".1%", title="to"),
+            *value_tips("covered", ".1%", "coverage", prefixed=False),
         ],
     )
     y = alt.Y("covered:Q", title="share of the active features").axis(format=".0%")
@@ -125,9 +124,7 @@ def exposure_references(table: pl.DataFrame) -> ChartType:
             alt.Tooltip("positions:Q", format=",d"),
             alt.Tooltip("covered:Q", format=".1%", title="coverage"),
             alt.Tooltip("expected:Q", format=".1%", title="of the reference"),
-            alt.Tooltip("log_ratio:Q", format=".3f", title="log ratio"),
-            alt.Tooltip("low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("high:Q", format=".3f", title="to"),
+            *value_tips("log_ratio", ".3f", "log ratio", prefixed=False),
             alt.Tooltip("p_value:Q", format=".2g", title="p"),
         ],
     )
@@ -158,9 +155,7 @@ def accumulation(table: pl.DataFrame) -> ChartType:
             "group:N",
             "size:Q",
             "types:Q",
-            alt.Tooltip("richness:Q", format=".1f", title="features"),
-            alt.Tooltip("low:Q", format=".1f", title="95 % from"),
-            alt.Tooltip("high:Q", format=".1f", title="to"),
+            *value_tips("richness", ".1f", "features", prefixed=False),
             "extrapolated:N",
         ],
     )

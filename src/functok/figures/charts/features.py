@@ -5,7 +5,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.plan import NO_CONTROLS, Plan, made_from, of_control
-from functok.figures.style import CONTROL, MEASURED, WIDTH, styled, with_intervals
+from functok.figures.style import CONTROL, MEASURED, WIDTH, styled, value_tips, with_intervals
 
 KINDS = {
     "token": "one token",
@@ -59,9 +59,7 @@ def feature_kinds(table: pl.DataFrame) -> ChartType:
         tooltip=[
             "kind:N",
             "series:N",
-            alt.Tooltip("share:Q", format=".1%"),
-            alt.Tooltip("low:Q", format=".1%", title="95 % from"),
-            alt.Tooltip("high:Q", format=".1%", title="to"),
+            *value_tips("share", ".1%", "share", prefixed=False),
             alt.Tooltip("features:Q", format=",d"),
         ],
     )

@@ -21,6 +21,7 @@ from functok.figures.style import (
     readings_in_words,
     styled,
     token_labels,
+    value_tips,
     with_intervals,
     zero_line,
 )
@@ -48,9 +49,7 @@ def class_effects(table: pl.DataFrame) -> ChartType:
         tooltip=[
             alt.Tooltip("effect:N", title="held equal"),
             "reading:N",
-            alt.Tooltip("value:Q", format=".3f", title="log ratio"),
-            alt.Tooltip("low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("high:Q", format=".3f", title="to"),
+            *value_tips("value", ".3f", "log ratio", prefixed=False),
             alt.Tooltip("p_value:Q", format=".2g", title="p"),
             alt.Tooltip("types:Q", format=",d"),
         ],

@@ -22,6 +22,7 @@ from functok.figures.style import (
     styled,
     thinned,
     token_labels,
+    value_tips,
 )
 
 _RANDOM = "same number of random positions"
@@ -105,9 +106,7 @@ def cumulative_coverage(table: pl.DataFrame) -> ChartType:
             "rank:Q",
             "token:N",
             alt.Tooltip("positions:Q", format=",d", title="positions so far"),
-            alt.Tooltip("of_active:Q", format=".1%", title="coverage"),
-            alt.Tooltip("of_active_low:Q", format=".1%", title="95 % from"),
-            alt.Tooltip("of_active_high:Q", format=".1%", title="to"),
+            *value_tips("of_active", ".1%", "coverage"),
             alt.Tooltip("random:Q", format=".1%", title=_RANDOM),
         ],
     )

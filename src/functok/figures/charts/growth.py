@@ -17,6 +17,7 @@ from functok.figures.style import (
     WIDTH,
     steps_axis,
     styled,
+    value_tips,
 )
 from functok.runtime.store import RunFolder
 
@@ -41,9 +42,7 @@ def sae_quality(table: pl.DataFrame) -> ChartType:
             x=steps_axis(table["step"]),
             tooltip=[
                 "step:Q",
-                alt.Tooltip(f"{name}:Q", format=form, title=title),
-                alt.Tooltip(f"{name}_low:Q", format=form, title="95 % from"),
-                alt.Tooltip(f"{name}_high:Q", format=form, title="to"),
+                *value_tips(name, form, title),
             ],
         )
         y = alt.Y(f"{name}:Q", title=None).scale(zero=name == "l0", nice=True)
@@ -71,9 +70,7 @@ def features_firing(table: pl.DataFrame) -> ChartType:
         x=steps_axis(table["step"]),
         tooltip=[
             "step:Q",
-            alt.Tooltip("features:Q", format=",d", title="features that fire"),
-            alt.Tooltip("features_low:Q", format=",.0f", title="95 % from"),
-            alt.Tooltip("features_high:Q", format=",.0f", title="to"),
+            *value_tips("features", ",.0f", "features that fire"),
             alt.Tooltip("width:Q", format=",d", title="features in the SAE"),
             alt.Tooltip("positions:Q", format=",d"),
         ],

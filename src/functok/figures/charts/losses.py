@@ -18,6 +18,7 @@ from functok.figures.style import (
     spread,
     steps_axis,
     styled,
+    value_tips,
 )
 from functok.tokens.counting.function_tokens import ARROWS
 
@@ -105,9 +106,7 @@ def held_out_loss(table: pl.DataFrame) -> ChartType:
         tooltip=[
             "step:Q",
             "transition:N",
-            alt.Tooltip("mean:Q", format=".3f", title="mean loss, nats"),
-            alt.Tooltip("mean_low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("mean_high:Q", format=".3f", title="to"),
+            *value_tips("mean", ".3f", "mean loss, nats"),
             alt.Tooltip("floor:Q", format=".3f", title="Kneser–Ney bigram, nats"),
         ],
     )
@@ -185,9 +184,7 @@ def loss_share(table: pl.DataFrame) -> ChartType:
             tooltip=[
                 alt.Tooltip("bar:N", title="bar"),
                 "transition:N",
-                alt.Tooltip("share:Q", format=".1%"),
-                alt.Tooltip("share_low:Q", format=".1%", title="95 % from"),
-                alt.Tooltip("share_high:Q", format=".1%", title="to"),
+                *value_tips("share", ".1%", "share"),
             ],
         )
     )

@@ -5,7 +5,16 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.plan import Plan, made_from
-from functok.figures.style import CONTROL, DASHES, MEASURED, WIDTH, styled, with_intervals
+from functok.figures.style import (
+    CONTROL,
+    DASHES,
+    MEASURED,
+    WIDTH,
+    styled,
+    value_tips,
+    with_intervals,
+    zero_line,
+)
 
 _TRAINS = {"observed": "observed", "shifted": "shifted within documents"}
 _COLOR = alt.Color("trains:N", title="activity of features").scale(
@@ -93,18 +102,13 @@ def reactivation_odds(table: pl.DataFrame) -> ChartType:
         tooltip=[
             "trains:N",
             "estimate:N",
-            alt.Tooltip("odds_ratio:Q", format=".3f", title="odds ratio"),
-            alt.Tooltip("odds_ratio_low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("odds_ratio_high:Q", format=".3f", title="to"),
+            *value_tips("odds_ratio", ".3f", "odds ratio"),
         ],
     )
     scale = alt.Scale(type="log", nice=False, padding=20)
     x = alt.X("odds_ratio:Q", title="odds ratio, function over content", scale=scale)
-    layers = alt.Chart(table).transform_aggregate(rows="count()").mark_rule(
-        color=CONTROL, strokeDash=DASHES
-    ).encode(x=alt.datum(1)) + with_intervals(base, x, "odds_ratio_low", "odds_ratio_high")
     return styled(
-        layers,
+        zero_line(table, at=1.0) + with_intervals(base, x, "odds_ratio_low", "odds_ratio_high"),
         "Are features re-activated at function tokens?",
         "odds of re-activation, function over content tokens; bars: 95 %; dashes: equal odds",
     )

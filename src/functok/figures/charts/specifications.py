@@ -15,6 +15,7 @@ from functok.figures.style import (
     WIDTH,
     readings_in_words,
     styled,
+    value_tips,
     zero_line,
 )
 
@@ -71,9 +72,7 @@ def specification_curve(title: str, table: pl.DataFrame) -> ChartType:
         color=colour,
         tooltip=[
             "rank:Q",
-            alt.Tooltip("value:Q", format=".3f", title="log ratio"),
-            alt.Tooltip("low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("high:Q", format=".3f", title="to"),
+            *value_tips("value", ".3f", "log ratio", prefixed=False),
             *[alt.Tooltip(f"{axis}:N", title=words) for axis, words in _AXES.items()],
             "types:Q",
         ],

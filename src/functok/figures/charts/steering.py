@@ -10,7 +10,15 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.plan import Plan, made_from
-from functok.figures.style import CONTROL, DASHES, MEASURED, WIDTH, styled
+from functok.figures.style import (
+    CONTROL,
+    MEASURED,
+    WIDTH,
+    styled,
+    value_tips,
+    with_intervals,
+    zero_line,
+)
 from functok.stats import jackknife_ratio
 
 _NAMES = {"feature": "the feature's direction", "random": "a random direction of equal norm"}
@@ -61,9 +69,7 @@ def steering_gain(table: pl.DataFrame) -> ChartType:
         tooltip=[
             "feature:O",
             "direction:N",
-            alt.Tooltip("gain:Q", format=".3f", title="gain, nats"),
-            alt.Tooltip("gain_low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("gain_high:Q", format=".3f", title="to"),
+            *value_tips("gain", ".3f", "gain, nats"),
             alt.Tooltip("documents:Q", title="prompts"),
         ],
     )
@@ -73,18 +79,9 @@ def steering_gain(table: pl.DataFrame) -> ChartType:
         .then(alt.value([3, 2]))
         .otherwise(alt.value([1, 0]))
     )
-    layers = (
-        alt.Chart(table)
-        .transform_aggregate(rows="count()")  # one line, not one per row
-        .mark_rule(color=CONTROL, strokeDash=DASHES)
-        .encode(x=alt.datum(0))
-        + base.transform_filter("isValid(datum.gain_low)")
-        .mark_rule(strokeWidth=1.5)
-        .encode(x="gain_low:Q", x2="gain_high:Q", strokeDash=dashes)
-        + base.mark_point(opacity=1).encode(x=x)
-    )
+    values = with_intervals(base, x, "gain_low", "gain_high", strokeDash=dashes)
     return styled(
-        layers,
+        zero_line(table) + values,
         "Does the model follow the feature?",
         "log-probability gained by the tokens that follow the feature in text; bars: 95 % "
         "intervals",

@@ -9,13 +9,14 @@ reconstruction score, App. C). Substitution and ablation spare the separators, w
 trained on. Every sum is kept by hash group of documents, for the jackknife.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from functok.claims.evidence import as_columns
 from functok.corpus.splits import GROUPS, document_groups
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
@@ -39,12 +40,9 @@ class DictionaryQuality:
 
     def columns(self) -> dict[str, float]:
         """One row for a table: ``l0``, ``l0_low``, ``l0_high``, and so on."""
-        row = {}
-        for field in fields(self):
-            estimate = getattr(self, field.name)
-            row[field.name] = estimate.value
-            row[f"{field.name}_low"] = estimate.low
-            row[f"{field.name}_high"] = estimate.high
+        row: dict[str, float] = {}
+        for name, estimate in vars(self).items():
+            row |= as_columns(name, estimate)
         return row
 
 

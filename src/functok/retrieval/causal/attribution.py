@@ -7,7 +7,7 @@ of setting the feature to its activation in the source (0 without one: ablation)
 one backward pass give all of them; with ``steps`` > 1 the gradient is averaged along
 the way from the prompt's features to the source's (integrated gradients). A gradient is not an
 effect, so the strongest and a random sample are also measured by setting the feature and running
-the model (``verify``), and the correlation of the two is part of the result. See
+the model (``measure_effects``), and the correlation of the two is part of the result. See
 ``docs/methods.md#attribution``.
 
 Sources: attribution patching, Syed et al. 2023 (arXiv 2310.10348); with integrated gradients on
@@ -101,7 +101,7 @@ def attribute(
     )
 
 
-def verify(
+def measure_effects(
     model: Model,
     dictionary: Dictionary,
     ids: Sequence[int],

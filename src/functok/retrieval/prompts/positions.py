@@ -29,7 +29,7 @@ _LAST = "last-"
 _GENERATED = "generated"
 
 
-def chosen_tokens(
+def tokens_of_kind(
     kind: str,
     classes: Int[np.ndarray, " vocabulary"],
     subclasses: Sequence[str] | None = None,
@@ -71,7 +71,7 @@ def positions(
         )
         return [position]
     kind = place.removeprefix(_LAST)
-    chosen = chosen_tokens(kind, classes, subclasses)[np.asarray(ids)]
+    chosen = tokens_of_kind(kind, classes, subclasses)[np.asarray(ids)]
     found = np.flatnonzero(chosen).tolist()
     require(
         bool(found),
@@ -131,7 +131,7 @@ def in_answer(
         f"{place!r} names no positions: a number means one position of the prompt; name a kind of "
         "generated tokens, such as function+generated.",
     )
-    meant = torch.from_numpy(chosen_tokens(named, classes, subclasses))
+    meant = torch.from_numpy(tokens_of_kind(named, classes, subclasses))
 
     def choose(
         entering: Int[Tensor, "batch new"], at: Int[Tensor, "batch new"]

@@ -30,10 +30,11 @@ import polars as pl
 from jaxtyping import Integer
 from safetensors.numpy import load_file, save_file
 
+from functok.corpus.splits import splitmix64
 from functok.encoding.bulk import Ids
 from functok.encoding.tokenizer import Encoded
 from functok.tokens.counting.counts import TokenCounts
-from functok.tokens.spread.partitions import content_keys, mixed
+from functok.tokens.spread.partitions import content_keys
 
 EXPOSURE = 100
 """Occurrences on which each token is measured; rarer tokens are not."""
@@ -88,7 +89,7 @@ class Neighbours:
         place = np.arange(len(ids), dtype=np.uint64) - np.repeat(offsets[:-1], lengths).astype(
             np.uint64
         )
-        priority = mixed(np.repeat(keys, lengths) + (place + np.uint64(1)) * _GOLDEN)
+        priority = splitmix64(np.repeat(keys, lengths) + (place + np.uint64(1)) * _GOLDEN)
         shift = thinning[ids]
         kept = np.flatnonzero(
             (shift < NEVER) & (priority <= np.uint64(0xFFFFFFFFFFFFFFFF) >> (shift & 63))

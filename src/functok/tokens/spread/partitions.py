@@ -21,6 +21,7 @@ from jaxtyping import Int, Integer
 from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
+from functok.corpus.splits import splitmix64
 from functok.encoding.bulk import Ids
 from functok.encoding.tokenizer import Encoded
 from functok.tokens.counting.frequencies import document_frequencies
@@ -35,22 +36,12 @@ def content_keys(
     """64 bits per document from its tokens (in any order): the same in every shard and run."""
     sums = np.zeros(len(ids) + 1, np.uint64)
     np.cumsum(_marks(vocabulary)[ids], out=sums[1:])  # wraps around, and so does the difference
-    return mixed(sums[offsets[1:]] - sums[offsets[:-1]])
-
-
-def mixed(numbers: Integer[np.ndarray, " numbers"]) -> Integer[np.ndarray, " numbers"]:
-    """Well-mixed 64 bits of each number (the finaliser of splitmix64; Steele et al. 2014)."""
-    mixed = numbers.astype(np.uint64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed ^= mixed >> np.uint64(shift)
-        mixed *= np.uint64(factor)
-    mixed ^= mixed >> np.uint64(31)
-    return mixed
+    return splitmix64(sums[offsets[1:]] - sums[offsets[:-1]])
 
 
 @cache
 def _marks(vocabulary: int) -> np.ndarray:
-    return mixed(np.arange(1, vocabulary + 1, dtype=np.uint64))
+    return splitmix64(np.arange(1, vocabulary + 1, dtype=np.uint64))
 
 
 @dataclass(frozen=True)
