@@ -35,7 +35,7 @@ from functok.controls.inputs import Inputs
 from functok.controls.nulls.hubs import hubs
 from functok.controls.suite.baselines import trained_or_not
 from functok.controls.suite.positions import equal_positions
-from functok.controls.suite.types import both_at_once, class_beside_context
+from functok.controls.suite.types import both_at_once, class_given_context
 
 ALPHA = 0.05
 POWER = 0.8
@@ -60,7 +60,7 @@ def every_test(kind: Kind, seed: int, settings: WorldSettings = SETTINGS) -> lis
         given = Inputs(subject, world.encoded(), arms={UNTRAINED: untrained})
         found = {
             row.test: (row.effect, row.effect_low, row.effect_high, row.p_value)
-            for work in (equal_positions, both_at_once, class_beside_context, trained_or_not)
+            for work in (equal_positions, both_at_once, class_given_context, trained_or_not)
             for row in work(given).tests
         }
         hub = hubs(subject).headline
