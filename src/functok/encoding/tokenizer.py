@@ -121,7 +121,7 @@ def vocabulary_size(tokenizer: Tokenizer) -> int:
 
 
 def shown_tokens(tokenizer: Tokenizer) -> list[str]:
-    """Every token id of the vocabulary as people can read it.
+    """The text of every token id, as shown in tables.
 
     Blanks become visible (``␣the``, ``⏎``); a token that is not whole UTF-8 is shown by its
     vocabulary entry in angle brackets, an id without an entry by its number.

@@ -138,7 +138,7 @@ def cover_tables(
 
     Args:
         classes: of every token id.
-        shown: every token id as people can read it.
+        shown: the text of every token id, as shown in tables.
         seed: of the random order.
         first: tokens of which the share of function tokens is given.
 

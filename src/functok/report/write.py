@@ -83,4 +83,4 @@ def _findings(folder: RunFolder) -> str:
 
 
 def _part(name: str) -> str:
-    return (files(__package__) / name).read_text("utf-8")
+    return (files(f"{__package__}") / name).read_text("utf-8")

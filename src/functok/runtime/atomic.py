@@ -40,7 +40,7 @@ def _refusal(error: Exception) -> str | None:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def _next_to(path: Path) -> Iterator[Path]:
     """A temporary name next to ``path``; an unwritable folder or a full disk is a ``UserError``."""
     temporary = path.parent / f"{UNFINISHED}{uuid4().hex[:8]}-{path.name}"
     try:
@@ -66,7 +66,7 @@ def _beside(path: Path) -> Iterator[Path]:
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """Yield a name to write to; on success the file takes its place at ``path`` at once."""
-    with _beside(path) as temporary:
+    with _next_to(path) as temporary:
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
@@ -81,7 +81,7 @@ def writing_folder(path: Path) -> Iterator[Path]:
     that no reader ever sees it half removed. Where a process is killed between the two renamings,
     ``RunFolder.opened`` puts the old one back.
     """
-    with _beside(path) as temporary:
+    with _next_to(path) as temporary:
         temporary.mkdir()
         yield temporary
         for file in temporary.rglob("*"):

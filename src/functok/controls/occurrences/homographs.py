@@ -62,7 +62,7 @@ def homographs(
         store: an occurrence store.
         features: of the SAE.
         labels: the use of each occurrence.
-        shown: every token id as people can read it.
+        shown: the text of every token id, as shown in tables.
         seed: of the sign flips.
         unit: what counts as an exposure.
         least: fewest exposures of a use.

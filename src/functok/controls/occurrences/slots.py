@@ -75,7 +75,7 @@ def slots(
         features: of the SAE.
         matchings: name → the slot of each occurrence.
         sides: which types are function, which content.
-        shown: every token id as people can read it.
+        shown: the text of every token id, as shown in tables.
         seed: of the permutations.
         exposure: n.
         unit: of the exposure.

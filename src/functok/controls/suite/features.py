@@ -14,7 +14,7 @@ REPEATED = (
     nulls.shuffled_labels,
     types.both_at_once,
     types.equally_frequent,
-    types.class_beside_context,
+    types.class_given_context,
 )
 """The controls of degree and richness that are repeated."""
 

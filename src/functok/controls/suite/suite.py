@@ -56,7 +56,7 @@ CONTROLS = (
     Control(
         "regression",
         "Class given frequency, and given context",
-        types.class_beside_context,
+        types.class_given_context,
         ("P3",),
     ),
     Control("degree", "Raw degrees at frequencies that both classes have", types.degrees),

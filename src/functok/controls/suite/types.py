@@ -59,7 +59,7 @@ def equally_frequent(given: Inputs) -> Result:
     return Result({"pairs": found.pairs, "pair_effects": found.effects})
 
 
-def class_beside_context(given: Inputs) -> Result:
+def class_given_context(given: Inputs) -> Result:
     richness, hill_2 = given.richness, given.hill_2
     if richness is None or hill_2 is None:
         return Result(absent=given.too_short)
