@@ -1,67 +1,17 @@
-"""The paths and formats of everything in a run folder.
+"""The places in a run folder: nothing outside this module decides where a file lies."""
 
-A run folder holds everything about a run: the report is made from nothing else, and nothing outside
-this module decides where a file lies. Every file and folder appears whole or not
-at all (``functok.runtime.atomic``).
-
-Formats are Parquet, safetensors, JSON and YAML. Nothing is ever pickled.
-"""
-
-import fcntl
-import hashlib
-import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from functok.runtime.atomic import REPLACED, UNFINISHED, remove_folder, writing
-from functok.runtime.atomic import writing_folder as writing_folder  # one door for all that write
+from functok.runtime.atomic import sweep
 from functok.runtime.errors import UserError
-from functok.runtime.records import Records
-
-
-def fingerprint(*parts: object) -> str:
-    """20 hex digits that identify ``parts`` (anything JSON can write; keys in any order)."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def write_table(path: Path, table: pa.Table | dict[str, Any]) -> None:
-    """Write a table, or columns by name, as Parquet."""
-    if isinstance(table, dict):
-        table = pa.table(table)
-    with writing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-
-
-def read_columns(path: Path) -> dict[str, np.ndarray]:
-    """A Parquet file's columns as numpy arrays."""
-    table = pq.read_table(path)
-    return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write JSON, indented, UTF-8."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text("utf-8"))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text."""
-    with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+from functok.runtime.store.formats import DamagedError, read_json, write_json
+from functok.runtime.store.lock import locked
+from functok.runtime.store.records import Records, inside
 
 
 def graph_table(graph: Path, name: str) -> Path:
@@ -141,10 +91,12 @@ class RunFolder:
     @property
     def judged(self) -> Path | None:
         """The graph that the claims, the figures and the report are about; None before one."""
-        if not self._judged.exists():
+        if not os.path.lexists(self._judged):
             return None
-        graph = self.root / read_json(self._judged)
-        return graph if graph.resolve().is_relative_to(self.root.resolve()) else None
+        name = read_json(self._judged)
+        if not isinstance(name, str) or not inside(name):
+            raise DamagedError(f"{self._judged} names no graph of this run; delete it.")
+        return self.root / name
 
     @property
     def _judged(self) -> Path:
@@ -195,7 +147,7 @@ class RunFolder:
     def resume(self, name: str) -> Path:
         return self.root / ".state" / "resume" / name
 
-    @property
+    @cached_property
     def records(self) -> Records:
         """What the finished parts of the run left."""
         return Records(self.root)
@@ -215,31 +167,11 @@ class RunFolder:
                 raise UserError(
                     f"The folder {self.root} is not empty and holds no run; choose another with -o."
                 )
-            state.mkdir(parents=True, exist_ok=True)
-            lock = open(state / "lock", "w")  # noqa: SIM115 (held until the run closes)
         except OSError as error:
             raise UserError(
                 f"Cannot write into the run folder {self.root}: {error.strerror or error}; "
                 "choose another with -o."
             ) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"Another functok process is working in {self.root}; wait for it to end "
-                    "or choose another folder with -o."
-                ) from error
-            self._sweep()
+        with locked(self.root):
+            sweep(self.root)
             yield
-
-    def _sweep(self) -> None:
-        """Remove what a killed process left unfinished; put back what it had not yet replaced."""
-        for left in list(self.root.rglob(f"{REPLACED}*")):
-            place = left.parent / left.name.removeprefix(REPLACED).split("-", 1)[1]
-            if place.exists():
-                remove_folder(left)
-            else:
-                os.replace(left, place)
-        for left in list(self.root.rglob(f"{UNFINISHED}*")):  # one may lie in another
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
