@@ -25,6 +25,7 @@ from functok.corpus.parquet import parquet_blocks, read_rows, whole
 from functok.corpus.pieces import Piece, pieces
 from functok.corpus.problems import Problems
 from functok.runtime.errors import UserError, first_line
+from functok.runtime.paths import user_path
 from functok.runtime.store import fingerprint
 
 SUFFIXES = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
@@ -51,7 +52,7 @@ class FileCorpus:
 
     @cached_property
     def files(self) -> list[Path]:
-        path = Path(self.pattern).expanduser()
+        path = user_path(self.pattern)
         if path.is_file():
             found = [path]
         elif path.is_dir():

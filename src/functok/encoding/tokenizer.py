@@ -20,6 +20,7 @@ from functok.corpus import Document
 from functok.corpus.blocks import text_array
 from functok.encoding.bulk import BulkEncoder, sample
 from functok.runtime.errors import UserError, first_line
+from functok.runtime.paths import user_path
 from functok.runtime.store import writing
 from functok.runtime.threads import mapped, threads_here
 
@@ -37,7 +38,7 @@ def load_tokenizer(name: str) -> Tokenizer:
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    path = Path(name).expanduser()
+    path = user_path(name)
     file = path / "tokenizer.json" if path.is_dir() else path
     try:
         if file.is_file() and not (file.parent / "tokenizer_config.json").exists():

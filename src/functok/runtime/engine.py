@@ -93,7 +93,7 @@ class Workers:
 
 
 def _end_with_parent() -> None:
-    """Let this worker end when its parent does, even by kill -9; it would wait for work for ever."""
+    """Let this worker end when its parent does, even by kill -9: it would wait for ever."""
     parent = parent_process()
     assert parent is not None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import Checkpoint, published
 from functok.runtime.errors import UserError
+from functok.runtime.paths import user_path
 from functok.runtime.progress import Progress, Silent
 from functok.runtime.store import RunFolder, read_json, write_json, write_text
 from functok.study.resources import Resources
@@ -78,7 +79,7 @@ class Run:
             return []
         from functok.tokens.grammar.treebanks import treebank_fingerprint
 
-        places = [Path(place).expanduser() for place in self.study.tokens.treebanks]
+        places = [user_path(place) for place in self.study.tokens.treebanks]
         try:
             return [treebank_fingerprint(place) for place in places]
         except UserError:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from functok.runtime.errors import UserError
+from functok.runtime.paths import user_path
 
 Model = Any
 """A ``transformers`` causal LM."""
@@ -66,7 +67,7 @@ def _folder_with_weights(name: str) -> Path | None:
     Raises:
         UserError: if the folder holds no weights.
     """
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if not folder.is_dir():
         return None
     if not any(folder.glob("*.safetensors*")):
@@ -117,7 +118,7 @@ def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
             f"The tokenizer has {len(tokenizer)} tokens but model {name!r} embeds only {rows}; "
             "give the tokenizer that the model was trained with."
         )
-    own = Path(name).expanduser() / "tokenizer.json"
+    own = user_path(name) / "tokenizer.json"
     if own.is_file():
         from tokenizers import Tokenizer
 

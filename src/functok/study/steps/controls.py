@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.controls.names import CONTROL_NAMES
+from functok.runtime.paths import user_path
 from functok.runtime.store import control_table, write_table
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
@@ -71,7 +72,7 @@ def _inputs(run: Run) -> Inputs:
     subject = Subject(graph, run.classes, subclasses, run.shown, run.study.seed)
     labels = None
     if (bank := part.treebank or names.treebank) is not None:
-        labels = Labels.of_treebank(read_treebank(Path(bank).expanduser()), run.tokenizer)
+        labels = Labels.of_treebank(read_treebank(user_path(bank)), run.tokenizer)
     others = compared(run)._asdict()
     return Inputs(subject, run.encoded("graph"), labels, part.unit, part.exposure, **others)
 
@@ -154,14 +155,14 @@ def _treebank_key(run: Run) -> str | None:
         return run.study.tokens.treebank
     from functok.tokens.grammar.treebanks import treebank_fingerprint
 
-    return treebank_fingerprint(Path(place).expanduser())
+    return treebank_fingerprint(user_path(place))
 
 
 def _check(run: Run) -> None:
     from functok.tokens.grammar.treebanks import read_treebank
 
     if run.study.controls.treebank is not None:
-        read_treebank(Path(run.study.controls.treebank).expanduser())
+        read_treebank(user_path(run.study.controls.treebank))
 
 
 def _leaves(run: Run) -> Iterable[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import Checkpoint
+from functok.runtime.paths import user_path
 from functok.runtime.store import graph_table, read_json, remove_folder, write_table
 from functok.study.run import Run
 from functok.study.settings import DictionaryPart
@@ -133,7 +134,7 @@ def _job(run: Run, key: str, checkpoint: Checkpoint, readings: list[Reading]) ->
 
 def _absolute(name: str) -> str:
     """A path as every worker and machine sees it; names on the hub stay what they are."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     return str(path.resolve()) if path.exists() else name
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import cut_short, weights_stamp
 from functok.runtime.errors import UserError, require
+from functok.runtime.paths import user_path
 from functok.runtime.store import remove_folder, write_table, writing_folder
 from functok.study.run import Run
 from functok.study.step import ROWS, Step, needs_model
@@ -105,7 +106,7 @@ def _fingerprints(run: Run) -> dict[str, Any]:
             "revision": checkpoint.revision,
             "sha256": {
                 file.name: sha256(file)
-                for file in sorted(Path(checkpoint.model).expanduser().glob("*.safetensors"))
+                for file in sorted(user_path(checkpoint.model).glob("*.safetensors"))
             },
         }
         for checkpoint in run.checkpoints
@@ -118,7 +119,7 @@ def _check(run: Run) -> None:
     for checkpoint in run.checkpoints:
         if part.load is None:
             break
-        folder = Path(checkpoint.model).expanduser()
+        folder = user_path(checkpoint.model)
         if folder.is_dir():
             problem = cut_short(folder)
             require(problem is None, f"Model folder {folder} cannot be used: {problem}.")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
+from functok.runtime.paths import user_path
 from functok.study.run import Run
 from functok.study.settings import Study
 from functok.study.step import ROWS, Step
@@ -165,7 +166,7 @@ def _treebanks(run: Run) -> "dict[str, Treebank]":
 
     found = {}
     for place in run.study.tokens.treebanks:
-        path = Path(place).expanduser()
+        path = user_path(place)
         name = path.resolve().name.removesuffix(".conllu")
         require(name not in found, f"Two treebanks are called {name!r}; rename one.")
         found[name] = read_treebank(path)
@@ -181,7 +182,7 @@ def _compared(run: Run) -> dict[str, list[str]]:
 
     found = {}
     for root in run.study.tokens.compare:
-        folder = RunFolder(Path(root).expanduser())
+        folder = RunFolder(user_path(root))
         path = folder.tokens("function_tokens")
         if not path.is_file():
             raise UserError(
