@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 from functok.corpus import Document
 from functok.corpus.blocks import text_array
 from functok.encoding.bulk import BulkEncoder, sample
+from functok.encoding.tokenizer_file import check_tokenizer_file
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.paths import user_path
 from functok.runtime.store import writing
@@ -40,6 +41,8 @@ def load_tokenizer(name: str) -> Tokenizer:
 
     path = user_path(name)
     file = path / "tokenizer.json" if path.is_dir() else path
+    if file.is_file():
+        check_tokenizer_file(file)
     try:
         if file.is_file() and not (file.parent / "tokenizer_config.json").exists():
             return PreTrainedTokenizerFast(tokenizer_file=str(file))
