@@ -164,14 +164,15 @@ def find_feature(
     from functok.cli.asked import subject
     from functok.cli.console import ConsoleProgress
     from functok.cli.show import print_line, print_table
-    from functok.retrieval.prompts.judging import judge
+    from functok.retrieval.prompts.judging import judge, python_file
     from functok.retrieval.questions import feature_of_trait, screened
 
     try:
         lines = [line.strip() for line in tests.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"Cannot read the test prompts in {tests}: {error}.") from error
-    rule = judge(success)
+    typed = python_file(success)
+    rule = judge(success, [] if typed is None else [typed])
     asked = subject(
         *("find-feature", target, output, replace, model, sae),
         layer=layer,

@@ -1,6 +1,7 @@
 """The places in a run folder: nothing outside this module decides where a file lies."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,20 +14,36 @@ from functok.runtime.store.formats import DamagedError, read_json, write_json
 from functok.runtime.store.lock import locked
 from functok.runtime.store.records import Records, inside
 
+_PLAIN = re.compile(r"\w[\w.-]*")
+
+
+def plain(name: str) -> str:
+    """A name from a table or a study, if it names one file and no way out of its folder.
+
+    Raises:
+        UserError: if it does.
+    """
+    if not _PLAIN.fullmatch(name):
+        raise UserError(
+            f"{name[:80]!r} is no name of a file in a run folder; a table or a study that says so "
+            "is damaged or was not written by functok."
+        )
+    return name
+
 
 def graph_table(graph: Path, name: str) -> Path:
     """A table of the graph in folder ``graph``."""
-    return graph / f"{name}.parquet"
+    return graph / f"{plain(name)}.parquet"
 
 
 def control_table(graph: Path, name: str) -> Path:
     """A table of the controls of the graph in folder ``graph``."""
-    return graph / "controls" / f"{name}.parquet"
+    return graph / "controls" / f"{plain(name)}.parquet"
 
 
 def baseline(graph: Path, name: str) -> Path:
     """The folder of a baseline of the graph in folder ``graph``."""
-    return graph / "arms" / name
+    return graph / "arms" / plain(name)
 
 
 def _at_step(folder: Path, step: int | None) -> Path:
@@ -56,7 +73,7 @@ class RunFolder:
         return self.root / "tokenizer"
 
     def tokens(self, name: str) -> Path:
-        return self.root / "tokens" / f"{name}.parquet"
+        return self.root / "tokens" / f"{plain(name)}.parquet"
 
     def encoded(self, split: str) -> Path:
         return self.root / "tokens" / f"encoded-{split}.safetensors"
@@ -70,7 +87,7 @@ class RunFolder:
 
     def dictionary(self, name: str, step: int | None = None) -> Path:
         """An SAE of the study, at one of several checkpoints or at the only one."""
-        return _at_step(self.root / "dictionaries" / name, step)
+        return _at_step(self.root / "dictionaries" / plain(name), step)
 
     def verified(self, name: str, step: int | None = None) -> Path:
         """What a probe says of an SAE."""
@@ -82,7 +99,7 @@ class RunFolder:
 
     def graph(self, name: str, step: int | None = None) -> Path:
         """A graph by its SAE, at one of several checkpoints or at the only one."""
-        return _at_step(self.graphs / name, step)
+        return _at_step(self.graphs / plain(name), step)
 
     def judge(self, graph: Path) -> None:
         """Note which graph the claims, the figures and the report are about."""
@@ -107,17 +124,17 @@ class RunFolder:
         return self.root / "world"
 
     def retrieval(self, name: str) -> Path:
-        return self.root / "retrieval" / f"{name}.parquet"
+        return self.root / "retrieval" / f"{plain(name)}.parquet"
 
     def consolidation(self, name: str) -> Path:
-        return self.root / "consolidation" / f"{name}.parquet"
+        return self.root / "consolidation" / f"{plain(name)}.parquet"
 
     @property
     def tests(self) -> Path:
         return self.root / "tests"
 
     def test(self, name: str) -> Path:
-        return self.tests / f"{name}.parquet"
+        return self.tests / f"{plain(name)}.parquet"
 
     @property
     def claims(self) -> Path:
@@ -128,7 +145,7 @@ class RunFolder:
         return self.root / "figures"
 
     def figure(self, name: str, suffix: str) -> Path:
-        return self.figures / f"{name}.{suffix}"
+        return self.figures / f"{plain(name)}.{suffix}"
 
     @property
     def report(self) -> Path:
@@ -142,10 +159,10 @@ class RunFolder:
         return self.root / ".state" / "inputs.json"
 
     def partials(self, name: str) -> Path:
-        return self.root / ".state" / "partials" / name
+        return self.root / ".state" / "partials" / plain(name)
 
     def resume(self, name: str) -> Path:
-        return self.root / ".state" / "resume" / name
+        return self.root / ".state" / "resume" / plain(name)
 
     @cached_property
     def records(self) -> Records:
