@@ -103,11 +103,11 @@ class FileCorpus:
 
     def documents(self, shard: str, problems: Problems | None = None) -> Iterator[Document]:
         problems = problems or Problems()
-        for piece in members(shard):
+        for piece in _reachable(shard, problems):
             yield from self._documents(piece, problems)
 
     def blocks(self, shard: str, problems: Problems) -> Iterator[pa.Array]:
-        for piece in members(shard):
+        for piece in _reachable(shard, problems):
             yield from self._blocks(piece, problems)
 
     def _documents(self, piece: Piece, problems: Problems) -> Iterator[Document]:
@@ -158,13 +158,19 @@ class FileCorpus:
         yield from read_lines(lines._replace(first=first), path, self.field, problems)
 
 
+def _reachable(shard: str, problems: Problems) -> Iterator[Piece]:
+    """The pieces of a shard that are files; the others are met as problems."""
+    for piece in members(shard):
+        what = unreadable(piece.path)
+        if what is None:
+            yield piece
+        else:
+            problems.meet(piece.path, 0, "unreadable file", what, "mend it")
+
+
 @contextmanager
 def _whole_file(path: Path, problems: Problems) -> Iterator[None]:
     """Meet as one problem what keeps a file from being read to its end."""
-    what = unreadable(path)
-    if what is not None:
-        problems.meet(path, 0, "unreadable file", what, "mend it")
-        return
     try:
         yield
     except UnicodeDecodeError as error:
