@@ -76,8 +76,8 @@ def _folder_with_weights(name: str) -> Path | None:
 
 def _unloadable(name: str, error: Exception) -> UserError:
     return UserError(
-        f"Model {name!r} cannot be loaded ({first_line(error)}); give a Hugging Face folder, or the name of "
-        "a causal LM on the hub."
+        f"Model {name!r} cannot be loaded ({first_line(error)[:300]}); give a Hugging Face folder, "
+        "or the name of a causal LM on the hub."
     )
 
 

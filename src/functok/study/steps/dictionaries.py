@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import Checkpoint, stamp
+from functok.runtime.paths import user_path
 from functok.runtime.store import read_json, write_json, write_table
 from functok.study.run import Run
 from functok.study.settings import DictionaryPart, Study
@@ -114,7 +115,7 @@ def _described(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> dict[s
     """What provenance says of an SAE."""
     from functok.runtime.versions import sha256
 
-    place = Path(run.sae_spec(part, checkpoint)).expanduser()
+    place = user_path(run.sae_spec(part, checkpoint))
     files = sorted(place.glob("*.*")) if place.is_dir() else [place] * place.is_file()
     weights = [file for file in files if file.suffix in (".safetensors", ".npz")]
     verified = run.folder.verified(part.name, run.step_of(checkpoint))
@@ -168,11 +169,7 @@ def verified_sentences(run: Run) -> Shown:
 
 
 def _settings(run: Run) -> Any:
-    stamps = [
-        stamp(Path(run.sae_spec(*one)).expanduser())
-        for one in _each(run)
-        if one[0].load is not None
-    ]
+    stamps = [stamp(user_path(run.sae_spec(*one))) for one in _each(run) if one[0].load is not None]
     parts = [part.model_dump(mode="json") for part in run.study.dictionaries]
     return [parts, stamps, bool(run.study.graph.massive)]
 
