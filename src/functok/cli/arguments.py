@@ -71,6 +71,10 @@ Replace = Annotated[
     ),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that work on shards in parallel.")]
+AllowPython = Annotated[
+    list[str] | None,
+    typer.Option(help="Run this Python file where the study asks for it (repeatable)."),
+]
 Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster: auto, or host:port.")]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from functok.cli.arguments import (
+    AllowPython,
     Chat,
     FunctionTokensFolder,
     Layer,
@@ -80,6 +81,7 @@ def steer(
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
     replace: Replace = False,
+    allow_python: AllowPython = None,
 ) -> None:
     """Add, set or ablate features at chosen tokens; next to unsteered and random."""
     from functok.cli.asked import refuse_names, study_answer, subject
@@ -93,7 +95,7 @@ def steer(
         )
         assert target is not None
         refuse_names(target, model, revision, sae, layer, tokenizer, function_tokens)
-        study_answer(target, "steer", output, replace)
+        study_answer(target, "steer", output, replace, allow_python)
         return
     asked = subject(
         *("steer", target, output, replace, model, sae),

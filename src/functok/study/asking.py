@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 
 from functok.encoding.tokenizer import Tokenizer, load_tokenizer, shown_tokens, special_ids
 from functok.graph.bipartite import TokenFeatureGraph
@@ -19,7 +18,7 @@ from functok.models.dictionaries.sources import open_whole_sae
 from functok.models.language.model import Model, check_tokenizer, load_model
 from functok.retrieval.prompts.subject import Subject
 from functok.runtime.errors import UserError, require
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, read_frame
 from functok.study.run import Run
 from functok.tokens.counting.function_tokens import class_array
 from functok.tokens.grammar.closed_class import ClosedClass
@@ -54,7 +53,7 @@ def subject_of(run: Run) -> Subject:
     active = np.bincount(graph.feature, weights=graph.occurrences, minlength=graph.features)
     maximum = np.zeros(graph.features, np.float32)
     np.maximum.at(maximum, graph.feature, graph.max.astype(np.float32))
-    function = pl.read_parquet(run.folder.tokens("function_tokens"))["token_id"].to_list()
+    function = read_frame(run.folder.tokens("function_tokens"))["token_id"].to_list()
     return _subject(
         *(run.model(run.last), run.tokenizer, run.sae(run.main, run.last), run.main.layer),
         *(function, active / graph.positions, maximum, run.study.seed),
@@ -118,4 +117,4 @@ def _function(tokenizer: Tokenizer, counts: Path | None) -> list[int]:
         f"The function tokens in {counts} are of another tokenizer than the model's; count the "
         "corpus with the model's.",
     )
-    return pl.read_parquet(table)["token_id"].to_list()
+    return read_frame(table)["token_id"].to_list()

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ import pyarrow.parquet as pq
 
 from functok.runtime.atomic import writing
 from functok.runtime.errors import UserError, first_line
+
+if TYPE_CHECKING:
+    import polars as pl
 
 LARGEST_JSON = 1 << 28
 """Bytes of a JSON file that is read; a list of a million problems has fewer."""
@@ -38,8 +41,8 @@ def write_table(path: Path, table: pa.Table | dict[str, Any]) -> None:
     """Write a table, or columns by name, as Parquet."""
     if isinstance(table, dict):
         table = pa.table(table)
-    with writing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    with writing(path) as temporary, open(temporary, "wb") as stream:
+        pq.write_table(table, stream, compression="zstd")
 
 
 def read_table(path: Path) -> pa.Table:
@@ -48,8 +51,20 @@ def read_table(path: Path) -> pa.Table:
     Raises:
         DamagedError: if it is not one, or is cut short.
     """
-    with _readable(path):
-        return pq.ParquetFile(path).read()
+    with _readable(path), pa.OSFile(os.fsencode(path), "rb") as stream:
+        return pq.read_table(stream)
+
+
+def read_frame(path: Path) -> "pl.DataFrame":
+    """A Parquet file as a polars frame, whatever characters its name has.
+
+    Raises:
+        DamagedError: as ``read_table``.
+    """
+    import polars as pl
+
+    with _readable(path), open(path, "rb") as stream:
+        return pl.read_parquet(stream)
 
 
 def read_columns(path: Path) -> dict[str, np.ndarray]:

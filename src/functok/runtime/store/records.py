@@ -4,7 +4,8 @@
 
 ``key`` is the fingerprint of everything that determines the part. ``files`` are relative to the
 run folder: a file that is gone or has another content makes the part unfinished. ``facts`` are what
-the part found out and no table holds. ``stale`` marks a part that has to be done again.
+the part found out and no table holds. ``stale`` marks a part that has to be done again, and names
+the one whose work spoiled it.
 
 A record may come from anybody. Nothing outside the run folder is looked at or removed, whatever it
 names, and pipes and devices are not waited for.
@@ -22,6 +23,17 @@ from typing import Any
 from functok.runtime.atomic import UNFINISHED
 from functok.runtime.store.formats import DamagedError, read_json, write_json
 
+MISSING = "is missing"
+
+
+def read_record(place: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none that can be read."""
+    try:
+        found = read_json(place)
+    except (DamagedError, OSError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
 
 @dataclass
 class Records:
@@ -30,8 +42,8 @@ class Records:
     root: Path
     seconds: float = 0.0
     """Spent hashing so far."""
-    _checked: dict[str, tuple[Any, str | None]] = field(default_factory=dict)
-    """By name: what was recorded, and what is wrong with the file."""
+    _digests: dict[tuple[str, int, int, int], str] = field(default_factory=dict)
+    """Hashes of files by path, inode, size and time of change."""
 
     def parts(self) -> list[str]:
         """Names of the parts that have a record."""
@@ -39,13 +51,8 @@ class Records:
 
     def read(self, part: str) -> dict[str, Any]:
         """The record of ``part``; empty where there is none that can be read."""
-        try:
-            found = read_json(self._place(part))
-        except (DamagedError, OSError):
-            return {}
-        if not isinstance(found, dict) or not isinstance(found.get("files", {}), dict):
-            return {}
-        return found
+        found = read_record(self._place(part))
+        return found if isinstance(found.get("files", {}), dict) else {}
 
     def is_done(self, part: str, key: str) -> bool:
         """Whether ``part`` was last finished under ``key`` and all that it left is still whole."""
@@ -57,7 +64,7 @@ class Records:
     def damage(self, part: str) -> dict[str, str]:
         """The files of ``part`` that are not what its record says: what is wrong, by name."""
         files = self.read(part).get("files", {})
-        found = {name: self._wrong(name, told) for name, told in files.items()}
+        found = {name: self._difference(name, told) for name, told in files.items()}
         return {name: wrong for name, wrong in found.items() if wrong is not None}
 
     def write(self, part: str, key: str, left: Iterable[Path], facts: dict[str, Any]) -> None:
@@ -72,40 +79,37 @@ class Records:
         files = {}
         for file in sorted({file for place in left for file in _files(place)}):
             told = {"size": file.stat().st_size, "sha256": self._digest(file)}
-            name = file.relative_to(self.root).as_posix()
-            files[name] = told
-            self._checked[name] = (told, None)
+            files[file.relative_to(self.root).as_posix()] = told
         write_json(self._place(part), {"key": key, "files": files, "facts": facts})
 
-    def spoil(self, part: str) -> None:
-        """Before work starts: what ``part`` left before is no longer to be trusted."""
+    def spoil(self, part: str, by: str) -> None:
+        """Before work on ``by`` starts: what ``part`` left before is no longer to be trusted."""
         record = self.read(part)
-        if record and not record.get("stale"):
-            write_json(self._place(part), record | {"stale": True})
-        self._checked.clear()
+        if record and record.get("stale") in (None, part):
+            write_json(self._place(part), record | {"stale": by})
 
     def forget(self, part: str) -> None:
         """Remove what ``part`` left, and its record."""
-        for name in self.read(part).get("files", {}):
+        self.remove(self.read(part).get("files", {}))
+        self._place(part).unlink(missing_ok=True)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files that a record names; what is no file of functok's stays.
+
+        Raises:
+            UserError: if one is reached through a link.
+        """
+        for name in names:
             if not inside(name):
                 continue
             file = self.root / name
-            checkinside(file)
-            if file.is_file() or file.is_symlink():
+            check_inside(file)
+            if file.is_file() or file.is_symlink() or file.is_fifo():
                 file.unlink()
                 _remove_empty(file.parent, self.root)
-        self._place(part).unlink(missing_ok=True)
-        self._checked.clear()
-
-    def _wrong(self, name: str, told: Any) -> str | None:
-        """What is wrong with a recorded file, if anything is."""
-        if name in self._checked and self._checked[name][0] == told:
-            return self._checked[name][1]
-        wrong = self._difference(name, told)
-        self._checked[name] = (told, wrong)
-        return wrong
 
     def _difference(self, name: str, told: Any) -> str | None:
+        """What is wrong with a recorded file, if anything is."""
         if not inside(name) or not isinstance(told, Mapping):
             return "is named by a record that functok did not write"
         path = self.root / name
@@ -118,17 +122,20 @@ class Records:
             known = told.get("sha256")
             return "has other content" if known not in (None, self._digest(path)) else None
         except FileNotFoundError:
-            return "is missing"
+            return MISSING
         except (OSError, ValueError) as error:
             return f"cannot be read ({getattr(error, 'strerror', None) or error})"
 
     def _digest(self, file: Path) -> str:
-        """The SHA-256 of a regular file, in hex."""
-        started = time.monotonic()
-        with open(file, "rb", buffering=0) as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        self.seconds += time.monotonic() - started
-        return found
+        """The SHA-256 of a regular file, in hex; a file that has not changed is read once."""
+        status = file.stat()
+        known = (str(file), status.st_ino, status.st_size, status.st_mtime_ns)
+        if known not in self._digests:
+            started = time.monotonic()
+            with open(file, "rb", buffering=0) as stream:
+                self._digests[known] = hashlib.file_digest(stream, "sha256").hexdigest()
+            self.seconds += time.monotonic() - started
+        return self._digests[known]
 
     def _place(self, part: str) -> Path:
         return self.root / ".state" / "done" / f"{part}.json"

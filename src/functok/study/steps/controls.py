@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from functok.controls.names import CONTROL_NAMES
 from functok.runtime.paths import user_path
-from functok.runtime.store import control_table, write_table
+from functok.runtime.store import control_table, read_frame, write_table
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 from functok.study.steps.baselines import compared
@@ -82,7 +82,7 @@ def _ran(place: Path) -> pl.DataFrame:
 
     path = control_table(place, "ran")
     if path.exists():
-        return pl.read_parquet(path)
+        return read_frame(path)
     columns = ("control", "title", "tables", "absent", "key")
     return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
 
@@ -129,7 +129,7 @@ def _shows(run: Run) -> Shown:
     found = [run.folder.test(name) for name in TESTS if run.folder.test(name).exists()]
     if found:
         yield "Declared tests:"
-        yield pl.concat([pl.read_parquet(path) for path in found]).select(
+        yield pl.concat([read_frame(path) for path in found]).select(
             *("test", "statistic", "measured", "control_value"),
             *("effect", "effect_low", "effect_high", "p_value"),
         )

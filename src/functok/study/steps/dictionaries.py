@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import Checkpoint, stamp
 from functok.runtime.paths import user_path
-from functok.runtime.store import read_json, write_json, write_table
+from functok.runtime.store import read_frame, read_json, write_json, write_table
 from functok.study.run import Run
 from functok.study.settings import DictionaryPart, Study
 from functok.study.step import ROWS, Step, needs_sae
@@ -48,7 +48,7 @@ def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> 
     made = f"dictionary-{part.name}-{checkpoint.step}"
     if records.is_done(made, key):
         return
-    records.spoil(made)
+    records.spoil(made, made)
     assert part.layer is not None
     assert part.recipe is not None
     sample = sample_activations(
@@ -146,13 +146,12 @@ def _check(run: Run) -> None:
 
 
 def _shows(run: Run) -> Shown:
-    import polars as pl
 
     yield from verified_sentences(run)
     for part in run.study.dictionaries:
         path = _quality_table(run, part)
         if path.exists():
-            table = pl.read_parquet(path)
+            table = read_frame(path)
             yield table.tail(ROWS).select("step", "l0", "explained_variance", "ce_recovered")
             yield f"{len(table)} rows in {path}"
 
@@ -193,6 +192,7 @@ DICTIONARIES = Step(
     leaves=_leaves,
     excuse=needs_sae,
     check=_check,
+    heals=True,
     figures=("sae-quality",),
     summary="Train SAEs at the chosen checkpoints, or verify published ones; measure them.",
     shows=_shows,
