@@ -16,7 +16,7 @@ from functok.runtime.store import (
     write_json,
     write_table,
 )
-from functok.runtime.store.records import damage, recorded
+from functok.runtime.store.records import Records
 
 
 def flipped(content: bytes) -> bytes:
@@ -42,33 +42,56 @@ def files(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.parametrize("how", CHANGES)
 def test_a_record_tells_which_file_was_changed(tmp_path, files, how) -> None:
-    record = recorded(tmp_path, files)
-    assert damage(tmp_path, record) == {}
+    Records(tmp_path).write("part", "key", files, {})
+    assert Records(tmp_path).is_done("part", "key")
     for file in files:
         content = file.read_bytes()
         file.write_bytes(CHANGES[how](content))
-        assert list(damage(tmp_path, record)) == [file.relative_to(tmp_path).as_posix()]
+        records = Records(tmp_path)
+        assert list(records.damage("part")) == [file.relative_to(tmp_path).as_posix()]
+        assert not records.is_done("part", "key")
         file.write_bytes(content)
 
 
 def test_a_record_tells_what_is_no_file_and_waits_for_none(tmp_path, files) -> None:
-    record = recorded(tmp_path, files)
+    records = Records(tmp_path)
+    records.write("part", "key", files, {})
     for file in files:
         file.unlink()
     os.mkfifo(files[0])
     files[1].mkdir()
     files[2].symlink_to("/dev/zero")
-    assert damage(tmp_path, record) == dict.fromkeys(record, "is no file")
+    assert list(records.damage("part").values()) == ["is no file"] * 3
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "deep/../../x", ""])
 def test_a_record_that_names_what_lies_outside_is_not_followed(tmp_path, name) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "x").touch()
-    told = {name: {"size": 0, "sha256": "e3b0c442"}}
-    assert list(damage(tmp_path / "run", told).values()) == [
-        "is named by a record that is not functok's"
+    files = {name: {"size": 0, "sha256": "e3b0c442"}}
+    write_json(tmp_path / "run/.state/done/part.json", {"key": "key", "files": files})
+    records = Records(tmp_path / "run")
+    assert list(records.damage("part").values()) == [
+        "is named by a record that functok did not write"
     ]
+    records.forget("part")
+    assert (tmp_path / "x").exists()
+
+
+def test_a_file_is_hashed_once_while_it_does_not_change(tmp_path, files) -> None:
+    records = Records(tmp_path)
+    records.write("part", "key", files, {})
+    spent = records.seconds
+    assert spent > 0
+    assert records.is_done("part", "key")
+    assert records.seconds == spent
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"files": 3}', b"[" * 100_000])
+def test_a_record_that_cannot_be_read_counts_as_none(tmp_path, content) -> None:
+    (tmp_path / ".state/done").mkdir(parents=True)
+    (tmp_path / ".state/done/part.json").write_bytes(content)
+    assert not Records(tmp_path).is_done("part", "key")
 
 
 @pytest.mark.parametrize("how", ["halved", "emptied"])

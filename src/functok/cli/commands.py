@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from functok.cli.arguments import AllowPython, Output, Replace, Target, Workers
+from functok.cli.check import check
 from functok.cli.controls import controls
 from functok.cli.graph import graph
 from functok.cli.pretrain import pretrain
@@ -108,6 +109,7 @@ for _step in STEPS:
     elif _step.summary is not None:
         _add(_step.name, _step.summary)
 app.command("find-feature")(find_feature)
+app.command()(check)
 
 
 @app.command()
