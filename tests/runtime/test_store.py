@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from safetensors import SafetensorError
 
-from functok.runtime import store
+from functok.runtime import atomic
 from functok.runtime.errors import UserError
 from functok.runtime.store import (
     RunFolder,
@@ -99,7 +99,7 @@ def test_no_reader_sees_half_of_a_folder_that_is_removed_or_replaced(
     def watched(path: Path) -> None:
         seen.append(place.exists() and names(place))
 
-    monkeypatch.setattr(store.shutil, "rmtree", watched)
+    monkeypatch.setattr(atomic.shutil, "rmtree", watched)
     for name in ("old", "new"):
         with writing_folder(place) as temporary:
             (temporary / name).write_text(name)

@@ -16,7 +16,7 @@ import polars as pl
 
 from functok.claims.evidence import Evidence
 from functok.claims.explanation import explain
-from functok.runtime.store import RunFolder, write_table
+from functok.runtime.store import RunFolder, read_frame, write_table
 from functok.stats import holm
 
 PRIMARY = tuple(f"P{number}" for number in range(1, 9))
@@ -141,7 +141,7 @@ def assemble(run: RunFolder) -> pl.DataFrame:
     found = {
         row["test"]: row
         for path in sorted(run.tests.glob("*.parquet"))
-        for row in pl.read_parquet(path).to_dicts()
+        for row in read_frame(path).to_dicts()
     }
     adjusted = holm({test: row["p_value"] for test, row in found.items()}, PRIMARY)
     explained = explain(found, adjusted)

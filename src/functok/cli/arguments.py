@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from functok.runtime.errors import UserError
+from functok.runtime.paths import user_path
 
 
 def _there(target: Path | None) -> Path | None:
@@ -15,6 +16,7 @@ def _there(target: Path | None) -> Path | None:
 
     if target is None:
         return None
+    target = user_path(target)
     if not target.exists() and str(target) in studies():
         return study_file(str(target))
     if not target.exists():
@@ -69,6 +71,10 @@ Replace = Annotated[
     ),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that work on shards in parallel.")]
+AllowPython = Annotated[
+    list[str] | None,
+    typer.Option(help="Run this Python file where the study asks for it (repeatable)."),
+]
 Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster: auto, or host:port.")]
 
 

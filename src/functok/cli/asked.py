@@ -37,7 +37,7 @@ def subject(
 
     if target is not None:
         refuse_names(target, model, sae, *more.values())
-        return subject_of(bring(find(target, output), ["graph"], replace))
+        return subject_of(bring(find(target, output), ["graph"], replace, whole=True))
     if model is None or sae is None:
         raise UserError(
             f"functok {command} needs a run folder or a study file, or --model and --sae."
@@ -59,8 +59,12 @@ def refuse_names(target: Path, *names: object) -> None:
     )
 
 
-def study_answer(target: Path, name: str, output: Path | None, replace: bool) -> None:
-    """Answer by the study's own prompts."""
+def study_answer(
+    target: Path, name: str, output: Path | None, replace: bool, python: list[str] | None = None
+) -> None:
+    """Answer by the study's own prompts; ``python`` names files that it may run."""
     from functok.cli.work import bring, find, show
+    from functok.study.resources import Resources
 
-    show(bring(find(target, output), [name], replace), name)
+    resources = Resources(python=tuple(python or ()))
+    show(bring(find(target, output, resources), [name], replace), name)

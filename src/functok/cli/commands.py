@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from functok.cli.arguments import Output, Replace, Target, Workers
+from functok.cli.arguments import AllowPython, Output, Replace, Target, Workers
+from functok.cli.check import check
 from functok.cli.controls import controls
 from functok.cli.graph import graph
 from functok.cli.pretrain import pretrain
@@ -52,19 +53,28 @@ def demo(output: Output = None, replace: Replace = False) -> None:
 
 @app.command()
 def run(
-    study: Target, output: Output = None, replace: Replace = False, workers: Workers = 1
+    study: Target,
+    output: Output = None,
+    replace: Replace = False,
+    workers: Workers = 1,
+    allow_python: AllowPython = None,
 ) -> None:
     """Run a whole study, or whatever of it is not done yet."""
-    _bring_and_show(study, "report", output, replace, workers)
+    _bring_and_show(study, "report", output, replace, workers, allow_python)
 
 
 def _bring_and_show(
-    target: Path, name: str, output: Path | None, replace: bool, workers: int
+    target: Path,
+    name: str,
+    output: Path | None,
+    replace: bool,
+    workers: int,
+    python: list[str] | None = None,
 ) -> None:
     from functok.cli.work import bring, find, show
     from functok.study.resources import Resources
 
-    found = find(target, output, Resources(workers=workers))
+    found = find(target, output, Resources(workers=workers, python=tuple(python or ())))
     show(bring(found, [name], replace), name)
 
 
@@ -72,9 +82,13 @@ def _add(name: str, summary: str) -> None:
     """Add the command that brings a run up to one step, with the steps it needs."""
 
     def command(
-        target: Target, output: Output = None, replace: Replace = False, workers: Workers = 1
+        target: Target,
+        output: Output = None,
+        replace: Replace = False,
+        workers: Workers = 1,
+        allow_python: AllowPython = None,
     ) -> None:
-        _bring_and_show(target, name, output, replace, workers)
+        _bring_and_show(target, name, output, replace, workers, allow_python)
 
     app.command(name, help=summary)(command)
 
@@ -95,6 +109,7 @@ for _step in STEPS:
     elif _step.summary is not None:
         _add(_step.name, _step.summary)
 app.command("find-feature")(find_feature)
+app.command()(check)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from functok.runtime.progress import Task
+from functok.runtime.visible import visible
 
 _EVERY = 5.0
 """Seconds between two plain lines about the same task."""
@@ -26,7 +27,7 @@ class _BarTask:
         self._bars, self._identifier = bars, identifier
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        self._bars.update(self._identifier, advance=amount, note=note)  # type: ignore[arg-type]
+        self._bars.update(self._identifier, advance=amount, note=visible(note))  # type: ignore[arg-type]
 
 
 class _LineTask:
@@ -51,7 +52,8 @@ class _LineTask:
 
     def _say(self, when: str, note: str) -> None:
         parts = [f"{self._done}/{self._total} {self._unit}".strip(), when, note]
-        self._console.print(f"  {self._name}: " + ", ".join(part for part in parts if part))
+        line = f"  {self._name}: " + ", ".join(part for part in parts if part)
+        self._console.print(visible(line, lines=False))
 
 
 class ConsoleProgress:
@@ -81,4 +83,4 @@ class ConsoleProgress:
             yield _BarTask(bars, bars.add_task(name, total=total, note=""))
 
     def say(self, sentence: str) -> None:
-        self._console.print(sentence)
+        self._console.print(visible(sentence))

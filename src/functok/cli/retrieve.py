@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from functok.cli.arguments import (
+    AllowPython,
     Chat,
     FunctionTokensFolder,
     Layer,
@@ -80,6 +81,7 @@ def steer(
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
     replace: Replace = False,
+    allow_python: AllowPython = None,
 ) -> None:
     """Add, set or ablate features at chosen tokens; next to unsteered and random."""
     from functok.cli.asked import refuse_names, study_answer, subject
@@ -93,7 +95,7 @@ def steer(
         )
         assert target is not None
         refuse_names(target, model, revision, sae, layer, tokenizer, function_tokens)
-        study_answer(target, "steer", output, replace)
+        study_answer(target, "steer", output, replace, allow_python)
         return
     asked = subject(
         *("steer", target, output, replace, model, sae),
@@ -164,14 +166,15 @@ def find_feature(
     from functok.cli.asked import subject
     from functok.cli.console import ConsoleProgress
     from functok.cli.show import print_line, print_table
-    from functok.retrieval.prompts.judging import judge
+    from functok.retrieval.prompts.judging import judge, python_file
     from functok.retrieval.questions import feature_of_trait, screened
 
     try:
         lines = [line.strip() for line in tests.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"Cannot read the test prompts in {tests}: {error}.") from error
-    rule = judge(success)
+    typed = python_file(success)
+    rule = judge(success, [] if typed is None else [typed])
     asked = subject(
         *("find-feature", target, output, replace, model, sae),
         layer=layer,

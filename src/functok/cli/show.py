@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from functok.runtime.visible import visible
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -21,7 +23,7 @@ def print_table(table: "pl.DataFrame") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(*table.columns, box=None, header_style="bold", pad_edge=False)
+    drawn = Table(*map(visible, table.columns), box=None, header_style="bold", pad_edge=False)
     for name, kind in table.schema.items():
         if kind.is_numeric():
             drawn.columns[table.columns.index(name)].justify = "right"
@@ -34,10 +36,10 @@ def print_line(text: str) -> None:
     """One line of text, nothing in it interpreted."""
     from rich.console import Console
 
-    Console(markup=False, highlight=False, emoji=False, soft_wrap=True).print(text)
+    Console(markup=False, highlight=False, emoji=False, soft_wrap=True).print(visible(text))
 
 
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else visible(str(value), lines=False)

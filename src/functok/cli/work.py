@@ -36,14 +36,21 @@ def made(study: Study, output: Path | None, resources: Resources | None = None) 
     return Run(study, RunFolder(where), ConsoleProgress(), resources or Resources())
 
 
-def bring(run: Run, names: Sequence[str], replace: bool = False) -> Run:
+def bring(run: Run, names: Sequence[str], replace: bool = False, whole: bool = False) -> Run:
     """Bring a run up to these steps, as far as they are not done, and draw their figures.
+
+    Args:
+        run: found or made.
+        names: of the steps.
+        replace: whether what was made under other settings may be made again.
+        whole: whether what the steps were made from is going to be read too.
 
     Raises:
         UserError: if a step does not apply to the study, or anything on the way cannot be used.
         StoppedError: if the user stops it; what is finished is kept.
     """
     runner = Runner(run, STEPS)
+    run.reopened = run.reopened and not replace
     run.corpus_fingerprint  # noqa: B018 (a corpus that is not there is refused before the rest)
     try:
         runner.check(*names)
@@ -52,7 +59,7 @@ def bring(run: Run, names: Sequence[str], replace: bool = False) -> Run:
             if not all(runner.is_done(name) for name in names):
                 quiet_libraries()
             for name in names:
-                runner.bring(name)
+                runner.bring(name, whole)
                 _draw(runner, name)
     except KeyboardInterrupt:
         raise StoppedError from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from functok.runtime.errors import UserError, first_line
+from functok.runtime.paths import user_path
 
 _STEP = re.compile(r"(?:^|[-_])(?:step|checkpoint)-?(\d+)")
 
@@ -37,7 +38,7 @@ Stamp = list[tuple[str, int, int]]
 
 def weights_stamp(checkpoint: Checkpoint) -> Stamp:
     """The stamp of a local checkpoint's files; nothing for one on the hub."""
-    return stamp(Path(checkpoint.model).expanduser())
+    return stamp(user_path(checkpoint.model))
 
 
 def stamp(place: Path) -> Stamp:
@@ -91,7 +92,7 @@ def published(
     """
     if not revisions:
         return [Checkpoint(0, model, revision)]
-    folder = Path(model).expanduser()
+    folder = user_path(model)
     found = []
     for revision in revisions:
         if folder.is_dir():

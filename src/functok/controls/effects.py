@@ -16,7 +16,7 @@ import polars as pl
 from functok.controls.baselines.differences import UNTRAINED
 from functok.controls.types.regression import CLASS, RICHNESS
 from functok.graph.contrasts import GRAMMAR, STUDIED, WITH_MARKS
-from functok.runtime.store import control_table
+from functok.runtime.store import control_table, read_frame
 
 _SCHEMA = {
     "control": pl.String, "effect": pl.String, "reading": pl.String, "value": pl.Float64,
@@ -123,4 +123,4 @@ def _parts(read: Callable[[str], pl.DataFrame | None], subclasses: bool) -> Iter
 
 def _read(place: Path, name: str) -> pl.DataFrame | None:
     path = control_table(place, name)
-    return pl.read_parquet(path) if path.exists() else None
+    return read_frame(path) if path.exists() else None

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from functok.corpus.blocks import blocks_of
 from functok.corpus.document import Document, split_spec
+from functok.corpus.hub_folder import check_folder
 from functok.corpus.json_lines import encodable
 from functok.corpus.problems import Problems
 from functok.runtime.errors import UserError, first_line
@@ -36,6 +37,8 @@ class HubCorpus:
         from datasets import load_dataset
         from datasets.exceptions import DatasetNotFoundError
 
+        if Path(self.name).is_dir():
+            check_folder(Path(self.name))
         try:
             return load_dataset(
                 self.name,

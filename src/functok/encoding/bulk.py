@@ -7,7 +7,7 @@ two libraries may differ always go through ``tokenizers``
 (``encoding/unicode.py``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,11 +18,16 @@ from tokenizers import Tokenizer as Backend
 from functok.corpus.blocks import buffers, text_array
 from functok.encoding.check_texts import hostile_texts
 from functok.encoding.unicode import disputed
-from functok.runtime.errors import first_line
+from functok.runtime.errors import UserError, first_line
+from functok.runtime.limits import within
 
 SAMPLED_DOCUMENTS, SAMPLED_CHARACTERS = 16, 16_384
 """The sample on which the fast path is checked: documents of each block, most characters of each
 document."""
+
+PATIENCE = 20.0
+"""Seconds that a tokenizer is given for any text, besides one for every 50 kB: a twentieth of the
+usual speed."""
 
 
 class Ids(NamedTuple):
@@ -121,14 +126,40 @@ def _by_gigatoken(fast: Any, texts: pa.Array) -> Ids:
     offsets, data = buffers(texts)
     characters = NumpyArray(data, parameters={"__array__": "char"})  # type: ignore[arg-type]
     layout = ListOffsetArray(Index64(offsets), characters, parameters={"__array__": "string"})
-    found = fast.encode_batch(awkward.Array(layout), parallel=False).layout
+    batch = awkward.Array(layout)
+    found = _patiently(lambda: fast.encode_batch(batch, parallel=False), len(data)).layout
     bounds = np.asarray(found.offsets.data)
     return Ids(np.asarray(found.content.data)[bounds[0] : bounds[-1]], bounds - bounds[0])
 
 
 def _by_tokenizers(exact: Backend, texts: pa.Array) -> Ids:
-    encodings = exact.encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
+    held = texts.to_pylist()
+    try:
+        encodings = _patiently(
+            lambda: exact.encode_batch_fast(held, add_special_tokens=False), texts.nbytes
+        )
+    except UserError:
+        raise
+    except Exception as error:  # tokenizers raises bare ones: no token for an unknown word
+        raise UserError(
+            f"The tokenizer cannot encode the corpus ({first_line(error)}); give one that has a "
+            "token for every text."
+        ) from error
     return _joined([np.asarray(encoding.ids, np.uint32) for encoding in encodings])
+
+
+def _patiently(work: Callable[[], Any], size: int) -> Any:
+    """Encode ``size`` bytes, unless that takes a time beyond all reason.
+
+    A pattern in a tokenizer can take exponential time: (a+)+$.
+    """
+    seconds = PATIENCE + size / 50_000
+    return within(
+        seconds,
+        work,
+        f"The tokenizer took more than {seconds:.0f} s for {size:,} bytes, as one with a pattern "
+        "like (a+)+$ does; give another.",
+    )
 
 
 def _joined(parts: list[np.ndarray]) -> Ids:

@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from functok.corpus import Document
 from functok.corpus.blocks import text_array
 from functok.encoding.bulk import BulkEncoder, sample
+from functok.encoding.tokenizer_file import check_tokenizer_file
 from functok.runtime.errors import UserError, first_line
-from functok.runtime.store import writing
+from functok.runtime.paths import user_path
+from functok.runtime.store import read_tensors, writing
 from functok.runtime.threads import mapped, threads_here
 
 Tokenizer = Any
@@ -37,8 +39,10 @@ def load_tokenizer(name: str) -> Tokenizer:
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    path = Path(name).expanduser()
+    path = user_path(name)
     file = path / "tokenizer.json" if path.is_dir() else path
+    if file.is_file():
+        check_tokenizer_file(file)
     try:
         if file.is_file() and not (file.parent / "tokenizer_config.json").exists():
             return PreTrainedTokenizerFast(tokenizer_file=str(file))
@@ -178,7 +182,7 @@ class Encoded:
 
     @classmethod
     def load(cls, path: Path) -> "Encoded":
-        return cls(**load_file(path))
+        return cls(**read_tensors(path))
 
 
 def _bounds(lengths: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Write figures to disk: .png and .svg, with the data that they show as .parquet."""
 
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,13 @@ from typing import Any
 import vl_convert
 from altair.typing import ChartType
 
-from functok.figures.catalogue import Figure, figures
+from functok.figures.catalogue import PLANS, Figure, figures
+from functok.runtime.atomic import check_inside
 from functok.runtime.store import RunFolder, write_table, write_text, writing
 
+_OURS = re.compile(
+    rf"({'|'.join(re.escape(plan.name) for plan in PLANS)})(-\d+)?\.(png|svg|parquet)"
+)
 _SCALE = 2
 """Pixels of the PNG per pixel of the chart."""
 
@@ -20,10 +25,15 @@ def specification(chart: ChartType) -> dict[str, Any]:
 
 
 def draw(drawn: Iterable[Figure], folder: RunFolder) -> None:
-    """Write every figure under ``figures/``, and remove those of an earlier drawing."""
+    """Write every figure under ``figures/``, and remove those of an earlier drawing.
+
+    Only names that figures have are removed: a user's own file there stays.
+    """
     kept = {place for figure in drawn for place in write_figure(figure, folder)}
-    for left in set(folder.figures.glob("*.*")) - kept if folder.figures.is_dir() else ():
-        left.unlink()
+    check_inside(folder.figures / "any")
+    for left in set(folder.figures.iterdir()) - kept if folder.figures.is_dir() else ():
+        if _OURS.fullmatch(left.name) and (left.is_file() or left.is_symlink()):
+            left.unlink()
 
 
 def write_figure(figure: Figure, folder: RunFolder) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 from altair.typing import ChartType
 
-from functok.runtime.store import RunFolder, control_table, graph_table
+from functok.runtime.store import RunFolder, control_table, graph_table, read_frame
 
 NO_CONTROLS = "The frequency controls were not run (functok controls), or the graph is too small."
 NO_WORLD = (
@@ -39,7 +39,7 @@ def read(path: Path) -> pl.DataFrame | None:
     """The table at ``path``; None if it was not written or is empty."""
     if not path.exists():
         return None
-    table = pl.read_parquet(path)
+    table = read_frame(path)
     return table if len(table) else None
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
 from functok.corpus.splits import GROUPS
@@ -31,7 +30,7 @@ from functok.graph.folder import (
     write_tokens,
 )
 from functok.runtime.errors import UserError
-from functok.runtime.store import read_json, write_json
+from functok.runtime.store import read_json, read_table, write_json
 
 __all__ = ["Observations", "TokenFeatureGraph"]
 
@@ -157,7 +156,7 @@ class TokenFeatureGraph:
     def columns(self) -> Columns:
         """Every edge; of a loaded graph they are all read now, and kept."""
         assert self.folder is not None
-        return self._usual(Columns.of(pq.read_table(self.folder / "edges/by-token.parquet")))
+        return self._usual(Columns.of(read_table(self.folder / "edges/by-token.parquet")))
 
     @property
     def group(self) -> Int[np.ndarray, " edges"]:

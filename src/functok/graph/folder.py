@@ -24,6 +24,7 @@ from jaxtyping import Float, Int
 from functok.corpus.splits import GROUPS
 from functok.graph.construction.runs import edge_table, merge_edges, write_run
 from functok.graph.edges import GRID, Edges, Packing
+from functok.runtime.store import read_table
 from functok.runtime.threads import BackgroundThread
 
 ROW_GROUP = 1 << 17
@@ -115,7 +116,7 @@ def read_counts(
     path: Path, by: str, size: int, counts: tuple[str, ...]
 ) -> list[Int[np.ndarray, "groups size"]]:
     """Columns ``counts`` of a table with one row per group and ``by`` (token or feature)."""
-    table = pq.read_table(path)
+    table = read_table(path)
     where = (table["group"].to_numpy(), table[by].to_numpy())
     found = [np.zeros((GROUPS, size), np.int64) for _ in counts]
     for count, into in zip(counts, found, strict=True):

@@ -3,7 +3,7 @@
 import polars as pl
 
 from functok.report.markup import escaped, interval, number
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, read_frame
 from functok.stats import jackknife_ratio
 
 RULE = (
@@ -74,7 +74,7 @@ def learned(folder: RunFolder) -> str:
     paths = [folder.consolidation(name) for name in ("losses", "floors")]
     if not all(path.exists() for path in paths):
         return "The held-out loss was not measured, so it is unknown whether the model learned."
-    losses, floors = (pl.read_parquet(path) for path in paths)
+    losses, floors = (read_frame(path) for path in paths)
     step = losses["step"].to_numpy().max()
     model, floor = (
         part.group_by("document_group")

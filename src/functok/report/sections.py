@@ -3,8 +3,6 @@
 import base64
 from pathlib import Path
 
-import polars as pl
-
 from functok.figures.catalogue import PLANS, Figure
 from functok.figures.draw import specification
 from functok.report.frequency import frequency
@@ -18,7 +16,7 @@ from functok.report.markup import (
     script_json,
     table,
 )
-from functok.runtime.store import RunFolder, graph_table
+from functok.runtime.store import RunFolder, graph_table, read_frame
 
 TITLES = {
     "tokens": "Function tokens",
@@ -82,7 +80,7 @@ def function_tokens(folder: RunFolder) -> str:
     path = folder.tokens("function_tokens")
     if not path.exists():
         return ""
-    chosen, counts = pl.read_parquet(path), pl.read_parquet(folder.tokens("counts"))
+    chosen, counts = read_frame(path), read_frame(folder.tokens("counts"))
     summary = (
         f"{len(chosen)} function tokens, {percent(len(chosen) / len(counts))} of the "
         f"{len(counts):,d} tokens that occur, make up {percent(chosen['fraction'].sum())} of all "
@@ -125,7 +123,7 @@ def first_tokens(folder: RunFolder) -> str:
         "<h3>Cumulative coverage, as in the paper's Table 1</h3>"
         "<p>A log ratio below 0 means that the tokens reach fewer features than the same number of "
         f"random positions. Graph {escaped(graph.relative_to(folder.graphs).as_posix())}.</p>"
-        + table(pl.read_parquet(path), titles, dict.fromkeys(shares, percent))
+        + table(read_frame(path), titles, dict.fromkeys(shares, percent))
         + scaling(graph)
     )
 
@@ -140,7 +138,7 @@ def scaling(graph: Path) -> str:
     return (
         "<h3>Is the graph scale-free?</h3><p>The paper says so from log-log plots (§7). A power "
         "law is rejected if its p is below 0.1, and a log-normal fits better if the ratio is "
-        "negative.</p>" + table(pl.read_parquet(path), titles, formats)
+        "negative.</p>" + table(read_frame(path), titles, formats)
     )
 
 
@@ -149,7 +147,7 @@ def continuations(folder: RunFolder) -> str:
     path = folder.retrieval("steered_text")
     if not path.exists():
         return ""
-    rows = pl.read_parquet(path).to_dicts()
+    rows = read_frame(path).to_dicts()
     names = {
         "none": "Unsteered",
         "feature": "Steered with the feature",
@@ -182,7 +180,7 @@ def steering_grid(folder: RunFolder) -> str:
     path = folder.retrieval("grid")
     if not path.exists():
         return ""
-    grid = pl.read_parquet(path)
+    grid = read_frame(path)
     return (
         "<h3>Prompts × conditions, as in the paper's Figures 7 and 11</h3>"
         "<p>Features are added at the positions that the study names; below each condition is a "
@@ -201,5 +199,5 @@ def world_grid(folder: RunFolder) -> str:
         "<p>At the last token before the answer, features are added that should make the model "
         "answer in the other language, about another entity, or both. ✓ marks the right answer "
         "under that change. The paper adds one set of features to all prompts and shows "
-        "examples.</p>" + grid_table(pl.read_parquet(path), 4)
+        "examples.</p>" + grid_table(read_frame(path), 4)
     )

@@ -12,7 +12,6 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-import polars as pl
 import vl_convert
 import yaml
 
@@ -22,7 +21,7 @@ from functok.report.findings import RULE, claims_table, learned
 from functok.report.markup import escaped
 from functok.report.provenance import provenance
 from functok.report.sections import TITLES, section
-from functok.runtime.store import RunFolder, write_text
+from functok.runtime.store import RunFolder, read_frame, write_text
 
 
 def write_report(folder: RunFolder) -> None:
@@ -73,7 +72,7 @@ def vega() -> str:
 
 def _findings(folder: RunFolder) -> str:
     if folder.claims.exists():
-        claims = claims_table(pl.read_parquet(folder.claims))
+        claims = claims_table(read_frame(folder.claims))
     else:
         claims = '<p class="absent">The claims were not assembled.</p>'
     return (

@@ -8,12 +8,15 @@ computed again: kill -9 and rerun costs at most the shards in flight. The engine
 result never depends on the engine.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import reduce
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from functok.runtime.errors import UserError
@@ -79,13 +82,26 @@ class Workers:
 
     def each(self, work: Sequence[Callable[[], None]]) -> Iterator[None]:
         # spawn, not fork: a forked child of a process that has used threads can hang.
-        with ProcessPoolExecutor(self.count, mp_context=get_context("spawn")) as pool:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(self.count, context, _end_with_parent) as pool:
             pending = [pool.submit(piece) for piece in work]
             try:
                 for future in as_completed(pending):
                     yield future.result()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when its parent does, even by kill -9: it would wait for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,19 @@ def require(condition: bool, sentence: str) -> None:
         raise UserError(sentence)
 
 
+def check_ranges(part: object, **ranges: tuple[float, float]) -> None:
+    """Refuse settings that lie outside their ranges, which include both ends; None passes.
+
+    Raises:
+        UserError: that names the setting, its value and its range.
+    """
+    for name, (low, high) in ranges.items():
+        value = getattr(part, name)
+        if value is not None and not low <= value <= high:
+            shown = f"{value:,}" if abs(value) < 10**15 else "of that size"
+            raise UserError(f"{name} {shown} must lie between {low:,} and {high:,}.")
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A clause that helps with a mistyped ``name``: the nearest valid one, else all of them."""
     options = sorted(valid)

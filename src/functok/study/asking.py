@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 
 from functok.encoding.tokenizer import Tokenizer, load_tokenizer
 from functok.graph.bipartite import TokenFeatureGraph
@@ -18,7 +17,7 @@ from functok.models.dictionaries.sources import open_whole_sae
 from functok.models.language.model import check_tokenizer, load_model
 from functok.retrieval.prompts.subject import Subject
 from functok.runtime.errors import UserError, require
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, read_frame
 from functok.study.run import Run
 from functok.tokens.vocabulary import Vocabulary
 
@@ -100,4 +99,4 @@ def _function(tokenizer: Tokenizer, counts: Path | None) -> list[int] | None:
         f"The function tokens in {counts} come from another tokenizer than the model's; count the "
         "corpus with the model's.",
     )
-    return pl.read_parquet(table)["token_id"].to_list()
+    return read_frame(table)["token_id"].to_list()

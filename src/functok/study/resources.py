@@ -31,6 +31,9 @@ class Resources:
     trackers: tuple[str, ...] = ()
     """Experiment trackers that pre-training reports to."""
 
+    python: tuple[str, ...] = ()
+    """Python files that the user named to be run where the study asks for them."""
+
     def __post_init__(self) -> None:
         require(
             self.memory >= LEAST_MEMORY, "--memory must be at least 32m: one batch takes as much."

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import Checkpoint, published
 from functok.runtime.errors import UserError
+from functok.runtime.paths import user_path
 from functok.runtime.progress import Progress, Silent
-from functok.runtime.store import RunFolder, read_json, write_json, write_text
+from functok.runtime.store import RunFolder, read_frame, read_json, write_json, write_text
+from functok.runtime.store.records import read_record
 from functok.study.resources import Resources
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ class Run:
     folder: RunFolder
     progress: Progress = field(default_factory=Silent)
     resources: Resources = field(default_factory=Resources)
+    reopened: bool = False
+    """Whether the run was opened by its folder: then its input is what it was when the run read it,
+    and is looked at again only where something has to be made from it."""
 
     @cached_property
     def engine(self) -> Engine:
@@ -40,9 +45,17 @@ class Run:
 
     @cached_property
     def corpus(self) -> Corpus:
+        """The documents.
+
+        Raises:
+            UserError: if the run was opened by its folder and its corpus has changed since.
+        """
         from functok.corpora import open_corpus
 
-        return open_corpus(self.study.corpus, absolute=self.resources.cluster == "ray")
+        found = open_corpus(self.study.corpus, absolute=self.resources.cluster == "ray")
+        if self.reopened and self._known.get("corpus", found.fingerprint) != found.fingerprint:
+            raise UserError(self._changed(f"Corpus {self.study.corpus!r}"))
+        return found
 
     @cached_property
     def corpus_fingerprint(self) -> str:
@@ -51,12 +64,15 @@ class Run:
         Raises:
             UserError: if it is gone and was never read.
         """
+        known = self._known.get("corpus")
+        if self.reopened and isinstance(known, str):
+            return known
         try:
             return self.corpus.fingerprint
         except UserError:
-            if not self.folder.inputs.exists():
+            if not isinstance(known, str):
                 raise
-            return read_json(self.folder.inputs)["corpus"]
+            return known
 
     @cached_property
     def treebank_fingerprints(self) -> list[str]:
@@ -66,18 +82,31 @@ class Run:
         Raises:
             UserError: if one is gone and was never read.
         """
+        known = self._known.get("treebanks")
         if not self.study.tokens.treebanks:
             return []
+        if self.reopened and known:
+            return known
         from functok.tokens.grammar.treebanks import treebank_fingerprint
 
-        places = [Path(place).expanduser() for place in self.study.tokens.treebanks]
+        places = [user_path(place) for place in self.study.tokens.treebanks]
         try:
             return [treebank_fingerprint(place) for place in places]
         except UserError:
-            known = read_json(self.folder.inputs) if self.folder.inputs.exists() else {}
-            if not known.get("treebanks"):
+            if not known:
                 raise
-            return known["treebanks"]
+            return known
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        """The input as it was when this run read it; empty before that."""
+        return read_record(self.folder.inputs)
+
+    def _changed(self, what: str) -> str:
+        return (
+            f"{what} has changed since the run in {self.folder.root} read it; choose another "
+            "folder with -o, or pass --replace to compute again what follows from it."
+        )
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -100,12 +129,11 @@ class Run:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """Of the token ids that the model can take, with the study's function tokens."""
-        import polars as pl
 
         from functok.tokens.vocabulary import Vocabulary
 
         size = self.architecture.get_input_embeddings().weight.shape[0]
-        table = pl.read_parquet(self.folder.tokens("function_tokens"))
+        table = read_frame(self.folder.tokens("function_tokens"))
         ids, languages = table["token_id"].to_list(), self.study.tokens.languages
         return Vocabulary.of(self.tokenizer, size, ids, languages)
 
@@ -251,7 +279,7 @@ def settle(run: Run, replace: bool) -> None:
 
     study, folder = run.study, run.folder
     now = {"corpus": run.corpus_fingerprint, "treebanks": run.treebank_fingerprints}
-    before = read_json(folder.inputs) if folder.inputs.exists() else None
+    before = read_record(folder.inputs)
     if folder.study.exists() and not replace:
         old = load_study(folder.study).model_dump(mode="json")
         changed = differences(old, study.model_dump(mode="json"))
@@ -261,18 +289,12 @@ def settle(run: Run, replace: bool) -> None:
                 f"({', '.join(changed)}); choose another folder with -o, or pass --replace to "
                 "compute again what those settings change."
             )
-        if before is not None and before["corpus"] != now["corpus"]:
-            raise UserError(
-                f"Corpus {study.corpus!r} has changed since the run in {folder.root} read it; "
-                "choose another folder with -o, or pass --replace to compute everything again."
-            )
-        if before is not None and before.get("treebanks", now["treebanks"]) != now["treebanks"]:
-            raise UserError(
-                f"A treebank ({', '.join(study.tokens.treebanks)}) has changed since the run in "
-                f"{folder.root} read it; choose another folder with -o, or pass --replace to "
-                "compute again what follows from it."
-            )
-    write_text(folder.study, dump_study(study))
+        if before.get("corpus", now["corpus"]) != now["corpus"]:
+            raise UserError(run._changed(f"Corpus {study.corpus!r}"))
+        if before.get("treebanks", now["treebanks"]) != now["treebanks"]:
+            raise UserError(run._changed(f"A treebank ({', '.join(study.tokens.treebanks)})"))
+    if not folder.study.exists() or folder.study.read_text("utf-8") != dump_study(study):
+        write_text(folder.study, dump_study(study))
     if before != now:
         write_json(folder.inputs, now)
 
@@ -288,4 +310,5 @@ def open_run(path: Path, progress: Progress, resources: Resources | None = None)
     folder = RunFolder(path)
     if not folder.study.is_file():
         raise UserError(f"There is no run in {path}; functok run STUDY.yaml makes one.")
-    return Run(load_study(folder.study), folder, progress, resources or Resources())
+    study = load_study(folder.study)
+    return Run(study, folder, progress, resources or Resources(), reopened=True)

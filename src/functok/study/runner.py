@@ -1,10 +1,11 @@
 """Steps in order, each done once.
 
 A step is done when its record holds the fingerprint of everything that determines its results (its
-settings and the fingerprints of the steps it needs), and every file that it wrote is still there.
-So a run that was stopped, a study that changed in one place, or a folder from which something was
-deleted, repeats only what it must. The record of a step, and those of all that follow from it, are
-spoiled before the step starts; its own is written when it has ended.
+settings and the fingerprints of the steps it needs), and every file that it wrote is still whole.
+So a run that was stopped, a study that changed in one place, or a folder in which something was
+deleted or damaged, repeats only what it must; what is made again as it was spoils nothing. The
+record of a step, and those of all that follow from it, are spoiled before the step starts; its own
+is written when it has ended.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from functok.runtime.errors import UserError
-from functok.runtime.store import fingerprint, read_json, write_json
+from functok.runtime.store import fingerprint, write_json
+from functok.runtime.store.records import MISSING, read_record
 from functok.study.provenance import write_provenance
 from functok.study.run import Run, settle
 from functok.study.step import Step
@@ -75,20 +78,31 @@ class Runner:
             if step.name in left:
                 step.check(self.run)
 
-    def bring(self, name: str) -> None:
-        """Do step ``name`` and those it needs, as far as they are not done."""
-        if self.is_done(name):
+    def bring(self, name: str, whole: bool = False) -> None:
+        """Do step ``name`` and those it needs, as far as they are not done.
+
+        Args:
+            name: of the step.
+            whole: check the files of the steps that it needs although it is done, since they are
+                going to be read.
+
+        Raises:
+            UserError: if files that are costly to make are damaged.
+        """
+        if self.is_done(name) and not whole:
             return
         # of the steps it needs, a later one may spoil an earlier one
-        while left := [other for other in self.needs(name) if not self.is_done(other)]:
-            for other in left:
-                self.bring(other)
+        while left := [other for other in self._before(name) if not self.is_done(other)]:
+            self.bring(left[0])
+        if self.is_done(name):
+            return
         self._say_what_is_skipped(name)
         step, records = self.step(name), self.run.folder.records
-        if records.read(name).get("key") not in (None, self.key(name)):  # of other settings
-            records.forget(name)
-        for other in self._following(name):
-            records.spoil(other)
+        before = records.read(name)
+        again = before.get("key") == self.key(name)
+        self._clear(step, before)
+        for other in [name] if again else self._following(name):
+            records.spoil(other, name)
         self.run.progress.say(step.title_of(self.run.study))
         started = time.monotonic()
         try:
@@ -96,9 +110,36 @@ class Runner:
         finally:
             self._time(name, time.monotonic() - started)
         tests = [self.run.folder.test(test) for test in step.evidence]
+        hashing = records.seconds
         records.write(name, self.key(name), [*step.leaves(self.run), *tests], facts or {})
+        self._time("hashing", records.seconds - hashing)
+        if again and records.read(name)["files"] != before.get("files"):
+            for other in self._following(name)[1:]:
+                records.spoil(other, name)
         self.worked.append(name)
         write_provenance(self.run, [one.name for one in self.steps])
+
+    def _clear(self, step: Step, before: dict[str, Any]) -> None:
+        """Remove what a step left of other input, or what of it is damaged."""
+        records = self.run.folder.records
+        if before.get("key") not in (None, self.key(step.name)) or before.get("stale") not in (
+            None,
+            step.name,
+        ):
+            records.forget(step.name)
+        damage = records.damage(step.name)
+        if not damage:
+            return
+        name, wrong = next(iter(damage.items()))
+        also = f", and {len(damage) - 1} more" if len(damage) > 1 else ""
+        place = self.run.folder.root / name
+        if step.precious and any(what != MISSING for what in damage.values()):
+            raise UserError(
+                f"{place} {wrong}{also}: copy it back, or delete it and run the same command again."
+            )
+        self.run.progress.say(f"{place} {wrong}{also}: it is made again")
+        if not step.precious:
+            records.remove(damage if step.heals else records.read(step.name)["files"])
 
     def step(self, name: str) -> Step:
         """The step of this name."""
@@ -122,6 +163,14 @@ class Runner:
             if excuse is not None:
                 self.run.progress.say(f"Skipping {other}: {excuse}")
 
+    def _before(self, name: str) -> list[str]:
+        """Every step that ``name`` needs, directly or through others, in order."""
+        found = {name}
+        for step in reversed(self.steps):
+            if step.name in found:
+                found |= {*self.needs(step.name)}
+        return [step.name for step in self.steps if step.name in found - {name}]
+
     def _following(self, name: str) -> list[str]:
         """``name`` and every step that needs it, directly or through others."""
         found = [name]
@@ -132,5 +181,7 @@ class Runner:
 
     def _time(self, name: str, seconds: float) -> None:
         path = self.run.folder.timings
-        timings = read_json(path) if path.exists() else {}
-        write_json(path, {**timings, name: round(timings.get(name, 0.0) + seconds, 2)})
+        timings = read_record(path)
+        before = timings.get(name)
+        seconds += before if isinstance(before, float | int) else 0.0
+        write_json(path, {**timings, name: round(seconds, 2)})

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from functok.runtime.store import read_frame
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -36,6 +38,11 @@ class Step:
     """Does it, given the step's key; returns facts to record that no table holds."""
     leaves: Callable[[Run], Iterable[Path]]
     """Files and folders that it wrote; those that are not there are passed over."""
+    heals: bool = False
+    """Whether its work checks what is there: then of damaged files only these are removed before
+    it is done again, and not all that it left."""
+    precious: bool = False
+    """Whether its files are too costly to be made again without a question."""
     number: int = 1
     """Raised when the step's results change for the same settings."""
     excuse: Callable[[Study], str | None] = lambda study: None
@@ -70,10 +77,9 @@ def rows_of(
     """Show some columns of a table, its first rows or its last, and where the whole of it lies."""
 
     def shows(run: Run) -> Shown:
-        import polars as pl
 
         path = place(run)
-        table = pl.read_parquet(path)
+        table = read_frame(path)
         yield (table.tail(ROWS) if last else table.head(ROWS)).select(columns)
         yield f"{len(table)} rows in {path}"
 

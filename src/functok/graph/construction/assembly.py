@@ -21,7 +21,7 @@ from functok.graph.edges import Edges, Packing
 from functok.graph.folder import ROW_GROUP, write_edges, write_tokens
 from functok.models.dictionaries import Disagreement
 from functok.runtime.progress import Progress, Silent
-from functok.runtime.store import read_json, write_json, writing_folder
+from functok.runtime.store import read_json, read_table, write_json, writing_folder
 
 DENSE = 0.1
 """Share of positions above which a feature is listed as dense."""
@@ -118,7 +118,7 @@ def _write_totals(folder: Path, folders: list[Path], vocabulary: int) -> int:
     occurrences = np.zeros(GROUPS * vocabulary, np.int64)
     documents = np.zeros(GROUPS * vocabulary, np.int64)
     for source in folders:
-        table = pq.read_table(source / "tokens.parquet")
+        table = read_table(source / "tokens.parquet")
         cell = table["cell"].to_numpy()
         occurrences[cell] += table["occurrences"].to_numpy()
         documents[cell] += table["documents"].to_numpy()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from functok.runtime.errors import require
+from functok.runtime.errors import check_ranges, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,12 @@ class DictionarySettings:
     """Updates without firing after which a feature counts as dead (for the auxiliary loss)."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "k", "steps", "batch", "activations", "dead_window"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1.")
+        check_ranges(
+            self,
+            **dict.fromkeys(("width", "k"), (1, 2**26)),
+            **dict.fromkeys(("steps", "dead_window", "activations"), (1, 10**12)),
+            batch=(1, 10**7),
+            l0_coefficient=(0.0, 1e9),
+            learning_rate=(0.0, 1e3),
+        )
         require(self.k <= self.width, f"k {self.k} must not exceed width {self.width}.")

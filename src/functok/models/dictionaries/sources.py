@@ -22,6 +22,7 @@ from functok.models.dictionaries.formats import sparsify as sparsify_folder
 from functok.models.dictionaries.sae import Sae, described
 from functok.models.language.hooks import HookPoint
 from functok.runtime.errors import UserError, require
+from functok.runtime.paths import user_path
 from functok.runtime.store import read_json
 
 
@@ -36,7 +37,7 @@ def open_sae(spec: str, device: str = "cpu", decoder: bool = False) -> Sae:
     Raises:
         UserError: if there is none by that name, or its semantics are not honoured here.
     """
-    path = Path(spec).expanduser()
+    path = user_path(spec)
     file = path / "params.npz" if path.is_dir() else path
     if file.suffix == ".npz" and file.is_file():
         place = str(file.resolve())

@@ -21,6 +21,7 @@ from functok.models.dictionaries.frozen import Held, hold
 from functok.models.dictionaries.settings import DictionarySettings
 from functok.models.training.schedule import window_order
 from functok.runtime.errors import UserError
+from functok.runtime.memory import check_memory
 from functok.runtime.progress import Progress, Silent
 from functok.runtime.store import read_json, write_json, writing_folder
 
@@ -50,6 +51,11 @@ def train_dictionary(
     Raises:
         UserError: if SAELens is not installed, or the training diverged.
     """
+    d_model = activations.shape[1]
+    check_memory(
+        4 * 4 * 2 * settings.width * d_model + 4 * settings.batch * settings.width,
+        f"Training an SAE with recipe.width {settings.width:,} and batch {settings.batch:,}",
+    )
     scale = activations.shape[1] ** 0.5 / activations.norm(dim=1).mean().item()
     with torch.random.fork_rng():
         torch.manual_seed(seed)

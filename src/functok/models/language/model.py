@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from functok.runtime.errors import UserError
+from functok.models.language.folder import check_model_folder
+from functok.runtime.errors import UserError, first_line
+from functok.runtime.paths import user_path
 
 Model = Any
 """A ``transformers`` causal LM."""
@@ -49,7 +50,7 @@ def load_model(
             ignore_mismatched_sizes=True,  # reported below, in words
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except Exception as error:  # whatever transformers says of a model
         raise _unloadable(name, error) from error
     unset = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
     if unset:
@@ -64,24 +65,19 @@ def _folder_with_weights(name: str) -> Path | None:
     """The folder called ``name``; None where it is a name on the hub.
 
     Raises:
-        UserError: if the folder holds no weights.
+        UserError: if the folder holds no weights, or asks for what it must not.
     """
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if not folder.is_dir():
         return None
-    if not any(folder.glob("*.safetensors*")):
-        raise UserError(
-            f"Model folder {folder} contains no weights; it needs model.safetensors and "
-            "config.json."
-        )
+    check_model_folder(folder)
     return folder
 
 
 def _unloadable(name: str, error: Exception) -> UserError:
-    line = (str(error).strip().splitlines() or ["unknown"])[0].rstrip(".")
     return UserError(
-        f"Model {name!r} cannot be loaded ({line}); give a Hugging Face folder, or the name of "
-        "a causal LM on the hub."
+        f"Model {name!r} cannot be loaded ({first_line(error)[:300]}); give a Hugging Face folder, "
+        "or the name of a causal LM on the hub."
     )
 
 
@@ -100,7 +96,7 @@ def architecture(name: str, revision: str | None = None) -> Model:
         )
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever transformers says of a model
         raise _unloadable(name, error) from error
 
 
@@ -117,7 +113,7 @@ def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
             f"The tokenizer has {len(tokenizer)} tokens but model {name!r} embeds only {rows}; "
             "give the tokenizer that the model was trained with."
         )
-    own = Path(name).expanduser() / "tokenizer.json"
+    own = user_path(name) / "tokenizer.json"
     if own.is_file():
         from tokenizers import Tokenizer
 

@@ -4,6 +4,7 @@ import torch
 
 from functok.models.language.model import Model
 from functok.models.training.settings import LlamaShape
+from functok.runtime.memory import check_memory
 
 
 def new_llama(shape: LlamaShape, vocabulary: int, context: int, seed: int) -> Model:
@@ -25,6 +26,20 @@ def new_llama(shape: LlamaShape, vocabulary: int, context: int, seed: int) -> Mo
         bos_token_id=None,
         eos_token_id=None,
     )
+    check_memory(
+        _smallest(shape, vocabulary),
+        f"A model with model.shape.hidden_size {shape.hidden_size:,}, layers {shape.layers:,}, "
+        f"intermediate_size {shape.intermediate_size:,} and {vocabulary:,} token ids",
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return LlamaForCausalLM(config)
+
+
+def _smallest(shape: LlamaShape, vocabulary: int) -> int:
+    """Bytes of the weights in fp32, norms left out."""
+    keys = shape.hidden_size // shape.heads * shape.key_value_heads
+    layer = 2 * shape.hidden_size * (shape.hidden_size + keys)
+    layer += 3 * shape.hidden_size * shape.intermediate_size
+    embeddings = vocabulary * shape.hidden_size * (1 if shape.tied_embeddings else 2)
+    return 4 * (shape.layers * layer + embeddings)

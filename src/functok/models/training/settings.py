@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from functok.runtime.errors import require
+from functok.runtime.errors import check_ranges, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,22 @@ class LlamaShape:
     usual 0.02 at a width of 2,500 and lets narrow models learn from the start."""
 
     def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            hidden_size=(2, 2**20),
+            layers=(1, 10_000),
+            heads=(1, 2**16),
+            key_value_heads=(1, 2**16),
+            intermediate_size=(1, 2**24),
+            rope_theta=(1.0, 1e12),
+            norm_epsilon=(0.0, 1.0),
+            initializer_range=(0.0, 1e3),
+        )
         require(
             self.hidden_size % (2 * self.heads) == 0 and self.heads % self.key_value_heads == 0,
             f"hidden_size {self.hidden_size} must be an even multiple of heads {self.heads}, and "
             f"heads a multiple of key_value_heads {self.key_value_heads}.",
         )
-        require(self.layers >= 1, "layers must be at least 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +91,18 @@ class TrainingSettings:
     (DDP)."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "context", "save_every", "accumulation"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1.")
-        require(self.learning_rate > 0, "learning_rate must be above 0.")
+        check_ranges(
+            self,
+            **dict.fromkeys(("steps", "save_every"), (1, 10**12)),
+            **dict.fromkeys(("batch", "accumulation"), (1, 10**7)),
+            context=(1, 2**22),
+            learning_rate=(1e-12, 1e3),
+            final_learning_rate=(0.0, 1e3),
+            weight_decay=(0.0, 1e3),
+            beta1=(0.0, 1.0),
+            beta2=(0.0, 1.0),
+            clip=(0.0, 1e9),
+        )
         require(0 <= self.warm_up <= self.steps, "warm_up must lie between 0 and steps.")
         require(
             self.batch % self.accumulation == 0,

@@ -7,6 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from functok.runtime.errors import UserError, nearest
+from functok.runtime.store.yaml_file import read_yaml
 from functok.study.settings.study import Study
 
 
@@ -17,13 +18,7 @@ def load_study(path: Path) -> Study:
         UserError: for a file that is missing, not YAML, or says what no study can say; the
             sentence names the key and, for an unknown one, the nearest valid key.
     """
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"Cannot read the study file {path}: {error.strerror or error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = " ".join(str(error).split())
-        raise UserError(f"The study file {path} is not YAML: {line}.") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"The study file {path} holds no keys; it needs at least name: NAME.")
     try:

@@ -13,16 +13,16 @@ from functok.study.settings.measures import (
     WorldPart,
 )
 from functok.study.settings.model import DictionaryPart, ModelPart
-from functok.study.settings.part import Part, Share
+from functok.study.settings.part import Part, Seed, Share
 from functok.study.settings.text import TokenizerPart, TokensPart
 
 
 class Study(Part):
     """One study."""
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=200)]
     """Names the run folder: runs/<name>."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Everything random follows from it."""
     corpus: str = "python-docs"
     """See ``functok.corpus``."""

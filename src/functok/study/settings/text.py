@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from functok.study.settings.part import Count, Part
+from functok.study.settings.part import Part
 
 
 class TokenizerPart(Part):
@@ -12,7 +12,7 @@ class TokenizerPart(Part):
 
     load: str | None = None
     """A fast tokenizer's folder, its tokenizer.json, or its name on the hub."""
-    vocabulary_size: Count = 2048
+    vocabulary_size: Annotated[int, Field(ge=1, lt=2**24)] = 2048
     """Size of a byte-level BPE trained on the corpus, when nothing is loaded."""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from functok.runtime.store import baseline, read_json, remove_folder
+from functok.runtime.store import baseline, read_frame, read_json, remove_folder
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 
@@ -51,13 +51,12 @@ class Compared(NamedTuple):
 
 def compared(run: Run) -> Compared:
     """The baselines that are there, and the graphs of the study's other SAEs."""
-    import polars as pl
 
     from functok.controls.baselines.build import named_baselines
     from functok.graph.bipartite import TokenFeatureGraph
 
     last, quality = run.last.step, run.folder.consolidation("dictionaries")
-    rows = pl.read_parquet(quality).iter_rows(named=True) if quality.exists() else ()
+    rows = read_frame(quality).iter_rows(named=True) if quality.exists() else ()
     explained = {row["step"]: _explained(row) for row in rows}
     found = Compared({}, {}, {"trained": explained[last]} if last in explained else {})
     for arm in named_baselines(run.study.controls.arms):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from functok.runtime.store import read_frame
 from functok.study.run import Run
 from functok.study.step import Step, needs_model
 
@@ -21,7 +22,7 @@ def _shows(run: Run) -> Shown:
     """Each claim with its verdict, and what explains the degree of function tokens."""
     import polars as pl
 
-    claims = pl.read_parquet(run.folder.claims)
+    claims = read_frame(run.folder.claims)
     rows = claims.group_by("claim", maintain_order=True).agg(
         pl.col("statement").first(),
         pl.col("measured").drop_nulls().first(),

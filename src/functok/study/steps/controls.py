@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.controls.names import CONTROL_NAMES
-from functok.runtime.store import control_table, write_table
+from functok.runtime.paths import user_path
+from functok.runtime.store import control_table, read_frame, write_table
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 from functok.study.steps.baselines import compared
@@ -67,7 +68,7 @@ def _inputs(run: Run) -> Inputs:
     subject = LabelledGraph(graph, run.vocabulary, run.study.seed)
     labels = None
     if (bank := part.treebank or names.treebank) is not None:
-        labels = Labels.of_treebank(read_treebank(Path(bank).expanduser()), run.tokenizer)
+        labels = Labels.of_treebank(read_treebank(user_path(bank)), run.tokenizer)
     others = compared(run)._asdict()
     return Inputs(subject, run.encoded("graph"), labels, part.unit, part.exposure, **others)
 
@@ -77,7 +78,7 @@ def _ran(place: Path) -> pl.DataFrame:
 
     path = control_table(place, "ran")
     if path.exists():
-        return pl.read_parquet(path)
+        return read_frame(path)
     columns = ("control", "title", "tables", "absent", "key")
     return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
 
@@ -124,7 +125,7 @@ def _shows(run: Run) -> Shown:
     found = [run.folder.test(name) for name in TESTS if run.folder.test(name).exists()]
     if found:
         yield "Declared tests:"
-        yield pl.concat([pl.read_parquet(path) for path in found]).select(
+        yield pl.concat([read_frame(path) for path in found]).select(
             *("test", "statistic", "measured", "control_value"),
             *("effect", "effect_low", "effect_high", "p_value"),
         )
@@ -150,14 +151,14 @@ def _treebank_key(run: Run) -> str | None:
         return run.study.tokens.treebank
     from functok.tokens.grammar.treebanks import treebank_fingerprint
 
-    return treebank_fingerprint(Path(place).expanduser())
+    return treebank_fingerprint(user_path(place))
 
 
 def _check(run: Run) -> None:
     from functok.tokens.grammar.treebanks import read_treebank
 
     if run.study.controls.treebank is not None:
-        read_treebank(Path(run.study.controls.treebank).expanduser())
+        read_treebank(user_path(run.study.controls.treebank))
 
 
 def _leaves(run: Run) -> Iterable[Path]:

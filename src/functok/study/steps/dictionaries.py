@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import Checkpoint, stamp
-from functok.runtime.store import read_json, write_json, write_table
+from functok.runtime.paths import user_path
+from functok.runtime.store import read_frame, read_json, write_json, write_table
 from functok.study.run import Run
 from functok.study.step import ROWS, Step, needs_sae
 
@@ -48,7 +49,7 @@ def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> 
     made = f"dictionary-{part.name}-{checkpoint.step}"
     if records.is_done(made, key):
         return
-    records.spoil(made)
+    records.spoil(made, made)
     assert part.layer is not None
     assert part.recipe is not None
     sample = sample_activations(
@@ -115,7 +116,7 @@ def _described(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> dict[s
     """What provenance says of an SAE."""
     from functok.runtime.versions import sha256
 
-    place = Path(run.sae_spec(part, checkpoint)).expanduser()
+    place = user_path(run.sae_spec(part, checkpoint))
     files = sorted(place.glob("*.*")) if place.is_dir() else [place] * place.is_file()
     weights = [file for file in files if file.suffix in (".safetensors", ".npz")]
     verified = run.folder.verified(part.name, run.step_of(checkpoint))
@@ -146,13 +147,12 @@ def _check(run: Run) -> None:
 
 
 def _shows(run: Run) -> Shown:
-    import polars as pl
 
     yield from verified_sentences(run)
     for part in run.study.dictionaries:
         path = _quality_table(run, part)
         if path.exists():
-            table = pl.read_parquet(path)
+            table = read_frame(path)
             yield table.tail(ROWS).select("step", "l0", "explained_variance", "ce_recovered")
             yield f"{len(table)} rows in {path}"
 
@@ -169,11 +169,7 @@ def verified_sentences(run: Run) -> Shown:
 
 
 def _settings(run: Run) -> Any:
-    stamps = [
-        stamp(Path(run.sae_spec(*one)).expanduser())
-        for one in _each(run)
-        if one[0].load is not None
-    ]
+    stamps = [stamp(user_path(run.sae_spec(*one))) for one in _each(run) if one[0].load is not None]
     parts = [part.model_dump(mode="json") for part in run.study.dictionaries]
     return [parts, stamps, bool(run.study.graph.massive)]
 
@@ -197,6 +193,7 @@ DICTIONARIES = Step(
     leaves=_leaves,
     excuse=needs_sae,
     check=_check,
+    heals=True,
     figures=("sae-quality",),
     summary="Train SAEs at the chosen checkpoints, or verify published ones; measure them.",
     shows=_shows,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import Checkpoint
-from functok.runtime.store import graph_table, read_json, remove_folder, write_table
+from functok.runtime.paths import user_path
+from functok.runtime.store import graph_table, read_frame, read_json, remove_folder, write_table
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 from functok.study.steps.dictionaries import verified_sentences
@@ -134,7 +135,7 @@ def _job(run: Run, key: str, checkpoint: Checkpoint, readings: list[Reading]) ->
 
 def _absolute(name: str) -> str:
     """A path as every worker and machine sees it; names on the hub stay what they are."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     return str(path.resolve()) if path.exists() else name
 
 
@@ -197,7 +198,6 @@ def _growth_evidence(run: Run, firing: dict[int, Firing]) -> None:
 
 def _shows(run: Run) -> Shown:
     """Coverage, scaling, and what was left out, graph by graph."""
-    import polars as pl
 
     from functok.graph.tables import summary
 
@@ -206,10 +206,10 @@ def _shows(run: Run) -> Shown:
         place = run.graph_folder(part, run.decomposed(part)[-1])
         if len(run.study.dictionaries) > 1:
             yield f"\nSAE {part.name}"
-        yield pl.read_parquet(graph_table(place, "coverage")).select(
+        yield read_frame(graph_table(place, "coverage")).select(
             "rank", "token", "of_active", "of_all", "random", "log_ratio"
         )
-        scaling = pl.read_parquet(graph_table(place, "scaling"))
+        scaling = read_frame(graph_table(place, "scaling"))
         yield scaling.select("statistic", "value", "low", "high")
         yield from summary(read_json(place / "meta.json"))
         yield f"Graph: {place}"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import cut_short, weights_stamp
 from functok.runtime.errors import UserError, require
-from functok.runtime.store import remove_folder, write_table, writing_folder
+from functok.runtime.paths import user_path
+from functok.runtime.store import read_frame, remove_folder, write_table, writing_folder
 from functok.study.run import Run
 from functok.study.step import ROWS, Step, needs_model
 
@@ -35,7 +36,6 @@ def pretrain(run: Run, key: str) -> dict[str, Any]:
 def train_here(run: Run, key: str) -> None:
     """Train in this process, one of those that were launched together or the only one."""
     import numpy as np
-    import polars as pl
     import pyarrow as pa
 
     from functok.encoding.packing import PackedWindows
@@ -61,7 +61,7 @@ def train_here(run: Run, key: str) -> None:
         "document_mask needs a tokenizer with a BOS or EOS token to stand before each document; "
         "set document_mask to false.",
     )
-    function = pl.read_parquet(run.folder.tokens("function_tokens"))["token_id"].to_list()
+    function = read_frame(run.folder.tokens("function_tokens"))["token_id"].to_list()
     with _watching(run) as watch:
         ledger = train(
             model=new_llama(part.shape, size, part.training.context, run.study.seed),
@@ -105,7 +105,7 @@ def _fingerprints(run: Run) -> dict[str, Any]:
             "revision": checkpoint.revision,
             "sha256": {
                 file.name: sha256(file)
-                for file in sorted(Path(checkpoint.model).expanduser().glob("*.safetensors"))
+                for file in sorted(user_path(checkpoint.model).glob("*.safetensors"))
             },
         }
         for checkpoint in run.checkpoints
@@ -118,7 +118,7 @@ def _check(run: Run) -> None:
     for checkpoint in run.checkpoints:
         if part.load is None:
             break
-        folder = Path(checkpoint.model).expanduser()
+        folder = user_path(checkpoint.model)
         if folder.is_dir():
             problem = cut_short(folder)
             require(problem is None, f"Model folder {folder} cannot be used: {problem}.")
@@ -148,7 +148,7 @@ def _shows(run: Run) -> Shown:
         yield "Every checkpoint loads and reads the tokenizer's ids; nothing is trained here."
         return
     path = run.folder.consolidation("training")
-    table = pl.read_parquet(path)
+    table = read_frame(path)
     yield table.tail(ROWS).select("step", "group", "loss_sum", "count")
     yield f"{len(table)} rows in {path}"
 
@@ -185,7 +185,12 @@ def _mend(run: Run, state: Path) -> None:
     """
     from functok.models.training.state import newest_step
 
-    found = [step for step in run.study.checkpoint_steps() if run.folder.model(step).exists()]
+    steps = run.study.checkpoint_steps()
+    found = [step for step in steps if run.folder.model(step).exists()]
+    if not found:
+        remove_folder(state)  # all of them were deleted, and have to be trained again
+    else:
+        found = [step for step in steps if step in found or step < newest_step(state)]
     problems = {step: cut_short(run.folder.model(step)) for step in found}
     good = [step for step, problem in problems.items() if problem is None]
     for step, problem in problems.items():
@@ -234,6 +239,7 @@ PRETRAIN = Step(
     excuse=needs_model,
     check=_check,
     figures=("training-loss",),
+    precious=True,
     summary="Pre-train the model, or check the published one.",
     shows=_shows,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from functok.runtime.errors import require
@@ -90,9 +91,21 @@ def _grid(run: Run) -> None:
         path.unlink(missing_ok=True)  # of other settings
         return
     conditions = [Condition(one.name, one.features) for one in part.conditions]
-    judges = {one.name: judge(one.success) for one in part.conditions if one.success is not None}
+    trusted = [Path(file) for file in run.resources.python]
+    judges = {
+        one.name: judge(one.success, trusted) for one in part.conditions if one.success is not None
+    }
     table = steered(subject_of(run), part.prompts, conditions, part.at, part.unit, part.generated)
     write_table(path, judged(table, judges).to_arrow())
+
+
+def _check(run: Run) -> None:
+    """Refuse a rule that nobody allowed, or that says nothing, before anything is computed."""
+    from functok.retrieval.prompts.judging import judge, python_file
+
+    for one in run.study.steer.grid.conditions:
+        if one.success is not None and python_file(one.success) is not None:
+            judge(one.success, [Path(file) for file in run.resources.python])
 
 
 def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:
@@ -132,6 +145,7 @@ STEER = Step(
     needs=("graph",),
     settings=lambda run: run.study.steer.model_dump(),
     work=_work,
+    check=_check,
     leaves=lambda run: map(run.folder.retrieval, ("steering", "steered_text", "grid")),
     excuse=needs_sae,
     evidence=("E-steering",),

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
+from functok.runtime.paths import user_path
+from functok.runtime.store import read_frame
 from functok.study.run import Run
 from functok.study.step import ROWS, Step
 
@@ -167,7 +169,7 @@ def _treebanks(run: Run) -> dict[str, Treebank]:
 
     found = {}
     for place in run.study.tokens.treebanks:
-        path = Path(place).expanduser()
+        path = user_path(place)
         name = path.resolve().name.removesuffix(".conllu")
         require(name not in found, f"Two treebanks are called {name!r}; rename one.")
         found[name] = read_treebank(path)
@@ -176,30 +178,28 @@ def _treebanks(run: Run) -> dict[str, Treebank]:
 
 def _compared(run: Run) -> dict[str, list[str]]:
     """The strings of the function tokens of other runs, by their folders' names."""
-    import polars as pl
 
     from functok.encoding.tokenizer import load_tokenizer
     from functok.runtime.store import RunFolder
 
     found = {}
     for root in run.study.tokens.compare:
-        folder = RunFolder(Path(root).expanduser())
+        folder = RunFolder(user_path(root))
         path = folder.tokens("function_tokens")
         if not path.is_file():
             raise UserError(
                 f"{root} holds no function tokens; functok tokens -o {root} makes some."
             )
-        found[root] = _marked(load_tokenizer(str(folder.tokenizer)), pl.read_parquet(path))
+        found[root] = _marked(load_tokenizer(str(folder.tokenizer)), read_frame(path))
     return found
 
 
 def _overlap(run: Run, others: dict[str, list[str]]) -> pl.DataFrame:
     """``tokens/overlap.parquet``: this set and others (see ``overlap_table``)."""
-    import polars as pl
 
     from functok.tokens.spread.thresholds import overlap_table
 
-    function = pl.read_parquet(run.folder.tokens("function_tokens"))
+    function = read_frame(run.folder.tokens("function_tokens"))
     return overlap_table({"here": _marked(run.tokenizer, function), **others})
 
 
@@ -220,12 +220,11 @@ def _check(run: Run) -> None:
 
 
 def _shows(run: Run) -> Shown:
-    import polars as pl
 
     from functok.tokens.counting.function_tokens import ARROWS
 
     folder, part, facts = run.folder, run.study.tokens, run.facts("tokens")
-    table, counted = pl.read_parquet(folder.tokens("function_tokens")), facts["counted"]
+    table, counted = read_frame(folder.tokens("function_tokens")), facts["counted"]
     yield table.head(ROWS).select(
         "rank", "token", "subclass", "fraction", "cumulative", "document_coverage"
     )
@@ -236,7 +235,7 @@ def _shows(run: Run) -> Shown:
         f"({rule if part.definition == 'frequency' else 'by ' + part.definition}, "
         "special tokens left out)."
     )
-    shares = dict(pl.read_parquet(folder.tokens("transitions")).select("group", "share").rows())
+    shares = dict(read_frame(folder.tokens("transitions")).select("group", "share").rows())
     yield f"Transitions: {', '.join(f'{ARROWS[name]} {shares[name]:.3f}' for name in ARROWS)}."
     if facts["encoded_by"]:
         yield f"Encoded by {facts['encoded_by']['library']}: {facts['encoded_by']['why']}."
@@ -250,7 +249,7 @@ def _shows(run: Run) -> Shown:
 
         found = {name: folder.tokens(name) for name in _DESCRIBED}
         yield from described(
-            {name: pl.read_parquet(path) for name, path in found.items() if path.exists()}
+            {name: read_frame(path) for name, path in found.items() if path.exists()}
         )
     yield f"All function tokens: {folder.tokens('function_tokens')}"
 

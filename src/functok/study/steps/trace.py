@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from functok.runtime.store import read_frame
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 
@@ -28,11 +29,10 @@ def _work(run: Run, key: str) -> None:
 
 
 def _shows(run: Run) -> Shown:
-    import polars as pl
 
     from functok.retrieval.prompts.trace import first_and_again
 
-    traces = pl.read_parquet(run.folder.retrieval("traces"))
+    traces = read_frame(run.folder.retrieval("traces"))
     for (text,), table in traces.group_by("text", maintain_order=True):
         yield str(text)
         yield first_and_again(table, run.study.trace.features)

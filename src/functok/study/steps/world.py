@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from functok.runtime.store import read_frame
 from functok.study.run import Run
 from functok.study.step import Step
 
@@ -102,7 +103,7 @@ def _shows(run: Run) -> Shown:
     from functok.retrieval.prompts.trace import first_and_again
 
     tables = {
-        name: pl.read_parquet(run.folder.retrieval(f"world_{name}"))
+        name: read_frame(run.folder.retrieval(f"world_{name}"))
         for name in ("traces", "grid", "swaps")
     }
     for (text,), table in tables["traces"].group_by("text", maintain_order=True):

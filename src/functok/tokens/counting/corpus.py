@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Integer
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer as Backend
 
 from functok.corpus import Corpus
@@ -24,7 +24,7 @@ from functok.encoding.tokenizer import Encoded
 from functok.runtime.engine import Engine, run_shards
 from functok.runtime.errors import UserError
 from functok.runtime.progress import Progress
-from functok.runtime.store import fingerprint, read_json, write_json
+from functok.runtime.store import fingerprint, read_json, read_tensors, write_json
 from functok.runtime.threads import mapped, threads_here
 from functok.tokens.counting.counts import TokenCounts
 from functok.tokens.counting.function_tokens import Boundary, FunctionTokens
@@ -72,7 +72,7 @@ class CorpusCounts:
 
     @classmethod
     def load(cls, folder: Path) -> "CorpusCounts":
-        pairs = load_file(folder / "pairs.safetensors")["pairs"]
+        pairs = read_tensors(folder / "pairs.safetensors")["pairs"]
         return cls(TokenCounts.load(folder), pairs, Problems.load(folder))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Integer
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from functok.corpus import Corpus
 from functok.corpus.problems import OnError, Problems
@@ -24,7 +24,7 @@ from functok.encoding.bulk import EncodingPath, Ids
 from functok.encoding.tokenizer import Encoded
 from functok.runtime.engine import Engine, merge_all, run_shards
 from functok.runtime.progress import Progress
-from functok.runtime.store import fingerprint
+from functok.runtime.store import fingerprint, read_tensors
 from functok.runtime.threads import mapped, threads_here
 from functok.tokens.counting.corpus import Counted, shared_encoder
 from functok.tokens.counting.counts import TokenCounts
@@ -89,7 +89,7 @@ class Details:
 
     @classmethod
     def load(cls, folder: Path) -> "Details":
-        pairs = load_file(folder / "pairs.safetensors")["pairs"]
+        pairs = read_tensors(folder / "pairs.safetensors")["pairs"]
         return cls(Spread.load(folder), pairs, Neighbours.load(folder))
 
 

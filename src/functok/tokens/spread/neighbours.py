@@ -28,11 +28,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from jaxtyping import Integer
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from functok.corpus.splits import splitmix64
 from functok.encoding.bulk import Ids
 from functok.encoding.tokenizer import Encoded
+from functok.runtime.store import read_tensors
 from functok.tokens.counting.counts import TokenCounts
 from functok.tokens.spread.partitions import content_keys
 
@@ -119,7 +120,7 @@ class Neighbours:
 
     @classmethod
     def load(cls, folder: Path) -> "Neighbours":
-        return cls(**load_file(folder / "neighbours.safetensors"))
+        return cls(**read_tensors(folder / "neighbours.safetensors"))
 
 
 def neighbour_table(sample: Neighbours, exposure: int = EXPOSURE) -> pl.DataFrame:

@@ -18,12 +18,13 @@ from typing import cast
 import numpy as np
 import polars as pl
 from jaxtyping import Int, Integer
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from scipy import sparse
 
 from functok.corpus.splits import splitmix64
 from functok.encoding.bulk import Ids
 from functok.encoding.tokenizer import Encoded
+from functok.runtime.store import read_tensors
 from functok.tokens.counting.frequencies import document_frequencies
 
 PARTS = 100
@@ -175,7 +176,7 @@ class Spread:
 
     @classmethod
     def load(cls, folder: Path) -> "Spread":
-        columns = load_file(folder / "spread.safetensors")
+        columns = read_tensors(folder / "spread.safetensors")
         table = sparse.csr_array(
             (columns["data"], columns["indices"], columns["indptr"]),
             shape=tuple(int(side) for side in columns["shape"]),

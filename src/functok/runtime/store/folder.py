@@ -1,78 +1,49 @@
-"""The paths and formats of everything in a run folder.
+"""The places in a run folder: nothing outside this module decides where a file lies."""
 
-A run folder holds everything about a run: the report is made from nothing else, and nothing outside
-this module decides where a file lies. Every file and folder appears whole or not
-at all (``functok.runtime.atomic``).
-
-Formats are Parquet, safetensors, JSON and YAML. Nothing is ever pickled.
-"""
-
-import fcntl
-import hashlib
-import json
 import os
-import shutil
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from functok.runtime.atomic import REPLACED, UNFINISHED, remove_folder, writing
-from functok.runtime.atomic import writing_folder as writing_folder  # one door for all that write
+from functok.runtime.atomic import sweep
 from functok.runtime.errors import UserError
-from functok.runtime.records import Records
+from functok.runtime.store.formats import DamagedError, read_json, write_json
+from functok.runtime.store.lock import locked
+from functok.runtime.store.records import Records, inside
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-
-def fingerprint(*parts: object) -> str:
-    """20 hex digits that identify ``parts`` (anything JSON can write; keys in any order)."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+_PLAIN = re.compile(r"\w[\w.-]*")
 
 
-def write_table(path: Path, table: "pa.Table | dict[str, Any]") -> None:
-    """Write a table, or columns by name, as Parquet."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def plain(name: str) -> str:
+    """A name from a table or a study, if it names one file and no way out of its folder.
 
-    if isinstance(table, dict):
-        table = pa.table(table)
-    with writing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write JSON, indented, UTF-8."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text("utf-8"))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text."""
-    with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    Raises:
+        UserError: if it does.
+    """
+    if not _PLAIN.fullmatch(name):
+        raise UserError(
+            f"{name[:80]!r} is no name of a file in a run folder; a table or a study that says so "
+            "is damaged or was not written by functok."
+        )
+    return name
 
 
 def graph_table(graph: Path, name: str) -> Path:
     """A table of the graph in folder ``graph``."""
-    return graph / f"{name}.parquet"
+    return graph / f"{plain(name)}.parquet"
 
 
 def control_table(graph: Path, name: str) -> Path:
     """A table of the controls of the graph in folder ``graph``."""
-    return graph / "controls" / f"{name}.parquet"
+    return graph / "controls" / f"{plain(name)}.parquet"
 
 
 def baseline(graph: Path, name: str) -> Path:
     """The folder of a baseline of the graph in folder ``graph``."""
-    return graph / "arms" / name
+    return graph / "arms" / plain(name)
 
 
 def _at_step(folder: Path, step: int | None) -> Path:
@@ -102,7 +73,7 @@ class RunFolder:
         return self.root / "tokenizer"
 
     def tokens(self, name: str) -> Path:
-        return self.root / "tokens" / f"{name}.parquet"
+        return self.root / "tokens" / f"{plain(name)}.parquet"
 
     def encoded(self, split: str) -> Path:
         return self.root / "tokens" / f"encoded-{split}.safetensors"
@@ -116,7 +87,7 @@ class RunFolder:
 
     def dictionary(self, name: str, step: int | None = None) -> Path:
         """An SAE of the study, at one of several checkpoints or at the only one."""
-        return _at_step(self.root / "dictionaries" / name, step)
+        return _at_step(self.root / "dictionaries" / plain(name), step)
 
     def verified(self, name: str, step: int | None = None) -> Path:
         """What a probe says of an SAE."""
@@ -128,7 +99,7 @@ class RunFolder:
 
     def graph(self, name: str, step: int | None = None) -> Path:
         """A graph by its SAE, at one of several checkpoints or at the only one."""
-        return _at_step(self.graphs / name, step)
+        return _at_step(self.graphs / plain(name), step)
 
     def judge(self, graph: Path) -> None:
         """Note which graph the claims, the figures and the report are about."""
@@ -137,10 +108,12 @@ class RunFolder:
     @property
     def judged(self) -> Path | None:
         """The graph that the claims, the figures and the report are about; None before one."""
-        if not self._judged.exists():
+        if not os.path.lexists(self._judged):
             return None
-        graph = self.root / read_json(self._judged)
-        return graph if graph.resolve().is_relative_to(self.root.resolve()) else None
+        name = read_json(self._judged)
+        if not isinstance(name, str) or not inside(name):
+            raise DamagedError(f"{self._judged} names no graph of this run; delete it.")
+        return self.root / name
 
     @property
     def _judged(self) -> Path:
@@ -151,17 +124,17 @@ class RunFolder:
         return self.root / "world"
 
     def retrieval(self, name: str) -> Path:
-        return self.root / "retrieval" / f"{name}.parquet"
+        return self.root / "retrieval" / f"{plain(name)}.parquet"
 
     def consolidation(self, name: str) -> Path:
-        return self.root / "consolidation" / f"{name}.parquet"
+        return self.root / "consolidation" / f"{plain(name)}.parquet"
 
     @property
     def tests(self) -> Path:
         return self.root / "tests"
 
     def test(self, name: str) -> Path:
-        return self.tests / f"{name}.parquet"
+        return self.tests / f"{plain(name)}.parquet"
 
     @property
     def claims(self) -> Path:
@@ -172,7 +145,7 @@ class RunFolder:
         return self.root / "figures"
 
     def figure(self, name: str, suffix: str) -> Path:
-        return self.figures / f"{name}.{suffix}"
+        return self.figures / f"{plain(name)}.{suffix}"
 
     @property
     def report(self) -> Path:
@@ -186,12 +159,12 @@ class RunFolder:
         return self.root / ".state" / "inputs.json"
 
     def partials(self, name: str) -> Path:
-        return self.root / ".state" / "partials" / name
+        return self.root / ".state" / "partials" / plain(name)
 
     def resume(self, name: str) -> Path:
-        return self.root / ".state" / "resume" / name
+        return self.root / ".state" / "resume" / plain(name)
 
-    @property
+    @cached_property
     def records(self) -> Records:
         """What the finished parts of the run left."""
         return Records(self.root)
@@ -212,31 +185,11 @@ class RunFolder:
                     f"The folder {self.root} is not empty and contains no run; choose another "
                     "with -o."
                 )
-            state.mkdir(parents=True, exist_ok=True)
-            lock = open(state / "lock", "w")  # noqa: SIM115 (held until the run closes)
         except OSError as error:
             raise UserError(
                 f"Cannot write into the run folder {self.root}: {error.strerror or error}; "
                 "choose another with -o."
             ) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"Another functok process is working in {self.root}; wait for it to end "
-                    "or choose another folder with -o."
-                ) from error
-            self._sweep()
+        with locked(self.root):
+            sweep(self.root)
             yield
-
-    def _sweep(self) -> None:
-        """Remove what a killed process left unfinished; put back what it had not yet replaced."""
-        for left in list(self.root.rglob(f"{REPLACED}*")):
-            place = left.parent / left.name.removeprefix(REPLACED).split("-", 1)[1]
-            if place.exists():
-                remove_folder(left)
-            else:
-                os.replace(left, place)
-        for left in list(self.root.rglob(f"{UNFINISHED}*")):  # one may lie in another
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
