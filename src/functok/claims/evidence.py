@@ -3,6 +3,7 @@
 Each test writes ``tests/<id>.parquet``; the claims are assembled from these files alone.
 """
 
+import math
 from dataclasses import asdict, dataclass
 
 from functok.runtime.store import RunFolder, write_table
@@ -20,8 +21,8 @@ class Evidence:
     """What was measured."""
     measured: float
     """Its value."""
-    measured_low: float
-    measured_high: float
+    measured_low: float = math.nan
+    measured_high: float = math.nan
     control: str
     """What it was compared with."""
     control_value: float

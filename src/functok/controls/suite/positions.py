@@ -18,8 +18,6 @@ def equal_positions(given: Inputs) -> Result:
         test="P1",
         statistic=f"share of the active features that function positions ({effect.reading}) reach",
         measured=effect.covered,
-        measured_low=float("nan"),
-        measured_high=float("nan"),
         control="the same number of random positions in each document",
         control_value=effect.expected,
         effect_name="log ratio of the two",

@@ -27,8 +27,6 @@ def both_at_once(given: Inputs) -> Result:
         statistic=f"features of a function type ({effect.reading}) at {given.exposure} "
         f"{given.unit}, geometric mean over frequent and rare types",
         measured=float(np.exp(effect.function)),
-        measured_low=float("nan"),
-        measured_high=float("nan"),
         control="content types, frequent and rare, at the same exposure",
         control_value=float(np.exp(effect.content)),
         effect_name="log ratio, main effect of class in the 2×2",
