@@ -10,8 +10,8 @@ from safetensors.numpy import save_file
 
 from functok.runtime.store import (
     DamagedError,
-    read_columns,
     read_json,
+    read_table,
     read_tensors,
     write_json,
     write_table,
@@ -96,7 +96,7 @@ def test_a_record_that_cannot_be_read_counts_as_none(tmp_path, content) -> None:
 
 @pytest.mark.parametrize("how", ["halved", "emptied"])
 def test_who_reads_a_damaged_file_says_which(files, how) -> None:
-    for file, read in zip(files, (read_columns, read_json, read_tensors), strict=True):
+    for file, read in zip(files, (read_table, read_json, read_tensors), strict=True):
         file.write_bytes(CHANGES[how](file.read_bytes()))
         with pytest.raises(DamagedError, match=file.name):
             read(file)
@@ -123,6 +123,6 @@ def test_pipes_and_devices_are_not_read(tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
     for name in ("pipe", "zero"):
-        for read in (read_columns, read_json, read_tensors):
+        for read in (read_table, read_json, read_tensors):
             with pytest.raises(DamagedError, match="not a file that can be read"):
                 read(tmp_path / name)

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from functok.encoding.tokenizer import Encoded, Tokenizer, shown_tokens, special_ids
-from functok.tokens.counting.counts import TokenCounts
-from functok.tokens.counting.function_tokens import FunctionTokens, class_array
+from functok.encoding.tokenizer import Tokenizer, shown_tokens, special_ids
+from functok.tokens.counting.function_tokens import class_array
 from functok.tokens.grammar.closed_class import ClosedClass
 from functok.tokens.grammar.lexicon import lexicon
 from functok.tokens.grammar.subclasses import subclass_names
@@ -57,12 +56,3 @@ class Vocabulary:
             class_array(function, special_ids(tokenizer), size),
             names + ["special"] * (size - len(names)),
         )
-
-    @classmethod
-    def of_text(
-        cls, tokenizer: Tokenizer, size: int, text: Encoded, languages: Sequence[str] = ("en",)
-    ) -> "Vocabulary":
-        """The vocabulary whose function tokens cover 40 % of ``text``, as in the paper."""
-        counts = TokenCounts.of(text, size)
-        chosen = FunctionTokens.by_coverage(counts, special_ids(tokenizer))
-        return cls.of(tokenizer, size, chosen.ids.tolist(), languages)

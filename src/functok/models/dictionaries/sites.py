@@ -1,26 +1,9 @@
 """The hook point of each SAE in the model, or one sentence on why there is none."""
 
-from collections.abc import Sequence
-
 from functok.models.dictionaries import Sae
 from functok.models.language.hooks import HookPoint, module_at
 from functok.models.language.model import Model, decoder_layers
 from functok.runtime.errors import UserError, require
-
-
-def layers_for(layers: tuple[int, ...], saes: list[Sae]) -> Sequence[int | None]:
-    """A layer for each SAE: none asked for, one for all, or one each.
-
-    Raises:
-        UserError: if there are more layers than one, and not one for each SAE.
-    """
-    if not layers:
-        return [None] * len(saes)
-    require(
-        len(layers) in (1, len(saes)),
-        f"There are {len(layers)} --layer for {len(saes)} --sae; give one for all, or one each.",
-    )
-    return [*layers] * (len(saes) if len(layers) == 1 else 1)
 
 
 def placed(sae: Sae, layer: int | None, model: Model) -> HookPoint:

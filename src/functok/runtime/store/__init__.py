@@ -12,7 +12,6 @@ from functok.runtime.store.folder import RunFolder, baseline, control_table, gra
 from functok.runtime.store.formats import (
     DamagedError,
     fingerprint,
-    read_columns,
     read_frame,
     read_json,
     read_table,
@@ -31,7 +30,6 @@ __all__ = [
     "control_table",
     "fingerprint",
     "graph_table",
-    "read_columns",
     "read_frame",
     "read_json",
     "read_table",

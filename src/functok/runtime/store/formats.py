@@ -67,16 +67,6 @@ def read_frame(path: Path) -> "pl.DataFrame":
         return pl.read_parquet(stream)
 
 
-def read_columns(path: Path) -> dict[str, np.ndarray]:
-    """A Parquet file's columns as numpy arrays.
-
-    Raises:
-        DamagedError: as ``read_table``.
-    """
-    table = read_table(path)
-    return {name: table[name].to_numpy() for name in table.column_names}
-
-
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
     """A safetensors file's arrays by name.
 
