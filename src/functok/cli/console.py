@@ -18,7 +18,7 @@ from rich.progress import Progress as Bars
 from functok.runtime.progress import Task
 from functok.runtime.visible import visible
 
-_EVERY = 5.0
+_EVERY = 60.0
 """Seconds between two plain lines about the same task."""
 
 
@@ -42,10 +42,10 @@ class _LineTask:
         self._done += amount
         now = time.monotonic()
         fresh = self._done - self._skipped
-        if now - self._last >= _EVERY and fresh > 0 and self._done < self._total:
+        if now - self._last >= _EVERY and self._done < self._total:
             self._last = now
-            left = (now - self._started) / fresh * (self._total - self._done)
-            self._say(f"about {left:.0f} s left", note)
+            spent, left = now - self._started, self._total - self._done
+            self._say(f"about {spent / fresh * left:.0f} s left" if fresh > 0 else "", note)
 
     def close(self) -> None:
         self._say(f"{time.monotonic() - self._started:.1f} s", "")

@@ -122,7 +122,14 @@ def graph(
         raise UserError(
             "functok graph needs a run folder or a study file, or --model, --sae and --corpus."
         )
-    from functok.study.settings import GraphPart, ModelPart, Study, TokenizerPart, TokensPart
+    from functok.study.settings import (
+        ControlsPart,
+        GraphPart,
+        ModelPart,
+        Study,
+        TokenizerPart,
+        TokensPart,
+    )
 
     study = Study(
         name=short_name("graph", model, corpus),
@@ -133,6 +140,7 @@ def graph(
         tokens=TokensPart(plain=True),
         model=ModelPart(load=model, revision=revision, context=context, dtype=dtype.value),
         dictionaries=_dictionaries(sae, layer or []),
+        controls=ControlsPart(arms=()),  # no recipe is known to train the SAEs of baselines by
         graph=GraphPart(
             tokens=max_tokens,
             documents=documents,

@@ -11,7 +11,7 @@ from functok.consolidation.checkpoints import Checkpoint, published
 from functok.runtime.errors import UserError
 from functok.runtime.paths import user_path
 from functok.runtime.progress import Progress, Silent
-from functok.runtime.store import RunFolder, read_frame, read_json, write_json, write_text
+from functok.runtime.store import RunFolder, read_frame, read_json
 from functok.runtime.store.records import read_record
 from functok.study.resources import Resources
 
@@ -54,7 +54,7 @@ class Run:
 
         found = open_corpus(self.study.corpus, absolute=self.resources.cluster == "ray")
         if self.reopened and self._known.get("corpus", found.fingerprint) != found.fingerprint:
-            raise UserError(self._changed(f"Corpus {self.study.corpus!r}"))
+            raise UserError(self.changed(f"Corpus {self.study.corpus!r}"))
         return found
 
     @cached_property
@@ -102,7 +102,7 @@ class Run:
         """The input as it was when this run read it; empty before that."""
         return read_record(self.folder.inputs)
 
-    def _changed(self, what: str) -> str:
+    def changed(self, what: str) -> str:
         return (
             f"{what} has changed since the run in {self.folder.root} read it; choose another "
             "folder with -o, or pass --replace to compute again what follows from it."
@@ -266,37 +266,6 @@ class Run:
         from functok.models.dictionaries.sources import open_whole_sae
 
         return open_whole_sae(self.sae_spec(part, checkpoint))
-
-
-def settle(run: Run, replace: bool) -> None:
-    """Write the resolved study into its folder, unless another one's results would be lost.
-
-    Raises:
-        UserError: if the folder belongs to a study with other settings, or to a corpus or a
-            treebank that has changed since, and ``replace`` is not set.
-    """
-    from functok.study.settings import differences, dump_study, load_study
-
-    study, folder = run.study, run.folder
-    now = {"corpus": run.corpus_fingerprint, "treebanks": run.treebank_fingerprints}
-    before = read_record(folder.inputs)
-    if folder.study.exists() and not replace:
-        old = load_study(folder.study).model_dump(mode="json")
-        changed = differences(old, study.model_dump(mode="json"))
-        if changed:
-            raise UserError(
-                f"The run folder {folder.root} holds a study with other settings "
-                f"({', '.join(changed)}); choose another folder with -o, or pass --replace to "
-                "compute again what those settings change."
-            )
-        if before.get("corpus", now["corpus"]) != now["corpus"]:
-            raise UserError(run._changed(f"Corpus {study.corpus!r}"))
-        if before.get("treebanks", now["treebanks"]) != now["treebanks"]:
-            raise UserError(run._changed(f"A treebank ({', '.join(study.tokens.treebanks)})"))
-    if not folder.study.exists() or folder.study.read_text("utf-8") != dump_study(study):
-        write_text(folder.study, dump_study(study))
-    if before != now:
-        write_json(folder.inputs, now)
 
 
 def open_run(path: Path, progress: Progress, resources: Resources | None = None) -> Run:

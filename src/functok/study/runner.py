@@ -19,7 +19,8 @@ from functok.runtime.errors import UserError
 from functok.runtime.store import fingerprint, write_json
 from functok.runtime.store.records import MISSING, read_record
 from functok.study.provenance import write_provenance
-from functok.study.run import Run, settle
+from functok.study.run import Run
+from functok.study.settling import settle
 from functok.study.step import Step
 
 

@@ -5,13 +5,14 @@ Settings are defined next to the code that they drive (``LlamaShape``, ``Trainin
 ``DictionarySettings``); a study puts them together. Nothing heavy is imported here.
 """
 
-from functok.study.settings.measures import GraphPart
+from functok.study.settings.measures import ControlsPart, GraphPart
 from functok.study.settings.model import DictionaryPart, ModelPart
 from functok.study.settings.reading import differences, dump_study, load_study
 from functok.study.settings.study import Study
 from functok.study.settings.text import TokenizerPart, TokensPart
 
 __all__ = [
+    "ControlsPart",
     "DictionaryPart",
     "GraphPart",
     "ModelPart",

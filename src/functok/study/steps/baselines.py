@@ -112,6 +112,7 @@ def _trained(run: Run, key: str) -> Trained:
         special=tuple(run.special),
         classes=run.vocabulary.classes,
         seed=run.study.seed,
+        dense=run.study.graph.dense,
         quality_tokens=part.quality_tokens or 20_000,
         recorded={"model": run.within(last.model), "sae": run.within(sae)},
     )

@@ -20,17 +20,18 @@ def _work(run: Run, key: str) -> None:
 
     from functok.consolidation.floors import KneserNeyBigram
     from functok.consolidation.losses import loss_table, model_losses, summary
+    from functok.runtime.progress import ticking
     from functok.runtime.store import write_table
 
     held_out, classes = run.encoded("held-out"), run.vocabulary.classes
     place = (held_out, run.context, run.separator)
     parts = []
-    with run.progress.task("Held-out losses", len(run.checkpoints), "checkpoints") as task:
+    total = len(held_out.ids) * len(run.checkpoints)
+    with run.progress.task("Held-out losses", total, "tokens") as task, ticking(task):
         for checkpoint in run.checkpoints:
             table = loss_table(model_losses(run.model(checkpoint), *place), held_out, classes)
             step = pa.array([checkpoint.step] * len(table))
             parts.append(table.add_column(0, "step", step))
-            task.advance()
     table = pa.concat_tables(parts)
     write_table(run.folder.consolidation("losses"), table)
 

@@ -23,7 +23,7 @@ from functok.encoding.bulk import BulkEncoder, EncodingPath, sample
 from functok.encoding.tokenizer import Encoded
 from functok.runtime.engine import Engine, run_shards
 from functok.runtime.errors import UserError
-from functok.runtime.progress import Progress
+from functok.runtime.progress import Progress, tick
 from functok.runtime.store import fingerprint, read_json, read_tensors, write_json
 from functok.runtime.threads import mapped, threads_here
 from functok.tokens.counting.counts import TokenCounts
@@ -109,6 +109,7 @@ class CountJob:
 
         blocks = self.corpus.blocks(shard, problems)
         for some, among in mapped(counted, blocks, threads_here()):
+            tick(int(some.occurrences.sum()))
             tokens, pairs = tokens.merge(some), pairs + among
         return CorpusCounts(tokens, pairs, problems)
 
