@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from functok.runtime.atomic import UNFINISHED
+from functok.runtime.atomic import UNFINISHED, check_inside
 from functok.runtime.store.formats import DamagedError, read_json, write_json
 
 MISSING = "is missing"
