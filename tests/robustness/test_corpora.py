@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from functok.corpora import open_corpus
 from functok.corpus import lines as reading
-from functok.corpus import open_corpus
 from functok.corpus import pieces as sharing
 from functok.corpus.hub_folder import check_folder
 from functok.corpus.lines import line_blocks
@@ -139,7 +139,8 @@ def test_a_line_too_long_is_passed_over_with_its_number(tmp_path, monkeypatch, s
 
 BOMBS = """
 import resource, sys
-from functok.corpus import lines, open_corpus
+from functok.corpora import open_corpus
+from functok.corpus import lines
 from functok.corpus.problems import Problems
 import pyarrow.json
 lines.LARGEST_LINE = 1 << 24

@@ -78,6 +78,15 @@ def test_a_record_that_names_what_lies_outside_is_not_followed(tmp_path, name) -
     assert (tmp_path / "x").exists()
 
 
+def test_what_a_part_left_is_removed_and_nothing_else(tmp_path, files) -> None:
+    (tmp_path / "deep/mine.txt").touch()
+    records = Records(tmp_path)
+    records.write("part", "key", files, {})
+    records.forget("part")
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"mine.txt"}
+
+
 def test_a_file_is_hashed_once_while_it_does_not_change(tmp_path, files) -> None:
     records = Records(tmp_path)
     records.write("part", "key", files, {})

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 from functok.runtime.errors import UserError
@@ -58,4 +59,5 @@ def _end(sentence: str, code: int) -> NoReturn:
 
 def _quiet() -> None:
     """Nothing more reaches standard output, also not when Python flushes it at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # what stands in for standard output may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,6 +15,8 @@ HIGHEST_ID = 1 << 24
 GROWTH = 64
 """Characters that a normaliser may make of one; full Unicode decomposition makes at most 18."""
 
+_MARKS = ("continuing_subword_prefix", "end_of_word_suffix")
+
 
 def check_tokenizer_file(file: Path) -> None:
     """Refuse a ``tokenizer.json`` that is none, or would take memory without bound.
@@ -27,6 +29,7 @@ def check_tokenizer_file(file: Path) -> None:
         model, added = content["model"], content.get("added_tokens") or []
         ids = [*_ids(model.get("vocab")), *(token["id"] for token in added)]
         highest = max(ids, default=0)
+        marks = [str(model.get(name) or "") for name in _MARKS]
     except UserError:
         raise
     except Exception as error:
@@ -34,8 +37,9 @@ def check_tokenizer_file(file: Path) -> None:
             f"Tokenizer file {file} cannot be read ({type(error).__name__}: "
             f"{first_line(error)[:200]}); give one that the tokenizers library wrote."
         ) from error
+    whole = all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in ids)
     require(
-        isinstance(highest, int) and 0 <= highest < HIGHEST_ID,
+        whole and highest < HIGHEST_ID,
         f"Tokenizer file {file} has a token with id {highest}; ids must be whole numbers from 0 to "
         f"{HIGHEST_ID - 1:,}.",
     )
@@ -47,12 +51,11 @@ def check_tokenizer_file(file: Path) -> None:
         f"Tokenizer file {file} has a normalizer that makes up to {growth:,} characters of one; "
         f"at most {GROWTH} are allowed.",
     )
-    for name in ("continuing_subword_prefix", "end_of_word_suffix"):
-        require(
-            len(model.get(name) or "") <= GROWTH,
-            f"Tokenizer file {file} has a model.{name} of more than {GROWTH} characters; shorten "
-            "it.",
-        )
+    require(
+        max(map(len, marks)) <= GROWTH,
+        f"Tokenizer file {file} has a model.{' or '.join(_MARKS)} of more than {GROWTH} "
+        "characters; shorten it.",
+    )
 
 
 def _ids(vocabulary: Any) -> list[Any]:

@@ -19,7 +19,7 @@ def require(condition: bool, sentence: str) -> None:
         raise UserError(sentence)
 
 
-def check_ranges(part: object, **ranges: tuple[float, float]) -> None:
+def check_ranges(part: object, **ranges: tuple[int | float, int | float]) -> None:
     """Refuse settings that lie outside their ranges, which include both ends; None passes.
 
     Raises:

@@ -169,6 +169,11 @@ class RunFolder:
         """What the finished parts of the run left."""
         return Records(self.root)
 
+    @property
+    def writable(self) -> bool:
+        """Whether something can be written into the folder, or it is not there yet."""
+        return not self.root.exists() or os.access(self.root, os.W_OK)
+
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Lock the folder for one process, and remove what a killed one left.
