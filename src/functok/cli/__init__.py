@@ -6,16 +6,12 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from functok.runtime.errors import UserError
+from functok.runtime.errors import StoppedError, UserError
 from functok.runtime.visible import visible
 
 REFUSED = 2
 STOPPED = 130
 """Exit code of a command that the user stopped, as shells have it."""
-
-
-class StoppedError(Exception):
-    """The user stopped a command whose finished work is kept."""
 
 
 def main() -> None:

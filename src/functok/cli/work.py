@@ -4,10 +4,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from functok.cli import StoppedError
 from functok.cli.console import ConsoleProgress
 from functok.report.step import STEPS
-from functok.runtime.errors import UserError
+from functok.runtime.errors import StoppedError, UserError
 from functok.runtime.store import RunFolder
 from functok.study.resources import Resources
 from functok.study.run import Run, open_run

@@ -13,6 +13,10 @@ class UserError(ValueError):
     """
 
 
+class StoppedError(Exception):
+    """The user stopped a command; its finished work is kept."""
+
+
 def require(condition: bool, sentence: str) -> None:
     """Raise ``UserError(sentence)`` unless ``condition`` holds."""
     if not condition:
