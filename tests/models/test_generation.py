@@ -43,7 +43,7 @@ def by_hand(model, prompt: list[int], tokens: int, end: int | None) -> list[int]
 
 @pytest.fixture(scope="module")
 def net():
-    return tiny("llama")
+    return tiny("Llama")
 
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)

@@ -29,6 +29,11 @@ def parquet_blocks(
     """
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
+        if schema.names.count(field) > 1:
+            what = f"has {schema.names.count(field)} columns named {field!r}"
+            if start == 0:
+                problems.meet(path, 0, "no text", what, "rename all but one")
+            return
         if field not in schema.names or not _is_text(schema.field(field).type):
             columns = ", ".join(f"{column.name}: {column.type}" for column in schema)
             what = f"has no text column {field!r} (it has {columns})"
