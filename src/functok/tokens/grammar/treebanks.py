@@ -9,9 +9,14 @@ What would surprise: a *multiword token* (``don't`` = ``do`` + ``n't``, French `
 ``le``) is one stretch of text with several words. Where the words' letters add up to the text,
 each gets its own span; where they do not (``du``), the whole stretch is one span with the first
 word's tag. *Empty nodes* (``8.1``) have no text and are left out.
+
+Only a treebank with words and universal tags is a gold standard. Some are released without their
+words, for copyright (``_`` in their place), some without UPOS or with a language's own tags there;
+these are refused.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
