@@ -20,6 +20,7 @@ from functok.corpus import Document
 from functok.corpus.blocks import text_array
 from functok.encoding.bulk import BulkEncoder, sample
 from functok.encoding.loading import named_tokenizer
+from functok.encoding.spelling import Spelling
 from functok.runtime.errors import UserError
 from functok.runtime.store import read_tensors, writing
 from functok.runtime.threads import mapped, threads_here
@@ -106,12 +107,22 @@ def vocabulary_size(tokenizer: Tokenizer) -> int:
 def shown_tokens(tokenizer: Tokenizer) -> list[str]:
     """The text of every token id, as shown in tables.
 
-    Blanks become visible (``␣the``, ``⏎``); a token that is not whole UTF-8 is shown by its
-    vocabulary entry in angle brackets, an id without an entry by its number.
+    Blanks become visible (``␣the``, ``⏎``), those that a mark stands for as well (``▁the``,
+    ``the</w>``), which decoding one token would drop. A token that is not whole UTF-8 is shown by
+    its vocabulary entry in angle brackets, an id without an entry by its number.
     """
+    spelling = Spelling.of(tokenizer.backend_tokenizer)
+    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
     size = vocabulary_size(tokenizer)
     entries = tokenizer.convert_ids_to_tokens(list(range(size)))
     texts = tokenizer.batch_decode([[index] for index in range(size)], skip_special_tokens=False)
+    if spelling.blank or spelling.ending:
+        texts = [
+            text
+            if entry is None or index in added
+            else spelling.spelled(entry).decode("utf-8", errors="replace")
+            for index, (entry, text) in enumerate(zip(entries, texts, strict=True))
+        ]
     return [
         f"⟨{index if entry is None else entry}⟩"
         if "\ufffd" in text or not text
