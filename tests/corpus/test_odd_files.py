@@ -87,3 +87,24 @@ def test_files_of_a_dataset_that_differ_are_read_or_named(tmp_path, second):
 
 def test_files_of_a_dataset_with_fewer_columns_are_read(tmp_path):
     assert read(dataset(tmp_path / "data", {"text": "a", "id": 1}, {"text": "b"})) == ["a", "b"]
+
+
+def test_the_mark_of_unicode_at_a_files_start_is_no_text(tmp_path):
+    mark = "\ufeff".encode()
+    (tmp_path / "a.txt").write_bytes(mark + b"one")
+    (tmp_path / "b.JSONL").write_bytes(mark + LINES)
+    (tmp_path / "c.JSONL.GZ").write_bytes(gzip.compress(mark + LINES))
+    (tmp_path / "d.Jsonl.Zst").write_bytes(frame(mark + LINES))
+    assert read(tmp_path) == ["one", *TEXTS * 3]
+
+
+def test_linked_folders_and_capital_suffixes_are_read_and_circles_end(tmp_path):
+    for name in ("texts/deep", "elsewhere/below"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "texts/deep/A.JSONL").write_bytes(LINES)
+    (tmp_path / "elsewhere/below/b.Txt").write_text("four")
+    (tmp_path / "texts/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/below/back").symlink_to(tmp_path / "texts")
+    (tmp_path / "texts/deep/self").symlink_to(tmp_path / "texts/deep")
+    pq.write_table(pa.table({"text": ["five"]}), tmp_path / "elsewhere/C.PARQUET")
+    assert sorted(read(tmp_path / "texts")) == sorted([*TEXTS, "four", "five"])
