@@ -9,6 +9,7 @@ import glob
 import gzip
 import os
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -197,7 +198,7 @@ def _whole_text(path: Path, problems: Problems) -> str:
         what = f"is one document of more than {LARGEST_TEXT:,} bytes"
         problems.meet(path, 0, "too large", what, "split it")
         return ""
-    return content.decode()
+    return content.removeprefix(BOM_UTF8).decode()
 
 
 def _known(file: Path) -> bool:

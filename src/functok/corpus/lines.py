@@ -20,6 +20,8 @@ LARGEST_LINE = 1 << 28
 _READ = 1 << 20
 _FED = 1 << 12
 """Compressed bytes taken at a time; zstandard makes at most 32,768 of each."""
+_WINDOW = 1 << 31
+"""The longest window of any zstandard file (``zstd --ultra --long=31``); the default is 2^27."""
 
 
 class Lines(NamedTuple):
@@ -128,7 +130,7 @@ class _WholeFrames(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "rb")  # noqa: SIM115 (closed with this reader)
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
         self._inside = False
         self._ready = memoryview(b"")
 
@@ -143,7 +145,7 @@ class _WholeFrames(io.RawIOBase):
                     raise EOFError("the file ends inside a compressed frame")
                 return 0
             if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
+                self._frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
             self._ready = memoryview(self._frame.decompress(compressed))
             self._inside = not self._frame.eof
         size = min(len(buffer), len(self._ready))

@@ -52,7 +52,7 @@ class BulkEncoder:
 
     def __init__(self, tokenizer: Backend, path: EncodingPath, fast: Any = None) -> None:
         self.path = path
-        self._exact = _untruncated(tokenizer)
+        self._exact = untruncated(tokenizer)
         self._fast = fast
         if path.library == "gigatoken" and fast is None:
             self._fast = _gigatoken(self._exact)
@@ -60,12 +60,12 @@ class BulkEncoder:
     @classmethod
     def checked(cls, tokenizer: Backend, sample: pa.Array) -> "BulkEncoder":
         """Gigatoken, if it gives the ids of ``tokenizers`` on hostile texts and on ``sample``."""
-        exact = _untruncated(tokenizer)
+        exact = untruncated(tokenizer)
         try:
             fast = _gigatoken(exact)
         except ImportError:
             return cls(exact, EncodingPath("tokenizers", "gigatoken is not installed here"))
-        except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+        except Exception as error:
             why = f"gigatoken does not read this tokenizer: {first_line(error)}"
             return cls(exact, EncodingPath("tokenizers", why))
         hostile = text_array(hostile_texts(exact))
@@ -102,8 +102,8 @@ def sample(blocks: Sequence[pa.Array]) -> pa.Array:
     return text_array(texts)
 
 
-def _untruncated(tokenizer: Backend) -> Backend:
-    """The tokenizer, or a copy where this one cuts or pads."""
+def untruncated(tokenizer: Backend) -> Backend:
+    """The tokenizer, or a copy that encodes texts whole where this one cuts or pads."""
     if tokenizer.truncation is None and tokenizer.padding is None:
         return tokenizer
     copy = Backend.from_str(tokenizer.to_str())

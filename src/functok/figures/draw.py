@@ -1,14 +1,17 @@
 """Write figures to disk: .png and .svg, with the data that they show as .parquet."""
 
+import json
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import vl_convert
 from altair.typing import ChartType
 
 from functok.figures.catalogue import PLANS, Figure, figures
+from functok.figures.glyphs import fonts_note
 from functok.runtime.atomic import check_inside
 from functok.runtime.store import RunFolder, write_table, write_text, writing
 
@@ -38,7 +41,7 @@ def draw(drawn: Iterable[Figure], folder: RunFolder) -> None:
 
 def write_figure(figure: Figure, folder: RunFolder) -> list[Path]:
     """Write one figure; where its files lie."""
-    spec = specification(figure.chart)
+    spec = _with_note(specification(figure.chart))
     # No address is allowed: a specification must contain all that is needed to draw it.
     svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
     write_text(folder.figure(figure.name, "svg"), svg)
@@ -52,3 +55,14 @@ def draw_some(names: Collection[str], folder: RunFolder, features: int) -> list[
     """Write the figures of these names, as far as the run has their tables; where they lie."""
     found = figures(folder, features, names)
     return [place for figure in found for place in write_figure(figure, folder)]
+
+
+def _with_note(spec: dict[str, Any]) -> dict[str, Any]:
+    """The specification with a line under its title where this machine lacks a font for it."""
+    note = fonts_note(json.dumps(spec, ensure_ascii=False))
+    title = spec.get("title")
+    if note is None or not isinstance(title, dict):
+        return spec
+    under = title.get("subtitle") or []
+    lines = [under] if isinstance(under, str) else list(under)
+    return {**spec, "title": {**title, "subtitle": [*lines, *wrap(note, 100)]}}

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.code_points import register
 from functok.tokens.counting.function_tokens import ARROWS
 
 FUNCTION, CONTENT, MEASURED, CONTROL = "#d55e00", "#0072b2", "#009e73", "#808080"
@@ -20,6 +21,8 @@ DASHES = [5, 4]
 WIDTH, HEIGHT = 620, 340
 TOKEN_FONT = "DejaVu Sans, Noto Sans Symbols2, sans-serif"
 """For tokens: the first two have ␣ and ⏎, for which any other font is a fallback."""
+
+register()  # before anything is drawn: tokens are in any script
 
 CLASS_SCALE = alt.Scale(domain=["function", "content"], range=[FUNCTION, CONTENT])
 READINGS = {

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int
 
+from functok.encoding.bulk import untruncated
 from functok.encoding.tokenizer import Tokenizer
 from functok.runtime.errors import UserError
 from functok.tokens.grammar.treebanks import Treebank
@@ -57,7 +58,7 @@ def align(treebank: Treebank, tokenizer: Tokenizer) -> pl.DataFrame:
     Raises:
         UserError: if the tokenizer gives no character spans.
     """
-    encodings = tokenizer.backend_tokenizer.encode_batch(
+    encodings = untruncated(tokenizer.backend_tokenizer).encode_batch(
         list(treebank.texts), add_special_tokens=False
     )
     spans = [np.array(encoding.offsets, np.int64).reshape(-1, 2) for encoding in encodings]
