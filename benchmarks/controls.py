@@ -27,8 +27,9 @@ from functok.controls.suite import suite
 from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.edges import GRID, Edges, Packing, merged
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.tokens.counting.function_tokens import class_array
+from functok.tokens.vocabulary import Vocabulary
 
 TOKENS, FEATURES, L0, BATCH, LENGTH = 20_000, 65_536, 50, 16, 128
 SECONDS, GIGABYTES = 120, 4
@@ -83,17 +84,21 @@ def drawn_graph(edges: int, seed: int = 0) -> TokenFeatureGraph:
     return TokenFeatureGraph.of_edges(merged(groups), TOKENS, FEATURES, *counts)
 
 
-def subject(folder: Path) -> Subject:
+def subject(folder: Path) -> LabelledGraph:
     """The saved graph; every fourth of the 200 most frequent types, and one in 50 of the others,
     is a function token."""
     function = np.r_[np.arange(0, 200, 4), np.arange(200, TOKENS, 50)]
     classes = class_array(function, (), TOKENS)
     kinds = (("DET", "ADP", "punct-final"), ("content", "subword"))
-    return Subject(
+    return LabelledGraph(
         graph=TokenFeatureGraph.load(folder),
-        classes=classes,
-        subclasses=[kinds[code][token % len(kinds[code])] for token, code in enumerate(classes)],
-        shown=[f"t{token}" for token in range(TOKENS)],
+        vocabulary=Vocabulary(
+            shown=[f"t{token}" for token in range(TOKENS)],
+            classes=classes,
+            subclasses=[
+                kinds[code][token % len(kinds[code])] for token, code in enumerate(classes)
+            ],
+        ),
         seed=0,
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from functok.calibration.dictionaries import beside
+from functok.calibration.dictionaries import scores
 from functok.calibration.recall import excess, recall
 from functok.world import profiles, recipes
 from functok.world.generator import World
@@ -67,7 +67,7 @@ def main() -> None:
     print(f"  excess {over.value:.4f} nat [{over.low:.4f}, {over.high:.4f}] (bar 0.02)")
     learned, judged = (trained.world.passages(some) for some in (np.arange(1000), held_out))
     place = (trained.model, trained.dictionary, trained.layer, trained.world)
-    table = beside(*place, learned, judged)
+    table = scores(*place, learned, judged)
     with pl.Config(tbl_rows=-1, tbl_cols=-1, float_precision=2, tbl_hide_column_data_types=True):
         for column in ("f1", "recovery"):
             print(f"  {column} by kind of latent")

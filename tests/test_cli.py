@@ -18,7 +18,6 @@ import zstandard
 from system.tiny import (
     different,
     functok,
-    laid_over,
     results,
     settings,
     unfinished,
@@ -190,8 +189,8 @@ STORIES = zst([f"Story {number} of {number * 7919 % 1000} words." for number in 
             "is damaged or cut short",
         ),
         ("corpus.parquet", b"PAR1 but not really", "is damaged or cut short"),
-        ("corpus.jsonl", b"", "holds no text; give one that does."),
-        ("corpus.jsonl", b'{"text": "  "}\n\n', "holds no text; give one that does."),
+        ("corpus.jsonl", b"", "contains no text; give one that does."),
+        ("corpus.jsonl", b'{"text": "  "}\n\n', "contains no text; give one that does."),
         ("corpus.jsonl", b'{"text": "a"}\n{"text": "b\n', "line 2: this is not JSON"),
         ("corpus.jsonl", b'{"body": "a"}\n', "there is no text in field 'text'"),
         ("corpus.txt", b"caf\xe9", "is not UTF-8 (byte 3)"),
@@ -243,7 +242,7 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
     study = a_study(tmp_path)
     (tmp_path / "mine" / "models").mkdir(parents=True)
     complaint = functok("run", study, "-o", tmp_path / "mine").complaint
-    assert "is not empty and holds no run" in complaint
+    assert "is not empty and contains no run" in complaint
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["models"]
 
 
@@ -271,7 +270,7 @@ def test_a_full_disk_ends_in_one_sentence_and_the_run_continues_when_there_is_ro
 # Models and tokenizers
 
 
-def test_a_model_folder_without_weights_is_refused_and_finished_work_is_kept(
+def test_a_model_folder_without_weights_is_refused_before_the_corpus_is_encoded(
     tmp_path: Path, whole_run: Path
 ) -> None:
     model = shutil.copytree(whole_run / "models" / "step-000024", tmp_path / "model")
@@ -283,13 +282,12 @@ def test_a_model_folder_without_weights_is_refused_and_finished_work_is_kept(
         dictionaries={"checkpoints": []},
     )
     complaint = functok("run", study, "-o", tmp_path / "run").complaint
-    assert f"Model folder {model} holds no weights" in complaint
-    assert (tmp_path / "run" / "tokens" / "counts.parquet").exists()
-    assert not (tmp_path / "run" / "dictionaries").exists()
+    assert f"Model folder {model} contains no weights" in complaint
+    assert not (tmp_path / "run").exists()
     shutil.copy(whole_run / "models" / "step-000024" / "model.safetensors", model)
     outcome = functok("losses", study, "-o", tmp_path / "run")
     assert outcome.code == 0, outcome.err
-    assert "Encoding the documents" not in outcome.err, "finished work was done again"
+    assert "Checking the model" in outcome.err
 
 
 def test_weights_that_are_cut_short_are_refused(tmp_path: Path, whole_run: Path) -> None:
@@ -314,9 +312,9 @@ def test_a_tokenizer_that_is_not_the_models_own_is_refused(
     ("model", "sentence"),
     [
         ({"load": "nowhere/no-such-model"}, "Model 'nowhere/no-such-model' cannot be loaded"),
-        ({"revisions": ["main"]}, "The revision 'main' does not say its step"),
-        ({"revisions": ["step7"]}, "has no checkpoint 'step7' in it"),
-        ({"revisions": ["step-000024", "step24"]}, "has no checkpoint 'step24' in it"),
+        ({"revisions": ["main"]}, "The revision 'main' does not contain its step"),
+        ({"revisions": ["step7"]}, "has no checkpoint 'step7'"),
+        ({"revisions": ["step-000024", "step24"]}, "has no checkpoint 'step24'"),
     ],
 )
 def test_a_model_or_revision_that_does_not_exist_is_refused(
@@ -363,13 +361,9 @@ def test_a_tokenizer_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_without_saelens_the_way_to_install_it_is_named_and_finished_work_is_kept(
     run_copy: Path, whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = write_study(
-        tmp_path / "study.yaml",
-        laid_over(
-            yaml.safe_load((whole_run / "study.yaml").read_text()),
-            {"dictionaries": {"recipe": {"steps": 21}}},
-        ),
-    )
+    content = yaml.safe_load((whole_run / "study.yaml").read_text())
+    content["dictionaries"][0]["recipe"]["steps"] = 21
+    study = write_study(tmp_path / "study.yaml", content)
     with monkeypatch.context() as patched:
         patched.setitem(sys.modules, "sae_lens", None)
         complaint = functok("run", study, "-o", run_copy, "--replace").complaint
@@ -381,12 +375,83 @@ def test_without_saelens_the_way_to_install_it_is_named_and_finished_work_is_kep
     assert "Pre-training the model" not in outcome.err
 
 
+def test_a_loaded_model_is_checked_and_not_pre_trained(tmp_path: Path, whole_run: Path) -> None:
+    model = str(whole_run / "models" / "step-000024")
+    study = a_study(
+        *(tmp_path,),
+        model={"load": model},
+        tokenizer={"load": model},
+        dictionaries={"checkpoints": []},
+    )
+    for _ in range(2):
+        outcome = functok("pretrain", study, "-o", tmp_path / "run")
+        assert outcome.code == 0, outcome.err
+        assert "Every checkpoint loads" in outcome.out
+        assert model in outcome.out.replace("\n", "")
+    assert "Pre-training" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"model": {"context": 65}}, "A context of 65 is longer than model"),
+        ({"dictionaries": {"layer": 7}}, "There is no layer 7"),
+        ({"dictionaries": {"load": "nowhere"}}, "There is no SAE 'nowhere'"),
+        ({"tokenizer": {"load": "nowhere"}}, "Tokenizer 'nowhere' cannot be loaded"),
+    ],
+)
+def test_what_a_loaded_model_cannot_be_is_said_before_the_corpus_is_encoded(
+    changes: dict, sentence: str, tmp_path: Path, whole_run: Path
+) -> None:
+    model = str(whole_run / "models" / "step-000024")
+    changes = {
+        "model": {"load": model},
+        "tokenizer": {"load": model},
+        "dictionaries": {"checkpoints": []},
+    } | {part: {**{"load": model}, **more} if part == "model" else more
+         for part, more in changes.items()}  # fmt: skip
+    study = a_study(tmp_path, **changes)
+    if "dictionaries" in changes:
+        content = yaml.safe_load(study.read_text())
+        content["dictionaries"]["checkpoints"] = []
+        write_study(study, content)
+    assert sentence in functok("graph", study, "-o", tmp_path / "run").complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_version_is_told() -> None:
+    assert functok("--version").out == "functok 0.1.0\n"
+
+
+def test_a_finished_run_prints_its_claims_without_loading_torch(whole_run: Path) -> None:
+    script = (
+        "import sys; sys.argv[0] = 'functok'\nfrom functok.cli import main\nmain()\n"
+        "heavy = {'torch', 'transformers', 'sae_lens', 'altair'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    command = [sys.executable, "-c", script, "claims", str(whole_run)]
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert "A few function tokens reach most features." in said.stdout
+
+
+def test_help_loads_neither_torch_nor_polars() -> None:
+    script = (
+        "import sys; sys.argv = ['functok', '--help']\nfrom functok.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'polars', 'transformers', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+
+
 # A finished run
 
 
 def test_a_run_folder_takes_no_other_output_folder(run_copy: Path, tmp_path: Path) -> None:
     complaint = functok("run", run_copy, "-o", tmp_path / "other").complaint
-    assert complaint.endswith("is a run folder already; leave -o away.")
+    assert complaint.endswith("is a run folder already; omit -o.")
     assert not (tmp_path / "other").exists()
 
 
@@ -397,8 +462,8 @@ def test_a_run_folder_takes_no_other_output_folder(run_copy: Path, tmp_path: Pat
         ("pretrain", "consolidation/training.parquet"),
         ("losses", "consolidation/loss_summary.parquet"),
         ("dictionaries", "consolidation/dictionaries.parquet"),
-        ("graph", "consolidation/growth.parquet"),
-        ("coverage", "graph/step-000024/coverage.parquet"),
+        ("graph", "graph/main/step-000024"),
+        ("coverage", "graph/main/step-000024/coverage.parquet"),
         ("claims", "claims.parquet"),
         ("report", "report.html"),
     ],
@@ -409,7 +474,7 @@ def test_every_command_says_where_its_result_lies(
     said = functok(command, run_copy)
     assert said.code == 0, said.err
     assert said.out.splitlines()[-1].endswith(str(run_copy / path))
-    assert (run_copy / path).is_file()
+    assert (run_copy / path).exists()
 
 
 def test_the_findings_name_every_claim_with_its_verdict(run_copy: Path) -> None:
@@ -417,7 +482,7 @@ def test_the_findings_name_every_claim_with_its_verdict(run_copy: Path) -> None:
     assert said.code == 0, said.err
     verdicts = re.findall(r"\b(not supported|supported|undecided)\b", said.out)
     assert len(verdicts) == 8 + 1  # and the explanation of the degree, here undecided
-    assert "Explanation of the degree: undecided. No account is decided; not run:" in said.out
+    assert "Explanation of the degree: undecided. No explanation is established;" in said.out
     assert "Kneser–Ney bigram on the same tokens" in said.out
 
 

@@ -46,7 +46,7 @@ def workspace(
         shutil.copytree(whole_run / "models" / step, tmp_path / "path/to/model" / name)
     shutil.copy(whole_run / "tokenizer/tokenizer.json", tmp_path / "path/to/model")
     shutil.copy(whole_run / "tokenizer/tokenizer_config.json", tmp_path / "path/to/model")
-    shutil.copytree(whole_run / "dictionaries" / "step-000024", tmp_path / "path/to/sae")
+    shutil.copytree(whole_run / "dictionaries" / "main" / "step-000024", tmp_path / "path/to/sae")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(whole_run / "tokenizer" / name, tmp_path / "path/to/model/step1000")
     chat = shutil.copytree(tmp_path / "path/to/model/step1000", tmp_path / "path/to/chat-model")

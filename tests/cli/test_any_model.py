@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from functok.encoding.tokenizer import load_tokenizer
-from functok.retrieval.prompts.subject import Subject, open_subject
+from functok.retrieval.prompts.subject import Subject
 from functok.retrieval.questions import traced
 from functok.runtime.progress import Silent
-from functok.study.asking import subject_of
+from functok.study.asking import Named as Names
+from functok.study.asking import subject_named, subject_of
 from functok.study.run import open_run
 from system.tiny import Outcome, functok
 
@@ -25,7 +26,7 @@ class Named:
     def __init__(self, run: Path, place: Path) -> None:
         self.model = shutil.copytree(run / "models" / "step-000024", place / "model")
         shutil.copytree(run / "tokenizer", self.model, dirs_exist_ok=True)
-        self.sae = shutil.copytree(run / "dictionaries" / "step-000024", place / "sae")
+        self.sae = shutil.copytree(run / "dictionaries" / "main" / "step-000024", place / "sae")
 
     def ask(self, command: str, *arguments: object) -> Outcome:
         return functok(command, "--model", self.model, "--sae", self.sae, *arguments)
@@ -34,7 +35,7 @@ class Named:
         return self.ask("trace", "--prompt", prompt, *arguments)
 
     def subject(self, counts: Path | None = None) -> Subject:
-        return open_subject(str(self.model), str(self.sae), function_tokens=counts)
+        return subject_named(Names(str(self.model), str(self.sae), function_tokens=counts))
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_a_trait_is_searched_in_any_model(named: Named, whole_run: Path, tmp_pat
     asked = ("--trait", "The garden of the", "--tests", tmp_path / "tests.txt", "--tokens", 2)
     counts = ("--function-tokens", whole_run)
     never = named.ask("find-feature", *asked, "--success", "☃", *counts).complaint
-    assert "At no layer does the trait prompt's residual stream carry the trait over" in never
+    assert "At no layer does the trait prompt's residual stream induce the trait" in never
 
 
 def wider(named: Named) -> None:
@@ -120,12 +121,12 @@ def wider(named: Named) -> None:
     ("arguments", "sentence"),
     [
         (["--prompt", ""], "The prompt is empty"),
-        (["--prompt", "the lamp " * 200], "but the model reads at most 64; shorten it."),
+        (["--prompt", "the lamp " * 200], "but the model takes at most 64; shorten it."),
         (["--layer", "7"], "There is no layer 7: the model has layers 0 to 1."),
-        (["--layer", "1"], "not layer 1; leave --layer away"),
+        (["--layer", "1"], "not layer 1; omit --layer"),
         (["--feature", "64"], "There is no feature 64: the SAE has features 0 to 63."),
         (["--chat"], "The tokenizer has no chat template"),
-        (["--function-tokens", "missing"], "missing holds no function tokens"),
+        (["--function-tokens", "missing"], "missing contains no function tokens"),
         (["--sae", "missing"], "There is no SAE 'missing'"),
         (["--model", "missing"], "'missing' cannot be loaded"),
     ],
@@ -140,7 +141,7 @@ def test_what_cannot_be_traced_is_refused(
 
 def test_an_sae_of_another_width_is_refused(named: Named) -> None:
     wider(named)
-    assert "reads 40 dimensions but the model's residual stream has 32" in named.trace().complaint
+    assert "expects 40 dimensions but the model's residual stream has 32" in named.trace().complaint
 
 
 def test_an_sae_with_weights_that_are_no_numbers_is_refused(named: Named) -> None:
@@ -163,7 +164,7 @@ def test_a_trace_of_nothing_is_refused(arguments: list[str]) -> None:
 
 def test_what_a_corpus_would_say_is_not_known_without_one(named: Named) -> None:
     asked = ("--prompt", PROMPT, "--feature", 3, "--unit", "maximum")
-    assert "no largest activation is known" in named.ask("steer", *asked).complaint
+    assert "the largest activations are unknown" in named.ask("steer", *asked).complaint
 
 
 def test_features_are_steered_only_where_the_sae_reads_the_residual_stream(named: Named) -> None:
@@ -173,7 +174,9 @@ def test_features_are_steered_only_where_the_sae_reads_the_residual_stream(named
     )
     assert named.trace().code == 0
     complaint = named.ask("steer", "--prompt", PROMPT, "--feature", 3).complaint
-    assert "The SAE reads 'blocks.0.hook_mlp_out'; features are steered and searched" in complaint
+    assert (
+        "The SAE's site is 'blocks.0.hook_mlp_out'; features are steered and searched" in complaint
+    )
 
 
 def test_a_run_names_its_own_model(whole_run: Path, named: Named) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from functok.controls.suite.suite import NAMES
+from functok.controls.names import CONTROL_NAMES as NAMES
 from functok.tokens.grammar.treebanks import read_treebank
 from system.lone_graph import graph, write_inputs
 from system.tiny import Outcome, functok
@@ -76,7 +76,6 @@ def test_a_graph_alone_has_its_controls_and_says_what_could_not_be_run(here: Pat
     (place,) = here.glob("graphs/graph/*")
     assert f"Tables: {place / 'controls'}" in said
     assert "P1" in said
-    assert functok("controls", place).out == said, "by the folder of the graph itself"
 
 
 def test_only_the_controls_that_are_named_are_run(here: Path) -> None:
@@ -116,7 +115,7 @@ def test_what_is_done_is_kept_until_the_treebank_changes(here: Path, monkeypatch
         raise AssertionError("run again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("functok.controls.suite.types.homographs", never)
+        patch.setattr("functok.controls.suite.occurrences.homographs", never)
         controls(here, *asked, treebank)
         (here / "moved").mkdir()
         shutil.copy(treebank, here / "moved")
@@ -132,8 +131,8 @@ def test_what_is_done_is_kept_until_the_treebank_changes(here: Path, monkeypatch
     ("arguments", "sentence"),
     [
         (["graphs", "--only", "hub"], "no control 'hub'; did you mean 'hubs'"),
-        (["graphs", "-o", "elsewhere"], "leave -o away"),
-        (["inputs"], "holds neither a run nor a graph"),
+        (["graphs", "-o", "elsewhere"], "omit -o"),
+        (["inputs"], "There is no run in inputs"),
         (["graphs", "--treebank", "nowhere"], "no .conllu file at nowhere"),
         (["graphs", "--treebank", "inputs/corpus.jsonl"], "is not CoNLL-U"),
     ],
@@ -144,23 +143,34 @@ def test_bad_input_is_one_sentence(here: Path, monkeypatch, arguments, sentence:
     assert not list(here.glob("graphs/graph/*/controls/ran.parquet"))
 
 
-def test_a_graph_whose_documents_are_gone_says_so(here: Path) -> None:
+def test_what_is_deleted_is_made_again(here: Path) -> None:
+    controls(here, "--only", "hubs")
+    before = table(here, "hubs")
     shutil.rmtree(here / "graphs/tokenizer")
-    said = functok("controls", here / "graphs", "--only", "hubs").complaint
-    assert "no longer holds the tokenizer and the documents" in said
+    shutil.rmtree(here / "graphs/graph")
+    controls(here, "--only", "hubs")
+    assert_frame_equal(table(here, "hubs"), before)
 
 
-def test_other_choices_see_the_graphs_beside_this_one(here: Path) -> None:
-    """Another SAE's graph beside it is a choice more; without it there is one less again."""
-    (place,) = here.glob("graphs/graph/*/")
-    other = Path(shutil.copytree(place, place.with_name("other")))
-    asked = (place, "--only", "choices")
-    assert functok("controls", *asked).code == 0
-    both = pl.read_parquet(place / "controls/specifications.parquet")
-    assert set(both["sae"]) == {"this one", "other"}
-    mine, theirs = (both.filter(sae=name).drop("sae") for name in ("this one", "other"))
+def test_a_graph_is_a_run_on_which_every_other_command_works(here: Path) -> None:
+    for command in ("coverage", "tokens", "trace", "graph", "dictionaries", "pretrain"):
+        outcome = functok(command, here / "graphs")
+        assert outcome.code == 0, outcome.err
+    refused = functok("losses", here / "graphs").complaint
+    assert "holds no documents out" in refused
+    assert "has no tiny world" in functok("answers", here / "graphs").complaint
+
+
+def test_other_choices_see_the_graphs_of_the_other_saes(made: Path, tmp_path: Path) -> None:
+    """Another SAE of the run is a choice more; with the same weights it changes nothing."""
+    inputs, run = made / "inputs", tmp_path / "two"
+    shutil.copytree(inputs / "sae", tmp_path / "other")
+    outcome = graph(inputs, "--sae", tmp_path / "other", "--massive", 0, "-o", run)
+    assert outcome.code == 0, outcome.err
+    assert functok("controls", run, "--only", "specification").code == 0
+    (found,) = run.glob("graph/*/controls/specifications.parquet")
+    both = pl.read_parquet(found)
+    first, second = both["sae"].unique(maintain_order=True)
+    assert first == "this one"
+    mine, theirs = (both.filter(sae=name).drop("sae") for name in (first, second))
     assert_frame_equal(mine, theirs, check_row_order=False)
-    shutil.rmtree(other)
-    assert functok("controls", *asked).code == 0
-    alone = pl.read_parquet(place / "controls/specifications.parquet")
-    assert_frame_equal(alone.drop("sae"), mine, check_row_order=False)

@@ -72,13 +72,15 @@ def test_a_corpus_is_described_beside_a_treebank_and_other_corpora(
     (tmp_path / "small.conllu").write_text(TREEBANK, "utf-8")
     out, before = tmp_path / "out", tmp_path / "before"
     called(corpus, "--tokenizer", tmp_path / "tokenizer", "--plain", "-o", before)
-    assert not (before / "figures").exists()
+    assert {path.stem for path in (before / "figures").iterdir()} == {
+        "document-coverage", "token-frequency"
+    }  # fmt: skip
     assert {path.stem for path in (before / "tokens").iterdir()} == {
         "counts", "function_tokens", "problems", "transitions"
     }  # fmt: skip
     said = called(
         corpus, "--tokenizer", tmp_path / "tokenizer", "-o", out,
-        "--treebank", tmp_path / "small.conllu", "--language", "en", "--beside", before,
+        "--treebank", tmp_path / "small.conllu", "--language", "en", "--compare", before,
     )  # fmt: skip
     for words in ("Zipf's exponent", "κ small", "lexicon", "subclass", "jaccard_words"):
         assert words in said
@@ -103,7 +105,7 @@ def test_a_corpus_is_described_beside_a_treebank_and_other_corpora(
         (["--treebank", "nowhere"], "no .conllu file at nowhere"),
         (["--treebank", "notes.conllu"], "notes.conllu, line 1 is not CoNLL-U"),
         (["--language", "english"], "no built-in lexicon for language 'english'"),
-        (["--beside", "nowhere"], "nowhere holds no function tokens"),
+        (["--compare", "nowhere"], "nowhere holds no function tokens"),
         (["--coverage", "0"], "--coverage 0 asks for no token"),
         (["--address", "auto"], "--address belongs to --engine ray"),
     ],

@@ -33,7 +33,7 @@ def built(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 
 def place(folder: Path) -> Path:
-    (found,) = (folder / "graph").iterdir()
+    (found,) = (path for path in (folder / "graph").iterdir() if path.is_dir())
     return found
 
 
@@ -55,7 +55,7 @@ def test_a_graph_is_written_with_its_views_and_what_was_excluded(built) -> None:
     assert store["features"].list.len().sum() == loaded.occurrences.sum()
     assert store.filter(pl.col("next_token") >= 0)["loss"].is_nan().sum() == 0
     assert (folder / "provenance.json").is_file()
-    assert (folder / f"figures/token-degree-{here.name}.svg").read_text().startswith("<svg")
+    assert (folder / "figures/token-degree.svg").read_text().startswith("<svg")
     assert meta["excluded"]["density_above"] is None
     assert meta["features_left_out"] == []
     assert "L0" in said.out
@@ -126,13 +126,13 @@ def test_several_layers_in_one_pass_equal_one_at_a_time(inputs: Path, tmp_path: 
     other = write_sae(tmp_path / "other", hook="blocks.2.hook_mlp_out")
     assert graph(inputs, "--sae", other, "-o", tmp_path / "both").code == 0
     assert graph(inputs, sae=other, output=tmp_path / "one").code == 0
-    name = next(path.name for path in (tmp_path / "one/graph").iterdir())
+    name = place(tmp_path / "one").name
     left, right = (
         pl.read_parquet(tmp_path / run / "graph" / name / "edges/by-token.parquet")
         for run in ("both", "one")
     )
     assert left.equals(right)
-    assert len(list((tmp_path / "both/graph").iterdir())) == 2
+    assert len([path for path in (tmp_path / "both/graph").iterdir() if path.is_dir()]) == 2
 
 
 def test_documents_and_tokens_are_limited(inputs: Path, tmp_path: Path) -> None:
@@ -181,11 +181,11 @@ def odd(inputs: Path, folder: Path, what: str) -> dict[str, object]:
     ("what", "sentence"),
     [
         ("layer", "There is no layer 9: the model has layers 0 to 2"),
-        ("other layer", "reads 'blocks.1.hook_resid_post', not layer 0"),
-        ("width", "reads 24 dimensions but the model's residual stream has 16"),
-        ("hook", "The SAE reads 'blocks.1.hook_resid_mid', which functok does not"),
+        ("other layer", "belongs at 'blocks.1.hook_resid_post', not layer 0"),
+        ("width", "expects 24 dimensions but the model's residual stream has 16"),
+        ("hook", "The SAE's hook point 'blocks.1.hook_resid_mid' is unknown"),
         ("deep", "There is no layer 7"),
-        ("context", "A context of 129 is longer than model"),
+        ("context", "A context of 129 exceeds the maximum of model"),
         ("memory", "--memory must be at least 32m"),
         ("size", "--memory 'lots' is no size"),
         ("sae", "There is no SAE"),

@@ -15,13 +15,13 @@ from system.tiny import different, functok
     ("arguments", "sentence"),
     [
         (["trace", "--prompt", ""], "The prompt is empty"),
-        (["trace", "--prompt", "the lamp " * 200], "but the model reads at most 64; shorten it."),
+        (["trace", "--prompt", "the lamp " * 200], "but the model takes at most 64; shorten it."),
         (["trace", "--prompt", "the lamp", "--feature", "64"], "There is no feature 64"),
         (["trace", "--prompt", "the lamp", "--chat"], "The tokenizer has no chat template"),
         (["steer", "--prompt", "the lamp"], "--prompt needs --feature"),
         (
             ["steer", "--prompt", "the lamp " * 200, "--feature", "1"],
-            "tokens, 24 more are to be generated, but the model reads at most 64; shorten it.",
+            "tokens, 24 more are to be generated, but the model takes at most 64; shorten it.",
         ),
         (["steer", "--prompt", "the lamp", "--feature", "1=nan"], "values that are not finite"),
         (["steer", "--prompt", "the lamp", "--feature", "1", "--chat"], "no chat template"),
@@ -42,7 +42,7 @@ from system.tiny import different, functok
         ),
         (["steer", "--prompt", "the lamp", "--feature", "x"], "--feature 'x' names no feature"),
         (["steer", "--prompt", "the lamp", "--feature", "1=x"], "--feature '1=x' names no feature"),
-        (["steer", "--prompt", "QXZ", "--feature", "1"], "holds no function token to change"),
+        (["steer", "--prompt", "QXZ", "--feature", "1"], "has no function token to change"),
     ],
 )
 def test_a_question_that_has_no_answer_is_refused_and_the_run_left_as_it_is(
@@ -57,8 +57,8 @@ def test_a_question_that_has_no_answer_is_refused_and_the_run_left_as_it_is(
     ("changed", "sentence"),
     [
         ({"--trait": ""}, "The prompt is empty"),
-        ({"--trait": "the lamp " * 200}, "but the model reads at most 64; shorten it."),
-        ({"--trait": "QXZ"}, "The prompt holds no function token to change"),
+        ({"--trait": "the lamp " * 200}, "but the model takes at most 64; shorten it."),
+        ({"--trait": "QXZ"}, "The prompt has no function token to change"),
         ({"--tests": "the lamp " * 200}, "2 more are to be generated, but the model reads"),
         ({"--tests": ""}, "Give at least one test prompt"),
         ({"--strength": "nan", "--success": " "}, "Name at least one string to expect"),
@@ -82,7 +82,7 @@ def test_a_trait_that_cannot_be_searched_is_refused(
 
 def damaged(run: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
     """Change the weights of the run's last SAE, and its settings with them."""
-    folder = run / "dictionaries" / "step-000024"
+    folder = run / "dictionaries" / "main" / "step-000024"
     weights = load_file(folder / "sae_weights.safetensors")
     change(weights)
     contiguous = {name: weight.contiguous() for name, weight in weights.items()}
@@ -104,7 +104,7 @@ def without_numbers(weights: dict[str, torch.Tensor]) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (widened, "The SAE reads 64 dimensions but the residual stream has 32"),
+        (widened, "The SAE expects 64 dimensions but the residual stream has 32"),
         (without_numbers, "holds weights that are not finite"),
     ],
 )
@@ -159,6 +159,6 @@ def test_the_feature_of_a_trait_is_searched_in_a_finished_run(
     (tmp_path / "tests.txt").write_text("The old lamp of the\n\nThe river and the\n")
     trait = ("--trait", "The garden of the", "--tests", tmp_path / "tests.txt", "--tokens", 2)
     never = functok("find-feature", run_copy, *trait, "--success", "☃").complaint
-    assert "At no layer does the trait prompt's residual stream carry the trait over" in never
+    assert "At no layer does the trait prompt's residual stream induce the trait" in never
     missing = tmp_path / "missing.txt"
     assert functok("find-feature", run_copy, *trait[:2], "--tests", missing, "--success", "a").code

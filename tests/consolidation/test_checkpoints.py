@@ -24,7 +24,7 @@ def test_the_step_is_read_from_the_name(name, step):
 
 @pytest.mark.parametrize("name", ["main", "v1.0", "steps", "4000", "footstep12", ""])
 def test_a_name_without_a_step_is_refused(name):
-    with pytest.raises(UserError, match="does not say its step"):
+    with pytest.raises(UserError, match="does not contain its step"):
         step_of(name)
 
 
@@ -49,5 +49,5 @@ def test_without_revisions_it_is_the_model_as_it_is():
 
 
 def test_two_revisions_of_one_step_are_refused():
-    with pytest.raises(UserError, match="of the same step"):
+    with pytest.raises(UserError, match="have the same step"):
         published("owner/name", ["stage1-step10", "stage2-step10"])

@@ -12,6 +12,7 @@ from scipy.stats import t as student
 
 from functok.consolidation.losses import GroupedLoss, contrast, loss_table, summary
 from functok.corpus.splits import GROUPS, document_groups, mixed
+from functok.encoding.contexts import context_rows
 from functok.encoding.tokenizer import Encoded
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL, TRANSITIONS
 
@@ -32,8 +33,10 @@ def _loss(current, following):
     return current + following / 64
 
 
-def _losses(rows):
-    return _loss(rows.ids, rows.targets).astype(np.float64)
+def _losses(encoded, context, separator):
+    for rows in context_rows(encoded, context, separator):
+        within = rows.document >= 0
+        yield rows, _loss(rows.ids[within], rows.targets[within]).astype(np.float64)
 
 
 @given(texts, st.integers(2, 6), st.sampled_from([None, 0, 3]))
@@ -47,7 +50,7 @@ def test_the_table_equals_a_loop_over_documents(documents, context, separator):
                 cell = (LETTER[CLASSES[one]] + LETTER[CLASSES[two]], group)
                 sums[cell] += _loss(one, two)
                 counts[cell] += 1
-    table = loss_table(_losses, encoded, context, separator, CLASSES).to_pylist()
+    table = loss_table(_losses(encoded, context, separator), encoded, CLASSES).to_pylist()
     assert [(row["group"], row["document_group"]) for row in table] == [
         (name, group) for name in TRANSITIONS for group in range(GROUPS)
     ]

@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 from functok.corpus.splits import document_groups, mixed
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.construction.observations import Observations
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.graph.occurrences import occurrence_table
 from functok.tokens.counting.function_tokens import class_array
+from functok.tokens.vocabulary import Vocabulary
 
 
 def observed(
@@ -43,7 +44,7 @@ def random_incidence(
 
 def subject_of(
     seen: Observations, vocabulary: int, features: int, folder: Path | None = None, **more
-) -> Subject:
+) -> LabelledGraph:
     """A subject whose lower half of the token ids is function; with its store in ``folder``."""
     graph = TokenFeatureGraph.of(seen, vocabulary, features)
     if folder is not None:
@@ -66,10 +67,12 @@ def subject_of(
         pq.write_table(table, folder / "occurrences" / "0.parquet", row_group_size=7)
         graph = TokenFeatureGraph.load(folder)
     function = np.arange(vocabulary // 2)
-    return Subject(
+    return LabelledGraph(
         graph=graph,
-        classes=class_array(function, (), vocabulary),
-        subclasses=["DET" if token % 2 else "content" for token in range(vocabulary)],
-        shown=[f"t{token}" for token in range(vocabulary)],
+        vocabulary=Vocabulary(
+            shown=[f"t{token}" for token in range(vocabulary)],
+            classes=class_array(function, (), vocabulary),
+            subclasses=["DET" if token % 2 else "content" for token in range(vocabulary)],
+        ),
         **{"seed": 0, **more},
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from functok.calibration.synthetic import WorldSettings, synthetic_world
+from functok.calibration.synthetic import PlantedSettings, synthetic_world
 from functok.controls.baselines.differences import SHUFFLED, UNTRAINED, baselines, explanation
 from functok.richness.histograms import Histograms
 from functok.richness.outcomes import log_richness
@@ -29,8 +29,8 @@ def test_what_only_the_trained_world_has_is_learned(worlds):
     assert found.learned.p_value < 0.001
     assert found.learned.trained.low > 0 > found.learned.control.low
     assert found.readings["explanation"][0] == "learned"
-    assert found.arms["arm"].to_list() == ["trained", UNTRAINED, SHUFFLED]
-    assert found.arms["spearman"].min() > 0.5
+    assert found.graphs["baseline"].to_list() == ["trained", UNTRAINED, SHUFFLED]
+    assert found.graphs["spearman"].min() > 0.5
 
 
 def test_where_features_depend_on_nothing_there_is_no_gap(worlds):
@@ -44,7 +44,7 @@ def test_where_features_depend_on_nothing_there_is_no_gap(worlds):
 def test_the_difference_is_that_of_the_class_means(worlds):
     trained, untrained = worlds["hub"]
     row = baselines(trained, {UNTRAINED: untrained}).differences.row(0, named=True)
-    known, gaps = np.ones(len(trained.classes), bool), []
+    known, gaps = np.ones(len(trained.vocabulary.classes), bool), []
     outcomes = [
         log_richness(Histograms.of(graph, "documents"), row["size"])
         for graph in (trained.graph, untrained)
@@ -53,7 +53,8 @@ def test_the_difference_is_that_of_the_class_means(worlds):
         known &= np.isfinite(one.values)
     for one in outcomes:
         means = [
-            one.values[known & (trained.classes == code)].mean() for code in (FUNCTION, CONTENT)
+            one.values[known & (trained.vocabulary.classes == code)].mean()
+            for code in (FUNCTION, CONTENT)
         ]
         gaps.append(means[0] - means[1])
     # a type also has to reach the size without any group of documents
@@ -70,10 +71,13 @@ def test_without_an_untrained_arm_nothing_is_decided(worlds):
 
 
 def test_too_few_types_leave_a_note_and_no_test():
-    tiny = synthetic_world("hub", 0, WorldSettings(documents=3))
-    from functok.graph.labelled import Subject
+    tiny = synthetic_world("hub", 0, PlantedSettings(documents=3))
+    from functok.graph.labelled import LabelledGraph
+    from functok.tokens.vocabulary import Vocabulary
 
-    subject = Subject(tiny.graph(), tiny.classes, ["content"] * 240, ["x"] * 240, 0)
+    subject = LabelledGraph(
+        tiny.graph(), Vocabulary(["x"] * 240, tiny.classes, ["content"] * 240), 0
+    )
     found = baselines(subject, {UNTRAINED: tiny.graph()})
     assert found.learned is None
     assert found.differences["note"].null_count() == 0

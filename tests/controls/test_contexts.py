@@ -10,7 +10,8 @@ from functok.controls.types.contexts import context_table, mean_norms
 from functok.controls.types.predictors import predictors
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
+from functok.tokens.vocabulary import Vocabulary
 
 from .planted import documents, observed, write_store
 
@@ -83,7 +84,11 @@ def test_predictors_are_aligned_with_token_ids(tmp_path):
     following = np.append(encoded.ids[1:], 0).astype(np.int64)
     graph = write_store(tmp_path, seen, following)
     shown = [f"␣{'x' * token}" for token in range(VOCABULARY)]
-    subject = Subject(graph, np.zeros(VOCABULARY, np.int64), ["content"] * VOCABULARY, shown, 0)
+    subject = LabelledGraph(
+        graph,
+        Vocabulary(shown, np.zeros(VOCABULARY, np.int64), ["content"] * VOCABULARY),
+        0,
+    )
     table = context_table(encoded, VOCABULARY, 10, "documents", 0)
     columns = {name: table[name].to_numpy() for name in table.columns}
     norms = mean_norms(subject)
@@ -97,8 +102,6 @@ def test_predictors_are_aligned_with_token_ids(tmp_path):
     assert np.isnan(found["next_entropy"][VOCABULARY - 1])
     assert np.isfinite(found["next_entropy"][: VOCABULARY - 1]).all()
     assert "norm" not in predictors(subject, None)
-    bare = Subject(
-        TokenFeatureGraph.zero(VOCABULARY, 3), subject.classes, subject.subclasses, shown, 0
-    )
+    bare = LabelledGraph(TokenFeatureGraph.zero(VOCABULARY, 3), subject.vocabulary, 0)
     assert mean_norms(bare) is None
     assert np.isnan(predictors(bare, None)["l0"]).all()

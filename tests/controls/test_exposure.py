@@ -20,8 +20,9 @@ from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import STUDIED
 from functok.graph.coverage import coverage
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION
+from functok.tokens.vocabulary import Vocabulary
 
 from .dense import observed as incidence
 from .dense import random_incidence, subject_of
@@ -44,7 +45,7 @@ class World:
         classes = np.where(FUNCTIONS, FUNCTION, CONTENT)
         names = ["DET" if one else "content" for one in FUNCTIONS]
         shown = [f"t{k}" for k in range(TYPES)]
-        self.subject = Subject(self.graph, classes, names, shown, seed)
+        self.subject = LabelledGraph(self.graph, Vocabulary(shown, classes, names), seed)
         self.active = np.zeros((len(token), FEATURES), bool)
         self.active[self.seen.row, self.seen.feature] = True
         self.mine = FUNCTIONS[token]
@@ -223,7 +224,7 @@ def test_the_curve_goes_by_tokens_and_by_share_of_the_positions(world, found):
 
 def test_without_a_store_the_schemes_on_positions_are_absent(world):
     graph = TokenFeatureGraph.of(world.seen, TYPES, FEATURES)
-    subject = Subject(graph, world.subject.classes, world.subject.subclasses, ["t"] * TYPES, 0)
+    subject = LabelledGraph(graph, world.subject.vocabulary, 0)
     found = equal_exposure(subject, draws=9)
     schemes = set(found.coverage["scheme"])
     assert schemes == {"uniform", "content", "types", "activations"}
@@ -238,7 +239,7 @@ def test_every_sub_class_is_a_set_of_its_own_and_tables_follow_the_seed(world, f
 
 def test_features_left_out_are_reached_by_nobody(world):
     graph = world.graph.without(np.arange(0, FEATURES, 2))
-    subject = Subject(graph, world.subject.classes, world.subject.subclasses, ["t"] * TYPES, 0)
+    subject = LabelledGraph(graph, world.subject.vocabulary, 0)
     found = equal_exposure(subject, draws=9)
     kept = np.arange(1, FEATURES, 2)
     total = world.active[:, kept].any(0).sum()
@@ -333,7 +334,9 @@ def test_a_set_that_misses_nothing_is_not_above_chance_for_that():
 
 def test_an_empty_graph_has_empty_tables():
     graph = TokenFeatureGraph.zero(3, 4)
-    subject = Subject(graph, np.array([FUNCTION, CONTENT, CONTENT]), ["content"] * 3, ["a"] * 3, 0)
+    subject = LabelledGraph(
+        graph, Vocabulary(["a"] * 3, np.array([FUNCTION, CONTENT, CONTENT]), ["content"] * 3), 0
+    )
     found = equal_exposure(subject, draws=9)
     assert [table.height for table in found] == [0, 0]
     assert "log_ratio" in found.coverage.columns

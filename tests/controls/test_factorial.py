@@ -12,7 +12,7 @@ from functok.controls.types.factorial import (
     BALANCED,
     FREQUENT,
     LEAST,
-    _dealt_p,
+    _permutation_p,
     class_effect,
     factorial,
 )
@@ -99,7 +99,7 @@ def test_the_order_of_the_types_changes_nothing_but_the_draws(seed):
             assert effect(one, name)[column] == pytest.approx(effect(two, name)[column])
 
 
-def test_the_permutation_p_equals_all_deals_counted_out():
+def test_the_permutation_p_equals_full_enumeration():
     chance = np.random.default_rng(5)
     strata = [(chance.normal(0.8, 1, 3), chance.normal(0, 1, 4)),
               (chance.normal(0.8, 2, 4), chance.normal(0, 2, 2))]  # fmt: skip
@@ -115,7 +115,7 @@ def test_the_permutation_p_equals_all_deals_counted_out():
         every = combinations(range(len(values)), len(one))
         deals.append([(values[list(c)], np.delete(values, list(c))) for c in every])
     exact = np.mean([statistic(list(d)) >= statistic(strata) - 1e-9 for d in product(*deals)])
-    drawn = _dealt_p([list(pair) for pair in strata], 0, 8_000)
+    drawn = _permutation_p([list(pair) for pair in strata], 0, 8_000)
     assert drawn == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 8_000) + 1e-4)
 
 
@@ -125,7 +125,7 @@ def test_where_class_is_frequency_the_cells_are_empty_and_the_row_says_so():
     y = np.random.default_rng(0).normal(size=100)
     found = factorial(y, occurrences, [Sides(STUDIED, function, ~function)], 0)
     assert class_effect(found, STUDIED) is None
-    assert all("cannot be told apart" in note for note in found.effects["note"])
+    assert all("cannot be separated" in note for note in found.effects["note"])
     assert found.effects["value"].is_nan().all()
     assert found.cells.filter(pl.col("types") == 0).height >= 2
 
@@ -177,5 +177,5 @@ def test_pure_frequency_is_rejected_no_more_often_than_the_level():
         chance = np.random.default_rng(seed)
         sizes, spreads = (12, 30, 12, 60), (0.4, 0.2, 0.2, 0.3)
         cells = [chance.normal(0, s, n) for n, s in zip(sizes, spreads, strict=True)]
-        rejected += _dealt_p([cells[:2], cells[2:]], seed, 99) <= 0.05
+        rejected += _permutation_p([cells[:2], cells[2:]], seed, 99) <= 0.05
     assert rejected <= 16

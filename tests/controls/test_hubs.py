@@ -1,5 +1,7 @@
 """Hub indices against brute-force permutations of the labels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from functok.calibration.synthetic import synthetic_world
 from functok.controls.nulls.hubs import hubs
-from functok.controls.nulls.permutation import _deals, _degrees, _read, dealt
+from functok.controls.nulls.permutation import _degrees, _permutations, _read, permuted
 from functok.corpus.splits import GROUPS
 
 from .dense import observed, random_incidence, subject_of
@@ -73,18 +75,17 @@ def _hub_of(found) -> tuple[list, list]:
     return found.tokens["token_id"].to_list(), found.tokens["hub"].to_list()
 
 
-@pytest.mark.parametrize("within", ["corpus", "document", "place"])
-def test_dealing_keeps_labels_where_they_may_not_leave(within, tmp_path):
+@pytest.mark.parametrize("within", ["document", "place"])
+def test_permuting_keeps_labels_where_they_may_not_leave(within, tmp_path):
     tokens, fires = random_incidence(4)
     document = np.arange(60) // 20
     store = _read(subject_of(observed(tokens, fires, document), 6, 12, tmp_path / "graph"))
     cell = {
-        "corpus": np.zeros(60, int),
         "document": store.document,
         "place": store.document * 10 + store.position // 2,
     }[within]
     moved = 0
-    for label in _deals(store, within, 5, 0):
+    for label in _permutations(store, within, 5, 0):
         for one in np.unique(cell):
             assert sorted(label[cell == one]) == sorted(store.label[cell == one])
         moved += np.count_nonzero(label != store.label)
@@ -92,8 +93,10 @@ def test_dealing_keeps_labels_where_they_may_not_leave(within, tmp_path):
 
 
 def test_draws_over_the_corpus_agree_with_the_closed_form(tmp_path):
-    subject = subject_of(observed(*random_incidence(7)), 6, 12, tmp_path / "graph")
-    drawn = dealt(subject, "corpus", draws=600)
+    """Where the corpus is one document."""
+    one = observed(*random_incidence(7), np.zeros(60, int))
+    subject = subject_of(one, 6, 12, tmp_path / "graph")
+    drawn = permuted(subject, "document", draws=600)
     assert drawn is not None
     exact = hubs(subject).tokens
     assert drawn.tokens["degree"].to_list() == exact["degree"].to_list()
@@ -103,12 +106,12 @@ def test_draws_over_the_corpus_agree_with_the_closed_form(tmp_path):
 
 
 def test_distinct_features_are_counted_alike_in_blocks(monkeypatch, tmp_path):
-    from functok.controls.nulls import permutation as dealing
+    from functok.controls.nulls import permutation
 
     tokens, fires = random_incidence(9)
     store = _read(subject_of(observed(tokens, fires), 6, 12, tmp_path / "graph"))
     whole = _degrees(store, store.label, 12)
-    monkeypatch.setattr(dealing, "_CELLS", 25)  # two tokens at once
+    monkeypatch.setattr(permutation, "_CELLS", 25)  # two tokens at once
     assert _degrees(store, store.label, 12).tolist() == whole.tolist()
     assert whole.tolist() == _degrees_of(tokens, fires)[store.ids].tolist()
 
@@ -116,21 +119,15 @@ def test_distinct_features_are_counted_alike_in_blocks(monkeypatch, tmp_path):
 def test_features_left_out_reach_nothing(tmp_path):
     tokens, fires = random_incidence(3)
     subject = subject_of(observed(tokens, fires), 6, 12, tmp_path / "graph")
-    thinner = type(subject)(
-        subject.graph.without(np.arange(6)),
-        subject.classes,
-        subject.subclasses,
-        subject.shown,
-        0,
-    )
-    found = dealt(thinner, draws=5)
+    thinner = replace(subject, graph=subject.graph.without(np.arange(6)))
+    found = permuted(thinner, draws=5)
     assert found is not None
     ids = found.tokens["token_id"].to_numpy()
     assert found.tokens["degree"].to_list() == _degrees_of(tokens, fires[:, 6:])[ids].tolist()
 
 
-def test_without_a_store_nothing_is_dealt():
-    assert dealt(subject_of(observed(*random_incidence(1)), 6, 12)) is None
+def test_without_a_store_nothing_is_permuted():
+    assert permuted(subject_of(observed(*random_incidence(1)), 6, 12)) is None
 
 
 def test_a_graph_of_nothing_has_no_hubs():

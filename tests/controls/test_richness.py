@@ -6,7 +6,7 @@ import pytest
 
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import STUDIED, Sides
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.richness.common_size import common_size, reaching
 from functok.richness.histograms import Histograms
 from functok.richness.outcomes import decomposed, log_at_coverage, log_richness
@@ -14,6 +14,7 @@ from functok.richness.rarefaction import at_coverage, rarefied
 from functok.richness.stratified import deciles
 from functok.richness.tables import richness
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION
+from functok.tokens.vocabulary import Vocabulary
 
 from .planted import documents, firings, observed
 from .test_rarefaction import histograms
@@ -21,14 +22,16 @@ from .test_rarefaction import histograms
 FEATURES, TYPES = 200, 60
 
 
-def world(pools: np.ndarray, seed: int = 0) -> Subject:
+def world(pools: np.ndarray, seed: int = 0) -> LabelledGraph:
     """60 types of falling frequency; every other one is a function type."""
     encoded = documents(seed, 1 / np.arange(3, TYPES + 3), 400, 40)
     found = observed(encoded, *firings(encoded, pools, FEATURES, 3, seed))
     classes = np.where(np.arange(TYPES) % 2 == 0, FUNCTION, CONTENT)
     names = np.where(np.arange(TYPES) % 4 == 0, "DET", "content").tolist()
     shown = [f"t{k}" for k in range(TYPES)]
-    return Subject(TokenFeatureGraph.of(found, TYPES, FEATURES), classes, names, shown, seed)
+    return LabelledGraph(
+        TokenFeatureGraph.of(found, TYPES, FEATURES), Vocabulary(shown, classes, names), seed
+    )
 
 
 HUBS = np.where(np.arange(TYPES) % 2 == 0, 160, 60)
@@ -92,7 +95,7 @@ def test_tables_hold_what_the_functions_say(hubs):
     group = hubs.groups.filter(
         (pl.col("unit") == "documents") & (pl.col("group") == "function") & (pl.col("size") == 50)
     ).row(0, named=True)
-    values = rarefied(h, 50)[subject.classes == FUNCTION]
+    values = rarefied(h, 50)[subject.vocabulary.classes == FUNCTION]
     values = values[np.isfinite(values)]
     assert group["types"] == len(values)
     assert group["richness"] == pytest.approx(np.exp(np.log(values).mean()))
@@ -137,7 +140,9 @@ def test_strata_hold_equally_many_types():
 
 def test_a_graph_in_which_nothing_can_be_compared_gives_empty_tables():
     graph = TokenFeatureGraph.zero(3, 4)
-    subject = Subject(graph, np.array([FUNCTION, CONTENT, CONTENT]), ["content"] * 3, ["a"] * 3, 0)
+    subject = LabelledGraph(
+        graph, Vocabulary(["a"] * 3, np.array([FUNCTION, CONTENT, CONTENT]), ["content"] * 3), 0
+    )
     found = richness(subject, draws=9)
     assert [table.height for table in found] == [0, 0, 0, 0]
     assert found.differences.columns[:3] == ["unit", "chosen", "reading"]

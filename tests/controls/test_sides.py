@@ -16,18 +16,21 @@ from functok.graph.contrasts import (
     primary,
     readings,
 )
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL
+from functok.tokens.vocabulary import Vocabulary
 
 NAMES = ["DET", "content", "punct-final", "ADP", "content", "subword", "special", "DET"]
 OCCURRENCES = [90, 80, 70, 60, 50, 40, 30, 0]
 
 
-def subject(classes: list[int]) -> Subject:
+def subject(classes: list[int]) -> LabelledGraph:
     graph = TokenFeatureGraph.zero(len(NAMES), 4)
     graph.token_occurrences[0] = OCCURRENCES
     assert graph.token_occurrences.shape[0] == GROUPS
-    return Subject(graph, np.array(classes), NAMES, [f"␣{n}" for n in range(8)], 0)
+    return LabelledGraph(
+        graph, Vocabulary([f"␣{n}" for n in range(8)], np.array(classes), NAMES), 0
+    )
 
 
 def by_reading(classes: list[int]) -> dict[str, tuple[list[int], list[int]]]:

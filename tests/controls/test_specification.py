@@ -7,10 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from controls.test_suite import TYPES, world
+from controls.test_suite import given as given_world
 from functok.controls.inputs import Inputs
 from functok.controls.specification import axes as choices
-from functok.controls.specification.axes import THIS, chosen, definitions
-from functok.controls.specification.curve import ALL, Curve, curve
+from functok.controls.specification.axes import THIS, axis_choices, definitions
+from functok.controls.specification.curve import ALL, SpecificationCurve, curve
 from functok.controls.specification.joint import SEPARABLE, class_effects, joint_test
 from functok.controls.types.factorial import class_alone
 from functok.graph.activity import Rule
@@ -18,8 +20,6 @@ from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import GRAMMAR, STUDIED
 from functok.richness.histograms import Histograms
 from functok.richness.outcomes import log_richness
-from controls.test_suite import TYPES, world
-from controls.test_suite import given as given_world
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def richer(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 
 
 @pytest.fixture(scope="module")
-def found(richer: Inputs, alike: Inputs) -> Curve:
+def found(richer: Inputs, alike: Inputs) -> SpecificationCurve:
     return curve(replace(richer, alternatives={"seed-1": alike.subject.graph}))
 
 
@@ -43,7 +43,7 @@ def row(table: pl.DataFrame, **keys: str) -> dict:
     return table.row(0, named=True)
 
 
-def test_every_combination_that_the_data_allow_is_there_once(found: Curve):
+def test_every_combination_that_the_data_allow_is_there_once(found: SpecificationCurve):
     table = found.specifications
     axes = ["effect", "sae", "rule", "exclusion", "definition", "unit", "exposure"]
     assert table.select(axes).is_duplicated().sum() == 0
@@ -54,7 +54,9 @@ def test_every_combination_that_the_data_allow_is_there_once(found: Curve):
     assert (table["value"] <= table["high"]).all()
 
 
-def test_the_specification_of_the_declared_test_is_one_of_them(richer: Inputs, found: Curve):
+def test_the_specification_of_the_declared_test_is_one_of_them(
+    richer: Inputs, found: SpecificationCurve
+):
     assert richer.exposure is not None
     assert richer.richness is not None
     here = found.specifications.filter(pl.col("exposure") == richer.exposure)
@@ -68,7 +70,7 @@ def test_the_specification_of_the_declared_test_is_one_of_them(richer: Inputs, f
     assert (one["low"], one["types"]) == (pytest.approx(alone[0].low), alone[1])
 
 
-def test_the_summary_counts_the_rows_it_is_made_from(found: Curve):
+def test_the_summary_counts_the_rows_it_is_made_from(found: SpecificationCurve):
     for effect in ("coverage", "class", "direct"):
         rows = found.specifications.filter(
             (pl.col("effect") == effect) & (pl.col("kind") != "subclass")
@@ -80,7 +82,7 @@ def test_the_summary_counts_the_rows_it_is_made_from(found: Curve):
         assert told["same_sign"] == pytest.approx(share)
 
 
-def test_an_axis_that_decides_explains_the_variance(found: Curve):
+def test_an_axis_that_decides_explains_the_variance(found: SpecificationCurve):
     shares = found.axes.filter(pl.col("effect") == "class")
     assert row(shares, axis="sae")["share"] > 0.8, "in one graph the class is richer, not in both"
     assert shares["share"].is_between(0, 1).all()
@@ -95,7 +97,7 @@ def test_a_world_without_an_effect_has_no_joint_one_and_a_rich_class_has(
         assert (told["median"] > 0.3) == there
 
 
-def test_the_undealt_curve_is_the_effect_itself(richer: Inputs):
+def test_the_unpermuted_curve_is_the_effect_itself(richer: Inputs):
     outcome = log_richness(Histograms.of(richer.subject.graph, "documents"), 50)
     side = next(one for one in richer.sides if one.reading == GRAMMAR)
     types = np.flatnonzero(np.isfinite(outcome.values))
@@ -126,7 +128,7 @@ def definitions_of(size: int):
 
 def test_rules_that_change_nothing_are_no_choice(richer: Inputs, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(choices, "RULES", (Rule("positive"), Rule("largest", 100.0)))
-    assert {one.rule for one in chosen(richer.subject, {})} == {"positive"}
+    assert {one.rule for one in axis_choices(richer.subject, {})} == {"positive"}
 
 
 def test_what_could_not_be_varied_says_why(richer: Inputs, tmp_path: Path):

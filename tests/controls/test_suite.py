@@ -7,18 +7,20 @@ import numpy as np
 import polars as pl
 import pytest
 
+from controls.planted import documents, firings, observed, write_store
 from functok.controls.effects import effect_table
 from functok.controls.inputs import Inputs
-from functok.controls.suite.suite import CONTROLS, NAMES, chosen
+from functok.controls.names import CONTROL_NAMES as NAMES
+from functok.controls.suite.suite import CONTROLS, chosen
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import GRAMMAR
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.runtime.errors import UserError
 from functok.runtime.store import control_table, write_table
 from functok.stats import Estimate
 from functok.tokens.counting.function_tokens import class_array
-from controls.planted import documents, firings, observed, write_store
+from functok.tokens.vocabulary import Vocabulary
 
 TYPES, WORDS = 80, 40
 """Token types; the first are determiners, the others open-class words."""
@@ -41,7 +43,9 @@ def world(folder: Path, rich: int, seed: int = 0) -> Inputs:
 def given(graph: TokenFeatureGraph, encoded: Encoded | None) -> Inputs:
     kinds = ["DET"] * WORDS + ["content"] * (TYPES - WORDS)
     shown = [f"␣w{token}" for token in range(TYPES)]
-    subject = Subject(graph, class_array(list(range(WORDS)), [], TYPES), kinds, shown, 0)
+    subject = LabelledGraph(
+        graph, Vocabulary(shown, class_array(list(range(WORDS)), [], TYPES), kinds), 0
+    )
     return Inputs(subject, encoded)
 
 
@@ -63,7 +67,7 @@ def test_every_control_leaves_tables_or_says_why(alike: Inputs):
     for name, result in results(alike).items():
         assert bool(result.tables) != bool(result.absent), name
     absent = {name for name, result in results(alike).items() if result.absent}
-    assert absent == {"homographs", "arms"}, "no uses of a token are told apart, no other model"
+    assert absent == {"homographs", "baselines"}, "no uses of a token are labelled, no other model"
 
 
 def test_tables_are_named_once():
@@ -95,7 +99,14 @@ def test_all_effects_stand_in_one_table_in_one_unit(richer: Inputs, tmp_path: Pa
             write_table(control_table(tmp_path, name), table.to_arrow())
     write_table(control_table(tmp_path, "compared"), richer.compared().to_arrow())
     found = effect_table(tmp_path)
-    assert set(found["control"]) == {"hubs", "dealing", "factorial", "pairs", "regression", "slots"}
+    assert set(found["control"]) == {
+        "hubs",
+        "permutation",
+        "factorial",
+        "pairs",
+        "regression",
+        "slots",
+    }
     closed = found.filter(pl.col("reading") == GRAMMAR)
     assert (closed["value"] > 0.1).all(), "whatever is held equal, these types are richer"
 
@@ -115,8 +126,8 @@ def test_without_an_occurrence_store_what_needs_it_says_so(richer: Inputs, tmp_p
     (tmp_path / "bare").mkdir()
     TokenFeatureGraph.load(graph.folder or tmp_path).save(tmp_path / "bare")
     bare = given(TokenFeatureGraph.load(tmp_path / "bare"), richer.encoded)
-    found = results(bare, "slots", "dealing", "homographs", "hubs")
-    for name in ("slots", "dealing", "homographs"):
+    found = results(bare, "slots", "permutation", "homographs", "hubs")
+    for name in ("slots", "permutation", "homographs"):
         assert "occurrence store" in found[name].absent
         assert not found[name].tables
     assert found["hubs"].tables
@@ -145,24 +156,24 @@ def test_a_control_that_there_is_not_is_named_with_the_nearest():
 def test_a_gap_that_an_untrained_model_lacks_is_learned(alike: Inputs, richer: Inputs):
     others = {"reinitialised": alike.subject.graph, "shuffled-document": alike.subject.graph}
     seen = {"trained": Estimate(0.9, 0.8, 0.95)}
-    result = results(replace(richer, arms=others, explained=seen), "arms")["arms"]
+    result = results(replace(richer, arms=others, explained=seen), "baselines")["baselines"]
     (evidence,) = result.tests
     assert evidence.test == "P4"
     assert evidence.effect == pytest.approx(evidence.measured - evidence.control_value)
     assert evidence.effect_low > 0.4
     assert evidence.control_value == pytest.approx(0, abs=0.05)
-    assert set(result.tables["arm_readings"]["explanation"]) == {"learned"}
-    described = result.tables["arms"]
-    assert described["arm"].to_list() == ["trained", *others]
+    assert set(result.tables["baseline_readings"]["explanation"]) == {"learned"}
+    described = result.tables["baselines"]
+    assert described["baseline"].to_list() == ["trained", *others]
     assert described["explained_variance"].to_list() == [0.9, None, None]
 
 
 def test_a_gap_that_an_untrained_model_has_too_is_none_of_training(richer: Inputs):
     others = {"reinitialised": richer.subject.graph, "shuffled-document": richer.subject.graph}
-    result = results(replace(richer, arms=others), "arms")["arms"]
+    result = results(replace(richer, arms=others), "baselines")["baselines"]
     (evidence,) = result.tests
     assert (evidence.effect, evidence.p_value) == (0, 1)
-    assert set(result.tables["arm_readings"]["explanation"]) == {"architecture or tokeniser"}
+    assert set(result.tables["baseline_readings"]["explanation"]) == {"architecture or tokeniser"}
 
 
 def test_what_only_names_a_token_is_left_out_of_the_second_asking(tmp_path: Path):

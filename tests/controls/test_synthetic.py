@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from functok.calibration.synthetic import WorldSettings, synthetic_world
+from functok.calibration.synthetic import PlantedSettings, synthetic_world
 from functok.graph.occurrences import read_occurrences
 from functok.tokens.counting.function_tokens import FUNCTION
 
@@ -30,7 +30,7 @@ def test_both_classes_stand_at_every_frequency():
 
 
 def test_only_function_tokens_of_a_hub_world_reach_all_features():
-    world = synthetic_world("hub", 0, WorldSettings(documents=120))
+    world = synthetic_world("hub", 0, PlantedSettings(documents=120))
     reached = _per_type(world).sum(1)
     count = np.bincount(world.seen.token, minlength=len(world.classes))
     often = count > 60
@@ -71,7 +71,7 @@ def test_a_world_follows_from_its_seed():
 
 
 def test_a_subject_has_the_graph_and_the_store_of_the_same_positions(tmp_path):
-    world = synthetic_world("hub", 0, WorldSettings(documents=20))
+    world = synthetic_world("hub", 0, PlantedSettings(documents=20))
     subject = world.subject(tmp_path / "graph")
     assert subject.graph.positions == 20 * 64
     assert subject.occurrences is not None
@@ -83,4 +83,4 @@ def test_a_subject_has_the_graph_and_the_store_of_the_same_positions(tmp_path):
     )
     assert np.count_nonzero(following < 0) == 20
     assert sum(len(part["features"]) for part in rows) == len(world.seen.row)
-    assert set(subject.subclasses) == {"DET", "ADP", "punct-final", "content", "subword"}
+    assert set(subject.vocabulary.subclasses) == {"DET", "ADP", "punct-final", "content", "subword"}

@@ -13,7 +13,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.corpus import open_corpus, read_documents, split_spec
+from functok.corpora import open_corpus
+from functok.corpus import read_documents, split_spec
 from functok.corpus.blocks import any_blank, text_array
 from functok.corpus.problems import Problems
 from functok.runtime.errors import UserError
@@ -214,7 +215,7 @@ def test_a_corpus_without_any_text_is_refused(tmp_path):
     (tmp_path / "a.txt").write_text(" \n\t")
     (tmp_path / "b.jsonl").write_text('{"text": ""}\n')
     (tmp_path / "c.jsonl").write_text("")
-    assert "holds no text" in _refusal(tmp_path)
+    assert "contains no text" in _refusal(tmp_path)
     (tmp_path / "d.txt").write_text("some")
     assert _texts(tmp_path) == ["some"]
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from functok.corpus import open_corpus, read_documents
+from functok.corpora import open_corpus
+from functok.corpus import read_documents
 from functok.runtime.errors import UserError
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.corpus import open_corpus
+from functok.corpora import open_corpus
 from functok.corpus import pieces as cutting
 from functok.corpus.pieces import Piece
 from functok.corpus.problems import Problems

@@ -11,7 +11,8 @@ import pytest
 
 _READ = """
 import json, sys
-from functok.corpus import open_corpus, read_documents
+from functok.corpora import open_corpus
+from functok.corpus import read_documents
 corpus = open_corpus("python-docs")
 before = set(sys.modules)
 documents = list(read_documents(corpus))

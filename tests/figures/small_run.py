@@ -12,7 +12,7 @@ from figures.small_robustness import write_robustness
 from functok.claims.evidence import Evidence
 from functok.claims.verdicts import assemble
 from functok.consolidation.losses import summary
-from functok.runtime.store import RunFolder, write_json, write_text
+from functok.runtime.store import RunFolder, control_table, graph_table, write_json, write_text
 
 TOKENS = ["⏎", "␣the", *HOSTILE, *(f"w{index}" for index in range(24))]
 STEPS = [0, 2, 8]
@@ -138,7 +138,8 @@ def _graph(folder: RunFolder) -> None:
         "degree": [*range(size, 1, -1), 0],
         "random_degree": np.linspace(40, 1, size),
     }
-    save(folder.graph_table(STEPS[-1], "degree"), pl.DataFrame(degree))
+    folder.judge(folder.graph("main", STEPS[-1]))
+    save(graph_table(folder.graph("main", STEPS[-1]), "degree"), pl.DataFrame(degree))
     share = np.linspace(0.3, 0.8, 10)
     coverage = {
         "rank": range(1, 11),
@@ -154,33 +155,36 @@ def _graph(folder: RunFolder) -> None:
         "log_ratio_low": share - 1.1,
         "log_ratio_high": share - 0.9,
     }
-    save(folder.graph_table(STEPS[-1], "coverage"), pl.DataFrame(coverage))
+    save(graph_table(folder.graph("main", STEPS[-1]), "coverage"), pl.DataFrame(coverage))
     cover = {
         "ordering": ["frequency"] * size + ["random"] * size,
         "rank": [*range(1, size + 1)] * 2,
         "positions": [*np.arange(1, size + 1) * 9] * 2,
         "of_active": np.tile(np.linspace(0.2, 1, size), 2),
     }
-    save(folder.graph_table(STEPS[-1], "cover"), pl.DataFrame(cover))
+    save(graph_table(folder.graph("main", STEPS[-1]), "cover"), pl.DataFrame(cover))
     scaling = {
         "statistic": ["heaps_exponent"],
         "value": [0.5],
         "low": [0.4],
         "high": [float("nan")],
     }
-    save(folder.graph_table(STEPS[-1], "scaling"), pl.DataFrame(scaling | {"note": [HOSTILE[0]]}))
+    save(
+        graph_table(folder.graph("main", STEPS[-1]), "scaling"),
+        pl.DataFrame(scaling | {"note": [HOSTILE[0]]}),
+    )
 
 
 def _controls(folder: RunFolder) -> None:
     step, nothing = STEPS[-1], float("nan")
     compared = {"reading": ["closed class"], "separation": [0.99], "unit": ["documents"]}
     save(
-        folder.control(step, "compared"),
+        control_table(folder.graph("main", step), "compared"),
         pl.DataFrame(compared | {"exposure": [20], "function": [30], "content": [60]}),
     )
     ran = {"control": ["factorial", "slots"], "title": ["Both at once", "Slots"]}
     ran |= {"tables": ["factorial_cells factorial_effects", ""], "absent": [None, "No store."]}
-    save(folder.control(step, "ran"), pl.DataFrame(ran))
+    save(control_table(folder.graph("main", step), "ran"), pl.DataFrame(ran))
     effects = [
         {"reading": reading, "split": "balanced", "bound": 9, "effect": effect, "value": value}
         | {"low": value - 0.1, "high": nothing if value < 0 else value + 0.1}
@@ -188,7 +192,7 @@ def _controls(folder: RunFolder) -> None:
         for reading in ("as studied", "closed class", "DET")
         for effect, value in (("class", -0.2), ("frequency", 0.3))
     ]
-    save(folder.control(step, "factorial_effects"), pl.DataFrame(effects))
+    save(control_table(folder.graph("main", step), "factorial_effects"), pl.DataFrame(effects))
     cells = [
         {"reading": reading, "split": "balanced", "frequency": frequency, "class": kind}
         | {"types": 9 if kind == "content" else 1, "mean": 3.0, "mean_log_n": 4.0}
@@ -197,7 +201,7 @@ def _controls(folder: RunFolder) -> None:
         for frequency in ("high", "low")
         for kind in ("function", "content")
     ]
-    save(folder.control(step, "factorial_cells"), pl.DataFrame(cells))
+    save(control_table(folder.graph("main", step), "factorial_cells"), pl.DataFrame(cells))
     pairs = [
         {"reading": "closed class", "design": design, "function_id": 1, "function": HOSTILE[0]}
         | {"content_id": 2, "content": HOSTILE[1], "function_n": 50, "content_n": 48}
@@ -205,13 +209,13 @@ def _controls(folder: RunFolder) -> None:
         for design in ("matched", "thinned")
         for value in (0.2, -0.3, nothing)
     ]
-    save(folder.control(step, "pairs"), pl.DataFrame(pairs))
+    save(control_table(folder.graph("main", step), "pairs"), pl.DataFrame(pairs))
     overlap = [
         {"reading": "closed class", "from": 2**power, "below": 2 ** (power + 1)}
         | {"function": power, "content": 9 - power, "common": power > 0}
         for power in range(6)
     ]
-    save(folder.control(step, "overlap"), pl.DataFrame(overlap))
+    save(control_table(folder.graph("main", step), "overlap"), pl.DataFrame(overlap))
     _exposures(folder)
     write_robustness(folder, step)
 
@@ -227,21 +231,21 @@ def _exposures(folder: RunFolder) -> None:
         for k in (1, 2, 5)
         for scheme in schemes
     ]
-    save(folder.control(step, "exposure_curve"), pl.DataFrame(curve))
+    save(control_table(folder.graph("main", step), "exposure_curve"), pl.DataFrame(curve))
     sets = [
         {"reading": reading, "scheme": scheme} | row
         for reading in ("as studied", "closed class", "DET")
         for scheme in (*schemes, "types")
     ]
     empty = {"reading": "PART", "scheme": "types"} | row | {"low": nothing, "outcome": None}
-    save(folder.control(step, "exposure"), pl.DataFrame([*sets, empty]))
+    save(control_table(folder.graph("main", step), "exposure"), pl.DataFrame([*sets, empty]))
     paths = [
         {"group": group, "size": size, "types": 9, "richness": 4.0 + size, "low": 3.0 + size}
         | {"high": 5.0 + size, "extrapolated": size > 20}
         for group in ("closed class", "DET", "content")
         for size in (1, 10, 20, 40)
     ]
-    save(folder.control(step, "richness_paths"), pl.DataFrame(paths))
+    save(control_table(folder.graph("main", step), "richness_paths"), pl.DataFrame(paths))
     choices = [
         {"effect": effect, "sae": "this one", "layer": "", "rule": rule}
         | {"exclusion": "every feature", "definition": definition, "kind": "form"}
@@ -251,4 +255,4 @@ def _exposures(folder: RunFolder) -> None:
         for rule, value in (("positive", -0.2), ("4 largest", 0.2))
         for definition in ("closed class", "with punctuation")
     ]
-    save(folder.control(step, "specifications"), pl.DataFrame(choices))
+    save(control_table(folder.graph("main", step), "specifications"), pl.DataFrame(choices))

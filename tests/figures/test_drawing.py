@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from figures.small_run import HOSTILE, STEPS, write_small_run
 from functok.figures.catalogue import PLANS, figures
 from functok.figures.draw import draw
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, control_table, graph_table
 
 
 @pytest.fixture
@@ -71,11 +71,15 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
         (lambda folder: folder.retrieval("reactivation"), {"reactivation"}),
         (lambda folder: folder.retrieval("world_swaps"), {"world-swaps"}),
         (lambda folder: folder.retrieval("steering"), {"steering-gain"}),
-        (lambda folder: folder.graph_table(STEPS[-1], "coverage"), {"cumulative-coverage"}),
-        (lambda folder: folder.control(STEPS[-1], "pairs"), {"matched-pairs"}),
         (
-            lambda folder: folder.consolidation("growth"),
-            {"features-firing", "token-degree", "cumulative-coverage", "cover-orders"}
+            lambda folder: graph_table(folder.graph("main", STEPS[-1]), "coverage"),
+            {"cumulative-coverage"},
+        ),
+        (lambda folder: control_table(folder.graph("main", STEPS[-1]), "pairs"), {"matched-pairs"}),
+        (lambda folder: folder.consolidation("growth"), {"features-firing"}),
+        (
+            lambda folder: folder.graphs / "judged.json",
+            {"token-degree", "cumulative-coverage", "cover-orders"}
             | {"class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"}
             | {"exposure-curve", "exposure-references", "accumulation", "feature-kinds"}
             | {f"specifications-{effect}" for effect in ("coverage", "class", "direct")},

@@ -7,7 +7,7 @@ import pytest
 from figures.small_run import GROUPS, STEPS, write_small_run
 from functok.figures.charts import graph, losses, reactivation, steering, tokens, traces
 from functok.figures.style import spread, thinned
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, graph_table
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_class_is_function_for_the_listed_tokens_alone(folder: RunFolder):
 
 def test_an_even_spread_gives_each_token_its_own_share_of_the_corpus(folder: RunFolder):
     bins = pl.read_parquet(folder.tokens("bins"))
-    drawn = tokens.bins_beside_chance(bins)
+    drawn = tokens.bins_with_expected(bins)
     for (token,), part in drawn.group_by("token"):
         share = 1000 * part["occurrences"].sum() / part["positions"].sum()
         assert part["expected"].to_list() == pytest.approx([share] * 10), token
@@ -69,7 +69,7 @@ def test_shares_of_independent_neighbours_lie_on_their_own_lines(folder: RunFold
 
 
 def test_tokens_without_features_are_not_drawn_and_the_highest_are_named(folder: RunFolder):
-    degree = pl.read_parquet(folder.graph_table(8, "degree"))
+    degree = pl.read_parquet(graph_table(folder.graph("main", 8), "degree"))
     drawn = graph.degrees(degree, labelled=3)
     assert len(drawn) == len(degree) - 1
     named = drawn.filter(pl.col("label").is_not_null())
@@ -131,4 +131,4 @@ def test_a_feature_never_at_risk_in_one_class_has_no_point():
     rows += [("observed", 2, "function", 50, 10), ("shifted", 1, "content", 100, 4)]
     names = ["trains", "feature", "class", "at_risk", "again"]
     drawn = reactivation.rates_by_class(pl.DataFrame(rows, schema=names, orient="row"))
-    assert drawn.rows() == [("as they are", 1, 0.2, 0.1, 30)]
+    assert drawn.rows() == [("observed", 1, 0.2, 0.1, 30)]

@@ -32,7 +32,10 @@ class Renamed:
     files: dict[str, str] = field(default_factory=dict)
     columns: dict[str, dict[str, str]] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    phrases: dict[str, str] = field(default_factory=dict)
     deleted: list[str | list[str]] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    """Tables that the old run does not have: regular expressions for whole paths."""
 
     def file(self, path: str) -> str | None:
         """The new path of an old table; None if it is gone."""
@@ -45,7 +48,11 @@ class Renamed:
 
     def table(self, frame: pl.DataFrame, old: str, new: str) -> pl.DataFrame:
         """An old table with the columns and labels of the new run."""
-        gone = [pair for pair in self.deleted if isinstance(pair, list)]
+        lists = [gone for gone in self.deleted if isinstance(gone, list)]
+        for file, column, value in (gone for gone in lists if len(gone) == 3):
+            if re.fullmatch(file, old):
+                frame = frame.filter(pl.col(column).ne_missing(value))
+        gone = [pair for pair in lists if len(pair) == 2]
         frame = frame.drop(
             name
             for name in frame.columns
@@ -54,7 +61,10 @@ class Renamed:
         for pattern, columns in self.columns.items():
             if re.fullmatch(pattern, new):
                 frame = frame.rename(columns, strict=False)
-        return frame.with_columns(pl.col(pl.String).replace(self.labels)) if self.labels else frame
+        words = pl.col(pl.String).replace(self.labels) if self.labels else pl.col(pl.String)
+        for one, other in self.phrases.items():
+            words = words.str.replace_all(one, other, literal=True)
+        return frame.with_columns(words)
 
 
 def read_map(path: Path) -> Renamed:
@@ -79,7 +89,9 @@ def compare(old: Path, new: Path, renamed: Renamed) -> list[str]:
             two = pl.read_parquet(new / target)
             said += _differences(target, _plain(one, target, old), _plain(two, target, new))
         met[target] = path
-    return said + [f"{path}: new, without a table in the old run" for path in after - met.keys()]
+    more = [path for path in after if path not in met]
+    unknown = [path for path in more if not any(re.fullmatch(new, path) for new in renamed.added)]
+    return said + [f"{path}: new, without a table in the old run" for path in unknown]
 
 
 def _tables(run: Path) -> dict[str, None]:

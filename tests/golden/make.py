@@ -21,7 +21,7 @@ def main() -> None:
     """Train, then copy what loading needs."""
     with tempfile.TemporaryDirectory() as temporary:
         run = run_training(Path(temporary))
-        for source, target in ((run / "models", MODEL), (run / "dictionaries", SAE)):
+        for source, target in ((run / "models", MODEL), (run / "dictionaries" / "main", SAE)):
             shutil.rmtree(target, ignore_errors=True)
             for step in _STEPS:
                 (target / step).mkdir(parents=True)

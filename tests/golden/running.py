@@ -1,7 +1,7 @@
 """The golden runs: which studies they are, and how they are run.
 
 This is the only module here that touches functok's insides, and it does so in one place
-(``_saes_as_committed``). Everything else goes through the
+(``_baselines_as_committed``). Everything else goes through the
 commands ``functok trace``, ``claims`` and ``dictionaries``.
 """
 
@@ -36,7 +36,8 @@ _TRAINED = {
             "intermediate_size": 32,
         },
         "training": {"steps": 300, "batch": 8, "context": 32, "warm_up": 20},
-    }
+    },
+    "dictionaries": {"load": None},
 }
 _SHORT = {
     "model": {"training": {"steps": 6, "warm_up": 2}},
@@ -47,7 +48,7 @@ _SHORT = {
 def run_committed(folder: Path) -> Path:
     """Run the whole study on the committed weights; the run folder."""
     study = _study(folder)
-    with _saes_as_committed():
+    with _baselines_as_committed():
         _bring("trace", study, folder)
         return _bring("claims", study, folder)
 
@@ -69,6 +70,7 @@ def _study(folder: Path, *changes: dict[str, Any]) -> Path:
         corpus=write_corpus(folder / "corpus.jsonl"),
         treebank=write_treebank(folder / "story.conllu"),
         model=MODEL,
+        sae=SAE,
     )
     return write_study(folder / "study.yaml", reduce(laid_over, changes, yaml.safe_load(text)))
 
@@ -81,19 +83,11 @@ def _bring(command: str, study: Path, folder: Path) -> Path:
 
 
 @contextmanager
-def _saes_as_committed() -> Iterator[None]:
-    """Put a committed SAE wherever a study would train one.
-
-    A study cannot load SAEs as yet. This goes once ``dictionaries: load:`` exists.
-    """
+def _baselines_as_committed() -> Iterator[None]:
+    """Give the baselines that train an SAE of their own the committed SAE of step 0."""
 
     def place(activations: Any, recipe: Any, layer: int, seed: int, folder: Path, *_: Any) -> None:
-        """The arms, whose folders are all called sae, get the SAE of step 0."""
-        own = SAE / folder.name
-        shutil.copytree(own if own.exists() else SAE / "step-000000", folder)
+        shutil.copytree(SAE / "step-000000", folder)
 
-    with (
-        patch("functok.study.steps.graph.train_dictionary", place),
-        patch("functok.controls.baselines.build.train_dictionary", place),
-    ):
+    with patch("functok.controls.baselines.build.train_dictionary", place):
         yield

@@ -95,15 +95,16 @@ def test_a_map_explains_what_was_renamed(
     two = run(
         "two",
         {
-            "claims.parquet": {"claim": ["hubs", None]},
+            "claims.parquet": {"claim": ["nodes", None]},
             "graph/main/step-300/degree.parquet": {"id": [4, 5], "group": ["function", "other"]},
-            "graph/main/step-300/controls/ran.parquet": {"control": ["hubs"], "key": ["0"]},
+            "graph/main/step-300/controls/ran.parquet": {"control": ["nodes"], "key": ["0"]},
         },
     )
     renamed = {
         "files": {r"graph/step-0*(\d+)/(.*)": r"graph/main/step-\1/\2"},
         "columns": {r"graph/.*/degree\.parquet": {"token": "id"}},
         "labels": {"content": "other"},
+        "phrases": {"hub": "node"},
         "deleted": [r"old\.parquet", ["claims.parquet", "value"]],
     }
     place = tmp_path / "map.yaml"

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary, load_dictionary, open_sae
+from functok.models.dictionaries.activations import sample_activations
 from functok.models.dictionaries.training import (
     DictionarySettings,
-    sample_activations,
     train_dictionary,
 )
 from functok.models.training import LlamaShape, new_llama

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from transformers import Trainer, TrainingArguments
+from transformers import MixtralConfig, MixtralForCausalLM, Trainer, TrainingArguments
 
 from functok.models.losses.groups import GroupLoss
 from functok.models.losses.trainer import GroupLossMixin
 from functok.models.training import LlamaShape, new_llama
+from functok.runtime.errors import UserError
 
 VOCABULARY = 13
 CLASSES = np.arange(VOCABULARY).astype(np.int8) % 3
@@ -31,7 +32,14 @@ def rows(count: int, seed: int = 0) -> list[dict[str, torch.Tensor]]:
     return [{"input_ids": one, "labels": two} for one, two in zip(ids, labels, strict=True)]
 
 
-def trained(kind: type, folder: Path, accumulation: int = 1, **options: Any) -> Any:
+def trained(
+    kind: type,
+    folder: Path,
+    accumulation: int = 1,
+    smoothing: float = 0.0,
+    model: nn.Module | None = None,
+    **options: Any,
+) -> Any:
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=4,
@@ -45,9 +53,10 @@ def trained(kind: type, folder: Path, accumulation: int = 1, **options: Any) -> 
         use_cpu=True,
         disable_tqdm=True,
         seed=1,
+        label_smoothing_factor=smoothing,
     )
     trainer = kind(
-        new_llama(SHAPE, VOCABULARY, 16, 0),
+        new_llama(SHAPE, VOCABULARY, 16, 0) if model is None else model,
         arguments,
         train_dataset=rows(32),
         eval_dataset=rows(8, 5),
@@ -103,3 +112,53 @@ def test_weights_reach_the_gradients(tmp_path):
     assert [line["loss"] for line in lines] == [0.0] * 4
     assert [line["grad_norm"] for line in lines] == [0.0] * 4
     assert all(line["loss_fc"] > 0 for line in lines)
+
+
+def logged(trainer: Any, name: str) -> list[float]:
+    return [line[name] for line in trainer.state.log_history if name in line]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_label_smoothing_is_the_trainers(tmp_path, accumulation):
+    plain = trained(Trainer, tmp_path, accumulation, 0.3)
+    ours = trained(GroupTrainer, tmp_path, accumulation, 0.3, group_loss=GroupLoss(CLASSES))
+    for name in ("loss", "eval_loss"):
+        assert logged(ours, name) == pytest.approx(logged(plain, name), rel=1e-4)
+    unsmoothed = trained(GroupTrainer, tmp_path, accumulation, group_loss=GroupLoss(CLASSES))
+    first, other = logged(ours, "loss_ff")[0], logged(unsmoothed, "loss_ff")[0]
+    assert first == pytest.approx(other, rel=1e-4), "the groups' losses are never smoothed"
+
+
+def experts(**options: Any) -> nn.Module:
+    config = MixtralConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        num_local_experts=4,
+        router_aux_loss_coef=0.5,
+        output_router_logits=True,
+        **options,
+    )
+    torch.manual_seed(0)
+    return MixtralForCausalLM(config)
+
+
+def test_the_loss_that_balances_experts_is_kept(tmp_path):
+    plain = trained(Trainer, tmp_path, model=experts())
+    ours = trained(GroupTrainer, tmp_path, model=experts(), group_loss=GroupLoss(CLASSES))
+    for name in ("loss", "eval_loss"):
+        assert logged(ours, name) == pytest.approx(logged(plain, name), rel=1e-4)
+    assert logged(ours, "loss")[0] > 0.5 + logged(ours, "loss_cc")[0], "it has that part"
+    with pytest.raises(UserError, match="label smoothing"):
+        trained(GroupTrainer, tmp_path, 1, 0.1, experts(), group_loss=GroupLoss(CLASSES))
+
+
+def test_a_loss_with_a_part_of_its_own_is_refused(tmp_path):
+    model = new_llama(SHAPE, VOCABULARY, 16, 0)
+    inner = model.loss_function
+    model.loss_function = lambda *given, **more: inner(*given, **more) + 0.7
+    with pytest.raises(UserError, match="a part that GroupLoss would leave out"):
+        trained(GroupTrainer, tmp_path, model=model, group_loss=GroupLoss(CLASSES))

@@ -96,7 +96,7 @@ def test_names_of_the_field_are_understood(name: str, site: str, layer: int | No
     "name", ["blocks.3.hook_q", "blocks.x.hook_mlp_out", "blocks.3.ln2.hook_normalized", "a b", ""]
 )
 def test_other_names_are_refused(name: str) -> None:
-    with pytest.raises(UserError, match="The SAE reads"):
+    with pytest.raises(UserError, match="hook point"):
         HookPoint.parse(name)
 
 
@@ -110,5 +110,5 @@ def test_places_that_a_model_lacks_are_refused(model: nn.Module, ids: Tensor) ->
 def test_a_context_longer_than_the_model_s_is_refused(model: nn.Module) -> None:
     assert fitting_context(model, 64, "m") == 64
     assert fitting_context(model, None, "m") == 64
-    with pytest.raises(UserError, match="A context of 65 is longer than model 'm' reads"):
+    with pytest.raises(UserError, match="A context of 65 exceeds the maximum of model 'm'"):
         fitting_context(model, 65, "m")

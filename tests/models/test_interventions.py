@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Clamp, Intervention, steer
+from functok.models.language.capture import residual_stream
 from functok.models.language.generation import generate
-from functok.models.language.model import residual_stream
 from functok.runtime.errors import UserError
 
 PROMPT = [3, 17, 4, 29, 11, 8]

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from functok.models.interventions.intervention import Intervention, steer
+from functok.models.language.capture import residual_stream
 from functok.models.language.model import (
     check_tokenizer,
     decoder_layers,
     layer_of,
     load_model,
     replacing,
-    residual_stream,
     token_losses,
 )
 from functok.runtime.errors import UserError
@@ -170,7 +170,7 @@ def test_a_saved_model_comes_back_in_its_own_precision_and_ready_to_evaluate(tmp
 
 def test_a_folder_without_weights_is_refused(saved):
     (saved / "model.safetensors").unlink()
-    assert "holds no weights" in refusal(saved)
+    assert "contains no weights" in refusal(saved)
 
 
 def test_a_file_of_weights_cut_short_is_refused(saved):
@@ -220,7 +220,7 @@ def test_another_tokenizer_than_the_one_in_the_models_folder_is_refused(saved):
     model, own = tiny("Llama"), word_tokenizer(30)
     own.save_pretrained(saved)
     check_tokenizer(model, own, str(saved))
-    with pytest.raises(UserError, match="does not match"):
+    with pytest.raises(UserError, match="differs from"):
         check_tokenizer(model, word_tokenizer(30, first="v"), str(saved))
 
 

@@ -97,10 +97,10 @@ def test_a_step_as_figures_has_no_mean_of_nothing():
 
 
 def test_lines_about_a_long_task_tell_the_time_left_and_the_newest_figure(capsys, monkeypatch):
-    clock = iter([0.0, 10.0, 20.0])  # begun, one step done, closed
+    clock = iter([0.0, 70.0, 80.0])  # begun, one step done, closed
     monkeypatch.setattr("functok.cli.console.time.monotonic", lambda: next(clock))
     with ConsoleProgress().task("Pre-training", 4, "steps") as task:
         task.advance(1, "loss 2.00 (ff 2.00), 1,234 tokens/s")
     assert capsys.readouterr().err.splitlines()[0] == (
-        "  Pre-training: 1/4 steps, about 30 s left, loss 2.00 (ff 2.00), 1,234 tokens/s"
+        "  Pre-training: 1/4 steps, about 210 s left, loss 2.00 (ff 2.00), 1,234 tokens/s"
     )

@@ -131,9 +131,9 @@ def test_a_run_that_did_nothing_says_what_was_not_run(tmp_path):
 @pytest.mark.parametrize(
     ("shift", "said"),
     [
-        (-0.5, "has learned more than which word follows which"),
-        (0.5, "has not learned even what word pairs give"),
-        (0.0, "cannot be told from a model of word pairs"),
+        (-0.5, "has learned more than word pairs"),
+        (0.5, "has not even learned word pairs"),
+        (0.0, "is indistinguishable from a model of word pairs"),
     ],
 )
 def test_whether_the_model_learned_is_judged_against_the_bigram(tmp_path, shift, said):

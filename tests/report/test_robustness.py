@@ -7,7 +7,7 @@ import pytest
 
 from figures.small_run import STEPS, write_small_run
 from functok.report.robustness import elsewhere
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, control_table
 from report.page import Page
 
 
@@ -17,55 +17,58 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def shown(folder: RunFolder) -> str:
-    return Page(elsewhere(folder, STEPS[-1])).read
+    assert folder.judged is not None
+    return Page(elsewhere(folder.judged)).read
 
 
-def test_the_arms_are_read_under_the_reading_of_the_tests(folder: RunFolder):
+def test_baselines_are_shown_under_the_reading_of_the_tests(folder: RunFolder):
     text = shown(folder)
-    assert "Read together: an untrained model has a part of the gap" in text
+    assert "Taken together: an untrained model has part of the gap" in text
     assert "reinitialised" in text
     assert "shuffled-document" in text
-    assert "frozen-decoder" not in text, "an arm without a difference has no row"
+    assert "frozen-decoder" not in text, "a baseline without a difference has no row"
     assert "9" not in text.split("Under other choices")[0], "no other reading's rows"
 
 
 @pytest.mark.parametrize("said", ["no gap", "undecided", "slot", "architecture or tokeniser",
                                   "token identity", "learned"])  # fmt: skip
-def test_every_reading_of_the_arms_has_its_sentence(folder: RunFolder, said: str):
-    path = folder.control(STEPS[-1], "arm_readings")
+def test_every_reading_of_the_baselines_has_its_sentence(folder: RunFolder, said: str):
+    path = control_table(folder.graph("main", STEPS[-1]), "baseline_readings")
     pl.read_parquet(path).with_columns(explanation=pl.lit(said)).write_parquet(path)
-    assert "an untrained model has a part of the gap" not in shown(folder)
+    assert "an untrained model has part of the gap" not in shown(folder)
 
 
 def test_the_choices_are_given_in_numbers_with_what_was_not_varied(folder: RunFolder):
     text = shown(folder)
     assert (
-        "What class adds at equal exposure: over 12 specifications the median log ratio is −0.2, "
+        "Effect of class at equal exposure: over 12 specifications the median log ratio is −0.2, "
         "from −0.4 to 0.1; 75.00 % have its sign, and when a feature is active matters "
         "most (60.00 % of their variance)."
     ) in text
-    beside = text.split("What class adds beside context: over 12 specifications")[1]
-    assert "75.00 % have its sign.Above" in beside, "an effect without axes says nothing of them"
+    given = text.split("Effect of class given context: over 12 specifications")[1]
+    assert "75.00 % have its sign.Above" in given, "an effect without axes says nothing of them"
     assert "Not varied further: the layer. Only one layer was read." in text
     assert "DET" not in text
 
 
 def test_token_features_are_counted_and_left_out(folder: RunFolder):
     text = shown(folder)
-    assert "25.00 % of the features that fire only name a token (95 %: 20.00 % to 33.33 %)" in text
-    assert "10.00 % of all firings are theirs" in text
-    assert "Without them, what class adds at equal exposure is −0.150 [−0.250, −0.050]." in text
+    assert (
+        "25.00 % of the features that fire only identify a token (95 %: 20.00 % to 33.33 %)" in text
+    )
+    assert "they account for 10.00 % of all firings" in text
+    assert "Without them, the effect of class at equal exposure is −0.150 [−0.250, −0.050]." in text
 
 
 @pytest.mark.parametrize(
     ("missing", "heading"),
     [
-        ("arm_readings", "Is it learned?"),
+        ("baseline_readings", "Is it learned?"),
         ("specification_summary", "Under other choices"),
         ("feature_kinds", "Token features and others"),
     ],
 )
 def test_a_block_whose_control_was_not_run_is_left_out(folder: RunFolder, missing, heading):
     assert heading in shown(folder)
-    folder.control(STEPS[-1], missing).unlink()
+    control_table(folder.graph("main", STEPS[-1]), missing).unlink()
     assert heading not in shown(folder)

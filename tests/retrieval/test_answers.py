@@ -9,7 +9,8 @@ from scipy.stats import binomtest
 from functok.calibration.answers import chance, share, success, swap_answers, swapped
 from functok.calibration.answers_grid import answers_grid
 from functok.models.dictionaries import Dictionary
-from functok.models.language.model import replacing, residual_stream
+from functok.models.language.capture import residual_stream
+from functok.models.language.model import replacing
 from functok.stats import jackknife_ratio
 from functok.world.oracle import Oracle
 from functok.world.profiles import TrainedWorld

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
-from functok.models.language.model import residual_stream
+from functok.models.language.capture import residual_stream
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.causal.attribution import (
     agreement,
@@ -17,8 +17,8 @@ from functok.retrieval.causal.attribution import (
     gini,
     log_probability,
     logit_difference,
+    measure_effects,
     shares,
-    verify,
 )
 from functok.runtime.errors import UserError
 from functok.tokens.counting.function_tokens import class_array
@@ -61,7 +61,7 @@ def test_every_feature_active_in_either_prompt_gets_its_effect(model, dictionary
     assert table.select("position", "feature").rows() == [tuple(pair) for pair in places.tolist()]
     for column, z in zip(("activation", "target"), dense, strict=True):
         np.testing.assert_allclose(table[column], z[tuple(places.T)].numpy(), rtol=1e-5)
-    checked = verify(model, dictionary, IDS, 0, metric, table, top=12, sample=200, seed=1)
+    checked = measure_effects(model, dictionary, IDS, 0, metric, table, top=12, sample=200, seed=1)
     assert len(checked) == len(table)
     error = (checked["effect"] - checked["exact"]).abs().mean()
     assert error < 0.1 * checked["exact"].abs().mean()

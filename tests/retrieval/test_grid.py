@@ -9,7 +9,8 @@ from scipy.stats import beta
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Clamp, Intervention, steer
 from functok.models.interventions.sweeps import Trial, sweep
-from functok.models.language.model import replacing, residual_stream
+from functok.models.language.capture import residual_stream
+from functok.models.language.model import replacing
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.steering.grid import Condition, judged, rates, steering_grid, steering_vector
 from functok.runtime.errors import UserError

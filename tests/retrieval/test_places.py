@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from functok.retrieval.prompts.positions import chosen_tokens, positions, where
+from functok.retrieval.prompts.positions import positions, tokens_of_kind, where
 from functok.runtime.errors import UserError
 from functok.tokens.counting.function_tokens import class_array
 
@@ -52,14 +52,16 @@ def test_places_that_do_not_exist_are_refused(place, sentence):
 
 
 def test_a_prompt_without_such_a_token_is_refused():
-    with pytest.raises(UserError, match="holds no function token to change"):
+    with pytest.raises(UserError, match="has no function token to change"):
         positions("last-function", [0, 5, 6], CLASSES)
 
 
 def test_without_subclasses_only_classes_can_be_named():
-    assert chosen_tokens("function", CLASSES).tolist() == [index in (2, 3, 4) for index in range(8)]
+    assert tokens_of_kind("function", CLASSES).tolist() == [
+        index in (2, 3, 4) for index in range(8)
+    ]
     with pytest.raises(UserError, match="no class of tokens 'DET'"):
-        chosen_tokens("DET", CLASSES)
+        tokens_of_kind("DET", CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -90,5 +92,5 @@ def test_places_among_generated_tokens(place, prompt, generated, cached, padding
 
 @pytest.mark.parametrize("place", ["3+generated", "function+more"])
 def test_what_cannot_be_generated_is_refused(place):
-    with pytest.raises(UserError, match="names no place"):
+    with pytest.raises(UserError, match="names no positions"):
         where(place, IDS, CLASSES, SUBCLASSES)

@@ -16,7 +16,7 @@ from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention
 from functok.models.interventions.sweeps import sweep
-from functok.models.language.model import residual_stream
+from functok.models.language.capture import residual_stream
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.steering import gains as steering
 from functok.retrieval.steering.gains import (

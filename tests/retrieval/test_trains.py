@@ -6,7 +6,7 @@ import torch
 
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
-from functok.models.language.model import residual_stream
+from functok.models.language.capture import residual_stream
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.reactivation.trains import active_trains
 

@@ -1,12 +1,14 @@
 """Finding a trait's feature, on a model in which the feature and its place are planted."""
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 import torch
 
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
-from functok.models.language.model import residual_stream
+from functok.models.language.capture import residual_stream
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.prompts.judging import contains, judge
 from functok.retrieval.steering.traits import Examination, best_layer, find_feature, scan_layers
@@ -143,7 +145,8 @@ def test_answers_are_judged_by_their_language():
 def test_answers_are_judged_by_a_function_of_the_users_own(tmp_path):
     file = tmp_path / "judges.py"
     file.write_text("import re\n\ndef short(answer):\n    return re.search('[aeiou]', answer)\n")
-    short = judge(f"python:{file}:short")
+    trusted = [file, tmp_path / "other.py", Path()]
+    short = judge(f"python:{file}:short", trusted)
     assert short("la") is True
     assert short("hm") is False
     for rule, sentence in (
@@ -153,7 +156,15 @@ def test_answers_are_judged_by_a_function_of_the_users_own(tmp_path):
         ("python:short", "There is no file ''"),
     ):
         with pytest.raises(UserError, match=sentence):
-            judge(rule)
+            judge(rule, trusted)
     file.write_text("def short(answer:\n")
     with pytest.raises(UserError, match="cannot be run"):
-        judge(f"python:{file}:short")
+        judge(f"python:{file}:short", trusted)
+
+
+def test_a_file_that_only_a_study_names_is_not_run(tmp_path):
+    file = tmp_path / "judges.py"
+    file.write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\ndef short(answer): pass\n")
+    with pytest.raises(UserError, match=f"--allow-python {file}"):
+        judge(f" python: {file}:short")
+    assert not (tmp_path / "ran").exists()

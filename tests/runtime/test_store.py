@@ -5,17 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from safetensors import SafetensorError
 
-from functok.runtime import store
+from functok.runtime import atomic
 from functok.runtime.errors import UserError
 from functok.runtime.store import (
     RunFolder,
     fingerprint,
-    read_columns,
     read_json,
     remove_folder,
     write_json,
@@ -99,7 +99,7 @@ def test_no_reader_sees_half_of_a_folder_that_is_removed_or_replaced(
     def watched(path: Path) -> None:
         seen.append(place.exists() and names(place))
 
-    monkeypatch.setattr(store.shutil, "rmtree", watched)
+    monkeypatch.setattr(atomic.shutil, "rmtree", watched)
     for name in ("old", "new"):
         with writing_folder(place) as temporary:
             (temporary / name).write_text(name)
@@ -185,23 +185,59 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "mine").write_text("years of work")
     with (
-        pytest.raises(UserError, match=r"is not empty and holds no run; .*-o\.$"),
+        pytest.raises(UserError, match=r"is not empty and contains no run; .*-o\.$"),
         RunFolder(tmp_path).opened(),
     ):
         pass
     assert names(tmp_path) == ["models"]
 
 
-def test_a_marker_stands_for_one_key_alone(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    assert not folder.is_done("graph", "one")
-    folder.mark_done("graph", "one")
-    assert folder.is_done("graph", "one")
-    assert not folder.is_done("graph", "two")
-    assert not folder.is_done("coverage", "one")
-    folder.unmark("graph")
-    folder.unmark("graph")
-    assert not folder.is_done("graph", "one")
+def test_a_record_stands_for_one_key_alone(tmp_path: Path) -> None:
+    records = RunFolder(tmp_path).records
+    assert not records.is_done("graph", "one")
+    records.write("graph", "one", [], {"positions": 3})
+    assert records.is_done("graph", "one")
+    assert records.read("graph")["facts"] == {"positions": 3}
+    assert not records.is_done("graph", "two")
+    assert not records.is_done("coverage", "one")
+    records.spoil("graph")
+    records.spoil("graph")
+    assert not records.is_done("graph", "one")
+    assert records.read("graph")["key"] == "one"
+
+
+def test_a_part_is_unfinished_once_a_file_that_it_left_is_gone_or_cut_short(
+    tmp_path: Path,
+) -> None:
+    records = RunFolder(tmp_path).records
+    inside, alone = tmp_path / "graph" / "edges" / "a.txt", tmp_path / "b.txt"
+    for change in (inside.unlink, lambda: alone.write_text("b"), lambda: None):
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        inside.write_text("edges")
+        alone.write_text("whole")
+        records.write("graph", "one", [tmp_path / "graph", alone, tmp_path / "missing"], {})
+        assert records.is_done("graph", "one")
+        change()
+        assert records.is_done("graph", "one") == (inside.exists() and alone.stat().st_size == 5)
+
+
+def test_what_is_forgotten_goes_and_nothing_else(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    records, outside = RunFolder(run).records, tmp_path / "mine.txt"
+    (run / "graph").mkdir(parents=True)
+    (run / "graph" / "edges.txt").write_text("edges")
+    (run / "kept.txt").write_text("kept")
+    outside.write_text("years of work")
+    records.write("graph", "one", [run / "graph"], {})
+    place = run / ".state" / "done" / "graph.json"
+    strange = read_json(place)
+    strange["files"]["../mine.txt"] = {"size": 13}
+    write_json(place, strange)
+    assert not records.is_done("graph", "one"), "a name that leads out of the folder"
+    records.forget("graph")
+    records.forget("graph")
+    assert names(run) == [".state", "kept.txt"]
+    assert outside.read_text() == "years of work"
 
 
 @given(some.dictionaries(TEXT, some.one_of(PLAIN, some.dictionaries(TEXT, PLAIN))))
@@ -237,6 +273,5 @@ def test_a_fingerprint_is_the_same_in_every_process() -> None:
 
 def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_table(tmp_path / "table.parquet", {"token": ["␣the", "\n"], "count": [3, 1]})
-    found = read_columns(tmp_path / "table.parquet")
-    assert found["token"].tolist() == ["␣the", "\n"]
-    assert found["count"].tolist() == [3, 1]
+    found = pl.read_parquet(tmp_path / "table.parquet")
+    assert found.to_dict(as_series=False) == {"token": ["␣the", "\n"], "count": [3, 1]}

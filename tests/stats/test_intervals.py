@@ -1,4 +1,4 @@
-"""Bootstrap, pairs, pooling and equivalence against scipy, statsmodels and brute force."""
+"""Pairs, pooling and equivalence against scipy, statsmodels and brute force."""
 
 from itertools import combinations_with_replacement
 
@@ -12,64 +12,13 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from functok.stats import (
     Estimate,
-    bootstrap,
-    cliffs_delta,
     cochran_q,
     hodges_lehmann,
     jackknife,
     tost,
-    two_way_bootstrap,
 )
 
 numbers = st.floats(-50, 50).map(lambda value: round(value, 2))
-
-
-@pytest.mark.parametrize("method", ["percentile", "bca"])
-def test_the_bootstrap_equals_scipys_but_for_its_draws(method):
-    values = np.random.default_rng(1).lognormal(0, 1, 40)
-
-    def statistic(times):
-        return float(times @ values / times.sum())
-
-    found = bootstrap(statistic, 40, seed=2, method=method, draws=20_000)
-    expected = stats.bootstrap(
-        (values,), np.mean, method="BCa" if method == "bca" else method, n_resamples=20_000, rng=3
-    ).confidence_interval
-    assert found.low == pytest.approx(expected.low, rel=0.02)
-    assert found.high == pytest.approx(expected.high, rel=0.02)
-
-
-def test_a_whole_cluster_is_drawn_at_once():
-    """Rows alike within a cluster: the interval is that of the clusters' number, not the rows'."""
-    level = np.random.default_rng(0).normal(0, 1, 30)
-
-    def statistic(times):
-        return float((times * 100 * level).sum() / (times * 100).sum())
-
-    found = bootstrap(statistic, 30, seed=1, method="percentile")
-    expected = 2 * 1.96 * level.std() / np.sqrt(30)
-    assert found.width == pytest.approx(expected, rel=0.1)
-
-
-def test_the_two_way_interval_holds_the_spread_of_rows_and_of_columns():
-    chance = np.random.default_rng(5)
-    rows, columns = chance.normal(0, 1, 40), chance.normal(0, 2, 25)
-    table = rows[:, None] + columns
-
-    def statistic(down, across):
-        return float(down @ table @ across / (down.sum() * across.sum()))
-
-    found = two_way_bootstrap(statistic, 40, 25, seed=0)
-    expected = 2 * 1.96 * np.sqrt(rows.var() / 40 + columns.var() / 25)
-    assert found.width == pytest.approx(expected, rel=0.1)
-
-
-def test_one_unit_has_no_bootstrap_interval():
-    found = bootstrap(lambda times: float(times[0]), 1, seed=0)
-    assert found.value == 1
-    assert np.isnan([found.low, found.high]).all()
-    found = two_way_bootstrap(lambda down, across: 2.0, 1, 9, seed=0)
-    assert np.isnan([found.low, found.high]).all()
 
 
 @given(st.lists(numbers, min_size=1, max_size=30))
@@ -112,33 +61,6 @@ def test_many_pairs_and_few_agree_on_the_interval():
     values = np.random.default_rng(3).standard_t(3, 100)
     exact, normal = hodges_lehmann(values), hodges_lehmann(np.append(values, 0.0))
     assert normal.width == pytest.approx(exact.width, rel=0.05)
-
-
-@given(st.lists(numbers, min_size=2, max_size=12), st.lists(numbers, min_size=2, max_size=12))
-def test_cliffs_delta_counts_who_is_above_whom(x, y):
-    dominance = np.sign(np.subtract.outer(x, y))
-    found = cliffs_delta(np.array(x), np.array(y))
-    assert found.value == pytest.approx(dominance.mean())
-    assert -1 <= found.low <= found.value + 1e-12
-    assert found.value - 1e-12 <= found.high <= 1
-    u = stats.mannwhitneyu(x, y).statistic
-    assert found.value == pytest.approx(2 * u / (len(x) * len(y)) - 1)
-
-
-def test_the_interval_of_cliffs_delta_covers_the_truth():
-    chance = np.random.default_rng(11)
-    truth = 2 * stats.norm.cdf(0.8 / np.sqrt(1 + 4)) - 1
-    covered = 0
-    for _ in range(400):
-        found = cliffs_delta(chance.normal(0.8, 1, 25), chance.normal(0, 2, 40))
-        covered += found.low <= truth <= found.high
-    assert 0.91 <= covered / 400 <= 0.99
-
-
-def test_complete_dominance_still_has_an_interval():
-    found = cliffs_delta(np.arange(10.0) + 100, np.arange(12.0))
-    assert (found.value, found.high) == (1, 1)
-    assert 0 < found.low < 1
 
 
 @given(st.integers(0, 30), st.floats(-0.2, 0.2))

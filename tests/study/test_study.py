@@ -1,22 +1,27 @@
-"""A study as resumable links: what is done again, what never, and what is refused."""
+"""A study as resumable steps: what is done again, what never, and what is refused."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from torch.nn import Embedding
 
 from functok.cli import work as commands
-from functok.report import LINKS
+from functok.report.step import STEPS
 from functok.runtime.errors import UserError
 from functok.runtime.progress import Silent
 from functok.runtime.store import RunFolder
-from functok.study.run import Link, Run, Runner, open_run
+from functok.study.run import Run, open_run
+from functok.study.runner import Runner
 from functok.study.settings import Study, differences, dump_study, load_study
+from functok.study.step import Step
 from functok.tokens.counting.function_tokens import FUNCTION
 from system.tiny import (
     different,
@@ -37,17 +42,17 @@ def run_copy(whole_run: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def worked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the links whose work is called from now on."""
+    """The names of the steps whose work is called from now on."""
     called: list[str] = []
 
-    def told(link: Link) -> Link:
-        def work(run: Run, key: str) -> None:
-            called.append(link.name)
-            link.work(run, key)
+    def told(step: Step) -> Step:
+        def work(run: Run, key: str) -> dict[str, Any] | None:
+            called.append(step.name)
+            return step.work(run, key)
 
-        return replace(link, work=work)
+        return replace(step, work=work)
 
-    monkeypatch.setattr(commands, "LINKS", tuple(map(told, LINKS)))
+    monkeypatch.setattr(commands, "STEPS", tuple(map(told, STEPS)))
     return called
 
 
@@ -70,12 +75,12 @@ def test_a_study_leaves_every_table_that_the_claims_rest_on(whole_run: Path) -> 
         "tokens/function_tokens.parquet",
         "models/step-000000/model.safetensors",
         "models/step-000024/model.safetensors",
-        "dictionaries/step-000000/sae_weights.safetensors",
-        "graph/step-000024/edges/by-token.parquet",
-        "graph/step-000024/coverage.parquet",
-        "graph/step-000024/arms/reinitialised/graph/edges/by-token.parquet",
-        "graph/step-000024/arms/shuffled-document/graph/edges/by-token.parquet",
-        "graph/step-000024/controls/arms.parquet",
+        "dictionaries/main/step-000000/sae_weights.safetensors",
+        "graph/main/step-000024/edges/by-token.parquet",
+        "graph/main/step-000024/coverage.parquet",
+        "graph/main/step-000024/arms/reinitialised/graph/edges/by-token.parquet",
+        "graph/main/step-000024/arms/shuffled-document/graph/edges/by-token.parquet",
+        "graph/main/step-000024/controls/arms.parquet",
         "consolidation/losses.parquet",
         "consolidation/floors.parquet",
         "consolidation/growth.parquet",
@@ -105,8 +110,8 @@ def test_the_same_study_gives_the_same_tables_and_another_seed_others(
     apart = set(different(whole_run, tmp_path / "other"))
     for name in (
         "models/step-000000/model.safetensors",
-        "dictionaries/step-000024/sae_weights.safetensors",
-        "graph/step-000024/edges/by-token.parquet",
+        "dictionaries/main/step-000024/sae_weights.safetensors",
+        "graph/main/step-000024/edges/by-token.parquet",
         "consolidation/losses.parquet",
         "retrieval/steering.parquet",
         "claims.parquet",
@@ -198,8 +203,10 @@ def test_a_study_changed_and_killed_half_way_leaves_nothing_to_the_study_before(
 
     with monkeypatch.context() as patched:
         patched.setattr(mapping, "_growth_evidence", killed)
-        with pytest.raises(KeyboardInterrupt):
-            commands.bring(other, "claims", run_copy, replace=True)
+        stopped = functok("claims", other, "-o", run_copy, "--replace")
+    assert stopped.code == 130
+    assert "run the same command again to continue" in stopped.err
+    assert "Traceback" not in stopped.err
     outcome = functok("claims", tiny_study, "-o", run_copy, "--replace")
     assert outcome.code == 0, outcome.err
     assert different(run_copy, whole_run) == []
@@ -216,15 +223,13 @@ def test_workers_build_the_graph_of_one_process(
     whole_run: Path, run_copy: Path, tiny_study: Path
 ) -> None:
     shutil.rmtree(run_copy / "graph")
-    shutil.rmtree(run_copy / ".state" / "partials")
-    for link in ("graph", "coverage", "arms", "controls", "trace", "steer", "claims", "report"):
-        RunFolder(run_copy).unmark(link)
+    (run_copy / "claims.parquet").unlink()
     outcome = functok("claims", tiny_study, "-o", run_copy, "--workers", 2)
     assert outcome.code == 0, outcome.err
     assert different(run_copy, whole_run) == []
 
 
-def test_one_link_brings_the_links_it_needs_and_no_others(
+def test_one_step_brings_the_steps_it_needs_and_no_others(
     tiny_study: Path, tmp_path: Path, worked: list[str]
 ) -> None:
     outcome = functok("tokens", tiny_study, "-o", tmp_path / "run")
@@ -233,21 +238,33 @@ def test_one_link_brings_the_links_it_needs_and_no_others(
     assert not (tmp_path / "run" / "models").exists()
 
 
-def toy(names: Sequence[tuple[str, tuple[str, ...]]], done: list[str]) -> tuple[Link, ...]:
-    """Links that only note that they were done."""
+def toy(names: Sequence[tuple[str, tuple[str, ...]]], done: list[str]) -> tuple[Step, ...]:
+    """Steps that note that they were done, and leave a file."""
 
     def work(name: str) -> Any:
-        return lambda run, key: done.append(name)
+        def note(run: Run, key: str) -> None:
+            done.append(name)
+            (run.folder.root / name).write_text(name)
+
+        return note
 
     return tuple(
-        Link(name, f"Doing {name}", needs, lambda run: None, work(name)) for name, needs in names
+        Step(
+            name=name,
+            title=f"Doing {name}",
+            needs=needs,
+            settings=lambda run: None,
+            work=work(name),
+            leaves=lambda run, name=name: [run.folder.root / name],
+        )
+        for name, needs in names
     )
 
 
 DIAMOND = (("a", ()), ("b", ("a",)), ("c", ("a",)), ("d", ("b", "c")))
 
 
-def test_a_link_that_several_need_is_done_once_and_first(tmp_path: Path) -> None:
+def test_a_step_that_several_need_is_done_once_and_first(tmp_path: Path) -> None:
     done: list[str] = []
     run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
     Runner(run, toy(DIAMOND, done)).bring("d")
@@ -256,37 +273,101 @@ def test_a_link_that_several_need_is_done_once_and_first(tmp_path: Path) -> None
     assert done == ["a", "b", "c", "d"]
 
 
-def test_a_link_done_again_leaves_none_that_follows_from_it_done(tmp_path: Path) -> None:
+def test_a_step_done_again_leaves_none_that_follows_from_it_done(tmp_path: Path) -> None:
     done: list[str] = []
     run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
     runner = Runner(run, toy(DIAMOND, done))
     runner.bring("d")
-    run.folder.unmark("b")
+    run.folder.records.spoil("b")
     runner.bring("b")
     assert [name for name, _ in DIAMOND if runner.is_done(name)] == ["a", "b", "c"]
 
 
-def test_a_link_that_fails_is_not_done(tmp_path: Path) -> None:
+def test_a_step_that_fails_is_not_done(tmp_path: Path) -> None:
     done: list[str] = []
     run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
 
     def fail(run: Run, key: str) -> None:
         raise UserError("No.")
 
-    links = toy(DIAMOND, done)
-    failing = tuple(replace(link, work=fail) if link.name == "c" else link for link in links)
+    steps = toy(DIAMOND, done)
+    failing = tuple(replace(step, work=fail) if step.name == "c" else step for step in steps)
     with pytest.raises(UserError, match=r"^No\.$"):
         Runner(run, failing).bring("d")
-    Runner(run, links).bring("d")
+    Runner(run, steps).bring("d")
     assert done == ["a", "b", "c", "d"]
 
 
-def test_links_stand_after_those_they_need() -> None:
+def test_a_deleted_file_is_made_again_with_all_that_follows_from_it(tmp_path: Path) -> None:
+    done: list[str] = []
+    run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
+    steps = toy(DIAMOND, done)
+    Runner(run, steps).bring("d")
+    for gone, again in (("d", "d"), ("c", "c"), ("b c", "bc"), ("a d", "abcd")):
+        done.clear()
+        for name in gone.split():
+            (tmp_path / name).unlink()
+        Runner(run, steps).bring(again[0])
+        assert done == [again[0]], "what it needs is there, or is not needed"
+        Runner(run, steps).bring("d")
+        assert sorted(done) == sorted({*again, "d"}), gone
+        assert all((tmp_path / name).is_file() for name in "abcd")
+
+
+def test_a_step_of_another_number_is_done_again(tmp_path: Path) -> None:
+    done: list[str] = []
+    run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
+    steps = toy(DIAMOND, done)
+    Runner(run, steps).bring("d")
+    done.clear()
+    Runner(run, tuple(replace(one, number=2) if one.name == "b" else one for one in steps)).bring(
+        "d"
+    )
+    assert done == ["b", "d"]
+
+
+def test_time_adds_up_over_sittings(tmp_path: Path) -> None:
+    run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
+    (tmp_path / "timings.json").write_text('{"a": 100.0, "z": 5.0}')
+    Runner(run, toy(DIAMOND, [])).bring("a")
+    timings = json.loads((tmp_path / "timings.json").read_text())
+    assert 100 <= timings["a"] < 110
+    assert timings["z"] == 5
+
+
+def test_a_step_that_does_not_apply_is_refused_by_name_and_otherwise_passed_over(
+    tmp_path: Path,
+) -> None:
+    done: list[str] = []
+    run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
+    steps = tuple(
+        replace(step, excuse=lambda study: f"Not of {study.name}.") if step.name == "b" else step
+        for step in toy(DIAMOND, done)
+    )
+    runner = Runner(run, steps)
+    with pytest.raises(UserError, match=r"^Not of toy\.$"):
+        runner.check("b")
+    runner.bring("d")
+    assert done == ["a", "c", "d"]
+
+
+def test_steps_stand_after_those_they_need(tmp_path: Path) -> None:
     known: set[str] = set()
-    for link in LINKS:
-        assert set(link.needs) <= known, link.name
-        assert link.name not in known
-        known.add(link.name)
+    for step in STEPS:
+        for study in (Study(name="x"), Study(name="x", model=None)):
+            assert set(step.needs_of(study)) <= known, step.name
+        assert step.name not in known
+        known.add(step.name)
+
+
+def test_every_figure_and_every_test_of_a_step_is_known() -> None:
+    from functok.claims.verdicts import CLAIMS
+    from functok.figures.catalogue import PLANS
+
+    drawn = [figure for step in STEPS for figure in step.figures]
+    assert sorted(drawn) == sorted(plan.name for plan in PLANS)
+    tests = {test for claim in CLAIMS for test in claim.tests}
+    assert {test for step in STEPS for test in step.evidence} <= tests
 
 
 def test_a_study_written_out_reads_as_the_same_study(tiny_study: Path, tmp_path: Path) -> None:
@@ -340,7 +421,7 @@ def test_a_changed_treebank_is_refused_and_a_missing_one_is_not_needed(
     before = results(tmp_path / "run")["tokens/function_tokens.parquet"]
     worked.clear()
     write_treebank("DET")
-    assert "small.conllu' has changed since" in functok(*ask).complaint
+    assert "small.conllu) has changed since" in functok(*ask).complaint
     assert worked == []
     assert functok(*ask, "--replace").code == 0
     assert worked == ["tokens"]
@@ -384,8 +465,9 @@ def test_closed_classes_serve_as_the_function_tokens_of_every_later_link(
         assert "␣the" in function["token"]
         assert ("." in function["token"]) == (name == "lexicon")
         run = open_run(tmp_path / name, Silent())
-        run.__dict__["vocabulary"] = 300  # no model is there to tell
-        assert np.flatnonzero(run.classes == FUNCTION).tolist() == sorted(function["token_id"])
+        run.model = lambda _: SimpleNamespace(get_input_embeddings=lambda: Embedding(300, 1))
+        known = run.vocabulary.classes == FUNCTION
+        assert np.flatnonzero(known).tolist() == sorted(function["token_id"])
     wanting = changed(tiny_study, tmp_path / "no.yaml", tokens={"definition": "treebank"})
-    with pytest.raises(UserError, match=r"tokens\.treebank names none"):
+    with pytest.raises(UserError, match=r"needs treebanks, and there are none"):
         load_study(wanting)

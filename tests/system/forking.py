@@ -24,7 +24,7 @@ import sae_lens  # noqa: F401
 import torch
 import transformers  # noqa: F401
 
-import functok.report
+import functok.report.step
 from functok.cli import main
 from functok.runtime import store
 
@@ -135,7 +135,7 @@ def worked(process: int) -> float:
 
 
 if __name__ == "__main__":
-    assert functok.report.LINKS
+    assert functok.report.step.STEPS
     torch.set_num_threads(1)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.corpus import Document, open_corpus, read_documents
+from functok.corpora import open_corpus
+from functok.corpus import Document, read_documents
 from functok.encoding.tokenizer import Encoded, Tokenizer, encode, load_tokenizer, special_ids
 from functok.runtime.errors import UserError
 from functok.tokens.counting.counts import TokenCounts
@@ -56,7 +57,7 @@ def test_the_set_equals_the_rule_taken_literally(counts, special, percent, bound
     special = {token for token in special if token < len(counts)}
     regular = [n for token, n in enumerate(counts) if token not in special]
     if not sum(regular):
-        with pytest.raises(UserError, match="holds no token"):
+        with pytest.raises(UserError, match="contains no token"):
             FunctionTokens.by_coverage(_of(counts), sorted(special), percent / 100, boundary)
         return
     expected = _naive(counts, special, percent, boundary)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as Backend
 
-from functok.corpus import open_corpus
+from functok.corpora import open_corpus
 from functok.corpus.problems import Problems
 from functok.runtime.engine import InProcess, Workers
 from functok.runtime.errors import UserError

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.corpus import open_corpus, pieces, read_documents
+from functok.corpora import open_corpus
+from functok.corpus import pieces, read_documents
 from functok.encoding.tokenizer import (
     Encoded,
     encode,

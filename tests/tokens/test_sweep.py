@@ -31,6 +31,12 @@ from functok.tokens.spread.thresholds import (
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
+def by_document(documents, vocabulary):
+    """Counts in which every document is a part."""
+    count = len(documents.offsets) - 1
+    return PartCounts.of(documents, np.arange(count), count, vocabulary)
+
+
 def documents(*some: list[int]) -> Encoded:
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in some])]).astype(np.int64)
     ids = np.array([token for one in some for token in one], np.int32)
@@ -98,7 +104,7 @@ def test_composition_counts_every_token_of_the_set_once():
 
 
 def test_stability_is_the_same_for_the_same_seed():
-    parts = PartCounts.by_document(sampled(), 61)
+    parts = by_document(sampled(), 61)
     one, two = (stability_table(parts, [], seed=7) for _ in range(2))
     other = stability_table(parts, [], seed=8)
     assert one.equals(two)
@@ -106,7 +112,7 @@ def test_stability_is_the_same_for_the_same_seed():
 
 
 def test_identical_documents_make_a_perfectly_stable_set():
-    parts = PartCounts.by_document(documents(*[[0, 0, 0, 1, 1, 2]] * 12), 3)
+    parts = by_document(documents(*[[0, 0, 0, 1, 1, 2]] * 12), 3)
     table = stability_table(parts, [], (0.4, 0.8))
     assert (table["jaccard_low"] == 1).all()
     assert (table["always"] == 1).all()
@@ -114,7 +120,7 @@ def test_identical_documents_make_a_perfectly_stable_set():
 
 
 def test_membership_is_the_share_of_bootstraps_with_the_token():
-    parts = PartCounts.by_document(sampled(), 61)
+    parts = by_document(sampled(), 61)
     share = membership(parts, [], 0.4, seed=3)
     table = stability_table(parts, [], (0.4,), seed=3).row(0, named=True)
     assert np.count_nonzero(share) == table["ever"]

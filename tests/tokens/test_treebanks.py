@@ -90,6 +90,46 @@ def test_a_multiword_token_without_its_words_is_named(tmp_path):
         read_treebank(file)
 
 
+def rows(*words: tuple[str, str]) -> str:
+    lines = [f"{n}\t{form}\t_\t{tag}" + "\t_" * 6 for n, (form, tag) in enumerate(words, 1)]
+    return "\n".join(lines) + "\n\n"
+
+
+SOUND = rows(("the", "DET"), ("cat", "NOUN"), ("_", "SYM"), ("_", "ADP"))
+
+
+@pytest.mark.parametrize(
+    ("added", "sentence"),
+    [
+        (rows(("the", "_"), ("cat", "_")), r"line 6 has '_' where a universal tag \(UPOS\)"),
+        (rows(("the", "DT"), ("cat", "NN")), "line 6 has 'DT' where a universal tag"),
+        (rows(("the", "DET"), ("cat", "noun")), "line 7 has 'noun' where a universal tag"),
+        (rows(("_", "DET"), ("_", "NOUN"), ("sat", "VERB")), "line 6 has '_' for a word.*withheld"),
+        (rows(("___", "DET"), ("_____", "NOUN"), (".", "PUNCT")), "line 6.*withheld"),
+        ("# newdoc\n" + rows(("_", "NOUN")) + rows(("_", "VERB")), "line 7.*withheld"),
+        (rows(("", "DET")), "line 6 has no word in column 2"),
+        ("2-1\tdu" + "\t_" * 8 + "\n" + rows(("de", "ADP"), ("le", "DET")), "line 6 spans words"),
+        ("²" + rows(("a", "DET"))[1:], "line 6 is not CoNLL-U"),
+        ("1x" + rows(("a", "DET"))[1:], "line 6 is not CoNLL-U"),
+        ("0" + rows(("a", "DET"))[1:], "line 6 is not CoNLL-U"),
+    ],
+)
+def test_what_is_no_gold_standard_is_refused_with_its_line(tmp_path, added, sentence):
+    file = tmp_path / "bank.conllu"
+    file.write_text(SOUND, encoding="utf-8")
+    assert len(read_treebank(file).words) == 4
+    file.write_text(SOUND + added, encoding="utf-8")
+    with pytest.raises(UserError, match=sentence):
+        read_treebank(file)
+
+
+def test_the_mark_of_unicode_at_a_files_start_is_no_text(tmp_path):
+    for name, mark in (("a.conllu", ""), ("b.conllu", "\ufeff")):
+        (tmp_path / name).write_text(mark + FIXTURE, encoding="utf-8")
+    one, other = (read_treebank(tmp_path / name) for name in ("a.conllu", "b.conllu"))
+    assert one.texts == other.texts
+
+
 def test_an_empty_place_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no \.conllu file"):
         read_treebank(tmp_path)

@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 import torch
 
-from functok.calibration.dictionaries import METHODS, PLACES, beside, part, probe
-from functok.calibration.latents import states, told
+from functok.calibration.dictionaries import METHODS, PLACES, part, probe, scores
+from functok.calibration.latents import latents_on, states
 from functok.world.profiles import TrainedWorld
 from functok.world.recipes import HELD_OUT
 
@@ -15,7 +15,7 @@ from functok.world.recipes import HELD_OUT
 def table(trained: TrainedWorld) -> pl.DataFrame:
     learned, judged = np.arange(300), np.arange(150) + HELD_OUT
     passages = (trained.world.passages(some) for some in (learned, judged))
-    return beside(trained.model, trained.dictionary, trained.layer, trained.world, *passages)
+    return scores(trained.model, trained.dictionary, trained.layer, trained.world, *passages)
 
 
 def f1(table: pl.DataFrame, kind: str, place: str) -> dict[str, float]:
@@ -65,7 +65,7 @@ def test_the_words_before_an_answer_are_those_that_an_answer_follows(
 def test_the_probe_is_the_least_squares_fit(trained: TrainedWorld) -> None:
     world, passages = trained.world, trained.world.passages(np.arange(30))
     hidden = states(trained.model, trained.layer, world, passages)
-    some = told(world, passages).often(20)
+    some = latents_on(world, passages).often(20)
     design = np.pad(hidden.double().numpy(), ((0, 0), (0, 1)), constant_values=1)
     expected = design @ np.linalg.lstsq(design, some.on.toarray().T)[0]
     np.testing.assert_allclose(probe(hidden, some, hidden), expected, atol=1e-3)

@@ -144,30 +144,6 @@ def test_another_topic_gives_its_nouns_and_leaves_the_rest(world: World) -> None
     assert kind.any()
 
 
-def test_the_predictive_latents_are_those_of_the_slots_that_follow() -> None:
-    world = World(WorldSettings(**SMALL))
-    passages = world.passages(np.arange(12))
-    ids = padded(world, np.arange(12))
-    found = Oracle(world).predictive(ids)
-    starts = passages.offsets[:-1][passages.document]
-    place = np.arange(len(passages.ids)) - starts
-    following_kind = np.append(passages.kind[1:], 0)
-    inside = np.append(np.diff(passages.document) == 0, False)
-    at = (passages.document[inside], place[inside])
-    answer = following_kind[inside] == SLOTS.index("ANSWER")
-    noun = following_kind[inside] == SLOTS.index("NOUN")
-    assert found["language"][at][answer].all()
-    assert not found["topic"][at][answer].any()
-    assert found["topic"][at][noun].all()
-    # entity and relation matter to answers alone, wherever another one has another answer
-    assert not found["entity"][at][~answer].any()
-    assert not found["relation"][at][~answer].any()
-    assert found["relation"][at][answer].all()
-    varied = np.array([len(set(column)) > 1 for column in world.facts.T])
-    asked = passages.relation[inside]
-    np.testing.assert_array_equal(found["entity"][at][answer], varied[asked[answer]])
-
-
 def test_divergence_is_infinite_where_the_other_rules_something_out() -> None:
     one, other = np.array([0.5, 0.5, 0.0]), np.array([1.0, 0.0, 0.0])
     assert divergence(one, one) == 0

@@ -13,12 +13,12 @@ from functok.calibration.latents import (
     causal_recovery,
     correlations,
     match,
+    match_summary,
     score,
-    summary,
 )
 from functok.calibration.recall import answers
 from functok.models.dictionaries import Dictionary
-from functok.models.language.model import residual_stream
+from functok.models.language.capture import residual_stream
 from functok.world.generator import Passages, World
 from functok.world.grammar import FRAMES
 from functok.world.latents import Latents, latents
@@ -59,7 +59,7 @@ def test_planted_features_are_found_and_recovered(truth: Latents) -> None:
     same = [set(truth.on[row].indices) for row in range(len(truth.names))]
     for row, feature in enumerate(found["feature"]):
         assert same[order[feature]] == same[row]
-    assert (summary(found)["recovery"] == 1).all()
+    assert (match_summary(found)["recovery"] == 1).all()
 
 
 def test_random_features_are_not_recovered(truth: Latents) -> None:
@@ -78,7 +78,7 @@ def test_noise_below_a_threshold_does_not_lower_f1(truth: Latents) -> None:
         features.shape, density=0.3, rng=np.random.default_rng(3), format="csc"
     )
     noisy = scipy.sparse.csc_matrix(features + noise * 0.3)
-    assert (summary(match(noisy, truth))["recovery"] == 1).all()
+    assert (match_summary(match(noisy, truth))["recovery"] == 1).all()
 
 
 def test_f1_and_correlation_equal_their_definitions(truth: Latents) -> None:

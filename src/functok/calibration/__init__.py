@@ -1,1 +1,1 @@
-"""The instruments, tried where the truth is known."""
+"""The methods tried where the truth is known."""

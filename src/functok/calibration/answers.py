@@ -1,4 +1,4 @@
-"""Swap what an answer is about where the right answer is known: steering without a judge.
+"""Swap what an answer is about when the right answer is known: steering without a judge.
 
 In the tiny world every prompt has one right answer, and so has the same prompt about another
 entity or in the other language (its *source*). A swap succeeds if the answer becomes the source's:
@@ -6,12 +6,13 @@ interchange accuracy, IIA. After one layer, at the positions of a *place*, it is
 
     patch      h_p ← h_p of the source
     features   h_p ← h_p + s · v,  v = Σ_f (z_f of the source − z_f) d_f  at the last position
-    random     the same activations under other features' directions, as long as v
+    random     the same activations with other features' directions, of the norm of v
 
-so ``features`` and ``random`` add one vector wherever they do, as the paper adds its feature, and
-places differ in nothing else. Frames end in function tokens, punctuation, content, a relation noun
-and an entity, so *last function token* and *last position*, which the paper cannot tell apart, come
-apart here: ``last`` says whether a place holds the last position.
+so ``features`` and ``random`` add the same vector at every position, as the paper adds its feature,
+and places differ in nothing else. Frames end in function tokens, punctuation, content, a relation
+noun and an entity, so *last function token* and *last position*, which coincide in the paper, are
+separated here: ``last`` says whether a place includes the last position. See
+``docs/methods.md#answer-swap``.
 
 Intervals are jackknifed over facts; a fact in all its frames and both languages is one unit.
 """
@@ -27,9 +28,11 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from functok.calibration.latents import dense
+from functok.claims.evidence import as_columns
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
-from functok.models.language.model import Model, residual_stream
+from functok.models.language.capture import residual_stream
+from functok.models.language.model import Model
 from functok.stats import Estimate, jackknife_ratio
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL
 from functok.world.generator import World
@@ -128,9 +131,7 @@ def success(swaps: pl.DataFrame) -> pl.DataFrame:
                 **dict(zip(by, key, strict=True)),
                 "prompts": len(part),
                 "facts": len(facts),
-                "iia": found.value,
-                "iia_low": found.low,
-                "iia_high": found.high,
+                **as_columns("iia", found),
                 "kept": part["kept"].mean(),
                 "plain": part["plain"].mean(),
             }

@@ -19,7 +19,8 @@ from functok.calibration.answers import answers_under, shuffled
 from functok.calibration.latents import dense
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention
-from functok.models.language.model import Model, residual_stream
+from functok.models.language.capture import residual_stream
+from functok.models.language.model import Model
 from functok.world.generator import World
 from functok.world.prompts import Prompts, prompts
 from functok.world.words import LANGUAGES
@@ -44,8 +45,8 @@ def answers_grid(
 
     Returns:
         Columns prompt (text), fact (number), condition (empty unsteered), direction (``none``,
-        ``own``, ``shared``, ``random``), answer and expected (words), right. A row whose condition
-        calls for the answer that the prompt has anyway is left out.
+        ``own``, ``shared``, ``random``), answer and expected (words), right. Rows are left out if
+        the condition asks for the answer that the prompt already has.
     """
     every = prompts(world, frame)
     here = np.flatnonzero((every.language == 0) & (every.entity != entity))

@@ -1,11 +1,11 @@
-"""What could an SAE score on the true latents, and what scores as much without being one?
+"""What could an SAE score on the true latents, and what else scores the same?
 
-A text has told a latent at many words where a model has no use for it and keeps no trace of it:
-an entity, once its sentence has been answered. So a low F1 may be the truth's fault. Two things
-tell the SAE's share apart: the linear probe, which is the ceiling of what one direction and one
-threshold find, and the words *before an answer* alone, where the oracle says that entity, relation
-and language matter (``methods.md`` G3, G6). From below stand the untrained SAE, random directions
-and the stream's own dimensions.
+A text may have determined a latent at many words where a model has no use for it and keeps no trace
+of it: an entity, once its sentence has been answered. So a low F1 is not necessarily the SAE's
+fault. Two comparisons separate the two: the linear probe, which is the ceiling of what one
+direction and one threshold find, and the words *before an answer* alone, where the oracle says that
+entity, relation and language matter (``docs/methods.md#latent-recovery``). The lower baselines are
+an untrained SAE, random directions and the residual stream's own dimensions.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from functok.calibration.latents import activations, match, states, summary, told
+from functok.calibration.latents import activations, latents_on, match, match_summary, states
 from functok.models.dictionaries import Dictionary
 from functok.models.language.model import Model
 from functok.world.generator import Passages, World
@@ -36,7 +36,7 @@ class Part(NamedTuple):
     truth: Latents
 
 
-def beside(
+def scores(
     model: Model,
     dictionary: Dictionary,
     layer: int,
@@ -46,7 +46,7 @@ def beside(
     seed: int = 0,
     least: int = 20,
 ) -> pl.DataFrame:
-    """``summary`` of the SAE and of everything that it must be compared with.
+    """``match_summary`` of the SAE and of everything that it is compared with.
 
     Args:
         model, dictionary, layer: what is scored.
@@ -84,7 +84,7 @@ def beside(
             "linear probe": positive(probe(one.hidden, fitted, two.hidden)),
         }
         for method, found in features.items():
-            table = summary(match(found, truth))
+            table = match_summary(match(found, truth))
             said = (pl.lit(place).alias("place"), pl.lit(method).alias("method"))
             tables.append(table.select(*said, pl.all()))
     return pl.concat(tables)
@@ -92,7 +92,7 @@ def beside(
 
 def part(model: Model, layer: int, world: World, passages: Passages, place: str) -> Part:
     """The words of a place of ``PLACES``."""
-    hidden, truth = states(model, layer, world, passages), told(world, passages)
+    hidden, truth = states(model, layer, world, passages), latents_on(world, passages)
     if place == "all words":
         return Part(hidden, truth)
     answers = passages.kind[passages.rows(world.settings.tokens)] == SLOTS.index("ANSWER")
@@ -103,7 +103,7 @@ def part(model: Model, layer: int, world: World, passages: Passages, place: str)
 def probe(
     hidden: Float[Tensor, "words d_model"], truth: Latents, other: Float[Tensor, "words_2 d_model"]
 ) -> Float[Tensor, "words_2 latents"]:
-    """Every latent as least squares of the stream, read off other words."""
+    """Every latent by least squares on the stream, evaluated on other words."""
     wanted = torch.from_numpy(truth.on.toarray().T).double()
     one, two = (torch.cat([h.double(), torch.ones(len(h), 1)], 1) for h in (hidden, other))
     gram = one.T @ one + 1e-6 * torch.eye(one.shape[1])

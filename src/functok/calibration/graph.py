@@ -1,4 +1,4 @@
-"""Do the graph's tests pass over what is not there, and find what is?
+"""Do the tests on the graph accept true nulls, and find planted effects?
 
 Every test is run on worlds of ``synthetic.py``, in which the answer is known:
 
@@ -10,16 +10,14 @@ world          what is true                           what must come out
 ``hub``        function tokens are truly richer       at least .8 rejected, on the right side
 =============  =====================================  ==========================================
 
-16 is the most of 200 whose lower 95 % Clopper–Pearson bound is not above .05. The tests are ``N1``,
-the gap of the hub index (``hubs.py``), and the declared ones on degree, as the suite runs them:
-``P1``, as many positions of each document (``exposure.py``), ``P2``, the main effect of class at
-equal exposure (``factorial.py``), ``P3``, what neighbours and dispersion leave of it
-(``regression.py``), and ``P4``, the difference of differences against an untrained world that reads
-the same text (``baselines.py``).
+16 is the largest number of 200 whose lower 95 % Clopper–Pearson bound is not above .05. The tests
+are ``N1``, the gap of the hub index (``docs/methods.md#n1``), and the declared tests P1 to P4 as
+the suite runs them (``docs/methods.md#declared-tests``); for P4 the untrained world has the same
+text.
 
-What would surprise: P1 speaks of the very tokens that a text has, not of a class that could have
-others. Where types differ by chance, so do the few that make up most function positions, and P1
-says so rightly: the world ``types`` is no null of its.
+What would surprise: P1 is about the tokens that occur in the text, not about a class that could
+have others. If types differ by chance, so do the few that make up most function positions, and P1
+rightly reports it: the world ``types`` is not a null of P1.
 """
 
 from collections.abc import Iterable
@@ -31,13 +29,13 @@ import numpy as np
 import polars as pl
 from scipy.stats import binomtest
 
-from functok.calibration.synthetic import Kind, WorldSettings, synthetic_world
+from functok.calibration.synthetic import Kind, PlantedSettings, synthetic_world
 from functok.controls.baselines.differences import UNTRAINED
 from functok.controls.inputs import Inputs
 from functok.controls.nulls.hubs import hubs
 from functok.controls.suite.baselines import trained_or_not
-from functok.controls.suite.nulls import equal_positions
-from functok.controls.suite.types import both_at_once, class_beside_context
+from functok.controls.suite.positions import equal_positions
+from functok.controls.suite.types import both_at_once, class_given_context
 
 ALPHA = 0.05
 POWER = 0.8
@@ -45,23 +43,24 @@ NULLS: tuple[Kind, ...] = ("frequency", "types")
 NOT_NULL = {("types", "P1")}
 """Worlds in which a test's null does not hold, though no class is richer."""
 TESTS = ("N1", "P1", "P2", "P3", "P4")
-SETTINGS = WorldSettings(features=1600)
+SETTINGS = PlantedSettings(features=1600)
 """So many features that function positions do not reach them all."""
 _FORM = "subword"
 """Sub-class of every token, so that the classes as studied are all there is to compare."""
 
 
-def every_test(kind: Kind, seed: int, settings: WorldSettings = SETTINGS) -> list[dict]:
+def every_test(kind: Kind, seed: int, settings: PlantedSettings = SETTINGS) -> list[dict]:
     """Every test in one world: world, seed, test, value (of the effect), low, high, p_value."""
     world = synthetic_world(kind, seed, settings)
     untrained = synthetic_world(kind, seed, settings, trained=False).graph()
     with TemporaryDirectory() as folder:
         subject = world.subject(Path(folder) / "graph")
-        subject = replace(subject, subclasses=[_FORM] * len(world.classes))
+        vocabulary = replace(subject.vocabulary, subclasses=[_FORM] * len(world.classes))
+        subject = replace(subject, vocabulary=vocabulary)
         given = Inputs(subject, world.encoded(), arms={UNTRAINED: untrained})
         found = {
             row.test: (row.effect, row.effect_low, row.effect_high, row.p_value)
-            for work in (equal_positions, both_at_once, class_beside_context, trained_or_not)
+            for work in (equal_positions, both_at_once, class_given_context, trained_or_not)
             for row in work(given).tests
         }
         hub = hubs(subject).headline

@@ -1,17 +1,17 @@
-"""Models whose route of retrieval is known by construction: what a causal analysis must find.
+"""Models with a known route of retrieval: what a causal analysis must find.
 
-Four models learn the same text and differ in one thing, the keys that may be read across
-sentences (``methods.md`` G5):
+Four models learn the same text and differ in one thing, the keys that later sentences may attend to
+(``docs/methods.md#known-routes``):
 
     A  all            B  separators only          C  content only
-    D  every k-th position, whatever stands there: a planted effect of place
+    D  every k-th position, whatever token is there: a planted effect of position
 
 A document's topic reaches a later sentence along that route alone. So removing the route's keys
 must bring P(right topic) to chance, and removing any others must change nothing at all.
 
-The question is asked at the first word of a sentence, ``the``, before a noun, where some earlier
-sentence has told the topic: nothing in the sentence itself has. P(right topic) is the probability
-of the topic's nouns among all nouns.
+The question is asked at the first word of a sentence, ``the``, before a noun, where an earlier
+sentence has shown the topic and nothing in the sentence itself has. P(right topic) is the
+probability of the topic's nouns among all nouns.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from functok.world.recipes import HELD_OUT, pretrained
 from functok.world.settings import WorldSettings
 
 ROUTES = {"A": "all", "B": "separators", "C": "content", "D": "places"}
-"""What each model may read of earlier sentences."""
+"""What each model may attend to in earlier sentences."""
 REMOVED = ("nothing", "all", "function", "content", "separators", "places", "elsewhere")
 """What is removed from it."""
 

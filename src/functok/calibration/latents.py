@@ -4,10 +4,10 @@
 
 Thresholds are shares of the feature's largest activation. Latents and features are matched by the
 Hungarian algorithm on F1; *recovery* is the share of latents whose feature has F1 ≥ 0.8, and the
-mean correlation over matched pairs is the MCC (``methods.md`` G6; SynthSAEBench, arXiv 2602.14687).
-*Causal recovery* asks whether the matched features of a latent also govern it: exchange one value's
-feature for another's and see whether the answer becomes the one that the oracle gives under the
-same exchange.
+mean correlation over matched pairs is the MCC (SynthSAEBench, arXiv 2602.14687;
+``docs/methods.md#latent-recovery``). *Causal recovery* asks whether the matched features of a
+latent also govern it: exchange one value's feature for another's and check whether the answer
+becomes the one that the oracle gives under the same exchange.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from functok.models.dictionaries import Dictionary
-from functok.models.language.model import Model, replacing, residual_stream
+from functok.models.language.capture import residual_stream
+from functok.models.language.model import Model, replacing
 from functok.world.generator import Passages, World
 from functok.world.latents import Latents, Sparse, latents
 from functok.world.prompts import Prompts
@@ -45,7 +46,7 @@ def score(
     The model reads the first ``tokens`` words of each document, the separator before them.
     """
     hidden = states(model, layer, world, passages)
-    return match(activations(dictionary, hidden), told(world, passages).often(least))
+    return match(activations(dictionary, hidden), latents_on(world, passages).often(least))
 
 
 def states(
@@ -60,7 +61,7 @@ def states(
     return torch.cat(found)
 
 
-def told(world: World, passages: Passages) -> Latents:
+def latents_on(world: World, passages: Passages) -> Latents:
     """The latents at the words of ``states``."""
     every = latents(world, passages)
     return every.at(passages.rows(world.settings.tokens).ravel())
@@ -98,7 +99,7 @@ def match(activations: Sparse, truth: Latents) -> pl.DataFrame:
     )
 
 
-def summary(matched: pl.DataFrame) -> pl.DataFrame:
+def match_summary(matched: pl.DataFrame) -> pl.DataFrame:
     """By kind of latent: latents, recovery, mean F1, mean correlation (MCC)."""
     return matched.group_by("kind", maintain_order=True).agg(
         latents=pl.len(),

@@ -1,4 +1,4 @@
-"""Has a model learned the world? Recall of facts by frame, and excess over the oracle.
+"""Has a model learned the world? Recall of facts by frame, and excess loss over the oracle.
 
     recall = share of the prompts of a frame whose likeliest next word is the right answer
     excess = mean over words of −log P_model + log P_oracle, nats
@@ -58,7 +58,7 @@ def answers(model: Model, ids: Int[np.ndarray, "prompts position"]) -> Int[np.nd
     return np.concatenate(found)
 
 
-def model_losses(
+def losses_by_row(
     model: Model, ids: Int[np.ndarray, "documents position"]
 ) -> Float[np.ndarray, "documents position"]:
     """The model's loss at every word of the documents, nats."""
@@ -77,7 +77,7 @@ def excess(model: Model, world: World, documents: Int[np.ndarray, " documents"])
     """
     passages = world.passages(documents)
     ids = passages.ids[passages.rows(world.settings.tokens)]
-    over = (model_losses(model, ids) - Oracle(world).losses(ids)).mean(1)
+    over = (losses_by_row(model, ids) - Oracle(world).losses(ids)).mean(1)
     error = float(1.96 * over.std(ddof=1) / len(over) ** 0.5)
     mean = float(over.mean())
     return Estimate(mean, mean - error, mean + error)

@@ -1,7 +1,8 @@
-"""Attention between sentences, opened along one route: separators, content, or places.
+"""Attention between sentences along one route: separators, content, or fixed positions.
 
-Within a sentence a position always reads what is before it; across sentences only the keys that a
-route leaves open. The separator at the head of a text carries nothing and is always open.
+Within a sentence a position always attends to what is before it; across sentences only to the keys
+that the route allows. The separator at the head of a text carries nothing and is always allowed.
+See ``docs/methods.md#known-routes``.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ Keys = Callable[[Int[Tensor, "batch position"]], Bool[Tensor, "batch position"]]
 """From token ids to a set of key positions."""
 
 PERIOD = 4
-"""Of the places that model D reads: every ``PERIOD``-th position."""
+"""Model D attends to every ``PERIOD``-th position."""
 
 
 def sentences(world: World, ids: Int[Tensor, "batch position"]) -> Int[Tensor, "batch position"]:
@@ -41,7 +42,7 @@ def crossing(world: World, open_keys: Keys) -> Edges:
 
 
 def key_classes(world: World) -> dict[str, Keys]:
-    """Sets of keys: by what a word is, and by where it stands."""
+    """Sets of keys: by the kind of word, and by position."""
     classes = torch.from_numpy(world.words.classes)
     separators = torch.from_numpy(np.asarray(world.words.separators))
 

@@ -1,9 +1,10 @@
-"""Worlds in which it is known what explains a token's degree: the controls' own calibration.
+"""Worlds with a known explanation of a token's degree: the calibration of the controls.
 
-A control is believed only after it has given the right answer where the answer is known. Text and
+A control is trusted only after it has given the right answer where the answer is known
+(``docs/methods.md#synthetic-graphs``). Text and
 features are drawn here, no model and no SAE: Zipf tokens in an order with slots, features with
 log-normal densities as published SAEs have them, both in bursts that whole documents share. Every
-class stands at every frequency: of four tokens next in rank one is a function token.
+class occurs at every frequency: of four tokens adjacent in rank one is a function token.
 
 ============  ==========================================  ======================================
 world         what a token's features depend on           what the controls must say
@@ -19,8 +20,8 @@ world         what a token's features depend on           what the controls must
 ============  ==========================================  ======================================
 
 Every token switches on the same number of features on average, whatever its breadth, so breadth
-alone is at work. ``trained=False`` gives the same text features that depend on nothing: the
-control arm of a difference in differences.
+alone makes the difference. ``trained=False`` gives the same text features that depend on nothing:
+the control arm of a difference in differences.
 """
 
 from dataclasses import dataclass
@@ -35,9 +36,10 @@ from functok.corpus.splits import document_groups, mixed
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.construction.observations import Observations
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.graph.occurrences import occurrence_table
 from functok.tokens.counting.function_tokens import class_array
+from functok.tokens.vocabulary import Vocabulary
 
 Kind = Literal["frequency", "types", "hub", "slot"]
 
@@ -46,7 +48,7 @@ SUCCESSORS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldSettings:
+class PlantedSettings:
     """The size of a synthetic world, and of the effect planted in it."""
 
     documents: int = 240
@@ -89,7 +91,7 @@ class SyntheticWorld:
         bounds = np.append(starts, len(token))
         return Encoded(token.astype(np.int32), bounds, self.seen.document[starts])
 
-    def subject(self, folder: Path) -> Subject:
+    def subject(self, folder: Path) -> LabelledGraph:
         """The graph with its occurrence store in ``folder``, which must not exist yet."""
         folder.mkdir(parents=True)
         self.graph().save(folder)
@@ -109,13 +111,15 @@ class SyntheticWorld:
         )
         pq.write_table(table, folder / "occurrences" / "000000-0000.parquet")
         kinds = (("DET", "ADP", "punct-final"), ("content", "subword"))
-        return Subject(
+        return LabelledGraph(
             graph=TokenFeatureGraph.load(folder),
-            classes=self.classes,
-            subclasses=[
-                kinds[code][token % len(kinds[code])] for token, code in enumerate(self.classes)
-            ],
-            shown=[f"{'fc'[code]}{token}" for token, code in enumerate(self.classes)],
+            vocabulary=Vocabulary(
+                shown=[f"{'fc'[code]}{token}" for token, code in enumerate(self.classes)],
+                classes=self.classes,
+                subclasses=[
+                    kinds[code][token % len(kinds[code])] for token, code in enumerate(self.classes)
+                ],
+            ),
             seed=self.seed,
         )
 
@@ -123,7 +127,7 @@ class SyntheticWorld:
 def synthetic_world(
     kind: Kind,
     seed: int,
-    settings: WorldSettings = WorldSettings(),
+    settings: PlantedSettings = PlantedSettings(),
     trained: bool = True,
 ) -> SyntheticWorld:
     """Draw a world; its text follows from ``kind`` and ``seed``, whether ``trained`` or not."""
@@ -167,7 +171,7 @@ def _open(
 
 
 def _text(
-    settings: WorldSettings, open_slot: Bool[np.ndarray, " tokens"], chance: np.random.Generator
+    settings: PlantedSettings, open_slot: Bool[np.ndarray, " tokens"], chance: np.random.Generator
 ) -> Int[np.ndarray, "documents length"]:
     unigram = np.arange(1, settings.tokens + 1) ** -settings.zipf
     unigram /= unigram.sum()
@@ -191,7 +195,7 @@ def _rates(
     kind: Kind,
     function: Bool[np.ndarray, " tokens"],
     open_slot: Bool[np.ndarray, " tokens"],
-    settings: WorldSettings,
+    settings: PlantedSettings,
     chance: np.random.Generator,
 ) -> Float[np.ndarray, "tokens features"]:
     """How often each feature is active at each token, before documents have their say."""
@@ -215,7 +219,7 @@ def _rates(
 def _firings(
     text: Int[np.ndarray, "documents length"],
     rates: Float[np.ndarray, "tokens features"],
-    settings: WorldSettings,
+    settings: PlantedSettings,
     chance: np.random.Generator,
 ) -> tuple[Int[np.ndarray, " firings"], Int[np.ndarray, " firings"]]:
     """Positions and features, by position then feature."""

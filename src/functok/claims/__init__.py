@@ -1,1 +1,1 @@
-"""What a test found, the verdict on each claim, and the explanation of the degree."""
+"""The result of a test, the verdict on each claim, and the explanation of the degree."""

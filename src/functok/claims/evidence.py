@@ -1,8 +1,9 @@
-"""What an analysis leaves behind for the claims: one row, with its control.
+"""The row that a test writes for the claims, with its control.
 
 Each test writes ``tests/<id>.parquet``; the claims are assembled from these files alone.
 """
 
+import math
 from dataclasses import asdict, dataclass
 
 from functok.runtime.store import RunFolder, write_table
@@ -14,20 +15,21 @@ class Evidence:
     """The outcome of one test."""
 
     test: str
-    """Its id: P1 to P8 for the primary tests declared in advance, E-… for exploratory ones."""
+    """Its id: P1 to P8 for the primary tests declared in advance, E-… for exploratory ones
+    (``docs/methods.md#declared-tests``)."""
     statistic: str
-    """What was measured, in words."""
+    """What was measured."""
     measured: float
     """Its value."""
-    measured_low: float
-    measured_high: float
+    measured_low: float = math.nan
+    measured_high: float = math.nan
     control: str
-    """What it was held against, in words."""
+    """What it was compared with."""
     control_value: float
     effect_name: str
-    """How measured and control are compared, in words."""
+    """How measured and control are compared."""
     effect: float
-    """The comparison; above 0 speaks for the claim."""
+    """The comparison; above 0 supports the claim."""
     effect_low: float
     """Lower end of its 95 % interval."""
     effect_high: float

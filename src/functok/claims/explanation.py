@@ -1,28 +1,28 @@
 """Artefact, slot or class: what explains that function tokens reach many features.
 
-Four declared tests, each a log ratio whose rise speaks for function tokens, decide between three
-accounts of a high degree:
+Four declared tests, each a log ratio that is positive if function tokens reach more, decide between
+three explanations of a high degree (``docs/methods.md#explanation``):
 
-=========  =====================================================  =================================
-account    what it says                                           the tests must say
-=========  =====================================================  =================================
-artefact   frequent tokens have more chances, that is all         P1 not above 0, P2 none
-slot       function tokens stand where contexts differ most       P2 above 0, P3 none
-class      being a function token adds to that, by training       P3 above 0, P4 above 0
-=========  =====================================================  =================================
+===========  =====================================================  ===============================
+explanation  meaning                                                the tests must say
+===========  =====================================================  ===============================
+artefact     frequent tokens have more chances                      P1 not above 0, P2 none
+slot         function tokens stand where contexts vary most         P2 above 0, P3 none
+class        being a function token adds to that, through training  P3 above 0, P4 above 0
+===========  =====================================================  ===============================
 
-P1 compares function positions with as many positions at random, P2 function with content types at
-equal exposure, P3 what is left of that after diversity of neighbours and dispersion, P4 the same
-in a trained less in an untrained model.
+P1 compares function positions with the same number of random positions, P2 function with content
+types at equal exposure; P3 is what remains of that given diversity of neighbours and dispersion, P4
+the same in the trained minus the untrained model.
 
 * above 0  the 95 % interval is, and p < .05 after Holm's correction over all primary tests;
-* none     the whole 95 % interval lies within ±log 1.10: an effect not seen is not yet an effect
+* none     the whole 95 % interval lies within ±log 1.10: an effect that was not detected is not yet
            shown to be absent;
 * not above 0  the interval ends below log 1.10.
 
-What would surprise: no evidence for an account is no evidence for another. Whatever fits none of
-the three rows, or two that exclude each other, is undecided, and the reason says which test is
-missing or too wide.
+What would surprise: lack of evidence for one explanation is not evidence for another. Whatever fits
+none of the three rows, or two that exclude each other, is undecided, and the reason says which test
+is missing or too wide.
 """
 
 from collections.abc import Mapping
@@ -39,27 +39,28 @@ TESTS = ("P1", "P2", "P3", "P4")
 
 _SAYS = {
     "artefact": "Frequency alone explains the degree of function tokens: they reach no more "
-    "features than as many positions at random, and no more than content types at equal exposure.",
-    "slot": "Function tokens reach more features because of where they stand: at equal exposure "
-    "they are ahead of content types, but not once neighbours and dispersion are accounted for.",
-    "class": "Being a function token explains part of the degree: an advantage is left after "
+    "features than the same number of random positions, and no more than content types at equal "
+    "exposure.",
+    "slot": "Function tokens reach more features because of the contexts they occur in: at equal "
+    "exposure they reach more than content types, but not given neighbours and dispersion.",
+    "class": "Being a function token explains part of the degree: an advantage remains given "
     "frequency, neighbours and dispersion, and training has enlarged it.",
 }
 _ASKS = {
-    "P1": "function positions against as many at random",
+    "P1": "function against random positions",
     "P2": "function against content types at equal exposure",
-    "P3": "class after neighbours and dispersion",
+    "P3": "class given neighbours and dispersion",
     "P4": "trained against untrained model",
 }
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What explains the degree of function tokens, as far as the tests decide it."""
+    """What explains the degree of function tokens, if the tests decide it."""
 
     account: Account
     reason: str
-    """For people, one sentence."""
+    """One sentence."""
 
 
 def explain(
@@ -68,7 +69,7 @@ def explain(
     """The module's rule.
 
     Args:
-        found: rows of ``Evidence`` by test; those not run are not there.
+        found: rows of ``Evidence`` by test; tests that were not run are absent.
         adjusted: p of each primary test after Holm's correction.
         margin: log ratios smaller than this either way are none.
     """
@@ -91,12 +92,12 @@ def explain(
     if len(accounts) == 1:
         return Explanation(accounts[0], _SAYS[accounts[0]])
     if accounts:
-        return Explanation("undecided", f"The tests speak for {' and '.join(accounts)} at once.")
+        return Explanation("undecided", f"The tests support {' and '.join(accounts)} at once.")
     return Explanation("undecided", _open(found, above, none, no_more))
 
 
 def _interval(row: Mapping[str, Any] | None) -> tuple[float, float]:
-    """Of the effect; NaN, which compares with nothing, where there is none."""
+    """Of the effect; NaN if there is none."""
     if row is None or row["effect_low"] is None or row["effect_high"] is None:
         return nan, nan
     return row["effect_low"], row["effect_high"]
@@ -120,4 +121,4 @@ def _open(found: Mapping[str, Any], above: set[str], none: set[str], no_more: se
     ]
     if not said:
         said.append("the four tests together fit none of artefact, slot and class")
-    return f"No account is decided; {'; '.join(said)}."
+    return f"No explanation is established; {'; '.join(said)}."

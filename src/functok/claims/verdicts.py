@@ -1,13 +1,13 @@
 """Claim → measured → control → verdict, from the files in ``tests/`` and nothing else.
 
-The rule, the same for every claim: a claim is decided by its tests' *effects*, each the
-comparison of what was measured with its control.
+The rule is the same for every claim (``docs/methods.md#verdict-rule``): a claim is decided by the
+*effects* of its tests, each the comparison of a measurement with its control.
 
 * supported      every test ran and has an interval above 0 (a primary test also p < .05 after
                  Holm's correction over all eight, where a test not run counts as p = 1);
-* not supported  some test that ran has an interval below 0 or spanning 0 so tightly that the
-                 effect is smaller than the claim's margin either way;
-* undecided      otherwise, and always where no control was run.
+* not supported  some test that ran has an interval below 0, or one that contains 0 and lies within
+                 the claim's margin either way;
+* undecided      otherwise, and always if no control was run.
 """
 
 from dataclasses import dataclass, fields
@@ -16,7 +16,7 @@ import polars as pl
 
 from functok.claims.evidence import Evidence
 from functok.claims.explanation import explain
-from functok.runtime.store import RunFolder, write_table
+from functok.runtime.store import RunFolder, read_frame, write_table
 from functok.stats import holm
 
 PRIMARY = tuple(f"P{number}" for number in range(1, 9))
@@ -37,7 +37,7 @@ class Claim:
     tests: tuple[str, ...]
     """Ids of the tests that decide it."""
     margin: float
-    """Effects smaller than this are as good as none (in the unit of the effect)."""
+    """Effects smaller than this are negligible (in the unit of the effect)."""
 
 
 CLAIMS = (
@@ -135,13 +135,13 @@ def assemble(run: RunFolder) -> pl.DataFrame:
     """Write and return ``claims.parquet``: one row per claim and test, unrun tests included.
 
     Columns: claim, section, statement, reported, verdict, explanation and reason (of the degree of
-    function tokens, beside that claim alone: ``explanation.py``), test, kind (primary,
-    exploratory), holm_p, and those of ``Evidence``, empty where the test was not run.
+    function tokens, for that claim alone: ``explanation.py``), test, kind (primary,
+    exploratory), holm_p, and those of ``Evidence``, empty if the test was not run.
     """
     found = {
         row["test"]: row
         for path in sorted(run.tests.glob("*.parquet"))
-        for row in pl.read_parquet(path).to_dicts()
+        for row in read_frame(path).to_dicts()
     }
     adjusted = holm({test: row["p_value"] for test, row in found.items()}, PRIMARY)
     explained = explain(found, adjusted)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from functok.runtime.errors import UserError
+from functok.runtime.paths import user_path
 
 
 def _there(target: Path | None) -> Path | None:
@@ -15,6 +16,7 @@ def _there(target: Path | None) -> Path | None:
 
     if target is None:
         return None
+    target = user_path(target)
     if not target.exists() and str(target) in studies():
         return study_file(str(target))
     if not target.exists():
@@ -31,11 +33,11 @@ Target = Annotated[
 OptionalTarget = Annotated[
     Path | None,
     typer.Argument(
-        help="A run folder, or a study file (.yaml), whose run is made; or leave it away.",
+        help="A run folder, or a study file (.yaml), whose run is made; may be omitted.",
         callback=_there,
     ),
 ]
-Prompt = Annotated[list[str] | None, typer.Option(help="A prompt; give it again for more.")]
+Prompt = Annotated[list[str] | None, typer.Option(help="A prompt; repeatable.")]
 Chat = Annotated[
     bool,
     typer.Option("--chat", help="Prompts are a user's turn: render them by the chat template."),
@@ -49,7 +51,7 @@ SaeName = Annotated[
     typer.Option(help="Its SAE: SAELens or sparsify folder, params.npz, or release/sae_id."),
 ]
 Layer = Annotated[
-    int | None, typer.Option(help="Decoder layer, from 0; by default where the SAE reads.")
+    int | None, typer.Option(help="Decoder layer, from 0; by default what the SAE says.")
 ]
 Site = Annotated[
     str | None,
@@ -67,15 +69,36 @@ FunctionTokensFolder = Annotated[
     ),
 ]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="Run folder; by default runs/<study name>.")
+    Path | None, typer.Option("-o", "--output", help="Run folder; by default under runs/.")
 ]
 Replace = Annotated[
     bool,
-    typer.Option(help="Where the run folder's study had other settings, compute again."),
+    typer.Option(
+        "--replace", help="Where the run folder's study had other settings, compute again."
+    ),
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that work on shards side by side.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that work on shards in parallel.")]
+AllowPython = Annotated[
+    list[str] | None,
+    typer.Option(help="Run this Python file where the study asks for it (repeatable)."),
+]
+Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster: auto, or host:port.")]
 
 
 class Engines(StrEnum):
     local = "local"
     ray = "ray"
+
+
+Engine = Annotated[Engines, typer.Option(help="Where shards run.")]
+
+
+def short_name(*parts: str) -> str:
+    """A name for a run folder, from the names of a corpus, a model or a tokenizer."""
+    import re
+
+    stems = []
+    for part in parts:
+        path = Path(part.split("?")[0])
+        stems.append(path.parent.name if path.name == "tokenizer.json" else path.name)
+    return re.sub(r"[^\w.-]+", "-", "-".join(stems)).strip("-.")

@@ -1,16 +1,19 @@
-"""Every command: its arguments, and the one call that does the work."""
+"""Every command: a study's steps in their order, and the commands that are no step."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from functok.cli import retrieve
-from functok.cli.arguments import Engines, Output, Replace, Target, Workers
+from functok.cli.arguments import AllowPython, Output, Replace, Target, Workers
+from functok.cli.check import check
 from functok.cli.controls import controls
 from functok.cli.graph import graph
+from functok.cli.pretrain import pretrain
+from functok.cli.retrieve import find_feature, steer
+from functok.cli.tokens import tokens
 from functok.cli.trace import trace
+from functok.report.step import STEPS
 
 app = typer.Typer(
     name="functok",
@@ -22,14 +25,22 @@ app = typer.Typer(
 )
 
 
-class Bounds(StrEnum):
-    reach = "reach"
-    below = "below"
+def _version(asked: bool | None) -> None:
+    if asked:
+        from functok import __version__
+
+        typer.echo(f"functok {__version__}")
+        raise typer.Exit
 
 
-class OnErrors(StrEnum):
-    stop = "stop"
-    skip = "skip"
+@app.callback()
+def _main(
+    version: Annotated[
+        bool | None,
+        typer.Option("--version", help="Show the version.", callback=_version, is_eager=True),
+    ] = None,
+) -> None:
+    pass
 
 
 @app.command()
@@ -42,138 +53,63 @@ def demo(output: Output = None, replace: Replace = False) -> None:
 
 @app.command()
 def run(
-    study: Target, output: Output = None, replace: Replace = False, workers: Workers = 1
+    study: Target,
+    output: Output = None,
+    replace: Replace = False,
+    workers: Workers = 1,
+    allow_python: AllowPython = None,
 ) -> None:
     """Run a whole study, or whatever of it is not done yet."""
-    from functok.cli.show import show_findings
-    from functok.cli.work import bring
-
-    show_findings(bring(study, "report", output, replace, workers))
+    _bring_and_show(study, "report", output, replace, workers, allow_python)
 
 
-def _link(name: str, summary: str) -> None:
-    """Add the command that brings a run up to one link, with the links it needs."""
+def _bring_and_show(
+    target: Path,
+    name: str,
+    output: Path | None,
+    replace: bool,
+    workers: int,
+    python: list[str] | None = None,
+) -> None:
+    from functok.cli.work import bring, find, show
+    from functok.study.resources import Resources
+
+    found = find(target, output, Resources(workers=workers, python=tuple(python or ())))
+    show(bring(found, [name], replace), name)
+
+
+def _add(name: str, summary: str) -> None:
+    """Add the command that brings a run up to one step, with the steps it needs."""
 
     def command(
-        target: Target, output: Output = None, replace: Replace = False, workers: Workers = 1
+        target: Target,
+        output: Output = None,
+        replace: Replace = False,
+        workers: Workers = 1,
+        allow_python: AllowPython = None,
     ) -> None:
-        from functok.cli.show import show_link
-        from functok.cli.work import bring
-
-        show_link(bring(target, name, output, replace, workers), name)
+        _bring_and_show(target, name, output, replace, workers, allow_python)
 
     app.command(name, help=summary)(command)
 
 
-@app.command()
-def tokens(
-    target: Annotated[
-        str, typer.Argument(help="A corpus; or a run folder, or a study file (.yaml).")
-    ],
-    tokenizer: Annotated[
-        str | None, typer.Option(help="Of a corpus: tokenizer by name, folder or tokenizer.json.")
-    ] = None,
-    coverage: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the occurrences to cover.")
-    ] = 0.40,
-    boundary: Annotated[
-        Bounds, typer.Option(help="Reach the share, or stop at the last token below it.")
-    ] = Bounds.reach,
-    engine: Annotated[Engines, typer.Option(help="Where shards are counted.")] = Engines.local,
-    address: Annotated[
-        str | None, typer.Option(help="Of a running Ray cluster: auto, or host:port.")
-    ] = None,
-    workers: Workers = 1,
-    on_error: Annotated[
-        OnErrors, typer.Option(help="At what is no document: stop, or leave it out and say so.")
-    ] = OnErrors.stop,
-    plain: Annotated[
-        bool,
-        typer.Option(
-            "--plain",
-            help="Counts alone: half the time and memory, and no sweep, dispersion or figures.",
-        ),
-    ] = False,
-    treebank: Annotated[
-        list[Path] | None,
-        typer.Option(help="Compare with the grammar of this .conllu file or folder (repeatable)."),
-    ] = None,
-    language: Annotated[
-        list[str] | None,
-        typer.Option(help="Whose closed classes sort tokens: en (default), fr, de, zh; several."),
-    ] = None,
-    beside: Annotated[
-        list[Path] | None,
-        typer.Option(help="Compare with the function tokens of this folder, too (repeatable)."),
-    ] = None,
-    output: Output = None,
-    replace: Replace = False,
-) -> None:
-    """Count tokens and find the function tokens: of a corpus, or of a run.
+_OWN = {
+    "tokens": tokens,
+    "pretrain": pretrain,
+    "graph": graph,
+    "controls": controls,
+    "trace": trace,
+    "steer": steer,
+}
+"""Commands that take more than a run or a study."""
 
-    A corpus is read twice: for the counts, at the speed of encoding, and for how tokens spread and
-    what stands beside them. What is finished is kept; after a file was added, its counts alone are
-    made, and the second pass again.
-    """
-    from functok.cli.count import Request, count, engine_of, is_run
-
-    if is_run(target, tokenizer) or tokenizer is None:
-        from functok.cli.show import show_link
-        from functok.cli.work import bring
-
-        show_link(bring(Path(target), "tokens", output, replace, workers), "tokens")
-        return
-    request = Request(
-        output=output,
-        coverage=coverage,
-        boundary=boundary.value,
-        on_error=on_error.value,
-        engine=engine_of(engine.value, address, workers),
-        absolute=engine is Engines.ray,
-        plain=plain,
-        treebanks=treebank or [],
-        languages=language or ["en"],
-        beside=beside or [],
-    )
-    count(target, tokenizer, request)
-
-
-@app.command()
-def pretrain(
-    target: Target,
-    output: Output = None,
-    replace: Replace = False,
-    workers: Workers = 1,
-    track: Annotated[
-        list[str] | None,
-        typer.Option(help="A tracker that accelerate knows: tensorboard, wandb, mlflow …"),
-    ] = None,
-) -> None:
-    """Pre-train the model, or check the published one; under accelerate launch, in processes."""
-    from functok.cli.pretrain import pretrain as work
-
-    work(target, output, replace, workers, tuple(track or ()))
-
-
-_link("losses", "Split the held-out loss by transition group, beside a Kneser–Ney bigram.")
-_link("dictionaries", "Train SAEs at the chosen checkpoints and judge them.")
-app.command()(graph)
-_link("coverage", "Coverage of the most frequent tokens, beside as many random positions.")
-app.command()(controls)
-_link("reactivation", "Do features come back at function tokens? Beside shifted activity.")
-_link("claims", "Assemble the claims, each with its control and verdict.")
-_link("report", "Draw the figures and write the report.")
-
-
-@app.command()
-def answers(
-    target: Target, output: Output = None, replace: Replace = False, workers: Workers = 1
-) -> None:
-    """Trace and steer in a study's tiny world, where the right answers are known."""
-    from functok.cli.show_answers import show_answers
-    from functok.cli.work import bring
-
-    show_answers(bring(target, "answers", output, replace, workers))
+for _step in STEPS:
+    if _step.name in _OWN:
+        app.command(_step.name)(_OWN[_step.name])
+    elif _step.summary is not None:
+        _add(_step.name, _step.summary)
+app.command("find-feature")(find_feature)
+app.command()(check)
 
 
 @app.command()
@@ -190,8 +126,3 @@ def world(
     from functok.cli.world import show_world
 
     show_world(spec, document, output)
-
-
-app.command()(trace)
-app.command()(retrieve.steer)
-app.command("find-feature")(retrieve.find_feature)

@@ -16,8 +16,9 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 
 from functok.runtime.progress import Task
+from functok.runtime.visible import visible
 
-_EVERY = 5.0
+_EVERY = 60.0
 """Seconds between two plain lines about the same task."""
 
 
@@ -26,7 +27,7 @@ class _BarTask:
         self._bars, self._identifier = bars, identifier
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        self._bars.update(self._identifier, advance=amount, note=note)  # type: ignore[arg-type]
+        self._bars.update(self._identifier, advance=amount, note=visible(note))  # type: ignore[arg-type]
 
 
 class _LineTask:
@@ -41,17 +42,18 @@ class _LineTask:
         self._done += amount
         now = time.monotonic()
         fresh = self._done - self._skipped
-        if now - self._last >= _EVERY and fresh > 0 and self._done < self._total:
+        if now - self._last >= _EVERY and self._done < self._total:
             self._last = now
-            left = (now - self._started) / fresh * (self._total - self._done)
-            self._say(f"about {left:.0f} s left", note)
+            spent, left = now - self._started, self._total - self._done
+            self._say(f"about {spent / fresh * left:.0f} s left" if fresh > 0 else "", note)
 
     def close(self) -> None:
         self._say(f"{time.monotonic() - self._started:.1f} s", "")
 
     def _say(self, when: str, note: str) -> None:
         parts = [f"{self._done}/{self._total} {self._unit}".strip(), when, note]
-        self._console.print(f"  {self._name}: " + ", ".join(part for part in parts if part))
+        line = f"  {self._name}: " + ", ".join(part for part in parts if part)
+        self._console.print(visible(line, lines=False))
 
 
 class ConsoleProgress:
@@ -81,4 +83,4 @@ class ConsoleProgress:
             yield _BarTask(bars, bars.add_task(name, total=total, note=""))
 
     def say(self, sentence: str) -> None:
-        self._console.print(sentence)
+        self._console.print(visible(sentence))

@@ -1,17 +1,30 @@
-"""``functok graph``: of a run or study, or of any model, SAE and corpus. Its arguments."""
+"""``functok graph``: of a run or a study, or of any model, SAEs and corpus, which makes a study."""
 
-import re
+from __future__ import annotations
+
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from functok.cli.arguments import Engines
-from functok.cli.graph_request import Request
+from functok.cli.arguments import (
+    Address,
+    Engine,
+    Engines,
+    ModelName,
+    OptionalTarget,
+    Output,
+    Replace,
+    Revision,
+    TokenizerName,
+    Workers,
+    short_name,
+)
 from functok.runtime.errors import UserError, require
 
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+if TYPE_CHECKING:
+    from functok.study.settings import DictionaryPart
 
 
 class Products(StrEnum):
@@ -20,34 +33,24 @@ class Products(StrEnum):
     bf16 = "bf16"
 
 
-def size_in_bytes(text: str, option: str) -> int:
-    """``2g``, ``512 MiB``, ``1000000``.
-
-    Raises:
-        UserError: for anything else.
-    """
-    match = re.fullmatch(r"\s*([\d.]+)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
-    if match is None or match[1].count(".") > 1 or match[1] == ".":
-        raise UserError(f"{option} {text!r} is no size; write a number of bytes, or 512m, 2g.")
-    return int(float(match[1]) * _UNITS[match[2]])
+class Precisions(StrEnum):
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
 
 
 def graph(
-    target: Annotated[
-        Path | None,
-        typer.Argument(help="A run folder, or a study file (.yaml); or leave it away."),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A causal LM: Hugging Face folder, or name on the hub.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Of a model on the hub.")] = None,
+    target: OptionalTarget = None,
+    model: ModelName = None,
+    revision: Revision = None,
     sae: Annotated[
         list[str] | None,
         typer.Option(help="SAELens or sparsify folder, params.npz, or release/sae_id. Repeatable."),
     ] = None,
     layer: Annotated[
         list[int] | None,
-        typer.Option(help="Decoder layer, from 0; by default where the SAE reads. Repeatable."),
+        typer.Option(help="Decoder layer, from 0; by default what the SAE says. Repeatable."),
     ] = None,
     site: Annotated[
         list[str] | None,
@@ -57,36 +60,38 @@ def graph(
         ),
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="The text, as for functok tokens.")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="By default the model's own.")] = None,
-    documents: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    tokenizer: TokenizerName = None,
+    documents: Annotated[int | None, typer.Option(min=1, help="Documents at most.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens at most.")] = None,
     context: Annotated[
         int | None,
         typer.Option(min=2, help="Positions per row; by default 512, or what the model reads."),
     ] = None,
-    memory: Annotated[str, typer.Option(help="Held at most, beyond the weights: 512m, 2g.")] = "2g",
+    memory: Annotated[
+        str, typer.Option(help="Memory at most, in addition to the weights: 512m, 2g.")
+    ] = "2g",
     occurrences: Annotated[
         str, typer.Option(help="Largest occurrence store to keep, uncompressed; 0 keeps none.")
     ] = "4g",
     massive: Annotated[
         float,
         typer.Option(
-            min=0, help="Leave out positions with a norm above so many medians; 0 keeps all."
+            min=0,
+            help="Drop positions whose residual norm exceeds N times the median (massive "
+            "activations). 0 disables.",
         ),
     ] = 5.0,
     dense: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="Leave out features active at more than this share; 1 keeps all."
+            min=0, max=1, help="Drop features active at more than this share. 1 disables."
         ),
     ] = 1.0,
     with_loss: Annotated[
         bool, typer.Option("--with-loss", help="Run the whole model and keep each token's loss.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of random orders.")] = 0,
-    dtype: Annotated[
-        str, typer.Option(help="Of the model: auto, float32, bfloat16, float16.")
-    ] = "auto",
+    dtype: Annotated[Precisions, typer.Option(help="Of the model.")] = Precisions.auto,
     device: Annotated[str, typer.Option(help="Of the model: cpu, cuda, cuda:1.")] = "cpu",
     sae_device: Annotated[
         str | None, typer.Option(help="Of the SAEs; by default the model's.")
@@ -94,60 +99,104 @@ def graph(
     precision: Annotated[
         Products | None, typer.Option(help="Of the SAEs' products; tf32 on a GPU, else fp32.")
     ] = None,
-    engine: Annotated[Engines, typer.Option(help="Where shards run.")] = Engines.local,
-    address: Annotated[
-        str | None, typer.Option(help="Of a running Ray cluster: auto, or host:port.")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Shards side by side.")] = 1,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Run folder; by default under runs/.")
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option(help="Of a run: where its study had other settings, compute again.")
-    ] = False,
+    engine: Engine = Engines.local,
+    address: Address = None,
+    workers: Workers = 1,
+    output: Output = None,
+    replace: Replace = False,
 ) -> None:
     """Build the token–feature graph: of a run, or of any model, SAE and corpus."""
+    from functok.cli.work import bring, find, made, show
+    from functok.runtime.sizes import in_bytes
+    from functok.study.resources import Resources
+
+    resources = Resources(
+        device=device,
+        sae_device=sae_device,
+        memory=in_bytes(memory, "--memory"),
+        workers=workers,
+        cluster=engine.value,
+        address=address,
+    )
     if target is not None:
         require(
             model is None and not sae and corpus is None,
             f"{target} is a run or a study, which names its own model, SAEs and corpus.",
         )
-        require(target.exists(), f"There is no run folder and no study file {target}.")
-        from functok.cli.show import show_link
-        from functok.cli.work import bring
-
-        show_link(bring(target, "graph", output, replace, workers), "graph")
+        show(bring(find(target, output, resources), ["graph"], replace), "graph")
         return
     if model is None or not sae or corpus is None:
         raise UserError(
             "functok graph needs a run folder or a study file, or --model, --sae and --corpus."
         )
-    asked = Request(
-        model=model,
-        revision=revision,
-        saes=tuple(sae),
-        layers=tuple(layer or ()),
-        sites=tuple(site or ()),
-        corpus=corpus,
-        tokenizer=tokenizer,
-        documents=documents,
-        max_tokens=max_tokens,
-        context=context,
-        memory=size_in_bytes(memory, "--memory"),
-        occurrences=size_in_bytes(occurrences, "--occurrences"),
-        massive=massive,
-        dense=dense,
-        with_loss=with_loss,
-        seed=seed,
-        dtype=dtype,
-        device=device,
-        sae_device=sae_device,
-        precision=None if precision is None else precision.value,
-        engine=engine.value,
-        address=address,
-        workers=workers,
-        output=output,
+    from functok.study.settings import (
+        ControlsPart,
+        GraphPart,
+        ModelPart,
+        Study,
+        TokenizerPart,
+        TokensPart,
     )
-    from functok.cli.graphing import build
 
-    build(asked)
+    study = Study(
+        name=short_name("graph", model, corpus),
+        seed=seed,
+        corpus=corpus,
+        held_out=None,
+        tokenizer=TokenizerPart(load=tokenizer or model),
+        tokens=TokensPart(plain=True),
+        model=ModelPart(load=model, revision=revision, context=context, dtype=dtype.value),
+        dictionaries=_dictionaries(sae, layer or [], site or []),
+        controls=ControlsPart(arms=()),  # no recipe is known to train the SAEs of baselines by
+        graph=GraphPart(
+            tokens=max_tokens,
+            documents=documents,
+            massive=massive,
+            dense=dense,
+            occurrences=in_bytes(occurrences, "--occurrences"),
+            with_loss=with_loss,
+            precision=None if precision is None else precision.value,
+        ),
+    )
+    show(bring(made(study, output, resources), ["graph"], replace), "graph")
+
+
+def _dictionaries(
+    saes: list[str], layers: list[int], sites: list[str]
+) -> tuple[DictionaryPart, ...]:
+    """An entry for each SAE, named after it.
+
+    Raises:
+        UserError: if there are more layers or sites than one and not one for each SAE, or an SAE is
+            named twice for the same layer.
+    """
+    from functok.study.settings import DictionaryPart
+
+    for option, given in (("--layer", layers), ("--site", sites)):
+        require(
+            len(given) in (0, 1, len(saes)),
+            f"There are {len(given)} {option} for {len(saes)} --sae; give one for all, or one "
+            "each.",
+        )
+    each = layers * len(saes) if len(layers) == 1 else layers or [None] * len(saes)
+    at = sites * len(saes) if len(sites) == 1 else sites or [None] * len(saes)
+    names: list[str] = []
+    for spec, layer in zip(saes, each, strict=True):
+        name = _name(spec)
+        if name in names and layer is not None:
+            name = f"{name}-layer-{layer}"
+        require(name not in names, f"SAE {spec!r} is named twice; name it once.")
+        names.append(name)
+    return tuple(
+        DictionaryPart(name=name, load=spec, layer=layer, site=site, quality_tokens=0)  # type: ignore[arg-type]
+        for name, spec, layer, site in zip(names, saes, each, at, strict=True)
+    )
+
+
+def _name(spec: str) -> str:
+    """A folder name for an SAE: the last names of its path."""
+    import re
+
+    path = Path(spec)
+    parts = path.parts[-2:] if path.name != "params.npz" else path.parent.parts[-3:]
+    return re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip("-.") or "sae"

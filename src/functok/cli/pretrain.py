@@ -4,50 +4,74 @@
 the run folder, writes and speaks; the others only train.
 """
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from functok.cli.show import show_link
-from functok.cli.work import bring, find, quiet_libraries
-from functok.report import LINKS
+import typer
+
+from functok.cli.arguments import Output, Replace, Target, Workers
 from functok.runtime.errors import UserError
-from functok.runtime.progress import Silent
-from functok.study.run import Run, Runner, settle
-from functok.study.steps.pretrain import model
+
+if TYPE_CHECKING:
+    from functok.study.run import Run
+    from functok.study.runner import Runner
 
 
 def pretrain(
-    target: Path, output: Path | None, replace: bool, workers: int, trackers: tuple[str, ...]
+    target: Target,
+    output: Output = None,
+    replace: Replace = False,
+    workers: Workers = 1,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(help="A tracker that accelerate knows: tensorboard, wandb, mlflow …"),
+    ] = None,
 ) -> None:
-    """Bring the run of ``target`` up to its pre-trained model.
+    """Pre-train the model, or check the published one; under accelerate launch, in processes."""
+    from functok.cli.work import bring, find, show
+    from functok.study.resources import Resources
+
+    run = find(target, output, Resources(workers=workers, trackers=tuple(track or ())))
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _together(run, target, replace)
+    else:
+        show(bring(run, ["pretrain"], replace), "pretrain")
+
+
+def _together(run: Run, target: Path, replace: bool) -> None:
+    """One of several processes.
 
     Raises:
-        UserError: if several processes were launched before the corpus was made ready in one:
-            a cluster of GPUs should not wait for a tokenizer.
+        UserError: if they were launched before the corpus was made ready in one: a cluster of GPUs
+            should not wait for a tokenizer.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        show_link(bring(target, "pretrain", output, replace, workers, trackers), "pretrain")
-        return
+    from functok.cli.work import quiet_libraries, show
+    from functok.report.step import STEPS
+    from functok.runtime.progress import Silent
+    from functok.study.runner import Runner
+    from functok.study.steps.pretrain import train_here
+
     quiet_libraries()
-    run = find(target, output)
-    run.trackers = trackers
+    runner = Runner(run, STEPS)
     if int(os.environ["RANK"]) == 0:
         with run.folder.opened():
-            settle(run, replace)
-            _ready(run, target).bring("pretrain")
-        show_link(run, "pretrain")
+            runner.settle(replace)
+            _require_text(runner, target)
+            runner.bring("pretrain")
+        show(run, "pretrain")
         return
     run.progress = Silent()
-    runner = _ready(run, target)
+    _require_text(runner, target)
     if not runner.is_done("pretrain"):
-        model(run, runner.key("pretrain"))
+        train_here(run, runner.key("pretrain"))
 
 
-def _ready(run: Run, target: Path) -> Runner:
-    runner = Runner(run, LINKS)
-    if not runner.is_done("tokens"):
+def _require_text(runner: Runner, target: Path) -> None:
+    if not (runner.is_done("documents") and runner.is_done("tokens")):
         raise UserError(
             "Several processes only train, and the corpus is not ready; first run, in one: "
-            f"functok tokens {target} -o {run.folder.root}."
+            f"functok tokens {target} -o {runner.run.folder.root}."
         )
-    return runner

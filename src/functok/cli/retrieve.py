@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from functok.cli.arguments import (
+    AllowPython,
     Chat,
     FunctionTokensFolder,
     Layer,
@@ -20,7 +21,6 @@ from functok.cli.arguments import (
     Site,
     TokenizerName,
 )
-from functok.cli.subject import Named
 from functok.runtime.errors import UserError, require
 
 if TYPE_CHECKING:
@@ -83,14 +83,11 @@ def steer(
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
     replace: Replace = False,
+    allow_python: AllowPython = None,
 ) -> None:
-    """Add, set or ablate features at chosen tokens; steered beside unsteered and random."""
-    from functok.cli.show import print_line, print_table, show_link
-    from functok.cli.work import bring
-    from functok.retrieval.questions import steered
-    from functok.retrieval.steering.grid import Condition
+    """Add, set or ablate features at chosen tokens; next to unsteered and random."""
+    from functok.cli.asked import refuse_names, study_answer, subject
 
-    named = Named(model, revision, sae, layer, site, tokenizer, function_tokens)
     if prompt is not None and feature is None:
         raise UserError("--prompt needs --feature; functok trace shows which features fire.")
     if prompt is None or feature is None:
@@ -99,18 +96,27 @@ def steer(
             "functok steer needs a run folder or a study file, or --prompt and --feature.",
         )
         assert target is not None
-        named.refuse(target)
-        show_link(bring(target, "steer", output, replace), "steer")
+        refuse_names(target, model, revision, sae, layer, site, tokenizer, function_tokens)
+        study_answer(target, "steer", output, replace, allow_python)
         return
-    subject = named.subject("steer", target, output, replace)
+    asked = subject(
+        *("steer", target, output, replace, model, sae),
+        layer=layer,
+        site=site,
+        revision=revision,
+        tokenizer=tokenizer,
+        function_tokens=function_tokens,
+    )
+    from functok.cli.show import print_line, print_table
+    from functok.retrieval.questions import steered
+    from functok.retrieval.steering.grid import Condition
+
     strengths: dict[int, float] = {}
     for number, wanted in (_strength(text, strength) for text in feature):
         strengths[number] = strengths.get(number, 0.0) + wanted
     name = " + ".join(str(number) for number in strengths)
     conditions = [Condition(name, strengths)]
-    table = steered(
-        subject, prompt, conditions, at, unit.value, tokens, temperature, chat, do.value
-    )
+    table = steered(asked, prompt, conditions, at, unit.value, tokens, temperature, chat, do.value)
     for part in table.partition_by("prompt", maintain_order=True):
         print_line(f"{part['prompt'][0]} – changed at {part['at'][0]}")
         print_table(part.select("direction", "answer", "probability", "unsteered", "kl", "norm"))
@@ -163,20 +169,28 @@ def find_feature(
     replace: Replace = False,
 ) -> None:
     """Find the feature of a trait: layer scan, then search over the strongest features."""
+    from functok.cli.asked import subject
     from functok.cli.console import ConsoleProgress
     from functok.cli.show import print_line, print_table
-    from functok.retrieval.prompts.judging import judge
+    from functok.retrieval.prompts.judging import judge, python_file
     from functok.retrieval.questions import feature_of_trait, screened
 
     try:
         lines = [line.strip() for line in tests.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"Cannot read the test prompts in {tests}: {error}.") from error
-    rule = judge(success)
-    named = Named(model, revision, sae, layer, site, tokenizer, function_tokens)
-    subject = named.subject("find-feature", target, output, replace)
+    typed = python_file(success)
+    rule = judge(success, [] if typed is None else [typed])
+    asked = subject(
+        *("find-feature", target, output, replace, model, sae),
+        layer=layer,
+        site=site,
+        revision=revision,
+        tokenizer=tokenizer,
+        function_tokens=function_tokens,
+    )
     scan, found = feature_of_trait(
-        subject,
+        asked,
         trait,
         [line for line in lines if line],
         rule,
@@ -195,7 +209,7 @@ def find_feature(
         f"a random direction of its norm on {alone['control']:.0%}."
     )
     if screen:
-        _show_screen(screened(subject, trait, screen, chat))
+        _show_screen(screened(asked, trait, screen, chat))
 
 
 def _show_screen(screen: "Screen") -> None:

@@ -1,6 +1,5 @@
-"""``functok trace``: of a run, or of any model and SAE. Its arguments, and what it shows."""
+"""``functok trace``: of a run, or of any model and SAE."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,7 +18,6 @@ from functok.cli.arguments import (
     Site,
     TokenizerName,
 )
-from functok.cli.subject import Named
 from functok.runtime.errors import require
 
 
@@ -44,35 +42,40 @@ def trace(
     output: Output = None,
     replace: Replace = False,
 ) -> None:
-    """Which token of a prompt switches on which feature; several prompts side by side."""
-    named = Named(model, revision, sae, layer, site, tokenizer, function_tokens)
+    """Which token of a prompt switches on which feature; several prompts are compared."""
+    from functok.cli.asked import refuse_names, study_answer, subject
+
     if prompt is None and target is not None:
         require(not (feature or chat), "--feature and --chat need --prompt.")
-        _of_study(target, named, output, replace)
+        refuse_names(target, model, revision, sae, layer, site, tokenizer, function_tokens)
+        study_answer(target, "trace", output, replace)
         return
-    from functok.cli.show import print_line, print_table, show_activations, show_trace
-    from functok.retrieval.prompts.trace import chosen_features, compared
-    from functok.retrieval.questions import traced
-
     require(prompt is not None, "functok trace needs a run folder or a study file, or --prompt.")
     assert prompt is not None
-    subject = named.subject("trace", target, output, replace)
-    shown = chosen_features(feature or [], subject.dictionary.features)
-    tables = [traced(subject, text, chat) for text in prompt]
+    asked = subject(
+        *("trace", target, output, replace, model, sae),
+        layer=layer,
+        site=site,
+        revision=revision,
+        tokenizer=tokenizer,
+        function_tokens=function_tokens,
+    )
+    from functok.cli.show import print_line, print_table
+    from functok.retrieval.prompts.trace import (
+        chosen_features,
+        compared,
+        first_and_again,
+        token_by_token,
+    )
+    from functok.retrieval.questions import traced
+
+    shown = chosen_features(feature or [], asked.dictionary.features)
+    tables = [traced(asked, text, chat) for text in prompt]
     for text, table in zip(prompt, tables, strict=True):
         print_line(text)
-        show_trace(table, features, shown)
+        print_table(first_and_again(table, features, shown))
         if shown:
-            show_activations(table, shown)
+            print_table(token_by_token(table, shown))
     for text, table in zip(prompt[1:], tables[1:], strict=True):
         print_line(f"{prompt[0]} – against – {text}")
         print_table(compared(tables[0], table, shown).head(features))
-
-
-def _of_study(target: Path, named: Named, output: Path | None, replace: bool) -> None:
-    """The study's own prompts."""
-    from functok.cli.show import show_link
-    from functok.cli.work import bring
-
-    named.refuse(target)
-    show_link(bring(target, "trace", output, replace), "trace")

@@ -1,78 +1,109 @@
-"""What the commands do: find or make the run, and bring it to a link."""
+"""What the commands do: find or make the run, bring it to a step, and show what the step left."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from functok.cli.console import ConsoleProgress
-from functok.controls.suite.suite import chosen
-from functok.report import LINKS
-from functok.runtime.engine import Engine, InProcess, Workers
-from functok.runtime.errors import UserError
+from functok.report.step import STEPS
+from functok.runtime.errors import StoppedError, UserError
 from functok.runtime.store import RunFolder
-from functok.study.run import Run, Runner, open_run, settle
-from functok.study.settings import load_study
-from functok.study.steps.controls import control_run
+from functok.study.resources import Resources
+from functok.study.run import Run, open_run
+from functok.study.runner import Runner
+from functok.study.settings import Study, load_study
 
 
-def bring(
-    target: Path,
-    link: str,
-    output: Path | None,
-    replace: bool,
-    workers: int = 1,
-    trackers: tuple[str, ...] = (),
-) -> Run:
-    """Bring the run of ``target``, a run folder or a study file, up to ``link``.
+def find(target: Path, output: Path | None, resources: Resources | None = None) -> Run:
+    """The run of ``target``, a run folder or a study file; nothing is read or written yet.
 
     Raises:
-        UserError: if ``target`` is neither, or anything on the way is the user's to mend.
+        UserError: if ``target`` is neither, or names a run folder and another output.
     """
-    quiet_libraries()
-    run = find(target, output)
-    run.engine, run.trackers = engine(workers), trackers
+    if not target.is_dir():
+        return made(load_study(target), output, resources)
+    if output is not None and output != target:
+        raise UserError(f"{target} is a run folder already; omit -o.")
+    return open_run(target, ConsoleProgress(), resources)
+
+
+def made(study: Study, output: Path | None, resources: Resources | None = None) -> Run:
+    """The run of a study; nothing is read or written yet."""
+    where = output or Path("runs") / study.name
+    if resources is not None and resources.cluster == "ray":
+        where = where.resolve()  # as every machine sees it
+    return Run(study, RunFolder(where), ConsoleProgress(), resources or Resources())
+
+
+def bring(run: Run, names: Sequence[str], replace: bool = False, whole: bool = False) -> Run:
+    """Bring a run up to these steps, as far as they are not done, and draw their figures.
+
+    Args:
+        run: found or made.
+        names: of the steps.
+        replace: whether what was made under other settings may be made again.
+        whole: whether what the steps were made from is going to be read too.
+
+    Raises:
+        UserError: if a step does not apply to the study, or anything on the way cannot be used.
+        StoppedError: if the user stops it; what is finished is kept.
+    """
+    runner = Runner(run, STEPS)
+    run.reopened = run.reopened and not replace
     run.corpus_fingerprint  # noqa: B018 (a corpus that is not there is refused before the rest)
-    with run.folder.opened():
-        settle(run, replace)
-        Runner(run, LINKS).bring(link)
+    try:
+        runner.check(*names)
+        read_only = run.reopened and not run.folder.writable
+        if read_only and not whole and all(runner.is_done(name) for name in names):
+            return run  # a finished run opens from read-only media too
+        with run.folder.opened():
+            runner.settle(replace)
+            if not all(runner.is_done(name) for name in names):
+                quiet_libraries()
+            for name in names:
+                runner.bring(name, whole)
+                _draw(runner, name)
+    except KeyboardInterrupt:
+        raise StoppedError from None
     return run
 
 
-def bring_controls(
-    target: Path, names: tuple[str, ...], output: Path | None, replace: bool, workers: int = 1
-) -> Run:
-    """Bring the run of ``target`` up to what these controls need, then run them.
+def bring_controls(run: Run, only: Sequence[str], replace: bool) -> None:
+    """Bring a run up to what these controls need, then run them alone.
 
     Raises:
-        UserError: as ``bring``; or for a control that there is not.
+        UserError: as ``bring``.
     """
-    run = bring(target, "coverage", output, replace, workers)
-    runner = Runner(run, LINKS)
+    needed = ["coverage", "arms"] if {"baselines", "specification"} & {*only} else ["coverage"]
+    bring(run, needed, replace)
+    from functok.study.steps.controls import control_run
+
     with run.folder.opened():
-        if any(control.arms for control in chosen(names)):
-            runner.bring("arms")
-        control_run(run, names, runner.key("controls"))
-    return run
+        control_run(run, only, Runner(run, STEPS).key("controls"))
+
+
+def show(run: Run, name: str) -> None:
+    """Print what a step left."""
+    from functok.cli.show import printed
+
+    shows = next(step.shows for step in STEPS if step.name == name)
+    assert shows is not None
+    printed(shows(run))
 
 
 def quiet_libraries() -> None:
-    """Loading bars of libraries would be torn through by ours."""
+    """Libraries draw no bars of their own: they would break ours."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
 
 
-def engine(workers: int) -> Engine:
-    """Where shards run."""
-    return InProcess() if workers == 1 else Workers(workers)
+def _draw(runner: Runner, name: str) -> None:
+    """Draw a step's figures, where the step was done just now or none of them is there."""
+    step, folder = runner.step(name), runner.run.folder
+    there = any(any(folder.figures.glob(f"{figure}*.svg")) for figure in step.figures)
+    if step.figures and (name in runner.worked or not there):
+        from functok.figures.draw import draw_some
 
-
-def find(target: Path, output: Path | None) -> Run:
-    """The run of ``target``, a run folder or a study file, as yet unopened."""
-    if target.is_dir():
-        if output is not None and output != target:
-            raise UserError(f"{target} is a run folder already; leave -o away.")
-        return open_run(target, ConsoleProgress())
-    study = load_study(target)
-    folder = RunFolder(output or Path("runs") / study.name)
-    return Run(study, folder, ConsoleProgress())
+        draw_some(step.figures, folder, runner.run.study.trace.features)

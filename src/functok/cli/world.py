@@ -7,7 +7,7 @@ import polars as pl
 import typer
 
 from functok.cli.show import print_line, print_table
-from functok.corpus import open_corpus
+from functok.corpora import open_corpus
 from functok.encoding.tokenizer import save_tokenizer
 from functok.runtime.errors import UserError
 from functok.world.corpus import TinyWorld

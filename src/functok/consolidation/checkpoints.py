@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from functok.runtime.errors import UserError, first_line
+from functok.runtime.paths import user_path
 
 _STEP = re.compile(r"(?:^|[-_])(?:step|checkpoint)-?(\d+)")
 
 
 @dataclass(frozen=True, order=True)
 class Checkpoint:
-    """One moment of a training run."""
+    """One checkpoint of a training run."""
 
     step: int
     """Updates done."""
@@ -27,16 +26,31 @@ class Checkpoint:
     revision: str | None = None
     """Revision on the hub."""
 
+    @property
+    def name(self) -> str:
+        """Its revision, or the name of its folder."""
+        return self.revision or Path(self.model).name
 
-def weights_stamp(checkpoint: Checkpoint) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of a local checkpoint's files; nothing for one on the hub."""
-    folder = Path(checkpoint.model).expanduser()
-    files = sorted(folder.glob("*.*")) if folder.is_dir() else []
+
+Stamp = list[tuple[str, int, int]]
+"""Name, size and time of change of each file."""
+
+
+def weights_stamp(checkpoint: Checkpoint) -> Stamp:
+    """The stamp of a local checkpoint's files; nothing for one on the hub."""
+    return stamp(user_path(checkpoint.model))
+
+
+def stamp(place: Path) -> Stamp:
+    """The stamp of a file, or of the files in a folder; nothing for what is not here."""
+    files = sorted(place.glob("*.*")) if place.is_dir() else [place] * place.is_file()
     return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def cut_short(folder: Path) -> str | None:
-    """What is wrong with a checkpoint whose weights are not all there; nothing if they are."""
+    """What is wrong with a truncated checkpoint; None if nothing is."""
+    from safetensors import SafetensorError, safe_open
+
     files = sorted(folder.glob("*.safetensors"))
     if not files or not (folder / "config.json").is_file():
         return "config.json or the weights are missing"
@@ -59,14 +73,17 @@ def step_of(name: str) -> int:
     match = _STEP.search(name)
     if match is None:
         raise UserError(
-            f"The revision {name!r} does not say its step; names like step3000, "
-            "stage1-step1000-tokens4B or checkpoint-400 do."
+            f"The revision {name!r} does not contain its step; give a name like step3000, "
+            "stage1-step1000-tokens4B or checkpoint-400."
         )
     return int(match[1])
 
 
-def published(model: str, revisions: Sequence[str]) -> list[Checkpoint]:
-    """A published model's checkpoints in order of step; without ``revisions`` the model as it is.
+def published(
+    model: str, revisions: Sequence[str], revision: str | None = None
+) -> list[Checkpoint]:
+    """A published model's checkpoints in order of step; without ``revisions`` the model as it is,
+    at the one ``revision``.
 
     For a local folder the revisions are its subfolders.
 
@@ -74,16 +91,21 @@ def published(model: str, revisions: Sequence[str]) -> list[Checkpoint]:
         UserError: if two revisions claim the same step, or a subfolder is missing.
     """
     if not revisions:
-        return [Checkpoint(0, model)]
-    folder = Path(model).expanduser()
+        return [Checkpoint(0, model, revision)]
+    folder = user_path(model)
     found = []
     for revision in revisions:
         if folder.is_dir():
             if not (folder / revision).is_dir():
-                raise UserError(f"Model folder {folder} has no checkpoint {revision!r} in it.")
+                raise UserError(
+                    f"Model folder {folder} has no checkpoint {revision!r}; name one of its "
+                    "subfolders."
+                )
             found.append(Checkpoint(step_of(revision), str(folder / revision)))
         else:
             found.append(Checkpoint(step_of(revision), model, revision))
     if len({checkpoint.step for checkpoint in found}) < len(found):
-        raise UserError(f"Two of the revisions {', '.join(revisions)} are of the same step.")
+        raise UserError(
+            f"Two of the revisions {', '.join(revisions)} have the same step; give each step once."
+        )
     return sorted(found)

@@ -1,7 +1,7 @@
-"""What little memory already predicts: the interpolated Kneser–Ney bigram.
+"""A floor for the loss: the interpolated Kneser–Ney bigram (``docs/methods.md#floors``).
 
-A group whose loss is high under a bigram too is hard by the nature of the text; what a model
-learned beyond word pairs shows in the *excess*, loss − floor (negative: the model is better).
+If a group's loss is also high under a bigram, the text itself is hard to predict; what a model has
+learned beyond word pairs is the *excess*, loss − floor (negative: the model is better).
 
     P(w|u)  = max(c(uw) − D, 0)/c(u) + D·N₁₊(u·)/c(u) · P_c(w)
     P_c(w)  = max(N₁₊(·w) − D, 0)/N₁₊(··) + D·|{w: N₁₊(·w) > 0}|/N₁₊(··) · 1/V
@@ -12,12 +12,13 @@ and twice, V the vocabulary without special tokens. Sources: Kneser & Ney (1995)
 (1999), §2.7, for the interpolated form.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from functok.encoding.contexts import ContextRows
+from functok.encoding.contexts import ContextRows, context_rows
 from functok.encoding.tokenizer import Encoded
 from functok.tokens.counting.function_tokens import SPECIAL
 
@@ -81,7 +82,15 @@ class KneserNeyBigram:
         share = np.where(total > 0, self.discount * self.followers[current] / known, 1.0)
         return np.maximum(seen - self.discount, 0) / known + share * self.continuation[following]
 
-    def losses(self, rows: ContextRows) -> Float[np.ndarray, "rows positions"]:
-        """−log P of every next token, in nats; 0 where a token cannot be predicted."""
-        found = self.probabilities(rows.ids, np.maximum(rows.targets, 0))
-        return -np.log(np.where((found > 0) & (rows.targets >= 0), found, 1.0))
+    def losses(
+        self, encoded: Encoded, context: int, separator: int | None
+    ) -> Iterator[tuple[ContextRows, Float[np.ndarray, " tokens"]]]:
+        """Each batch of rows with −log P of the next token at its tokens, in nats.
+
+        The loss is 0 where no token follows, and where the one that follows has probability 0.
+        """
+        for rows in context_rows(encoded, context, separator):
+            within = rows.document >= 0
+            ids, targets = rows.ids[within], rows.targets[within]
+            found = self.probabilities(ids, np.maximum(targets, 0))
+            yield rows, -np.log(np.where((found > 0) & (targets >= 0), found, 1.0))

@@ -1,8 +1,8 @@
 """Features that fire on the same number of activations at each checkpoint: paper §4.1, Figure 8.
 
 The paper counts 1,942 features early and 64,042 late with an SAE recipe that changes between the
-two (λ from 10 to 2.5). Here one recipe serves all checkpoints, and step 0, the untrained model, is
-the control: whatever its SAE finds is geometry, not memory.
+two (λ from 10 to 2.5). Here one recipe is used for all checkpoints, and step 0, the untrained
+model, is the control: what its SAE finds is geometry, not memory. See ``docs/methods.md#growth``.
 """
 
 from collections.abc import Mapping

@@ -1,44 +1,48 @@
 """The loss on held-out text, by transition group and checkpoint: paper §4.2, Figure 9.
 
-Written as sums and counts by hash group of documents, so that means, shares of the total and
-their intervals all follow from one table.
+Kept as sums and counts by hash group of documents, so that means, shares of the total and their
+intervals all follow from one table (``docs/methods.md#group-loss``).
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import torch
 from jaxtyping import Float, Int
 
+from functok.claims.evidence import as_columns
 from functok.corpus.splits import GROUPS, document_groups
-from functok.encoding.contexts import ContextRows, context_rows
+from functok.encoding.contexts import ContextRows
 from functok.encoding.tokenizer import Encoded
-from functok.models.language.model import Model, token_losses
+from functok.models.forward import forward
+from functok.models.language.model import Model
 from functok.stats import Estimate, jackknife, jackknife_ratio
 from functok.tokens.counting.function_tokens import EXCLUDED, TRANSITIONS, transitions
 
 
 def loss_table(
-    losses: Callable[[ContextRows], Float[np.ndarray, "rows positions"]],
+    losses: Iterable[tuple[ContextRows, Float[np.ndarray, " tokens"]]],
     encoded: Encoded,
-    context: int,
-    separator: int | None,
     classes: Int[np.ndarray, " vocabulary"],
 ) -> pa.Table:
-    """Sum ``losses`` by transition group and hash group of documents.
+    """Sum the losses on ``encoded`` by transition group and hash group of documents.
+
+    Args:
+        losses: of each batch of rows, the loss at each of its tokens (``model_losses``).
+        encoded: the documents in those rows.
+        classes: of every token id.
 
     Columns: group (``ff``, ``fc``, ``cf``, ``cc``), document_group, loss_sum (nats), count.
     """
     sums = np.zeros((EXCLUDED + 1) * GROUPS)
     counts = np.zeros((EXCLUDED + 1) * GROUPS, np.int64)
     groups = document_groups(encoded.keys)
-    for rows in context_rows(encoded, context, separator):
+    for rows, found in losses:
         within = rows.document >= 0
         transition = transitions(classes, rows.ids[within], rows.targets[within])
         cell = transition * GROUPS + groups[rows.document[within]]
-        sums += np.bincount(cell, weights=losses(rows)[within], minlength=len(sums))
+        sums += np.bincount(cell, weights=found, minlength=len(sums))
         counts += np.bincount(cell, minlength=len(counts))
     size = EXCLUDED * GROUPS
     return pa.table(
@@ -51,14 +55,13 @@ def loss_table(
     )
 
 
-def model_losses(model: Model) -> Callable[[ContextRows], Float[np.ndarray, "rows positions"]]:
-    """The next-token losses of ``model``, in nats."""
-
-    def losses(rows: ContextRows) -> Float[np.ndarray, "rows positions"]:
-        found = token_losses(model, torch.from_numpy(rows.ids), torch.from_numpy(rows.targets))
-        return found.double().cpu().numpy()
-
-    return losses
+def model_losses(
+    model: Model, encoded: Encoded, context: int, separator: int | None
+) -> Iterator[tuple[ContextRows, Float[np.ndarray, " tokens"]]]:
+    """Each batch of rows with the next-token losses of ``model`` at its tokens, in nats."""
+    for batch in forward(model, encoded, context, separator, with_losses=True):
+        assert batch.losses is not None
+        yield batch.rows, batch.losses.double().cpu().numpy()
 
 
 class GroupedLoss:
@@ -125,10 +128,6 @@ def summary(table: pl.DataFrame) -> pl.DataFrame:
             }
             row: dict[str, object] = {"step": step, "group": group}
             for name, estimate in found.items():
-                row |= {
-                    name: estimate.value,
-                    f"{name}_low": estimate.low,
-                    f"{name}_high": estimate.high,
-                }
+                row |= as_columns(name, estimate)
             rows.append(row)
     return pl.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""What a control is to those who run it, and what it leaves behind."""
+"""A control, and what it leaves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,9 +29,9 @@ class Control:
 
     name: str
     title: str
-    """What it asks, for people."""
+    """Shown in tables and reports."""
     work: Callable[[Inputs], Result]
     tests: tuple[str, ...] = ()
     """Declared tests that it may decide."""
     arms: bool = False
-    """Whether it reads graphs of other models (``arms.py``)."""
+    """Whether it needs the graphs of the baselines or of other SAEs."""

@@ -1,11 +1,11 @@
-"""What each control found of class, side by side: one row per effect, in one unit.
+"""The effect of class in every control: one row per effect, in one unit.
 
-All are log ratios of richness, function to content types, at equal exposure: 0 is "the class adds
-nothing", above 0 speaks for the claim. Only the readings of the whole class are here; sub-classes
-stand in each control's own table.
+All are log ratios of richness, function to content types, at equal exposure: 0 means that class
+adds nothing, above 0 supports the claim. Only the readings of the whole class are here; sub-classes
+are in each control's own table.
 
-Columns: control, effect (what is held equal, in words), reading, value, low, high, p_value, types
-(types, pairs or strings that take part).
+Columns: control, effect (what is held equal), reading, value, low, high, p_value, types (types,
+pairs or strings that take part).
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ import polars as pl
 from functok.controls.baselines.differences import UNTRAINED
 from functok.controls.types.regression import CLASS, RICHNESS
 from functok.graph.contrasts import GRAMMAR, STUDIED, WITH_MARKS
-from functok.runtime.store import control_table
+from functok.runtime.store import control_table, read_frame
 
 _SCHEMA = {
     "control": pl.String, "effect": pl.String, "reading": pl.String, "value": pl.Float64,
@@ -26,7 +26,7 @@ _WHOLE = (STUDIED, GRAMMAR, WITH_MARKS)
 
 
 def effect_table(place: Path) -> pl.DataFrame:
-    """The module's columns, of the graph in folder ``place``; no rows before a control was run."""
+    """The module's columns, of the graph in folder ``place``; no rows if no control was run."""
     return effect_rows(lambda name: _read(place, name))
 
 
@@ -36,8 +36,8 @@ def effect_rows(
     """The module's columns.
 
     Args:
-        read: a control's table by name; None where there is none.
-        subclasses: whether they too have their rows.
+        read: a control's table by name; None if there is none.
+        subclasses: whether to include them.
     """
     parts = [part for part in _parts(read, subclasses) if len(part)]
     columns = [pl.col(name).cast(kind) for name, kind in _SCHEMA.items()]
@@ -46,18 +46,18 @@ def effect_rows(
 
 
 def _parts(read: Callable[[str], pl.DataFrame | None], subclasses: bool) -> Iterator[pl.DataFrame]:
-    """Each control's rows, where its table is there."""
+    """Each control's rows, if its table exists."""
     whole = pl.lit(True) if subclasses else pl.col("reading").is_in(_WHOLE)
     if (table := read("hub_gaps")) is not None:
         yield table.filter(whole).with_columns(
             control=pl.lit("hubs"),
-            effect=pl.lit("degree over a random label's"),
+            effect=pl.lit("labels permuted over the corpus"),
             types=pl.col("function") + pl.col("content"),
         )
     if (table := read("hub_gaps_in_document")) is not None:
         yield table.filter(whole).with_columns(
-            control=pl.lit("dealing"),
-            effect=pl.lit("the same, within documents"),
+            control=pl.lit("permutation"),
+            effect=pl.lit("labels permuted within documents"),
             types=pl.col("function") + pl.col("content"),
         )
     if (table := read("factorial_effects")) is not None:
@@ -68,7 +68,7 @@ def _parts(read: Callable[[str], pl.DataFrame | None], subclasses: bool) -> Iter
     if (table := read("pair_effects")) is not None:
         names = {
             "matched": "pairs of equal frequency",
-            "thinned": "pairs, the more frequent thinned",
+            "thinned": "pairs, the more frequent type thinned",
             "rare": "pairs, rare function types",
         }
         yield table.filter(whole).with_columns(
@@ -103,11 +103,13 @@ def _parts(read: Callable[[str], pl.DataFrame | None], subclasses: bool) -> Iter
             reading=pl.lit(main),
             types=pl.col("function") + pl.col("content"),
         )
-    if (table := read("arm_differences")) is not None:
-        rows = table.filter(whole & (pl.col("arm") == UNTRAINED) & pl.col("value").is_not_null())
+    if (table := read("baseline_differences")) is not None:
+        rows = table.filter(
+            whole & (pl.col("baseline") == UNTRAINED) & pl.col("value").is_not_null()
+        )
         yield rows.with_columns(
-            control=pl.lit("arms"),
-            effect=pl.lit("trained less untrained model"),
+            control=pl.lit("baselines"),
+            effect=pl.lit("trained minus untrained model"),
             types=pl.col("function") + pl.col("content"),
         )
     if (table := read("use_effects")) is not None:
@@ -121,4 +123,4 @@ def _parts(read: Callable[[str], pl.DataFrame | None], subclasses: bool) -> Iter
 
 def _read(place: Path, name: str) -> pl.DataFrame | None:
     path = control_table(place, name)
-    return pl.read_parquet(path) if path.exists() else None
+    return read_frame(path) if path.exists() else None

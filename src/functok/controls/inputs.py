@@ -1,7 +1,7 @@
-"""What the controls share: who is compared, at how many exposures, and the richness there.
+"""The shared inputs of the controls: what is compared, at which exposure, and the richness there.
 
-Everything is worked out once, and only when a control asks for it. What the folder of a graph does
-not hold is None, and a control that needs it says so in one sentence instead of a table.
+Everything is computed once, and only when a control asks for it. What the graph's folder does not
+hold is None, and a control that needs it writes one sentence instead of a table.
 """
 
 from collections.abc import Mapping
@@ -15,41 +15,42 @@ from functok.controls.features.kinds import FeatureSide, features
 from functok.controls.occurrences.labelled import Labels
 from functok.controls.occurrences.slots import Slots, next_class, next_token, slots
 from functok.controls.types.contexts import context_table, mean_norms
-from functok.controls.types.predictors import Columns, predictors
+from functok.controls.types.predictors import predictors
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, primary, readings
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.richness.common_size import SIZES, common_size
 from functok.richness.histograms import Histograms
 from functok.richness.incidence import Unit, exposures
 from functok.richness.outcomes import Outcome, decomposed, log_richness
 from functok.stats import Estimate
+from functok.stats.design import Predictors
 from functok.tokens.grammar.subclasses import CODE
 
 NEXT_TOKEN = "next token"
-"""The matching of slots by which "given the slot" is meant elsewhere."""
+"""The matching of slots that other controls use."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A subject, and whatever else there is to judge it by."""
+    """A graph with its classes, and whatever else is available."""
 
-    subject: Subject
+    subject: LabelledGraph
     encoded: Encoded | None = None
     """The documents that the graph was built from."""
     labels: Labels | None = None
-    """The use of each occurrence: a part of speech, say."""
+    """The use of each occurrence, such as its part of speech."""
     unit: Unit = "documents"
     """What counts as one exposure of a token."""
     asked: int | None = None
-    """Exposures at which types are compared; None: as many as leave 30 types on either side."""
+    """Exposures at which types are compared; None: the most that 30 types of each class reach."""
     arms: Mapping[str, TokenFeatureGraph] = field(default_factory=dict)
-    """Graphs of the same documents by other models, texts and SAEs (``arms.py``), by name."""
+    """Baselines: graphs of other models, texts and SAEs, by name (``baselines/build.py``)."""
     alternatives: Mapping[str, TokenFeatureGraph] = field(default_factory=dict)
     """Graphs of the same model and documents by other SAEs, by name."""
     explained: Mapping[str, Estimate] = field(default_factory=dict)
-    """Share of the variance that an SAE explains: that of ``trained``, and of arms."""
+    """Share of the variance that the SAE explains, of ``trained`` and of the baselines."""
 
     @cached_property
     def occurrences(self) -> np.ndarray:
@@ -73,7 +74,7 @@ class Inputs:
 
     @cached_property
     def exposure(self) -> int | None:
-        """n₀; None where no size leaves two types on either side."""
+        """n₀; None if no size is reached by two types of each class."""
         if self.asked is not None:
             return self.asked
         return common_size(self.histograms, self.main)
@@ -97,13 +98,13 @@ class Inputs:
         store = self.subject.occurrences
         if store is None:
             return None
-        codes = np.array([CODE[name] for name in self.subject.subclasses])
+        codes = np.array([CODE[name] for name in self.subject.vocabulary.subclasses])
         return slots(
             store,
             self.subject.graph.features,
             {NEXT_TOKEN: next_token, "next sub-class": next_class(codes)},
             self.main,
-            self.subject.shown,
+            self.subject.vocabulary.shown,
             self.subject.seed,
         )
 
@@ -113,8 +114,8 @@ class Inputs:
         return features(self.subject)
 
     @cached_property
-    def predictors(self) -> Columns:
-        """What may explain a type's richness beside its class."""
+    def predictors(self) -> Predictors:
+        """What may explain a type's richness other than its class."""
         contexts = None
         if self.encoded is not None and self.exposure is not None:
             table = context_table(
@@ -128,11 +129,11 @@ class Inputs:
         return predictors(self.subject, contexts, mean_norms(self.subject))
 
     def compared(self) -> pl.DataFrame:
-        """What is held against what.
+        """What is compared.
 
         Columns: reading (of "function", primary), separation (P(a function type is more frequent
         than a content type) as the study has them), unit, exposure (n₀; null where there is none),
-        function and content (types that have as many, under the primary reading).
+        function and content (types that reach it, under the primary reading).
         """
         known = np.isfinite(self.richness.values) if self.richness else self.occurrences < 0
         here = self.main.among(known)
@@ -153,5 +154,5 @@ class Inputs:
         common = (exposures(self.subject.graph, self.unit) >= min(SIZES)).sum()
         return (
             f"The graph holds {common:,d} token types in {min(SIZES)} or more {self.unit}, and at "
-            f"no common exposure two of either class ({self.main.reading}); it needs more text."
+            f"no common exposure two of each class ({self.main.reading}); it needs more text."
         )

@@ -1,7 +1,7 @@
 """Texts in blocks, as Arrow keeps them: one buffer and offsets, nothing per document in Python.
 
-That is how documents reach the bulk encoder. A document with nothing but blanks is a problem here,
-since it counts as a document and has no token.
+That is how documents reach the bulk encoder. A document with nothing but blanks is counted as empty
+and left out, since it has no token.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from functok.corpus.document import Document
 from functok.corpus.lines import BLOCK
-from functok.corpus.problems import Problems
+from functok.corpus.problems import EMPTY, Problems
 
 _ASCII_BLANKS = np.array([chr(byte).isspace() for byte in range(0x80)] + [False] * 0x80)
 
@@ -74,4 +74,4 @@ def with_text(documents: Iterable[Document], problems: Problems, where: str) -> 
         _, _, line = document.name.rpartition(":")
         number = int(line) if line.isdecimal() else 0
         what = "this document is empty" if number else f"({document.name}) is empty"
-        problems.meet(where, number, "empty document", what, "remove it")
+        problems.meet(where, number, EMPTY, what, "remove it")

@@ -7,25 +7,32 @@ dropped silently.
 
 import glob
 import gzip
+import os
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import zstandard
 
 from functok.corpus.blocks import any_blank, blocks_of
 from functok.corpus.document import Document, split_spec
+from functok.corpus.folders import below, unreadable
 from functok.corpus.json_lines import parsed, read_lines
-from functok.corpus.lines import Lines, line_blocks, lines_before
+from functok.corpus.lines import LARGEST_LINE, Lines, kind, line_blocks, lines_before
 from functok.corpus.parquet import parquet_blocks, read_rows, whole
-from functok.corpus.pieces import Piece, pieces
+from functok.corpus.pieces import Piece, members, shards_of
 from functok.corpus.problems import Problems
 from functok.runtime.errors import UserError, first_line
+from functok.runtime.paths import user_path
 from functok.runtime.store import fingerprint
+
+LARGEST_TEXT = 1 << 30
+"""Bytes of a text file, which is one document and held whole."""
 
 SUFFIXES = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 
@@ -49,72 +56,98 @@ class FileCorpus:
         self.field = options.get("field", "text")
         self.files  # noqa: B018 (a corpus that is not there is refused at once)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the list of files, which every shard would carry to where it is read."""
+        return {name: value for name, value in vars(self).items() if name != "files"}
+
     @cached_property
     def files(self) -> list[Path]:
-        path = Path(self.pattern).expanduser()
-        if path.is_file():
+        path = user_path(self.pattern)
+        if path.is_dir():
+            found = list(below(path, _known))
+        elif os.path.lexists(path):
             found = [path]
-        elif path.is_dir():
-            found = [file for file in path.rglob("*") if file.is_file() and _known(file)]
         else:
             found = [Path(name) for name in glob.glob(str(path), recursive=True)]
-            found = [file for file in found if file.is_file()]
+            found = [file for file in found if not file.is_dir()]
         if not found:
             raise UserError(
                 f"Corpus {self.spec!r} names no file: give a {', '.join(SUFFIXES)} file, a folder "
-                "that holds some, a glob, python-docs, or hf://owner/name."
+                "that contains some, a glob, python-docs, or hf://owner/name."
             )
         for file in found:
-            if not _known(file):
+            if not _known(file) and file.is_file():
                 raise UserError(
-                    f"Corpus file {file} is of an unknown kind; known are {', '.join(SUFFIXES)}."
+                    f"Corpus file {file} is of an unknown kind; give one of {', '.join(SUFFIXES)}."
                 )
-        return sorted(file.resolve() if self.absolute else file for file in found)
+        return sorted(file.absolute() if self.absolute else file for file in found)
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint([self.key(str(file)) for file in self.files])
+        return fingerprint([self._key(Piece(file)) for file in self.files])
 
     def key(self, shard: str) -> str:
-        path, start, stop = Piece.named(shard)
-        stat = path.stat()
-        place = str(path.resolve())
-        return fingerprint(self.field, place, start, stop, stat.st_size, stat.st_mtime_ns)
+        keys = [self._key(piece) for piece in members(shard)]
+        return keys[0] if len(keys) == 1 else fingerprint(keys)
+
+    def _key(self, piece: Piece) -> str:
+        place = str(piece.path.resolve())
+        try:
+            stat = piece.path.stat()
+        except OSError as error:
+            return fingerprint(self.field, place, error.errno)
+        bounds = (piece.start, piece.stop)
+        return fingerprint(self.field, place, *bounds, stat.st_size, stat.st_mtime_ns)
 
     def shards(self) -> Sequence[str]:
-        return [piece.name for file in self.files for piece in pieces(file)]
+        return shards_of(self.files)
 
     def documents(self, shard: str, problems: Problems | None = None) -> Iterator[Document]:
         problems = problems or Problems()
-        path = Piece.named(shard).path
-        with _whole_file(path, problems):
-            if path.suffix == ".txt":
-                yield Document(path.name, path.read_bytes().decode())
-            for _, one_by_one in self._parts(shard, problems):
-                yield from one_by_one()
+        for piece in _reachable(shard, problems):
+            yield from self._documents(piece, problems)
 
     def blocks(self, shard: str, problems: Problems) -> Iterator[pa.Array]:
-        path = Piece.named(shard).path
-        if path.suffix == ".txt":
-            yield from blocks_of(self.documents(shard, problems), problems, str(path))
+        for piece in _reachable(shard, problems):
+            yield from self._blocks(piece, problems)
+
+    def _documents(self, piece: Piece, problems: Problems) -> Iterator[Document]:
+        path = piece.path
+        with _whole_file(path, problems):
+            if kind(path) == ".txt":
+                yield Document(path.name, _whole_text(path, problems))
+            for _, one_by_one in self._parts(piece, problems):
+                yield from one_by_one()
+
+    def _blocks(self, piece: Piece, problems: Problems) -> Iterator[pa.Array]:
+        path = piece.path
+        if kind(path) == ".txt":
+            yield from blocks_of(self._documents(piece, problems), problems, str(path))
             return
         with _whole_file(path, problems):
-            for at_once, one_by_one in self._parts(shard, problems):
+            for at_once, one_by_one in self._parts(piece, problems):
                 texts = at_once()
                 if texts is None or any_blank(texts):
                     yield from blocks_of(one_by_one(), problems, str(path))
                 elif len(texts):
                     yield texts
 
-    def _parts(self, shard: str, problems: Problems) -> Iterator[_Part]:
-        """The shard a few megabytes at a time, each to be read in one of two ways."""
-        path, start, stop = Piece.named(shard)
-        if path.suffix == ".parquet":
+    def _parts(self, piece: Piece, problems: Problems) -> Iterator[_Part]:
+        """The piece a few megabytes at a time, each to be read in one of two ways."""
+        path, start, stop = piece
+        if kind(path) == ".parquet":
             for rows in parquet_blocks(path, self.field, problems, start, stop):
                 slow = partial(read_rows, rows, path, self.field, problems)
                 yield _Part(partial(whole, rows), slow)
-        elif path.suffix != ".txt":
+        elif kind(path) != ".txt":
             for lines in line_blocks(path, start, stop):
+                if lines.text is None:
+                    number = lines.first + (lines_before(path, start) if start else 0)
+                    what = (
+                        f"has more than {LARGEST_LINE:,} bytes, the most that is read as one line"
+                    )
+                    problems.meet(path, number, "too large", what, "split it")
+                    continue
                 slow = partial(self._lines, lines, path, start, problems)
                 yield _Part(partial(parsed, lines, self.field), slow)
 
@@ -124,6 +157,16 @@ class FileCorpus:
         """The documents of some lines, which get their numbers in the file now that they matter."""
         first = lines.first + (lines_before(path, start) if start else 0)
         yield from read_lines(lines._replace(first=first), path, self.field, problems)
+
+
+def _reachable(shard: str, problems: Problems) -> Iterator[Piece]:
+    """The pieces of a shard that are files; the others are met as problems."""
+    for piece in members(shard):
+        what = unreadable(piece.path)
+        if what is None:
+            yield piece
+        else:
+            problems.meet(piece.path, 0, "unreadable file", what, "mend it")
 
 
 @contextmanager
@@ -148,5 +191,15 @@ def _whole_file(path: Path, problems: Problems) -> Iterator[None]:
         problems.meet(path, 0, "unreadable file", what, "mend it")
 
 
+def _whole_text(path: Path, problems: Problems) -> str:
+    with open(path, "rb") as stream:
+        content = stream.read(LARGEST_TEXT + 1)
+    if len(content) > LARGEST_TEXT:
+        what = f"is one document of more than {LARGEST_TEXT:,} bytes"
+        problems.meet(path, 0, "too large", what, "split it")
+        return ""
+    return content.removeprefix(BOM_UTF8).decode()
+
+
 def _known(file: Path) -> bool:
-    return file.name.endswith(SUFFIXES)
+    return file.name.lower().endswith(SUFFIXES)

@@ -5,7 +5,6 @@ The cursor is ours: a shard is one of the dataset's own files, read from its sta
 not used.
 """
 
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow as pa
 
 from functok.corpus.blocks import blocks_of
 from functok.corpus.document import Document, split_spec
+from functok.corpus.hub_folder import check_folder
 from functok.corpus.json_lines import encodable
 from functok.corpus.problems import Problems
 from functok.runtime.errors import UserError, first_line
@@ -36,6 +36,8 @@ class HubCorpus:
         from datasets import load_dataset
         from datasets.exceptions import DatasetNotFoundError
 
+        if Path(self.name).is_dir():
+            check_folder(Path(self.name))
         try:
             return load_dataset(
                 self.name,
@@ -49,8 +51,8 @@ class HubCorpus:
                 f"Corpus {self.spec!r} cannot be reached ({first_line(error)}); check the name, "
                 "or download it and give the folder."
             ) from error
-        except (ValueError, RuntimeError) as error:
-            # a wrong config or split, or a dataset that wants to run its own script
+        except Exception as error:
+            # a wrong config or split, a damaged file, a dataset that wants to run its own script
             raise UserError(
                 f"Corpus {self.spec!r} cannot be opened: {first_line(error)}"
             ) from error
@@ -91,10 +93,20 @@ class HubCorpus:
         return blocks_of(documents, problems, f"{self.spec} (part {shard})")
 
     def _read(self, rows: Iterable[dict], shard: str, problems: Problems) -> Iterator[dict]:
-        try:
-            yield from rows
-        except (pa.ArrowException, UnicodeError, OSError, EOFError, zlib.error) as error:
-            what = f"cannot be read to its end ({first_line(error)})"
-            remedy = "check it, or run the same command again"
-            place = f"{self.spec} (part {shard})"
-            problems.meet(place, 0, "unreadable file", what, remedy)
+        iterator = iter(rows)
+        while True:
+            try:
+                row = next(iterator)
+            except StopIteration:
+                return
+            except Exception as error:  # of ``datasets``: files that differ in their columns, say
+                said = str(error).strip().splitlines() or [type(error).__name__]
+                why = " … ".join(dict.fromkeys((said[0], said[-1])))
+                what = f"cannot be read to its end ({why})"
+                remedy = (
+                    "run the same command again, or give its files as a folder instead of hf://"
+                )
+                place = f"{self.spec} (part {shard})"
+                problems.meet(place, 0, "unreadable file", what, remedy)
+                return
+            yield row

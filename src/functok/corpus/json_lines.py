@@ -20,6 +20,9 @@ from functok.corpus.problems import Problems
 
 def parsed(lines: Lines, field: str) -> pa.Array | None:
     """The texts of a block in which nothing is wrong, as ``large_string``; else ``None``."""
+    assert lines.text is not None
+    if lines.text.isspace():
+        return pa.array([], pa.large_string())
     rows = lines.text.count(b"\n") + (not lines.text.endswith(b"\n"))
     try:
         _valid_utf8(lines.text)
@@ -49,6 +52,7 @@ def _valid_utf8(text: bytes) -> None:
 
 def read_lines(lines: Lines, path: Path, field: str, problems: Problems) -> Iterator[Document]:
     """The documents of a block, one line after another; blank lines are no documents."""
+    assert lines.text is not None
     for number, line in enumerate(lines.text.split(b"\n"), start=lines.first):
         if not line.strip():
             continue
@@ -58,7 +62,14 @@ def read_lines(lines: Lines, path: Path, field: str, problems: Problems) -> Iter
             what = f"this is not UTF-8 (byte {error.start})"
             problems.meet(path, number, "not Unicode", what, "convert it")
             continue
-        except (ValueError, RecursionError) as error:
+        except RecursionError:  # the fast way reads a line however deep it is nested
+            one = parsed(Lines(number, line), field)
+            if one is None:
+                what = "this is not JSON, or it is nested too deep"
+                problems.meet(path, number, "not JSON", what, "mend the line")
+                continue
+            row = {field: one[0].as_py()}
+        except ValueError as error:
             problems.meet(path, number, "not JSON", f"this is not JSON ({error})", "mend the line")
             continue
         text = row.get(field) if isinstance(row, dict) else None
@@ -78,7 +89,7 @@ def _instead(row: object, field: str) -> str:
         return f"the line has {_KINDS.get(type(row), 'nothing')}"
     if field in row:
         return f"it holds {_KINDS.get(type(row[field]), 'nothing')}"
-    return f"the line has {', '.join(row) or 'no field'}"
+    return f"the line has {', '.join(row)[:200] or 'no field'}"
 
 
 _KINDS = {

@@ -12,10 +12,16 @@ from typing import NamedTuple
 import zstandard
 
 BLOCK = 4 << 20
-"""Bytes of text in a block, about: large enough to encode on all cores, small beside memory."""
+"""Approximate bytes of text in a block: enough to encode on all cores, little memory."""
 
 
+LARGEST_LINE = 1 << 28
+"""Bytes of a line; a longer one is passed over, and said, without being held."""
 _READ = 1 << 20
+_FED = 1 << 12
+"""Compressed bytes taken at a time; zstandard makes at most 32,768 of each."""
+_WINDOW = 1 << 31
+"""The longest window of any zstandard file (``zstd --ultra --long=31``); the default is 2^27."""
 
 
 class Lines(NamedTuple):
@@ -23,8 +29,13 @@ class Lines(NamedTuple):
 
     first: int
     """Number of the first line, from 1 at the first one read."""
-    text: bytes
-    """The lines; the file's last may lack its newline."""
+    text: bytes | None
+    """The lines; the file's last may lack its newline. None: one line longer than any may be."""
+
+
+def kind(path: Path) -> str:
+    """A file's last suffix in small letters."""
+    return path.suffix.lower()
 
 
 def line_blocks(
@@ -41,7 +52,7 @@ def line_blocks(
     Raises:
         OSError, EOFError, zstandard.ZstdError: where the file breaks off.
     """
-    first, parts, held = 1, [], 0
+    first, parts, held, passing = 1, [], 0, False
     broken: Exception | None = None
     with _opened(path) as stream:
         left = None if stop is None else line_start(stream, stop) - line_start(stream, start)
@@ -53,15 +64,24 @@ def line_blocks(
             except (OSError, EOFError, zstandard.ZstdError) as error:
                 piece, broken = b"", error
             left = None if left is None else left - len(piece)
+            if passing and piece:
+                _, passed, piece = piece.partition(b"\n")
+                passing = not passed
+                first += not passing
+                if not piece:
+                    continue
             parts.append(piece)
             held += len(piece)
-            if piece and (held < size or b"\n" not in piece):
+            if piece and (held < size or b"\n" not in piece) and held < LARGEST_LINE:
                 continue
             text = b"".join(parts)
             end = text.rfind(b"\n") + 1 if piece or broken else len(text)
             if end:
                 yield Lines(first, text[:end])
                 first += text.count(b"\n", 0, end)
+            elif held >= LARGEST_LINE:
+                yield Lines(first, None)
+                passing, end = True, held
             parts, held = [text[end:]], len(text) - end
             if broken is not None:
                 raise broken
@@ -74,7 +94,12 @@ def line_start(stream: io.BufferedIOBase, near: int) -> int:
     if near == 0:
         return 0
     stream.seek(near - 1)
-    return near - 1 + len(stream.readline())
+    place = near - 1
+    while piece := stream.readline(_READ):
+        place += len(piece)
+        if piece.endswith(b"\n"):
+            break
+    return place
 
 
 def lines_before(path: Path, start: int) -> int:
@@ -90,9 +115,9 @@ def lines_before(path: Path, start: int) -> int:
 
 
 def _opened(path: Path) -> io.BufferedIOBase:
-    if path.suffix == ".gz":
+    if kind(path) == ".gz":
         return gzip.GzipFile(path, "rb")
-    if path.suffix == ".zst":
+    if kind(path) == ".zst":
         return io.BufferedReader(_WholeFrames(path))
     return open(path, "rb")
 
@@ -105,7 +130,7 @@ class _WholeFrames(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "rb")  # noqa: SIM115 (closed with this reader)
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
         self._inside = False
         self._ready = memoryview(b"")
 
@@ -114,13 +139,13 @@ class _WholeFrames(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         while not self._ready:
-            compressed = self._frame.unused_data or self._file.read(1 << 17)
+            compressed = self._frame.unused_data or self._file.read(_FED)
             if not compressed:
                 if self._inside:
                     raise EOFError("the file ends inside a compressed frame")
                 return 0
             if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
+                self._frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
             self._ready = memoryview(self._frame.decompress(compressed))
             self._inside = not self._frame.eof
         size = min(len(buffer), len(self._ready))

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from functok.corpus.document import Document
 from functok.corpus.problems import Problems
+from functok.runtime.errors import first_line
 
 
 class Rows(NamedTuple):
@@ -29,6 +30,11 @@ def parquet_blocks(
     """
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
+        if schema.names.count(field) > 1:
+            what = f"has {schema.names.count(field)} columns named {field!r}"
+            if start == 0:
+                problems.meet(path, 0, "no text", what, "rename all but one")
+            return
         if field not in schema.names or not _is_text(schema.field(field).type):
             columns = ", ".join(f"{column.name}: {column.type}" for column in schema)
             what = f"has no text column {field!r} (it has {columns})"
@@ -37,9 +43,27 @@ def parquet_blocks(
             return
         groups = range(start, file.num_row_groups if stop is None else stop)
         first = 1 + sum(file.metadata.row_group(group).num_rows for group in range(start))
-        for batch in file.iter_batches(batch_size=4096, row_groups=list(groups), columns=[field]):
-            yield Rows(first, batch.column(0).cast(pa.large_string(), safe=False))
-            first += batch.num_rows
+        batches = file.iter_batches(batch_size=4096, row_groups=list(groups), columns=[field])
+        for texts in _texts(batches):
+            yield Rows(first, texts)
+            first += len(texts)
+
+
+def _texts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Array]:
+    """The first column of each batch as ``large_string``, or an error of Arrow's.
+
+    Damaged and odd files make it raise KeyError, IndexError or OverflowError as well.
+    """
+    while True:
+        try:
+            texts = next(batches).column(0).cast(pa.large_string(), safe=False)
+        except StopIteration:
+            return
+        except (pa.ArrowException, OSError):
+            raise
+        except Exception as error:
+            raise pa.ArrowInvalid(first_line(error)) from error
+        yield texts
 
 
 def whole(rows: Rows) -> pa.Array | None:

@@ -1,4 +1,4 @@
-"""What cannot be read from a corpus: stop at it, or leave it out and say so.
+"""What cannot be read from a corpus: stop at it, or skip and report it.
 
 Nothing is dropped silently. Under ``"stop"`` the first problem ends the work with a sentence that
 names file and line; under ``"skip"`` every problem is counted, and the first of each kind in each
@@ -20,13 +20,16 @@ OnError = Literal["stop", "skip"]
 KEPT = 100
 """Problems of one kind in one file that are kept with their line; the rest are only counted."""
 
+EMPTY = "empty document"
+
 
 class Problem(NamedTuple):
     """Something that is no document."""
 
     file: str
     kind: str
-    """``not JSON``, ``no text``, ``not Unicode``, ``empty document``, ``unreadable file``."""
+    """``not JSON``, ``no text``, ``not Unicode``, ``empty document``, ``too large``,
+    ``unreadable file``."""
     line: int
     """Line or row, from 1; 0 stands for the file as a whole."""
     what: str
@@ -44,12 +47,12 @@ class Problems:
     """The ``KEPT`` with the lowest lines of each file and kind, in order."""
 
     def meet(self, file: str | Path, line: int, kind: str, what: str, remedy: str) -> None:
-        """Stop at a problem, or note it.
+        """Stop at a problem, or note it; an empty document is noted and nothing to stop at.
 
         Raises:
             UserError: under ``"stop"``.
         """
-        if self.on_error == "stop":
+        if self.on_error == "stop" and kind != EMPTY:
             hub, rows = str(file).startswith("hf://"), str(file).endswith(".parquet")
             source = file if hub else f"file {file}"
             unit = "row" if hub or rows else "line"

@@ -5,11 +5,23 @@ with no state to keep.
 """
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Integer
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def splitmix64(numbers: Integer[np.ndarray, "*shape"]) -> Integer[np.ndarray, "*shape"]:
+    """64 well-mixed bits of each number (the finaliser of splitmix64; Steele et al. 2014)."""
+    found = numbers.astype(np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        found ^= found >> np.uint64(shift)
+        found *= np.uint64(factor)
+    found ^= found >> np.uint64(31)
+    return found
 
 
 def mixed(*parts: np.ndarray | int) -> Int[np.ndarray, "..."]:
-    """A 63-bit hash of integers, element by element (splitmix64's finaliser, chained).
+    """A 63-bit hash of integers, element by element (``splitmix64``, chained).
 
     It chooses documents for splits and groups and occurrences within documents: the same on every
     machine, with no state.
@@ -17,10 +29,7 @@ def mixed(*parts: np.ndarray | int) -> Int[np.ndarray, "..."]:
     with np.errstate(over="ignore"):
         state = np.zeros(np.broadcast_shapes(*(np.shape(part) for part in parts)), np.uint64)
         for part in parts:
-            state = state + np.asarray(part).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            state = state ^ (state >> np.uint64(31))
+            state = splitmix64(np.asarray(state + np.asarray(part).astype(np.uint64) + _GOLDEN))
     return (state >> np.uint64(1)).astype(np.int64)
 
 

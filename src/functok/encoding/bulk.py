@@ -1,13 +1,13 @@
 """Token ids in bulk: gigatoken where it agrees with Hugging Face's ``tokenizers``, else the latter.
 
-Ids equal to Hugging Face's are not negotiable. A tokenizer takes the fast path only if gigatoken
-reads it and gives the same ids on hostile texts (``check_texts.py``) and on a sample of the
-corpus at hand; otherwise ``tokenizers`` encodes, and ``EncodingPath`` says why. Single documents
-with characters that the two libraries may know differently always go through ``tokenizers``
+The ids must equal Hugging Face's. A tokenizer takes the fast path only if gigatoken can load it and
+gives the same ids on difficult texts (``check_texts.py``) and on a sample of the corpus; otherwise
+``tokenizers`` encodes, and ``EncodingPath`` says why. Single documents with characters on which the
+two libraries may differ always go through ``tokenizers``
 (``encoding/unicode.py``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,11 +18,16 @@ from tokenizers import Tokenizer as Backend
 from functok.corpus.blocks import buffers, text_array
 from functok.encoding.check_texts import hostile_texts
 from functok.encoding.unicode import disputed
-from functok.runtime.errors import first_line
+from functok.runtime.errors import UserError, first_line
+from functok.runtime.limits import within
 
 SAMPLED_DOCUMENTS, SAMPLED_CHARACTERS = 16, 16_384
 """The sample on which the fast path is checked: documents of each block, most characters of each
 document."""
+
+PATIENCE = 20.0
+"""Seconds that a tokenizer is given for any text, besides one for every 50 kB: a twentieth of the
+usual speed."""
 
 
 class Ids(NamedTuple):
@@ -47,7 +52,7 @@ class BulkEncoder:
 
     def __init__(self, tokenizer: Backend, path: EncodingPath, fast: Any = None) -> None:
         self.path = path
-        self._exact = _untruncated(tokenizer)
+        self._exact = untruncated(tokenizer)
         self._fast = fast
         if path.library == "gigatoken" and fast is None:
             self._fast = _gigatoken(self._exact)
@@ -55,12 +60,12 @@ class BulkEncoder:
     @classmethod
     def checked(cls, tokenizer: Backend, sample: pa.Array) -> "BulkEncoder":
         """Gigatoken, if it gives the ids of ``tokenizers`` on hostile texts and on ``sample``."""
-        exact = _untruncated(tokenizer)
+        exact = untruncated(tokenizer)
         try:
             fast = _gigatoken(exact)
         except ImportError:
             return cls(exact, EncodingPath("tokenizers", "gigatoken is not installed here"))
-        except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+        except Exception as error:
             why = f"gigatoken does not read this tokenizer: {first_line(error)}"
             return cls(exact, EncodingPath("tokenizers", why))
         hostile = text_array(hostile_texts(exact))
@@ -97,8 +102,8 @@ def sample(blocks: Sequence[pa.Array]) -> pa.Array:
     return text_array(texts)
 
 
-def _untruncated(tokenizer: Backend) -> Backend:
-    """The tokenizer, or a copy where this one cuts or pads."""
+def untruncated(tokenizer: Backend) -> Backend:
+    """The tokenizer, or a copy that encodes texts whole where this one cuts or pads."""
     if tokenizer.truncation is None and tokenizer.padding is None:
         return tokenizer
     copy = Backend.from_str(tokenizer.to_str())
@@ -121,14 +126,40 @@ def _by_gigatoken(fast: Any, texts: pa.Array) -> Ids:
     offsets, data = buffers(texts)
     characters = NumpyArray(data, parameters={"__array__": "char"})  # type: ignore[arg-type]
     layout = ListOffsetArray(Index64(offsets), characters, parameters={"__array__": "string"})
-    found = fast.encode_batch(awkward.Array(layout), parallel=False).layout
+    batch = awkward.Array(layout)
+    found = _patiently(lambda: fast.encode_batch(batch, parallel=False), len(data)).layout
     bounds = np.asarray(found.offsets.data)
     return Ids(np.asarray(found.content.data)[bounds[0] : bounds[-1]], bounds - bounds[0])
 
 
 def _by_tokenizers(exact: Backend, texts: pa.Array) -> Ids:
-    encodings = exact.encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
+    held = texts.to_pylist()
+    try:
+        encodings = _patiently(
+            lambda: exact.encode_batch_fast(held, add_special_tokens=False), texts.nbytes
+        )
+    except UserError:
+        raise
+    except Exception as error:  # tokenizers raises bare ones: no token for an unknown word
+        raise UserError(
+            f"The tokenizer cannot encode the corpus ({first_line(error)}); give one that has a "
+            "token for every text."
+        ) from error
     return _joined([np.asarray(encoding.ids, np.uint32) for encoding in encodings])
+
+
+def _patiently(work: Callable[[], Any], size: int) -> Any:
+    """Encode ``size`` bytes, unless that takes a time beyond all reason.
+
+    A pattern in a tokenizer can take exponential time: (a+)+$.
+    """
+    seconds = PATIENCE + size / 50_000
+    return within(
+        seconds,
+        work,
+        f"The tokenizer took more than {seconds:.0f} s for {size:,} bytes, as one with a pattern "
+        "like (a+)+$ does; give another.",
+    )
 
 
 def _joined(parts: list[np.ndarray]) -> Ids:

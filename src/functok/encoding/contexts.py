@@ -1,4 +1,4 @@
-"""Token ids as models read them when something is measured: context rows.
+"""Token ids as model inputs for measurements: context rows.
 
 Each row holds tokens of one document only, so what is measured at a position never depends on which
 document came before. (Pre-training reads packed windows: ``encoding/packing.py``.)
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from functok.encoding.tokenizer import Encoded
+from functok.runtime.progress import tick
 
 IGNORED = -100
 """A target that no loss counts (PyTorch's convention)."""
@@ -49,7 +50,9 @@ def context_rows(
             start, lead = stop, 0
     pieces.sort(key=lambda piece: piece[1] - piece[2] - piece[3])
     for first in range(0, len(pieces), rows):
-        yield _rows(encoded, pieces[first : first + rows], separator)
+        some = pieces[first : first + rows]
+        yield _rows(encoded, some, separator)
+        tick(sum(stop - start for _, start, stop, _ in some))
 
 
 def _rows(encoded: Encoded, pieces: list, separator: int | None) -> ContextRows:

@@ -1,11 +1,11 @@
 """Documents packed into equal windows for pre-training.
 
-Documents stand one after another, each with a separator before it where the tokenizer has one, and
-are cut into windows of context + 1 ids: inputs are all but the last, targets all but the first. A
-window starts at the id that the one before it ended with, so every id but the very first is a
-target once. Ids that do not fill a last window are left out.
+Documents are concatenated, each after a separator if the tokenizer has one, and cut into windows of
+context + 1 ids: inputs are all but the last, targets all but the first. A window starts at the id
+that the previous one ended with, so every id but the very first is a target once. Ids that do not
+fill a last window are left out.
 
-Nothing is copied beforehand: a window's ids are looked up when it is asked for.
+Nothing is copied beforehand: a window's ids are looked up when it is requested.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The same tokens in another order, or under other names: text without what order or names carry.
+"""The same tokens in another order, or under other names.
 
 Documents keep their lengths and keys, special tokens their places.
 
@@ -8,8 +8,8 @@ text           what is changed
 ``document``   tokens shuffled within each document: no order, the document's words
 ``corpus``     shuffled over all documents: unigram frequencies alone
 ``nearby``     shuffled within windows of five: no grammar, nearly the same context
-``renamed``    every token type stands in the places of another about as frequent: the order and
-               its statistics stay, the names (and what the model knows of them) do not
+``renamed``    every token type replaces another of about equal frequency: the order and
+               its statistics are kept, the names (and what the model knows of them) are not
 =============  ==================================================================================
 """
 

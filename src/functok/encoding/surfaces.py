@@ -9,28 +9,25 @@ convention    begins a word                             does not                
 byte-level    ``Ġthe`` (bytes written as letters)       ``the``                      GPT-2, Llama 3
 metaspace     ``▁the``, bytes as ``<0x0A>``             ``the``                      Llama 2, Gemma
 wordpiece     ``the``                                   ``##the``                    BERT
+end of word   ``the</w>`` (what ends one, for most do)  ``the``                      GPT-1, CLIP
 plain         every token                               –                            word level
 ============  ========================================  ===========================  =============
 
 What would surprise: "does not begin a word" is a statement about the string, not the occurrence.
 ``The`` without a blank stands at the start of a line as a whole word, inside ``TheNew`` as a
-piece. Only alignment with words (``alignment.py``) can tell occurrences apart.
+piece. Only alignment with words (``alignment.py``) can distinguish occurrences.
 """
 
-import json
-import re
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
 
-from functok.encoding.bytes import BYTE_LEVEL
+from functok.encoding.spelling import Spelling
 from functok.encoding.tokenizer import Tokenizer, special_ids, vocabulary_size
 
-Convention = Literal["byte-level", "metaspace", "wordpiece", "plain"]
-
-_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+Convention = Literal["byte-level", "metaspace", "wordpiece", "end of word", "plain"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,8 @@ def surfaces(tokenizer: Tokenizer) -> Surfaces:
     size = vocabulary_size(tokenizer)
     entries = [entry or "" for entry in tokenizer.convert_ids_to_tokens(list(range(size)))]
     backend = tokenizer.backend_tokenizer
-    convention, prefix = _convention(json.loads(backend.to_str()))
+    spelling = Spelling.of(backend)
+    convention = _convention(spelling)
     added = {index: token.content for index, token in backend.get_added_tokens_decoder().items()}
     special = np.zeros(size, dtype=bool)
     special[[index for index in special_ids(tokenizer) if index < size]] = True
@@ -70,31 +68,35 @@ def surfaces(tokenizer: Tokenizer) -> Surfaces:
     for index, entry in enumerate(entries):
         if index in added:
             text, begins, is_whole = (*_split_blank(added[index]), True)
-        elif convention == "byte-level":
-            text, begins, is_whole = _byte_level(entry)
-        elif convention == "metaspace":
-            text, begins, is_whole = _metaspace(entry)
-        elif convention == "wordpiece":
-            begins, is_whole = not entry.startswith(prefix), True
-            text = entry.removeprefix(prefix)
         else:
-            text, begins, is_whole = entry, True, True
+            raw = spelling.letters(entry)
+            text, is_whole = raw.decode("utf-8", errors="backslashreplace"), _is_utf8(raw)
+            if convention in ("byte-level", "metaspace") and not spelling.is_byte(entry):
+                text, begins = _split_blank(text)
+            else:
+                begins = _begins(entry, convention, spelling)
         texts.append(text)
         initial[index], whole[index] = begins, is_whole
     return Surfaces(tuple(texts), initial, whole, special, convention)
 
 
-def _convention(backend: dict) -> tuple[Convention, str]:
-    """The convention that a ``tokenizer.json`` follows, and WordPiece's continuation mark."""
-    model = backend["model"]
-    if model.get("type") == "WordPiece":
-        return "wordpiece", model.get("continuing_subword_prefix", "##")
-    around = json.dumps([backend.get(key) for key in ("normalizer", "pre_tokenizer", "decoder")])
-    if '"ByteLevel"' in around:
-        return "byte-level", ""
-    if '"Metaspace"' in around or json.dumps("▁") in around:
-        return "metaspace", ""
-    return "plain", ""
+def _convention(spelling: Spelling) -> Convention:
+    if spelling.ending:
+        return "end of word"
+    if spelling.byte_level:
+        return "byte-level"
+    if spelling.continuing:
+        return "wordpiece"
+    return "metaspace" if spelling.blank else "plain"
+
+
+def _begins(entry: str, convention: Convention, spelling: Spelling) -> bool:
+    """Whether a token without a mark for a blank is taken to begin a word."""
+    if convention == "end of word":
+        return spelling.ends(entry)
+    if convention == "wordpiece":
+        return not entry.startswith(spelling.continuing)
+    return convention == "plain"
 
 
 def _split_blank(text: str) -> tuple[str, bool]:
@@ -102,20 +104,6 @@ def _split_blank(text: str) -> tuple[str, bool]:
     if not text.strip():
         return text, True
     return text.removeprefix(" "), text.startswith(" ")
-
-
-def _byte_level(entry: str) -> tuple[str, bool, bool]:
-    if any(letter not in BYTE_LEVEL for letter in entry):
-        return entry, False, True
-    raw = bytes(BYTE_LEVEL[letter] for letter in entry)
-    return *_split_blank(raw.decode("utf-8", errors="backslashreplace")), _is_utf8(raw)
-
-
-def _metaspace(entry: str) -> tuple[str, bool, bool]:
-    if match := _BYTE_TOKEN.fullmatch(entry):
-        value = int(match[1], 16)
-        return (chr(value), False, True) if value < 128 else (f"\\x{value:02x}", False, False)
-    return *_split_blank(entry.replace("▁", " ")), True
 
 
 def _is_utf8(raw: bytes) -> bool:

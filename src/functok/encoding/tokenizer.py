@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from functok.corpus import Document
 from functok.corpus.blocks import text_array
 from functok.encoding.bulk import BulkEncoder, sample
-from functok.runtime.errors import UserError, first_line
-from functok.runtime.store import writing
+from functok.encoding.loading import named_tokenizer
+from functok.encoding.spelling import Spelling
+from functok.runtime.errors import UserError
+from functok.runtime.store import read_tensors, writing
 from functok.runtime.threads import mapped, threads_here
 
 Tokenizer = Any
@@ -30,32 +32,14 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 def load_tokenizer(name: str) -> Tokenizer:
-    """A fast tokenizer from a folder, a ``tokenizer.json``, or the hub.
+    """The tokenizer in a folder, in a file like ``tokenizer.json``, or on the hub.
+
+    Its ids are those of the file itself, whatever class the folder names (``encoding/loading.py``).
 
     Raises:
-        UserError: if there is none by that name, or it is not a fast one.
+        UserError: if there is none by that name, or it cannot be used.
     """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    path = Path(name).expanduser()
-    file = path / "tokenizer.json" if path.is_dir() else path
-    try:
-        if file.is_file() and not (file.parent / "tokenizer_config.json").exists():
-            return PreTrainedTokenizerFast(tokenizer_file=str(file))
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(file.parent) if file.is_file() else name, trust_remote_code=False
-        )
-    except Exception as error:
-        # ``tokenizers`` raises a bare Exception for a damaged file; anything else is our defect.
-        if not isinstance(error, OSError | ValueError | KeyError) and type(error) is not Exception:
-            raise
-        raise UserError(
-            f"Tokenizer {name!r} cannot be loaded ({first_line(error)}); give the name of one on "
-            "the Hugging Face hub, or a folder that holds tokenizer.json."
-        ) from error
-    if not tokenizer.is_fast:
-        raise UserError(f"Tokenizer {name!r} is not a fast one; give one with tokenizer.json.")
-    return tokenizer
+    return named_tokenizer(name)
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
@@ -121,14 +105,24 @@ def vocabulary_size(tokenizer: Tokenizer) -> int:
 
 
 def shown_tokens(tokenizer: Tokenizer) -> list[str]:
-    """Every token id of the vocabulary as people can read it.
+    """The text of every token id, as shown in tables.
 
-    Blanks become visible (``␣the``, ``⏎``); a token that is not whole UTF-8 is shown by its
-    vocabulary entry in angle brackets, an id without an entry by its number.
+    Blanks become visible (``␣the``, ``⏎``), those that a mark stands for as well (``▁the``,
+    ``the</w>``), which decoding one token would drop. A token that is not whole UTF-8 is shown by
+    its vocabulary entry in angle brackets, an id without an entry by its number.
     """
+    spelling = Spelling.of(tokenizer.backend_tokenizer)
+    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
     size = vocabulary_size(tokenizer)
     entries = tokenizer.convert_ids_to_tokens(list(range(size)))
     texts = tokenizer.batch_decode([[index] for index in range(size)], skip_special_tokens=False)
+    if spelling.blank or spelling.ending:
+        texts = [
+            text
+            if entry is None or index in added
+            else spelling.spelled(entry).decode("utf-8", errors="replace")
+            for index, (entry, text) in enumerate(zip(entries, texts, strict=True))
+        ]
     return [
         f"⟨{index if entry is None else entry}⟩"
         if "\ufffd" in text or not text
@@ -178,7 +172,7 @@ class Encoded:
 
     @classmethod
     def load(cls, path: Path) -> "Encoded":
-        return cls(**load_file(path))
+        return cls(**read_tensors(path))
 
 
 def _bounds(lengths: np.ndarray) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Characters on which two tokenizer libraries may disagree, because their Unicode tables differ.
 
-A sweep over all of Unicode (``tests/tokens/test_bulk.py`` repeats it) finds gigatoken 0.10 and
-tokenizers apart on letters that are new in Unicode 17 and, under NFC, on a few compositions and
+A sweep over all of Unicode (``tests/tokens/test_bulk.py`` repeats it) finds that gigatoken 0.10 and
+tokenizers differ on letters that are new in Unicode 17 and, under NFC, on a few compositions and
 combining marks that are new since Unicode 15. Documents with a character of the ranges below,
-which hold all of these and the historic and minority scripts around them, are encoded by
-``tokenizers`` whatever path was chosen. In any common script that is no document at all.
+which include all of these and the historic and minority scripts around them, are always encoded by
+``tokenizers``. Documents in common scripts contain none of them.
 """
 
 import numpy as np

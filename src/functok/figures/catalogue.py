@@ -1,25 +1,41 @@
 """Every figure: which of them a run has.
 
-A figure whose tables a run does not have is left out; the plan then says what was not run.
+A figure is left out if the run lacks its tables; its plan then says what was not run.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures import charts
 from functok.figures.plan import Plan
-from functok.figures.plans import consolidation, controls, graph, retrieval, tokens, world
 from functok.runtime.store import RunFolder
 
-PLANS = (
-    *tokens.PLANS,
-    *graph.PLANS,
-    *controls.PLANS,
-    *retrieval.PLANS,
-    *world.PLANS,
-    *consolidation.PLANS,
+_CHARTS = f"{charts.__name__}."
+_ORDER = (
+    *("token-frequency", "token-bins", "document-coverage", "threshold-sweep"),
+    *("token-degree", "cumulative-coverage", "cover-orders"),
+    *("class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"),
+    *("exposure-curve", "exposure-references", "accumulation"),
+    *("specifications-coverage", "specifications-class", "specifications-direct", "feature-kinds"),
+    *("trace", "trace-difference", "reactivation", "reactivation-odds", "steering-gain"),
+    *("world-trace", "world-trace-difference", "world-swaps"),
+    *("training-loss", "held-out-loss", "loss-share", "sae-quality", "features-firing"),
 )
+
+
+def _plans() -> tuple[Plan, ...]:
+    """The plans of every module in ``figures/charts``, in the report's order."""
+    modules = [import_module(found.name) for found in iter_modules(charts.__path__, _CHARTS)]
+    plans = {plan.name: plan for module in modules for plan in module.PLANS}
+    return tuple(plans[name] for name in _ORDER)
+
+
+PLANS = _plans()
 """All figures in the report's order."""
 
 
@@ -34,10 +50,20 @@ class Figure:
     chart: ChartType
 
 
-def figures(folder: RunFolder, features: int = 16) -> list[Figure]:
-    """The figures that the run in ``folder`` has, in the report's order."""
+def figures(
+    folder: RunFolder, features: int = 16, only: Collection[str] | None = None
+) -> list[Figure]:
+    """The figures that the run in ``folder`` has, in the report's order.
+
+    Args:
+        folder: the run folder.
+        features: rows of a trace.
+        only: names of plans; by default all.
+    """
     found = []
     for plan in PLANS:
+        if only is not None and plan.name not in only:
+            continue
         tables = plan.tables(folder, features)
         for number, table in enumerate(tables, start=1):
             name = plan.name if len(tables) == 1 else f"{plan.name}-{number}"

@@ -1,16 +1,23 @@
-"""Figures on disk: .png and .svg for people, the .parquet behind them for everyone else."""
+"""Write figures to disk: .png and .svg, with the data that they show as .parquet."""
 
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
-import polars as pl
 import vl_convert
 from altair.typing import ChartType
 
-from functok.figures.catalogue import PLANS, Figure
-from functok.figures.charts.graph import degrees
+from functok.figures.catalogue import PLANS, Figure, figures
+from functok.figures.glyphs import fonts_note
+from functok.runtime.atomic import check_inside
 from functok.runtime.store import RunFolder, write_table, write_text, writing
 
+_OURS = re.compile(
+    rf"({'|'.join(re.escape(plan.name) for plan in PLANS)})(-\d+)?\.(png|svg|parquet)"
+)
 _SCALE = 2
 """Pixels of the PNG per pixel of the chart."""
 
@@ -20,30 +27,42 @@ def specification(chart: ChartType) -> dict[str, Any]:
     return chart.to_dict()
 
 
-def draw(figures: Iterable[Figure], folder: RunFolder) -> None:
-    """Write every figure under ``figures/``; those of an earlier drawing that are gone, go."""
-    kept = set()
-    for figure in figures:
-        spec = specification(figure.chart)
-        # No address is allowed: what a specification holds must suffice to draw it.
-        svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
-        write_text(folder.figure(figure.name, "svg"), svg)
-        with writing(folder.figure(figure.name, "png")) as temporary:
-            temporary.write_bytes(vl_convert.svg_to_png(svg, scale=_SCALE))
-        write_table(folder.figure(figure.name, "parquet"), figure.table.to_arrow())
-        kept |= {folder.figure(figure.name, suffix) for suffix in ("png", "svg", "parquet")}
-    place = folder.figure("any", "png").parent
-    for left in set(place.glob("*.*")) - kept if place.is_dir() else ():
-        left.unlink()
+def draw(drawn: Iterable[Figure], folder: RunFolder) -> None:
+    """Write every figure under ``figures/``, and remove those of an earlier drawing.
 
-
-def degree_figure(degree: pl.DataFrame, graph: str) -> Figure:
-    """Figure 5 of a graph that was built outside a study.
-
-    Args:
-        degree: its ``degree.parquet``.
-        graph: its name; several graphs of one model have a figure each.
+    Only names that figures have are removed: a user's own file there stays.
     """
-    plan = next(plan for plan in PLANS if plan.name == "token-degree")
-    table = degrees(degree)
-    return Figure(f"{plan.name}-{graph}", plan, table, plan.chart(table))
+    kept = {place for figure in drawn for place in write_figure(figure, folder)}
+    check_inside(folder.figures / "any")
+    for left in set(folder.figures.iterdir()) - kept if folder.figures.is_dir() else ():
+        if _OURS.fullmatch(left.name) and (left.is_file() or left.is_symlink()):
+            left.unlink()
+
+
+def write_figure(figure: Figure, folder: RunFolder) -> list[Path]:
+    """Write one figure; where its files lie."""
+    spec = _with_note(specification(figure.chart))
+    # No address is allowed: a specification must contain all that is needed to draw it.
+    svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
+    write_text(folder.figure(figure.name, "svg"), svg)
+    with writing(folder.figure(figure.name, "png")) as temporary:
+        temporary.write_bytes(vl_convert.svg_to_png(svg, scale=_SCALE))
+    write_table(folder.figure(figure.name, "parquet"), figure.table.to_arrow())
+    return [folder.figure(figure.name, suffix) for suffix in ("png", "svg", "parquet")]
+
+
+def draw_some(names: Collection[str], folder: RunFolder, features: int) -> list[Path]:
+    """Write the figures of these names, as far as the run has their tables; where they lie."""
+    found = figures(folder, features, names)
+    return [place for figure in found for place in write_figure(figure, folder)]
+
+
+def _with_note(spec: dict[str, Any]) -> dict[str, Any]:
+    """The specification with a line under its title where this machine lacks a font for it."""
+    note = fonts_note(json.dumps(spec, ensure_ascii=False))
+    title = spec.get("title")
+    if note is None or not isinstance(title, dict):
+        return spec
+    under = title.get("subtitle") or []
+    lines = [under] if isinstance(under, str) else list(under)
+    return {**spec, "title": {**title, "subtitle": [*lines, *wrap(note, 100)]}}

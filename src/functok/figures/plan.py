@@ -1,4 +1,4 @@
-"""What a figure is before it is drawn: where its numbers come from, its reading, its control."""
+"""What a figure is before it is drawn: its tables, its caption, its control."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,12 @@ from pathlib import Path
 import polars as pl
 from altair.typing import ChartType
 
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, control_table, graph_table, read_frame
+
+NO_CONTROLS = "The frequency controls were not run (functok controls), or the graph is too small."
+NO_WORLD = (
+    "The study has no tiny world, so nothing was traced or steered with a known right answer."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,32 +27,26 @@ class Plan:
     reading: str
     """How to read it, one sentence."""
     control: str
-    """What it is held against, one sentence."""
+    """What it is compared with, one sentence."""
     absent: str
-    """What was not run where it is missing, one sentence."""
+    """What was not run if it is missing, one sentence."""
     tables: Callable[[RunFolder, int], list[pl.DataFrame]]
     """The tables to draw, from the run folder and the number of features in a trace."""
     chart: Callable[[pl.DataFrame], ChartType]
 
 
-def last_step(folder: RunFolder) -> int | None:
-    """The last checkpoint with a graph; None before there is one."""
-    counted = read(folder.consolidation("growth"))
-    return None if counted is None else counted["step"].to_list()[-1]
-
-
 def read(path: Path) -> pl.DataFrame | None:
-    """The table at ``path``; None where it was not written or is empty."""
+    """The table at ``path``; None if it was not written or is empty."""
     if not path.exists():
         return None
-    table = pl.read_parquet(path)
+    table = read_frame(path)
     return table if len(table) else None
 
 
 def made_from(
     make: Callable[..., pl.DataFrame], *paths: Callable[[RunFolder], Path]
 ) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
-    """``make`` of the tables at ``paths``, where all of them are there."""
+    """``make`` of the tables at ``paths``, if all of them exist."""
 
     def tables(folder: RunFolder, features: int) -> list[pl.DataFrame]:
         found = [read(path(folder)) for path in paths]
@@ -60,5 +59,10 @@ def made_from(
 
 
 def of_last_graph(name: str) -> Callable[[RunFolder], Path]:
-    """A table of the last graph; where there is none, a path at which nothing is."""
-    return lambda folder: folder.graph_table(last_step(folder) or 0, name)
+    """The path of a table of the judged graph; it need not exist."""
+    return lambda folder: graph_table(folder.judged or folder.graphs, name)
+
+
+def of_control(name: str) -> Callable[[RunFolder], Path]:
+    """A table of the controls of the judged graph; it need not exist."""
+    return lambda folder: control_table(folder.judged or folder.graphs, name)

@@ -1,8 +1,8 @@
-"""How all charts look: one palette, one theme, one axis of training steps.
+"""The style of all charts: one palette, one theme, one axis of training steps.
 
-The colours are Okabe and Ito's, which stay apart under every common colour blindness. A colour
-means the same thing everywhere: orange is function, blue is content, green is a measured quantity
-that belongs to neither, and grey dashes are always what something is held against.
+The colours are Okabe and Ito's, which are distinguishable under every common colour blindness. A
+colour has the same meaning everywhere: orange is function, blue is content, green is a measured
+quantity that belongs to neither, and grey dashes are always the control.
 """
 
 from collections.abc import Iterable
@@ -13,32 +13,35 @@ import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.code_points import register
 from functok.tokens.counting.function_tokens import ARROWS
 
 FUNCTION, CONTENT, MEASURED, CONTROL = "#d55e00", "#0072b2", "#009e73", "#808080"
 DASHES = [5, 4]
 WIDTH, HEIGHT = 620, 340
 TOKEN_FONT = "DejaVu Sans, Noto Sans Symbols2, sans-serif"
-"""For tokens: the first two have ␣ and ⏎, which are else taken from whatever face has them."""
+"""For tokens: the first two have ␣ and ⏎, for which any other font is a fallback."""
+
+register()  # before anything is drawn: tokens are in any script
 
 CLASS_SCALE = alt.Scale(domain=["function", "content"], range=[FUNCTION, CONTENT])
 READINGS = {
     "as studied": "as studied",
     "closed class": "closed-class words",
-    "with punctuation": "these and punctuation",
+    "with punctuation": "closed class and punctuation",
     "part of speech": "part of speech",
 }
-"""Of "function", in words."""
+"""Readings of "function" in legends."""
 GROUP_SCALE = alt.Scale(
     domain=list(ARROWS.values()), range=[FUNCTION, "#cc79a7", "#e69f00", CONTENT]
 )
 
 _TEXT = {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal"}
 _CONFIG: dict[str, Any] = {
-    # A generic family: a static picture must not depend on a font that only one machine has.
+    # A generic family: a static picture must not depend on a font that only some machines have.
     "font": "sans-serif",
     "background": "white",
-    # One label per point for screen readers would treble a picture; the table is beside it.
+    # One label per point for screen readers would triple the file; the table is provided as well.
     "aria": False,
     "view": {"stroke": None},
     "title": {
@@ -65,13 +68,13 @@ _CONFIG: dict[str, Any] = {
 
 
 def styled(chart: ChartType, title: str, subtitle: str = "") -> ChartType:
-    """``chart`` in the house theme under its title, which says in words what is drawn."""
+    """``chart`` in the common theme under its title."""
     heading = alt.TitleParams(title, subtitle=subtitle) if subtitle else alt.TitleParams(title)
     return chart.properties(title=heading).configure(**_CONFIG)
 
 
 def steps_axis(steps: Iterable[int], title: str = "training step") -> alt.X:
-    """Training steps on an axis that is logarithmic beyond 1 and still has a place for 0."""
+    """Training steps on an axis that is logarithmic beyond 1 and linear at 0."""
     return alt.X(
         "step:Q",
         title=title,
@@ -81,7 +84,7 @@ def steps_axis(steps: Iterable[int], title: str = "training step") -> alt.X:
 
 
 def rank_axis(title: str) -> alt.X:
-    """Ranks by frequency, log, the first a little off the edge."""
+    """Ranks by frequency on a log axis, with a margin before the first."""
     scale = alt.Scale(type="log", nice=False, domainMin=0.85)
     return alt.X("rank:Q", title=title, scale=scale, axis=alt.Axis(format="~s"))
 
@@ -96,23 +99,38 @@ def spread(values: list[int], most: int) -> list[int]:
     ]
 
 
-def zero_line(table: pl.DataFrame, across: bool = False) -> alt.Chart:
-    """Dashes where a log ratio says "nothing": at x = 0, or ``across`` the chart at y = 0."""
+def value_tips(name: str, form: str, title: str, prefixed: bool = True) -> list[alt.Tooltip]:
+    """A value and its 95 % interval in a tooltip.
+
+    Args:
+        name: column of the value; its interval is in ``NAME_low`` and ``NAME_high``.
+        form: number format.
+        title: what the value is.
+        prefixed: False if the interval is in ``low`` and ``high``.
+    """
+    before = f"{name}_" if prefixed else ""
+    columns = ((name, title), (f"{before}low", "95 % from"), (f"{before}high", "to"))
+    return [alt.Tooltip(f"{column}:Q", format=form, title=words) for column, words in columns]
+
+
+def zero_line(table: pl.DataFrame, across: bool = False, at: float = 0.0) -> alt.Chart:
+    """Dashes at x = ``at``, or ``across`` the chart at y = ``at``; a log ratio of 0 by default."""
     line = (
         alt.Chart(table)
         .transform_aggregate(rows="count()")  # one line, not one per row
         .mark_rule(color=CONTROL, strokeDash=DASHES)
     )
-    return line.encode(y=alt.datum(0)) if across else line.encode(x=alt.datum(0))
+    return line.encode(y=alt.datum(at)) if across else line.encode(x=alt.datum(at))
 
 
 def with_intervals(
-    base: alt.Chart, x: alt.X, low: str = "low", high: str = "high", size: int = 36
+    base: alt.Chart, x: alt.X, low: str = "low", high: str = "high", size: int = 36, **bar: Any
 ) -> alt.LayerChart:
-    """A point at ``x`` for every row of ``base``, and a bar where there is an interval."""
+    """A point at ``x`` for every row of ``base``, and a bar (encoded by ``bar``) if it has an
+    interval."""
     bars = base.transform_filter(f"isValid(datum.{low})").mark_rule(strokeWidth=1.5)
     points = base.mark_point(opacity=1, size=size).encode(x=x)
-    return alt.LayerChart(layer=[bars.encode(x=f"{low}:Q", x2=f"{high}:Q"), points])
+    return alt.LayerChart(layer=[bars.encode(x=f"{low}:Q", x2=f"{high}:Q", **bar), points])
 
 
 def token_labels(base: alt.Chart, y: alt.Y, above: int = 9, size: int = 10) -> alt.Chart:
@@ -125,21 +143,21 @@ def token_labels(base: alt.Chart, y: alt.Y, above: int = 9, size: int = 10) -> a
 
 
 def readings_in_words(column: str = "reading") -> pl.Expr:
-    """Readings of "function" (``graph/contrasts.py``) in the words of legends."""
+    """Readings of "function" (``graph/contrasts.py``) as in legends."""
     return pl.col(column).replace(READINGS)
 
 
 def named(chart: alt.Chart, name: str, scale: alt.Scale) -> alt.Chart:
-    """``chart`` in the colour that ``scale`` has for ``name``, which the legend then shows."""
+    """``chart`` in the colour of ``name`` in ``scale``, with an entry in the legend."""
     return chart.transform_calculate(series=f"'{name}'").encode(
         color=alt.Color("series:N", scale=scale)
     )
 
 
 def thinned(table: pl.DataFrame, most: int = 1500) -> pl.DataFrame:
-    """At most about ``most`` rows of a table by ``rank``: the head whole, the tail log-spaced.
+    """At most about ``most`` rows of a table by ``rank``: the head complete, the tail log-spaced.
 
-    A vocabulary of 128,000 points would make a figure of many megabytes, whose tail is a smear.
+    A vocabulary of 128,000 points would make a figure of many megabytes with an unreadable tail.
     """
     if len(table) <= most:
         return table

@@ -1,18 +1,19 @@
 """When does a feature count as active? Incidence under other rules than "positive".
 
-=====  ==========================================================================================
-rule   active where
-=====  ==========================================================================================
-ρ0     z > 0; the graph itself
-ρ1     z ≥ the q-quantile of the feature's positive activations
-ρ2     z ≥ α · the feature's largest activation
-ρ3     z is among the k largest at that position
-ρ4     the feature's contribution z · ‖d‖ ≥ τ · ‖h‖, d its decoder direction
-=====  ==========================================================================================
+================  ===============================================================================
+rule              active where
+================  ===============================================================================
+``positive``      z > 0; the graph itself
+``quantile``      z ≥ the q-quantile of the feature's positive activations
+``of_max``        z ≥ α · the feature's largest activation
+``largest``       z is among the k largest at that position
+``contribution``  the feature's contribution z · ‖d‖ ≥ τ · ‖h‖, d its decoder direction
+================  ===============================================================================
 
-(``methods.md`` 1.2.) All but ρ0 need the occurrence store. Quantiles and maxima are taken on half
-of the documents, by hash, and applied to all: a threshold must not know the positions it judges.
-A feature that is not active in that half keeps none of its occurrences.
+All but ``positive`` need the occurrence store. Quantiles and maxima are estimated on half of the
+documents, chosen by hash, and applied to all: a threshold must not depend on the positions it is
+applied to. A feature that is not active in that half keeps none of its occurrences.
+See ``docs/methods.md#active``.
 """
 
 from collections.abc import Callable
@@ -35,7 +36,7 @@ class Rule:
     """One rule with its strength."""
 
     name: Literal["positive", "quantile", "of_max", "largest", "contribution"]
-    """ρ0 to ρ4, in this order."""
+    """As in the module's table."""
     value: float = 0.0
     """q, α, k or τ."""
 
@@ -46,7 +47,7 @@ RULES = (
     *(Rule("of_max", alpha) for alpha in (0.05, 0.1, 0.25, 0.5)),
     *(Rule("largest", k) for k in (1.0, 4.0, 16.0, 32.0)),
 )
-"""The grid of ``methods.md`` 1.2; ρ4 takes a τ of its own."""
+"""Rules and strengths; ``contribution`` takes a τ of its own (``docs/methods.md#active``)."""
 
 _HELD = 64
 """Row groups' edges held before they are merged."""
@@ -72,7 +73,7 @@ def incidence(
     folder = None if graph.folder is None else graph.folder / "occurrences"
     if folder is None or not folder.is_dir():
         raise UserError(
-            f"The rule {rule.name!r} needs the strength of every occurrence, and this graph was "
+            f"The rule {rule.name!r} needs the activation at every occurrence, and this graph was "
             "built without its occurrence store; build it again with a larger --occurrences."
         )
     keeps = _keeper(folder, rule, graph.features, norms)

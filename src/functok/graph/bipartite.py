@@ -1,13 +1,13 @@
-"""The token–feature graph: which token types switch on which SAE features, and how often.
+"""The token–feature graph: which token types activate which SAE features, and how often.
 
 For each (token, feature) pair, by hash group of documents: occurrences of the token at which the
 feature was active; documents in which it was active at *one hash-chosen occurrence of the token*
 (counting a document when any of its occurrences fires would let frequency back in); sum and
-maximum of the activation. Beside it, for each token, its occurrences and documents. Every control
-that is computed from counts alone follows from these.
+maximum of the activation. For each token, also its occurrences and documents. Every control that
+is computed from counts alone follows from these.
 
 ``TokenFeatureGraph`` is a commutative monoid to the last bit: activations are rounded to a grid of
-2⁻²⁰ before they are summed. One that is loaded reads nothing but what it is asked for.
+2⁻²⁰ before they are summed. A loaded graph reads from disk only what is asked for.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
 from functok.corpus.splits import GROUPS
@@ -31,7 +30,7 @@ from functok.graph.folder import (
     write_tokens,
 )
 from functok.runtime.errors import UserError
-from functok.runtime.store import read_json, write_json
+from functok.runtime.store import read_json, read_table, write_json
 
 __all__ = ["Observations", "TokenFeatureGraph"]
 
@@ -157,7 +156,7 @@ class TokenFeatureGraph:
     def columns(self) -> Columns:
         """Every edge; of a loaded graph they are all read now, and kept."""
         assert self.folder is not None
-        return self._usual(Columns.of(pq.read_table(self.folder / "edges/by-token.parquet")))
+        return self._usual(Columns.of(read_table(self.folder / "edges/by-token.parquet")))
 
     @property
     def group(self) -> Int[np.ndarray, " edges"]:
@@ -267,12 +266,6 @@ class TokenFeatureGraph:
         if self.folder is None:
             return self.columns.rows(self.token == token)
         return self._usual(self._by_token.at(token))
-
-    def of_feature(self, feature: int) -> Columns:
-        """The edges of one feature; of a folder, only their row groups are read."""
-        if self.folder is None:
-            return self.columns.rows(self.feature == feature)
-        return self._usual(self._by_feature.at(feature))
 
     def by_token(self) -> Iterator[Columns]:
         """Every edge, block by block, sorted by token; a token's edges are in one block."""

@@ -1,8 +1,8 @@
 """Which token types are compared: several readings of "function" against "content".
 
 By the paper's own definition a token is function *because* it is frequent: class and frequency are
-one and the same, and no statistic can tell them apart. So the controls of frequency × class
-(``methods.md`` A4, A5) also read the class off the token's form:
+the same, and no statistic can separate them. So the controls of frequency × class
+(``docs/methods.md#readings``) also define class by the token's form:
 
 ======================  ==============================================  ========================
 reading                 function                                        content
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL
 from functok.tokens.grammar.lexicon import CLOSED
 from functok.tokens.grammar.subclasses import SUBCLASSES
@@ -71,17 +71,19 @@ class Sides:
         return float(below.mean() / (2 * len(content)))
 
 
-def readings(subject: Subject) -> list[Sides]:
+def readings(subject: LabelledGraph) -> list[Sides]:
     """The three readings, then every sub-class that occurs in the graph."""
-    named = np.array(subject.subclasses)
-    occurs = (subject.graph.token_occurrences.sum(0) > 0) & (subject.classes != SPECIAL)
+    classes, named = subject.vocabulary.classes, np.array(subject.vocabulary.subclasses)
+    occurs = (subject.graph.token_occurrences.sum(0) > 0) & (classes != SPECIAL)
     by_form = {name: (named == name) & occurs for name in SUBCLASSES}
     open_class = by_form.pop(_OPEN)
     grammar = np.isin(named, CLOSED) & occurs
     marks = np.isin(named, _MARKS) & occurs
     found = [
         Sides(
-            STUDIED, (subject.classes == FUNCTION) & occurs, (subject.classes == CONTENT) & occurs
+            STUDIED,
+            (classes == FUNCTION) & occurs,
+            (classes == CONTENT) & occurs,
         ),
         Sides(GRAMMAR, grammar, open_class),
         Sides(WITH_MARKS, grammar | marks, open_class),

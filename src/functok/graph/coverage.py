@@ -1,14 +1,14 @@
-"""Degree, cumulative coverage, and what as many random positions would cover.
+"""Degree, cumulative coverage, and the coverage of the same number of random positions.
 
-The paper's own view (§3.1, Table 1, Figure 5) and its first control (equal exposure). With N
-positions in all, feature j active at Y_j of them, and F* features active anywhere, n positions
-drawn without replacement cover
+The paper's own view (§3.1, Table 1, Figure 5) and its first control
+(``docs/methods.md#expected-coverage``). With N positions in all, feature j active at Y_j of them,
+and F* features active anywhere, n positions drawn without replacement cover
 
     E[Cov(n)] = (1/F*) Σ_j [1 − C(N − Y_j, n) / C(N, n)]
 
 of the active features, in closed form. R = Cov(set) / E[Cov(n)] with n the set's own number of
 positions says whether the set reaches more than its frequency alone would: log R > 0 is more,
-log R < 0 is less, and "less" is a legitimate outcome.
+log R < 0 is less, and "less" is a possible outcome.
 """
 
 import math
@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int
 
+from functok.claims.evidence import as_columns
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.stats import Estimate, jackknife, log_missed
 from functok.tokens.counting.function_tokens import CLASS_NAMES
@@ -42,7 +43,7 @@ def expected_coverage(active_at: Int[np.ndarray, " features"], positions: int, d
 def chance_reached(
     counts: Int[np.ndarray, " counts"], positions: int, drawn: int
 ) -> Float[np.ndarray, " counts"]:
-    """1 − C(N − Y, n) / C(N, n): that ``drawn`` of ``positions`` meet one of ``counts``."""
+    """1 − C(N − Y, n) / C(N, n): P(``drawn`` of ``positions`` include one of ``counts``)."""
     return -np.expm1(log_missed(counts, positions, drawn))
 
 
@@ -66,14 +67,14 @@ def frequency_order(graph: TokenFeatureGraph) -> Int[np.ndarray, " seen"]:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a set of tokens reaches, beside as many random positions."""
+    """The coverage of a set of tokens, and of the same number of random positions."""
 
     of_active: Estimate
     """Share of the features active anywhere, with its interval."""
     of_all: float
     """Share of the dictionary."""
     random: float
-    """Expected share of the active features at equally many random positions."""
+    """Expected share of the active features at the same number of random positions."""
     log_ratio: Estimate
     """log R with its jackknife interval over hash groups of documents."""
     positions: int
@@ -95,7 +96,7 @@ class _ByGroup:
         self.set_positions = self.set_positions + graph.token_occurrences[:, token]
 
     def shares(self, kept: Int[np.ndarray, " kept"]) -> tuple[float, float]:
-        """Coverage by the set, and by as many random positions, on the groups ``kept``."""
+        """Coverage of the set, and of as many random positions, on the groups ``kept``."""
         everywhere = self.everywhere[kept].sum(0)
         active = np.count_nonzero(everywhere)
         if active == 0:
@@ -148,14 +149,10 @@ def coverage_table(
                 "token_id": token,
                 "token": shown[token],
                 "positions": found.positions,
-                "of_active": found.of_active.value,
-                "of_active_low": found.of_active.low,
-                "of_active_high": found.of_active.high,
+                **as_columns("of_active", found.of_active),
                 "of_all": found.of_all,
                 "random": found.random,
-                "log_ratio": found.log_ratio.value,
-                "log_ratio_low": found.log_ratio.low,
-                "log_ratio_high": found.log_ratio.high,
+                **as_columns("log_ratio", found.log_ratio),
             }
         )
     return pa.Table.from_pylist(rows)
@@ -166,8 +163,8 @@ def degree_table(
 ) -> pa.Table:
     """One row per token in the graph, by falling frequency: the paper's Figure 5.
 
-    Columns: rank, token_id, token, class, occurrences, degree, and random_degree: what as many
-    random positions would reach, the degree that frequency alone explains.
+    Columns: rank, token_id, token, class, occurrences, degree, and random_degree: what the
+    same number of random positions would reach, the degree that frequency alone explains.
     """
     order = frequency_order(graph)
     occurrences = graph.token_occurrences.sum(0)[order]

@@ -1,4 +1,4 @@
-"""The graph in the shapes that other tools read: a sparse matrix, a list of edges."""
+"""The graph in other formats: a sparse matrix, a list of edges."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How a graph lies on the disk, written and read piece by piece.
+"""The files of a graph on disk, written and read piece by piece.
 
 =============================  ==================================================================
 ``edges/by-token.parquet``     token, feature, group, occurrences, documents, sum, max; sorted by
@@ -24,7 +24,8 @@ from jaxtyping import Float, Int
 from functok.corpus.splits import GROUPS
 from functok.graph.construction.runs import edge_table, merge_edges, write_run
 from functok.graph.edges import GRID, Edges, Packing
-from functok.runtime.background import Behind
+from functok.runtime.store import read_table
+from functok.runtime.threads import BackgroundThread
 
 ROW_GROUP = 1 << 17
 """Most rows that are read at once."""
@@ -71,8 +72,8 @@ def write_edges(folder: Path, pieces: Iterator[Edges], packing: Packing, rows: i
     count = 0
     with (
         _edge_file(folder / "edges/by-token.parquet", "feature") as edges,
-        Behind() as writing,
-        Behind() as sorting,
+        BackgroundThread() as writing,
+        BackgroundThread() as sorting,
     ):
         for piece in pieces:
             count += len(piece)
@@ -83,7 +84,7 @@ def write_edges(folder: Path, pieces: Iterator[Edges], packing: Packing, rows: i
     with (
         _edge_file(folder / "edges/by-feature.parquet", "token") as edges,
         pq.ParquetWriter(folder / "features.parquet", _FEATURES, compression="zstd") as features,
-        Behind() as writing,
+        BackgroundThread() as writing,
     ):
         for piece in merge_edges(runs, rows, spill / "rounds", align):
             writing.do(_add_by_feature, edges, features, piece, packing)
@@ -115,7 +116,7 @@ def read_counts(
     path: Path, by: str, size: int, counts: tuple[str, ...]
 ) -> list[Int[np.ndarray, "groups size"]]:
     """Columns ``counts`` of a table with one row per group and ``by`` (token or feature)."""
-    table = pq.read_table(path)
+    table = read_table(path)
     where = (table["group"].to_numpy(), table[by].to_numpy())
     found = [np.zeros((GROUPS, size), np.int64) for _ in counts]
     for count, into in zip(counts, found, strict=True):

@@ -1,27 +1,20 @@
-"""What every control is about: a graph, and what must be known of its tokens."""
+"""A graph with what is known of its tokens: the subject of every control."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Int
-
 from functok.graph.bipartite import TokenFeatureGraph
+from functok.tokens.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A graph with the classes of its tokens."""
+class LabelledGraph:
+    """A graph and the vocabulary of its tokens."""
 
     graph: TokenFeatureGraph
-    classes: Int[np.ndarray, " vocabulary"]
-    """``FUNCTION``, ``CONTENT`` or ``SPECIAL`` of every token id."""
-    subclasses: list[str]
-    """Name of every token id's sub-class (``tokens/grammar/subclasses.py``)."""
-    shown: list[str]
-    """Every token id as people can read it."""
+    vocabulary: Vocabulary
     seed: int
-    """Whatever is drawn follows from it."""
+    """Of everything that is drawn at random."""
 
     @property
     def occurrences(self) -> Path | None:

@@ -1,7 +1,7 @@
 """The occurrence store: every position, and the features active there.
 
 Columns: token, document (hash), position, next_token (−1 at a document's end), chosen (whether it
-is the document's hash-chosen occurrence of the token), norm (of what the SAE reads, ‖h‖), loss
+is the document's hash-chosen occurrence of the token), norm (of the SAE's input, ‖h‖), loss
 (nats; NaN where it was not asked for), features (ascending) and activations (float32, so that
 rules on strength see what the SAE computed). Rows are whole positions; files follow the shards.
 Rules of activity that need the strength of each occurrence (``graph/activity.py``) and controls on

@@ -1,10 +1,10 @@
 """How few tokens reach the features, in any order: coverage curves and greedy maximum coverage.
 
-The paper adds tokens by falling frequency and stops at ten (Table 1). Whether frequency is a good
-order shows only beside others (``methods.md`` A7): by degree, at random, greedily by the most new
+The paper adds tokens by falling frequency and stops at ten (Table 1). Here the same curve is drawn
+for other orders too (``docs/methods.md#orders``): by degree, at random, greedily by the most new
 features (within 1 − 1/e of the best set of each size; Nemhauser et al. 1978), and greedily by new
-features *per occurrence*, since a frequent token has had more chances. Each curve is read against
-the number of types and against the number of positions used:
+features *per occurrence*, since a frequent token has had more chances. Each curve is computed
+against the number of types and against the number of positions used:
 
     area = mean over active features of 1 − (share of types, or of positions, that reaches it)
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from functok.claims.evidence import as_columns
 from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.coverage import frequency_order
@@ -84,7 +85,7 @@ def orderings(graph: TokenFeatureGraph, seed: int) -> dict[str, Int[np.ndarray, 
 
 
 @dataclass(frozen=True)
-class Curve:
+class CoverageCurve:
     """Coverage by the first tokens of an order."""
 
     positions: Int[np.ndarray, " tokens"]
@@ -97,7 +98,7 @@ class Curve:
     area_positions: Estimate
 
 
-def coverage_curve(graph: TokenFeatureGraph, order: Int[np.ndarray, " tokens"]) -> Curve:
+def coverage_curve(graph: TokenFeatureGraph, order: Int[np.ndarray, " tokens"]) -> CoverageCurve:
     """Coverage along ``order``, which holds every token that occurs."""
     rank = np.full(graph.vocabulary, _NEVER, np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
@@ -117,7 +118,7 @@ def coverage_curve(graph: TokenFeatureGraph, order: Int[np.ndarray, " tokens"]) 
 
     at = first.min(axis=0)
     reached = np.cumsum(np.bincount(at[at < _NEVER], minlength=len(order)))
-    return Curve(
+    return CoverageCurve(
         positions=np.cumsum(graph.token_occurrences.sum(0)[order]),
         reached=reached,
         active=int(np.count_nonzero(at < _NEVER)),
@@ -137,7 +138,7 @@ def cover_tables(
 
     Args:
         classes: of every token id.
-        shown: every token id as people can read it.
+        shown: the text of every token id, as shown in tables.
         seed: of the random order.
         first: tokens of which the share of function tokens is given.
 
@@ -169,8 +170,8 @@ def cover_tables(
         rows.append(
             {
                 "ordering": name,
-                **_interval("area_types", curve.area_types),
-                **_interval("area_positions", curve.area_positions),
+                **as_columns("area_types", curve.area_types),
+                **as_columns("area_positions", curve.area_positions),
                 "types_to_half": int(np.searchsorted(curve.reached, curve.active / 2) + 1),
                 "function_share": float(
                     np.mean([CLASS_NAMES[classes[token]] == "function" for token in head])
@@ -179,7 +180,3 @@ def cover_tables(
             }
         )
     return pa.concat_tables(curves), pa.Table.from_pylist(rows)
-
-
-def _interval(name: str, found: Estimate) -> dict[str, float]:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -1,11 +1,11 @@
 """How degree grows with frequency, and whether degrees follow a power law.
 
-The paper calls the graph scale-free (§7) from log-log plots, without a fit. Two questions are kept
-apart here.
+The paper calls the graph scale-free (§7) from log-log plots, without a fit. Two questions are
+separated here (``docs/methods.md#scaling``).
 
 *Heaps' exponent* β in k ∝ N^β (k the degree of a token, N its occurrences; least squares over the
-tokens on a log-log scale). Under the null that only frequency matters, degrees are what as many
-random positions would meet, and the same fit to those gives β₀; β − β₀ is what is left to tokens.
+tokens on a log-log scale). Under the null that only frequency matters, degrees are those of the
+same number of random positions, and the same fit to these gives β₀; β − β₀ is left to the tokens.
 
 *Power law* P(k) ∝ k^−α for k ≥ xmin, by maximum likelihood with xmin where the Kolmogorov–Smirnov
 distance is least (Clauset, Shalizi & Newman 2009), with the ``powerlaw`` library: α with a
@@ -13,8 +13,8 @@ jackknife interval over hash groups of documents, the distance, the p of their b
 small one rejects the power law), and the likelihood ratio against a log-normal (negative: the
 log-normal fits better), with its p (Vuong).
 
-What would surprise: a power law in frequencies gives one in degrees by itself, if degree only
-follows frequency. It is no evidence for hubs.
+What would surprise: if degree only follows frequency, a power law in frequencies gives one in
+degrees. It is no evidence for hubs.
 """
 
 import warnings
@@ -162,7 +162,7 @@ def _slope(degree: np.ndarray, occurrences: np.ndarray) -> float:
 
 
 def _random_degrees(active_at: np.ndarray, occurrences: np.ndarray) -> np.ndarray:
-    """Features that as many random positions as each token has would meet."""
+    """Features that the same number of random positions as each token has would reach."""
     distinct, where = np.unique(occurrences, return_inverse=True)
     active, positions = np.count_nonzero(active_at), int(occurrences.sum())
     met = [active * expected_coverage(active_at, positions, int(drawn)) for drawn in distinct]
@@ -201,10 +201,4 @@ def _alone(value: float) -> Estimate:
 
 
 def _row(statistic: str, found: Estimate, note: str) -> dict[str, Any]:
-    return {
-        "statistic": statistic,
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "note": note,
-    }
+    return {"statistic": statistic, **vars(found), "note": note}

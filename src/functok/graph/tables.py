@@ -1,51 +1,54 @@
-"""The paper's own view of a graph, as tables beside it.
+"""The paper's own view of a graph, as tables.
 
-``degree`` (Figure 5), ``coverage`` (Table 1), ``cover`` and ``orderings`` (``methods.md`` A7) and
-``scaling`` (Heaps' exponent, the power law): what each holds is said where it is computed.
+``coverage`` (Table 1), ``cover`` and ``orderings``
+(``docs/methods.md#orders``) and ``scaling`` (Heaps' exponent, the power law); the columns are
+documented where each is computed.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from jaxtyping import Int
 
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.coverage import coverage_table, degree_table, frequency_order
+from functok.graph.coverage import coverage_table, frequency_order
 from functok.graph.orders import cover_tables
 from functok.graph.scaling import scaling_table
+from functok.tokens.vocabulary import Vocabulary
 
 TOP = 10
 """Tokens in the coverage table, as in the paper's Table 1."""
 
 
 def views(
-    graph: TokenFeatureGraph,
-    classes: Int[np.ndarray, " vocabulary"],
-    shown: list[str],
-    seed: int,
+    graph: TokenFeatureGraph, vocabulary: Vocabulary, seed: int
 ) -> Iterator[tuple[str, pa.Table]]:
     """Each table with its name.
 
     Args:
         graph: the graph.
-        classes: of every token id.
-        shown: every token id as people can read it.
+        vocabulary: of its tokens.
         seed: of the random order, and of the simulated samples.
     """
-    yield "degree", degree_table(graph, classes, shown)
-    yield "coverage", coverage_table(graph, frequency_order(graph), shown, TOP)
-    yield from deeper(graph, classes, shown, seed)
-
-
-def deeper(
-    graph: TokenFeatureGraph,
-    classes: Int[np.ndarray, " vocabulary"],
-    shown: list[str],
-    seed: int,
-) -> Iterator[tuple[str, pa.Table]]:
-    """The tables that the paper does not have."""
-    cover, rows = cover_tables(graph, classes, shown, seed)
+    yield "coverage", coverage_table(graph, frequency_order(graph)[:TOP], vocabulary.shown, TOP)
+    cover, rows = cover_tables(graph, vocabulary.classes, vocabulary.shown, seed)
     yield "cover", cover
     yield "orderings", rows
     yield "scaling", scaling_table(graph, seed)
+
+
+def summary(meta: dict[str, Any]) -> Iterator[str]:
+    """What was left out of a graph, from its ``meta.json``, in sentences."""
+    yield (
+        f"{meta['positions']:,} positions, L0 {meta['l0']:.3g}, {meta['features_active']:,} of "
+        f"{meta['features']:,} features active, {len(meta['features_dense'])} dense "
+        f"({meta['dense_means']}), {len(meta['features_left_out'])} of them left out, "
+        f"{meta['massive_positions_left_out']:,} massive positions left out "
+        f"({meta['massive_means']}), special tokens left out."
+    )
+    if meta["activations_recomputed"]:
+        rate = meta["activations_changed"] / max(meta["l0"] * meta["positions"], 1)
+        yield (
+            f"{meta['activations_recomputed']:,} activations near their threshold computed again "
+            f"in fp32; {meta['activations_changed']:,} changed sides ({rate:.2e} of all)."
+        )

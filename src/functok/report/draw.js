@@ -1,6 +1,6 @@
 "use strict";
-// Draws each chart from the JSON beside it, in the page's colours and at the page's width.
-// Where that fails, the static picture that is already there stays.
+// Draws each chart from its JSON, in the colours and at the width of the page.
+// If that fails, the static picture remains.
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const drawn = [];

@@ -1,17 +1,16 @@
-"""What the report says first: every claim beside its control, and whether the model learned."""
+"""The first part of the report: every claim with its control, and whether the model learned."""
 
 import polars as pl
 
 from functok.report.markup import escaped, interval, number
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, read_frame
 from functok.stats import jackknife_ratio
 
 RULE = (
-    "A claim is supported when every test that decides it was run and its effect, what was "
-    "measured against its control, has a 95 % interval above 0 (a primary test must also keep "
-    "p < .05 after Holm's correction over all eight); it is not supported when some effect lies "
-    "below 0, or is shown to be too small to matter; it is undecided otherwise, and always when "
-    "no control was run."
+    "A claim is supported if every test of it was run and each effect (the measurement compared "
+    "with its control) has a 95 % interval above 0; a primary test must also keep p < .05 after "
+    "Holm's correction over all eight. It is not supported if some effect lies below 0, or is "
+    "shown to be too small to matter. It is undecided otherwise, and always if no control was run."
 )
 """``claims.verdict`` in one sentence."""
 
@@ -34,7 +33,7 @@ def claims_table(claims: pl.DataFrame) -> str:
 
 
 def _rows(claim: dict, ran: list[dict], missing: list[str]) -> list[str]:
-    """A claim's rows: the claim itself spans those of its tests."""
+    """A claim's rows: the cell of the claim spans those of its tests."""
     span = f' rowspan="{max(len(ran), 1)}"'
     verdict = claim["verdict"]
     badge = f'<span class="badge {verdict.replace(" ", "-")}">{escaped(verdict)}</span>'
@@ -74,8 +73,8 @@ def learned(folder: RunFolder) -> str:
     """Did the model learn more than word pairs? A sentence, from the same held-out tokens."""
     paths = [folder.consolidation(name) for name in ("losses", "floors")]
     if not all(path.exists() for path in paths):
-        return "The held-out loss was not measured, so whether the model learned is not known."
-    losses, floors = (pl.read_parquet(path) for path in paths)
+        return "The held-out loss was not measured, so it is unknown whether the model learned."
+    losses, floors = (read_frame(path) for path in paths)
     step = losses["step"].to_numpy().max()
     model, floor = (
         part.group_by("document_group")
@@ -88,11 +87,11 @@ def learned(folder: RunFolder) -> str:
     mean, bigram = jackknife_ratio(sums, count), jackknife_ratio(floor_sums, count)
     excess = jackknife_ratio(sums - floor_sums, count)
     if excess.high < 0:
-        said = "so it has learned more than which word follows which"
+        said = "so it has learned more than word pairs"
     elif excess.low > 0:
-        said = "so it has not learned even what word pairs give; read all that follows with that"
+        said = "so it has not even learned word pairs; keep this in mind for all that follows"
     else:
-        said = "so it cannot be told from a model of word pairs"
+        said = "so it is indistinguishable from a model of word pairs"
     return (
         f"On held-out text the model's loss is {interval(mean.value, mean.low, mean.high)} nats "
         f"per token at step {step}, that of a Kneser–Ney bigram on the same tokens "

@@ -1,14 +1,14 @@
-"""Is it frequency? What the controls say in plain words, before their figures.
+"""Is it frequency? The results of the controls in words, before their figures.
 
-The sentences are made from the tables alone, by the same rule for every run: an interval above 0
-is "more", below 0 "fewer", and anything else "cannot be told apart". None of them says more than
-the row that it is made from.
+The sentences are generated from the tables, by the same rule for every run: an interval above 0 is
+"more", below 0 "fewer", and anything else "indistinguishable". None of them says more than the row
+that it is generated from.
 """
 
 import polars as pl
 
 from functok.controls.effects import effect_table
-from functok.figures.plan import last_step, read
+from functok.figures.plan import of_control, read
 from functok.graph.contrasts import GRAMMAR, SEPARATED, STUDIED
 from functok.report.markup import escaped, interval, number, paragraphs, percent, table
 from functok.report.robustness import elsewhere
@@ -20,16 +20,15 @@ WORDS = {
     "with punctuation": "closed-class words and punctuation",
     "part of speech": "a string's function uses",
 }
-"""Readings of "function" in the middle of a sentence."""
+"""Readings of "function" within a sentence."""
 
 
 def frequency(folder: RunFolder) -> str:
-    """The section's opening: the verdict, what was compared with what, every effect, what is left
-    out and why; empty where no control was run."""
-    step = last_step(folder)
-    place = folder.graph(step or 0)
-    compared, ran = (read(folder.control(step or 0, name)) for name in ("compared", "ran"))
-    if step is None or compared is None or ran is None:
+    """The start of the section: the result, what was compared, every effect, and what was not run;
+    empty if no control was run."""
+    place = folder.judged
+    compared, ran = (read(of_control(name)(folder)) for name in ("compared", "ran"))
+    if place is None or compared is None or ran is None:
         return ""
     effects = effect_table(place)
     lead = " ".join(verdict(folder, effects))
@@ -41,13 +40,12 @@ def frequency(folder: RunFolder) -> str:
     return (
         f'<p class="lead"><b>{escaped(lead)}</b></p>'
         f"<p>{escaped(basis(compared.row(0, named=True)))}</p>{_effects(effects)}"
-        f"{elsewhere(folder, step)}{missing}"
+        f"{elsewhere(place)}{missing}"
     )
 
 
 def verdict(folder: RunFolder, effects: pl.DataFrame) -> list[str]:
-    """Plain sentences: coverage, richness at equal frequency, what context leaves of it, and
-    whether it is learned."""
+    """Sentences on coverage, richness, the direct effect of class, and training."""
     said = []
     claims = read(folder.claims)
     if claims is not None and "reason" in claims.columns:
@@ -55,49 +53,48 @@ def verdict(folder: RunFolder, effects: pl.DataFrame) -> list[str]:
     coverage = _test(folder, "P1")
     if coverage is not None:
         said.append(
-            f"Function positions reach {percent(coverage['measured'])} of the features, as many "
-            f"random positions of each document {percent(coverage['control_value'])}, which is "
-            + _more(coverage, "more", "less", "not told apart")
+            f"Function positions reach {percent(coverage['measured'])} of the features, the same "
+            f"number of random positions in each document {percent(coverage['control_value'])}, "
+            "which is " + _more(coverage, "more", "less", "indistinguishable")
             + "."
         )  # fmt: skip
     total, direct = _test(folder, "P2"), _test(folder, "P3")
     if total is not None:
         said.append(
-            "At equal exposure, function types meet "
+            "At equal exposure, function types reach "
             + _more(total, "fewer features than content types", "more features than content types",
-                    "about as many features as content types, or the difference cannot be told "
-                    "from none")
+                    "a number of features indistinguishable from that of content types")
             + f" ({number(total['measured'])} to {number(total['control_value'])}, log ratio "
             f"{interval(total['effect'], total['effect_low'], total['effect_high'])})."
         )  # fmt: skip
     if direct is not None:
         said.append(
-            "At equal frequency and equally diverse neighbours, what class adds is "
-            + _more(direct, "negative", "positive", "not told apart from nothing")
+            "At equal frequency, diversity of neighbours and dispersion, the effect of class is "
+            + _more(direct, "negative", "positive", "indistinguishable from 0")
             + f" ({interval(direct['effect'], direct['effect_low'], direct['effect_high'])})."
         )
     learned = _test(folder, "P4")
     if learned is not None:
         said.append(
-            "Against the same model untrained, the gap is "
-            + _more(learned, "smaller", "larger", "not told apart")
+            "Compared with the same model untrained, the gap is "
+            + _more(learned, "smaller", "larger", "indistinguishable")
             + f" ({interval(learned['effect'], learned['effect_low'], learned['effect_high'])})."
         )
     if not said:
         said.append(
-            "Whether it is frequency is undecided: the graph has too few token types of either "
+            "Whether frequency explains it is undecided: the graph has too few token types of each "
             "class at a common exposure."
         )
     return said
 
 
 def basis(compared: dict) -> str:
-    """What was held against what, and why."""
+    """What was compared, and why."""
     exposure = compared["exposure"]
     if exposure is None:
         return (
-            "No common exposure leaves token types of both classes, so nothing is compared at "
-            "equal exposure."
+            "No common exposure is reached by token types of both classes, so nothing is compared "
+            "at equal exposure."
         )
     apart = compared["separation"]
     why = ""
@@ -105,7 +102,7 @@ def basis(compared: dict) -> str:
         why = (
             f" The study's own function tokens are more frequent than its content tokens in "
             f"{percent(apart)} of all pairs, so that class is frequency under another name; the "
-            "declared tests therefore read the class off the tokens' form."
+            "declared tests therefore use closed word classes."
         )
     return (
         f"Compared at {exposure:,d} {compared['unit']} each: {compared['function']:,d} function "
@@ -139,6 +136,7 @@ def _effects(effects: pl.DataFrame) -> str:
         "types": "types",
     }
     return (
-        "<p>Every row is the log ratio of features, function to content types. Above 0 speaks for "
-        "the claim that function tokens are hubs by their class.</p>" + table(shown, titles)
+        "<p>Every row is the log ratio of features, function to content types. Values above 0 "
+        "support the claim that function tokens are hubs because of their class.</p>"
+        + table(shown, titles)
     )

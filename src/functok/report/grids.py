@@ -1,7 +1,8 @@
-"""Grids of answers in words, as the paper's Figures 7 and 11 show them."""
+"""Grids of answers as tables, as in the paper's Figures 7 and 11."""
 
 import polars as pl
 
+from functok.calibration.summary import MARKS
 from functok.report.markup import escaped, interval
 from functok.retrieval.steering.grid import rates
 
@@ -12,7 +13,6 @@ DIRECTIONS = {
     "shared": "one set of features for all prompts",
     "random": "random, of equal norm (control)",
 }
-MARKS = {True: " ✓", False: " ✗", None: ""}
 
 
 def grid_table(grid: pl.DataFrame, columns: int) -> str:
@@ -20,7 +20,7 @@ def grid_table(grid: pl.DataFrame, columns: int) -> str:
 
     Args:
         grid: columns prompt (text), condition, direction, answer, right (null: not judged).
-        columns: most prompts shown; the rates beside them are over all prompts.
+        columns: most prompts shown; the rates are over all prompts.
     """
     prompts = grid["prompt"].unique(maintain_order=True).to_list()[:columns]
     counted = {

@@ -1,8 +1,8 @@
-"""Text and data into HTML, so that nothing a corpus holds can become markup.
+"""Text and data as HTML, so that nothing in a corpus can become markup.
 
-Corpus text, prompts and continuations are anyone's text. In the page they pass ``escaped``; in a
-``<script>`` block of JSON they pass ``script_json``, whose output has no ``<`` at all, so that
-neither ``</script>`` nor ``<!--`` can end or bend the block.
+Corpus text, prompts and continuations are untrusted. In the page they pass ``escaped``; in a
+``<script>`` block of JSON they pass ``script_json``, whose output contains no ``<`` at all, so that
+neither ``</script>`` nor ``<!--`` can end or alter the block.
 """
 
 import html
@@ -25,7 +25,7 @@ def script_json(value: object) -> str:
 
 
 def number(value: object) -> str:
-    """A number for people: three significant digits, whole from a thousand on."""
+    """A number as text: three significant digits, whole from a thousand on."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if isinstance(value, bool):
@@ -47,7 +47,7 @@ def percent(value: object) -> str:
 
 
 def interval(value: float, low: float | None, high: float | None) -> str:
-    """A value and, where they are known, the ends of its interval, all to the same decimals."""
+    """A value and its interval, if known, all to the same number of decimals."""
     if low is None or high is None or not math.isfinite(low) or not math.isfinite(high):
         return number(value)
     largest = max(abs(value), abs(low), abs(high))
@@ -66,14 +66,14 @@ def table(
 
     Args:
         frame: what to show.
-        titles: columns shown and their headings; None shows all under their own names.
-        formats: how a column's values read, where ``number`` does not serve.
+        titles: columns shown and their headings; None shows all columns.
+        formats: how a column's values are shown, if not by ``number``.
         limit: most rows.
     """
     titles = titles or {name: name.replace("_", " ") for name in frame.columns}
     formats = formats or {}
     right = {name for name in titles if frame.schema[name].is_numeric()}
-    # A feature's or token's name is a number, but none to put commas in.
+    # Identifiers are numbers without thousands separators.
     plain = {name for name in titles if name in ("feature", "token_id", "document", "step")}
 
     def cell(name: str, value: object) -> str:

@@ -1,4 +1,4 @@
-"""What the run was made with and how long it took, at the report's end."""
+"""What the run was made with and how long it took: the end of the report."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from functok.runtime.store import RunFolder, read_json
 
 
 def provenance(folder: RunFolder) -> str:
-    """A short list, and behind it the files themselves."""
+    """A short list, then the files themselves."""
     parts = []
     if folder.provenance.exists():
         entries = _entries(read_json(folder.provenance))
@@ -30,7 +30,7 @@ def provenance(folder: RunFolder) -> str:
 
 
 def _entries(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """The facts a reader asks for first; whatever is missing is left out."""
+    """The main facts; missing ones are left out."""
     corpus, rule = found.get("corpus", {}), found.get("function_tokens", {})
     excluded = found.get("excluded", {})
     entries = {

@@ -1,67 +1,70 @@
-"""What is left of the answer elsewhere: other models and texts, other choices, other features.
+"""Robustness of the answer: other models and texts, other choices, other features.
 
-Three blocks of the section on frequency, each a sentence and the table that it is made from: the
-arms (``controls/baselines/differences.py``), the specification curve (``specification.py``) and the
-feature side (``features.py``). A block whose control was not run is left out.
+Three blocks of the section on frequency, each a sentence and its table: the baselines
+(``controls/baselines``), the specification curve (``controls/specification``) and the kinds of
+features (``controls/features``). A block is left out if its control was not run.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 
 from functok.controls.specification.curve import ALL, SEPARABLE
 from functok.figures.plan import read
 from functok.report.markup import escaped, interval, number, paragraphs, percent, table
-from functok.runtime.store import RunFolder
+from functok.runtime.store import control_table
 
 _READS = {
-    "no gap": "the trained model has no gap between the classes that could be learned",
-    "undecided": "an arm that it takes to decide is missing",
-    "slot": "the gap goes with the slot, not with the class",
-    "architecture or tokeniser": "an untrained model has the gap as well",
-    "token identity": "shuffled text leaves the gap, so it hangs on the tokens themselves",
-    "partly learned": "an untrained model has a part of the gap; training has changed it",
-    "learned": "the gap comes with training",
+    "no gap": "the trained model has no gap between the classes",
+    "undecided": "a baseline that is needed to decide is missing",
+    "slot": "the gap is explained by the slot, not by the class",
+    "architecture or tokeniser": "an untrained model also has the gap",
+    "token identity": "the gap remains in shuffled text, so it comes from the tokens themselves",
+    "partly learned": "an untrained model has part of the gap; training has changed it",
+    "learned": "the gap is learned in training",
 }
 _EFFECTS = {
     "coverage": "coverage at equal positions",
-    "class": "what class adds at equal exposure",
-    "direct": "what class adds beside context",
+    "class": "effect of class at equal exposure",
+    "direct": "effect of class given context",
 }
 _DEFINITIONS = {ALL: "all", SEPARABLE: "by form"}
 _AXES = {
     "sae": "the SAE",
     "layer": "the layer",
     "rule": "when a feature is active",
-    "exclusion": "which features are left out",
+    "exclusion": "which features are excluded",
     "definition": "what counts as function",
     "unit": "the unit of exposure",
     "exposure": "the number of exposures",
 }
 
 
-def elsewhere(folder: RunFolder, step: int) -> str:
-    """The blocks, as HTML."""
+def elsewhere(graph: Path) -> str:
+    """The blocks about a graph, as HTML."""
 
     def control(name: str) -> pl.DataFrame | None:
-        return read(folder.control(step, name))
+        return read(control_table(graph, name))
 
     return arms(control) + choices(control) + kinds(control)
 
 
 def arms(control: Callable[[str], pl.DataFrame | None]) -> str:
-    """Trained against untrained models, shuffled text and held SAEs, and what they say together."""
-    compared, apart, read_as = map(control, ("compared", "arm_differences", "arm_readings"))
+    """The trained model compared with untrained models, shuffled text and frozen SAEs."""
+    compared, apart, read_as = map(
+        control, ("compared", "baseline_differences", "baseline_readings")
+    )
     if compared is None or apart is None or read_as is None:
         return ""
     main = compared["reading"].item()
     said = read_as.filter(reading=main)["explanation"].item()
     rows = apart.filter(pl.col("reading") == main, pl.col("value").is_not_null())
-    described = control("arms")
+    described = control("baselines")
     if described is not None:
-        rows = rows.join(described, on="arm", how="left", maintain_order="left")
+        rows = rows.join(described, on="baseline", how="left", maintain_order="left")
     titles = {
-        "arm": "held against",
+        "baseline": "baseline",
         "trained": "trained",
         "control": "its gap",
         "value": "difference",
@@ -73,16 +76,16 @@ def arms(control: Callable[[str], pl.DataFrame | None]) -> str:
         "spearman": "ρ of degree",
     }
     return (
-        f"<h3>Is it learned?</h3><p>Read together: {escaped(_READS[said])}.</p>"
+        f"<h3>Is it learned?</h3><p>Taken together: {escaped(_READS[said])}.</p>"
         "<p>A gap is the log ratio of features at equal exposure, function to content types; each "
-        "row holds the trained model's against that of another model, text or SAE. Of that other: "
-        "L0, the share of variance that its SAE explains, Spearman's ρ of degree and frequency.</p>"
+        "row compares the trained model's gap with that of a baseline. Of the baseline: L0, the "
+        "variance that its SAE explains, Spearman's ρ of degree and frequency.</p>"
         + table(rows, {name: title for name, title in titles.items() if name in rows.columns})
     )
 
 
 def choices(control: Callable[[str], pl.DataFrame | None]) -> str:
-    """The specification curve in numbers, its joint test, and what it could not vary."""
+    """The specification curve in numbers, its joint test, and what could not be varied."""
     summary, shares = control("specification_summary"), control("specification_axes")
     if summary is None:
         return ""
@@ -107,8 +110,8 @@ def choices(control: Callable[[str], pl.DataFrame | None]) -> str:
     return (
         "<h3>Under other choices</h3>"
         f"<p>{escaped(' '.join(_said(row, shares) for row in _whole(summary)))}</p>"
-        "<p>Above and below 0 are whole intervals. Specifications share their data, so that these "
-        "are no votes; p is that of one permutation for the whole curve.</p>"
+        "<p>Above and below 0 refer to whole intervals. Specifications share their data, so these "
+        "shares are not votes; p comes from one permutation test for the whole curve.</p>"
         + table(shown.with_columns(pl.col("effect").replace(_EFFECTS),
                                    pl.col("definition").replace(_DEFINITIONS)), titles, formats)
         + paragraphs(reasons)
@@ -134,22 +137,22 @@ def _said(row: dict, shares: pl.DataFrame | None) -> str:
 
 
 def kinds(control: Callable[[str], pl.DataFrame | None]) -> str:
-    """What the features are about, and what class adds where those of one token are left out."""
+    """Kinds of features, and the effect of class without single-token features."""
     found, context = control("feature_kinds"), control("context_effects")
     if found is None:
         return ""
     share = {row["kind"]: row for row in found.to_dicts()}
     token = share.get("token")
     said = [] if token is None else [
-        f"{percent(token['share'])} of the features that fire only name a token (95 %: "
-        f"{percent(token['share_low'])} to {percent(token['share_high'])}); "
-        f"{percent(token['firings'])} of all firings are theirs."
+        f"{percent(token['share'])} of the features that fire only identify a token (95 %: "
+        f"{percent(token['share_low'])} to {percent(token['share_high'])}); they account for "
+        f"{percent(token['firings'])} of all firings."
     ]  # fmt: skip
     compared = control("compared")
     if context is not None and compared is not None:
         again = context.filter(control="factorial", reading=compared["reading"].item()).to_dicts()
         said += [
-            "Without them, what class adds at equal exposure is "
+            "Without them, the effect of class at equal exposure is "
             f"{interval(row['value'], row['low'], row['high'])}."
             for row in again
         ]

@@ -1,12 +1,10 @@
 """The report's sections between findings and provenance, in the order of the paper."""
 
 import base64
-
-import polars as pl
+from pathlib import Path
 
 from functok.figures.catalogue import PLANS, Figure
 from functok.figures.draw import specification
-from functok.figures.plan import last_step
 from functok.report.frequency import frequency
 from functok.report.grids import grid_table
 from functok.report.markup import (
@@ -18,18 +16,18 @@ from functok.report.markup import (
     script_json,
     table,
 )
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, graph_table, read_frame
 
 TITLES = {
     "tokens": "Function tokens",
     "graph": "The token–feature graph",
     "controls": "Is it frequency?",
     "retrieval": "Retrieval: traces and steering",
-    "world": "The tiny world: retrieval where every answer is known",
+    "world": "The tiny world: retrieval with known answers",
     "consolidation": "Consolidation: losses, SAEs and growth",
 }
 _ROWS = 50
-"""Most rows of a table in the page; the Parquet file has them all."""
+"""Most rows of a table in the page; the Parquet file has all of them."""
 
 
 def section(name: str, folder: RunFolder, figures: list[Figure]) -> str:
@@ -52,17 +50,17 @@ def section(name: str, folder: RunFolder, figures: list[Figure]) -> str:
 
 
 def figure_block(figure: Figure, folder: RunFolder) -> str:
-    """A chart, how to read it, what its control is, and the table that it draws."""
+    """A chart, how to read it, its control, and its data."""
     spec = specification(figure.chart)
     heading = spec.pop("title", {})
     subtitle = heading.get("subtitle", "") if isinstance(heading, dict) else ""
-    # The static picture stands until the chart is drawn, and stays where scripts do not run.
+    # The static picture is shown until the chart is drawn, and if scripts do not run.
     svg = base64.b64encode(folder.figure(figure.name, "svg").read_bytes()).decode("ascii")
     path = folder.figure(figure.name, "parquet").relative_to(folder.root).as_posix()
     rows = min(_ROWS, len(figure.table))
     link = f'<a href="{escaped(path)}">{escaped(path)}</a>'
     data = folded(
-        f"The table drawn: {rows:,d} of {len(figure.table):,d} rows; all in {link}",
+        f"Data: {rows:,d} of {len(figure.table):,d} rows; all in {link}",
         table(figure.table.drop("text", strict=False), limit=_ROWS),
     )
     title, identity = escaped(figure.plan.title), escaped(f"spec-{figure.name}")
@@ -78,11 +76,11 @@ def figure_block(figure: Figure, folder: RunFolder) -> str:
 
 
 def function_tokens(folder: RunFolder) -> str:
-    """The list of function tokens, as the paper's Figure 2b and Table 2."""
+    """The list of function tokens, as in the paper's Figure 2b and Table 2."""
     path = folder.tokens("function_tokens")
     if not path.exists():
         return ""
-    chosen, counts = pl.read_parquet(path), pl.read_parquet(folder.tokens("counts"))
+    chosen, counts = read_frame(path), read_frame(folder.tokens("counts"))
     summary = (
         f"{len(chosen)} function tokens, {percent(len(chosen) / len(counts))} of the "
         f"{len(counts):,d} tokens that occur, make up {percent(chosen['fraction'].sum())} of all "
@@ -105,10 +103,10 @@ def function_tokens(folder: RunFolder) -> str:
 
 
 def first_tokens(folder: RunFolder) -> str:
-    """Cumulative coverage of the first tokens, as the paper's Table 1."""
-    step = last_step(folder)
-    path = folder.graph_table(step or 0, "coverage")
-    if step is None or not path.exists():
+    """Cumulative coverage of the first tokens, as in the paper's Table 1."""
+    graph = folder.judged
+    path = graph_table(graph or folder.graphs, "coverage")
+    if graph is None or not path.exists():
         return ""
     titles = {
         "rank": "rank",
@@ -123,37 +121,37 @@ def first_tokens(folder: RunFolder) -> str:
     shares = ("of_active", "of_active_low", "of_active_high", "of_all", "random")
     return (
         "<h3>Cumulative coverage, as in the paper's Table 1</h3>"
-        "<p>A log ratio below 0 means that the tokens reach fewer features than as many random "
-        f"positions. Step {step}.</p>"
-        + table(pl.read_parquet(path), titles, dict.fromkeys(shares, percent))
-        + scaling(folder, step)
+        "<p>A log ratio below 0 means that the tokens reach fewer features than the same number of "
+        f"random positions. Graph {escaped(graph.relative_to(folder.graphs).as_posix())}.</p>"
+        + table(read_frame(path), titles, dict.fromkeys(shares, percent))
+        + scaling(graph)
     )
 
 
-def scaling(folder: RunFolder, step: int) -> str:
+def scaling(graph: Path) -> str:
     """Heaps' exponent and the power law that the paper claims without a fit."""
-    path = folder.graph_table(step, "scaling")
+    path = graph_table(graph, "scaling")
     if not path.exists():
         return ""
     titles = {"note": "statistic", "value": "value", "low": "from", "high": "to"}
     formats = {name: number for name in titles if name in ("value", "low", "high")}
     return (
         "<h3>Is the graph scale-free?</h3><p>The paper says so from log-log plots (§7). A power "
-        "law is rejected where its p is below 0.1, and a log-normal fits better where the ratio "
-        "is negative.</p>" + table(pl.read_parquet(path), titles, formats)
+        "law is rejected if its p is below 0.1, and a log-normal fits better if the ratio is "
+        "negative.</p>" + table(read_frame(path), titles, formats)
     )
 
 
 def continuations(folder: RunFolder) -> str:
-    """What the model writes unsteered, steered, and pushed at random, side by side."""
+    """Continuations of the unsteered and the steered model, and for a random direction."""
     path = folder.retrieval("steered_text")
     if not path.exists():
         return ""
-    rows = pl.read_parquet(path).to_dicts()
+    rows = read_frame(path).to_dicts()
     names = {
         "none": "Unsteered",
         "feature": "Steered with the feature",
-        "random": "Pushed in a random direction (control)",
+        "random": "Steered in a random direction (control)",
     }
     one = rows[0]
     texts = "".join(
@@ -163,44 +161,43 @@ def continuations(folder: RunFolder) -> str:
     )
     follows = one.get("follows_in_text")
     likely = (
-        f"<p>Where feature {one['feature']} is active in text, what follows most often is "
+        f"<p>Where feature {one['feature']} is active in text, the most frequent next tokens are "
         f"<code>{escaped(follows)}</code>.</p>"
         if follows
         else ""
     )
     return (
-        "<h3>One prompt, steered</h3>"
-        f"<p>Prompt: <q>{escaped(one['prompt'])}</q>; changed at "
+        f"<h3>One prompt, steered</h3><p>Prompt: <q>{escaped(one['prompt'])}</q>; changed at "
         f"<code>{escaped(one['at'])}</code>, feature {one['feature']}, strength "
-        f"{number(one['strength'])} of the residual stream's "
-        f"norm there. One example, chosen for the largest gain: it shows, and proves nothing.</p>"
+        f"{number(one['strength'])} of the residual norm there. One example, chosen for the "
+        "largest gain: an illustration, not evidence.</p>"
         f'{likely}<div class="texts">{texts}</div>'
     )
 
 
 def steering_grid(folder: RunFolder) -> str:
-    """The study's own conditions on its own prompts, as the paper's Figures 7 and 11."""
+    """The study's conditions on its prompts, as in the paper's Figures 7 and 11."""
     path = folder.retrieval("grid")
     if not path.exists():
         return ""
-    grid = pl.read_parquet(path)
+    grid = read_frame(path)
     return (
         "<h3>Prompts × conditions, as in the paper's Figures 7 and 11</h3>"
-        "<p>Features added at the places that the study names; below each condition a random "
-        "direction of the same norm at the same places. Answers are judged where the study says "
-        "how.</p>" + grid_table(grid, grid["prompt"].n_unique())
+        "<p>Features are added at the positions that the study names; below each condition is a "
+        "random direction of the same norm at the same positions. Answers are judged if the study "
+        "says how.</p>" + grid_table(grid, grid["prompt"].n_unique())
     )
 
 
 def world_grid(folder: RunFolder) -> str:
-    """The same on the tiny world, where every cell has a right answer."""
+    """The same in the tiny world, where every cell has a right answer."""
     path = folder.retrieval("world_grid")
     if not path.exists():
         return ""
     return (
         "<h3>Prompts × conditions, as in the paper's Figure 7</h3>"
         "<p>At the last token before the answer, features are added that should make the model "
-        "answer in the other language, about another entity, or both. ✓ is the answer that the "
-        "world's facts give under that change. The paper adds one set of features to all prompts "
-        "and shows examples.</p>" + grid_table(pl.read_parquet(path), 4)
+        "answer in the other language, about another entity, or both. ✓ marks the right answer "
+        "under that change. The paper adds one set of features to all prompts and shows "
+        "examples.</p>" + grid_table(read_frame(path), 4)
     )

@@ -1,9 +1,9 @@
-"""The report: one HTML file that needs nothing else, made from a run folder and nothing else.
+"""The report: one HTML file that needs no other file, made from a run folder alone.
 
-Its Content-Security-Policy forbids every network access, and every script but the two whose
-hashes it names. Vega usually compiles its expressions with ``Function``, which would need
-``unsafe-eval``; its interpreter, slower by a little and here fast enough, needs nothing. So text
-from a corpus that slipped past the escaping could still neither run nor call home.
+Its Content-Security-Policy forbids all network access, and every script except the two whose hashes
+it lists. Vega usually compiles its expressions with ``Function``, which would need ``unsafe-eval``;
+its interpreter, slightly slower, needs nothing. So even text from a corpus that got through the
+escaping could neither run nor send anything.
 """
 
 import base64
@@ -12,7 +12,6 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-import polars as pl
 import vl_convert
 import yaml
 
@@ -22,7 +21,7 @@ from functok.report.findings import RULE, claims_table, learned
 from functok.report.markup import escaped
 from functok.report.provenance import provenance
 from functok.report.sections import TITLES, section
-from functok.runtime.store import RunFolder, write_text
+from functok.runtime.store import RunFolder, read_frame, write_text
 
 
 def write_report(folder: RunFolder) -> None:
@@ -73,7 +72,7 @@ def vega() -> str:
 
 def _findings(folder: RunFolder) -> str:
     if folder.claims.exists():
-        claims = claims_table(pl.read_parquet(folder.claims))
+        claims = claims_table(read_frame(folder.claims))
     else:
         claims = '<p class="absent">The claims were not assembled.</p>'
     return (
@@ -83,4 +82,4 @@ def _findings(folder: RunFolder) -> str:
 
 
 def _part(name: str) -> str:
-    return (files("functok.report") / name).read_text("utf-8")
+    return (files(f"{__package__}") / name).read_text("utf-8")

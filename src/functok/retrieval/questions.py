@@ -1,4 +1,4 @@
-"""What can be asked of a model and its SAE: trace a prompt, steer one, find a trait's feature."""
+"""What can be run on a model and its SAE: trace a prompt, steer one, find a trait's feature."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from functok.retrieval.causal.attribution import (
     agreement,
     attribute,
     log_probability,
+    measure_effects,
     shares,
-    verify,
 )
 from functok.retrieval.prompts.judging import Judge
 from functok.retrieval.prompts.positions import in_answer, in_prompt, positions
@@ -37,9 +37,9 @@ def traced(subject: Subject, prompt: str, chat: bool = False) -> pl.DataFrame:
         subject.dictionary,
         ids,
         subject.place,
-        subject.classes,
+        subject.vocabulary.classes,
         subject.density,
-        subject.shown,
+        subject.vocabulary.shown,
     )
 
 
@@ -63,17 +63,18 @@ def steered(
         UserError: for a prompt, place or feature that does not exist.
     """
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
-    named = subject.subclasses
+    vocabulary = subject.vocabulary
+    classes, named = vocabulary.classes, vocabulary.subclasses
     ids = [prompt_ids(subject.tokenizer, prompt, model, tokens, chat) for prompt in prompts]
-    places = [in_prompt(place, some, subject.classes, named) for some in ids]
-    answers = [in_answer(place, some, subject.classes, named) for some in ids]
+    places = [in_prompt(place, some, classes, named) for some in ids]
+    answers = [in_answer(place, some, classes, named) for some in ids]
     require(
         kind == "add" or not any(answers),
-        "Features are set and ablated in the prompt alone; name a place without +generated.",
+        "Features are set and ablated in the prompt only; name positions without +generated.",
     )
     require(
         unit != "maximum" or subject.maximum is not None,
-        "Without a corpus no largest activation is known; give strengths in another unit.",
+        "Without a corpus the largest activations are unknown; give strengths in another unit.",
     )
     grid = steering_grid(
         model,
@@ -93,7 +94,7 @@ def steered(
     )
     changed = [
         " and ".join(
-            [" ".join(f"{subject.shown[some[place]]}@{place}" for place in at)] * bool(at)
+            [" ".join(f"{vocabulary.shown[some[place]]}@{place}" for place in at)] * bool(at)
             + ["generated tokens"] * (later is not None)
         )
         for some, at, later in zip(ids, places, answers, strict=True)
@@ -124,12 +125,12 @@ def feature_of_trait(
     Raises:
         UserError: if no layer carries the trait over, or no feature of the SAE does.
     """
-    require(bool(tests), "Give at least one test prompt, which does not ask for the trait itself.")
+    require(bool(tests), "Give at least one test prompt that does not ask for the trait itself.")
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
     ids = prompt_ids(subject.tokenizer, trait, model, chat=chat)
     others = [prompt_ids(subject.tokenizer, test, model, tokens, chat) for test in tests]
-    (position,) = positions("last-function", ids, subject.classes)
-    places = [positions("last-function", other, subject.classes)[0] for other in others]
+    (position,) = positions("last-function", ids, subject.vocabulary.classes)
+    places = [positions("last-function", other, subject.vocabulary.classes)[0] for other in others]
     examination = Examination(
         model, others, places, subject.tokenizer.decode, judge, tokens, subject.seed
     )
@@ -140,7 +141,7 @@ def feature_of_trait(
 
 @dataclass(frozen=True)
 class Screen:
-    """Which features at which positions of a trait prompt its answer hangs on."""
+    """Which features at which positions of a trait prompt its answer depends on."""
 
     answer: str
     """The prompt's own next token; its log-probability is what features are screened for."""
@@ -154,21 +155,22 @@ class Screen:
 
 
 def screened(subject: Subject, prompt: str, top: int, chat: bool = False) -> Screen:
-    """The attribution screen of a prompt; ``top`` effects and as many others are measured."""
+    """The attribution screen of a prompt; ``top`` effects and as many random others are
+    measured."""
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
     ids = prompt_ids(subject.tokenizer, prompt, model, chat=chat)
     answer = int(sweep(model, [ids], [Trial(0)])[0].argmax())
     metric = log_probability(answer)
     table = attribute(model, dictionary, ids, layer, metric)
-    checked = verify(
+    checked = measure_effects(
         model, dictionary, ids, layer, metric, table, top, sample=top, seed=subject.seed
     )
-    names = [subject.shown[ids[place]] for place in checked["position"]]
+    names = [subject.vocabulary.shown[ids[place]] for place in checked["position"]]
     return Screen(
-        subject.shown[answer],
+        subject.vocabulary.shown[answer],
         checked.with_columns(token=pl.Series(names, dtype=pl.String)).select(
             "chosen", "token", "position", "feature", "activation", "effect", "exact"
         ),
         agreement(checked),
-        shares(table, ids, subject.classes),
+        shares(table, ids, subject.vocabulary.classes),
     )

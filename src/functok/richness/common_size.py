@@ -1,9 +1,10 @@
-"""At how many exposures are token types compared? Decided by counts, before any outcome.
+"""The common exposure at which token types are compared, chosen from counts alone.
 
-The largest of a few sizes that at least 30 types of each class reach, with any hash group of
-documents left out, so that the jackknife never loses a type. A class with fewer than 30 types at
-the smallest size is asked for as many as it has there. The common sample coverage is chosen in the
+The largest of a few sizes that at least 30 types of each class reach, whichever hash group of
+documents is left out, so that the jackknife never loses a type. A class with fewer than 30 types at
+the smallest size needs only as many as it has there. The common sample coverage is chosen in the
 same way, among types that reach the smallest size, extrapolated to at most twice their exposure.
+See ``docs/methods.md#common-size``.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ SIZES = (20, 50, 100, 500, 2000)
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Common sample coverages."""
 LEAST = 30
-"""Types of each class that a common size must leave."""
+"""Types of each class that must reach a common size."""
 
 Types = Bool[np.ndarray, " vocabulary"]
 
@@ -33,7 +34,7 @@ def reaching(h: Histograms, size: int) -> Types:
 def common_size(
     h: Histograms, sides: Sides, sizes: tuple[int, ...] = SIZES, least: int = LEAST
 ) -> int | None:
-    """The size at which two classes of tokens are compared; None where one has fewer than two."""
+    """The size at which two classes are compared; None if one of them has fewer than two types."""
     asked = _asked(h, sides, min(sizes), least)
     for size in sorted(sizes, reverse=True):
         enough = reaching(h, size)

@@ -1,9 +1,9 @@
 """How features accumulate with exposures, class by class: rarefaction curves with intervals.
 
-(``methods.md`` A3.) A curve over classes must not change its types on the way, so each is the mean
-over one fixed set: the types that reach the common exposure n₀ of the primary reading. Up to n₀ all
-are rarefied, which is exact; from there to 2 n₀ types with fewer exposures are extrapolated, the
-rest still rarefied. Units are documents.
+The set of types must not change along it, so each curve is the mean over one fixed set: the
+types that reach the common exposure n₀ of the primary reading. Up to n₀ all are rarefied, which is
+exact; from there to 2 n₀ types with fewer exposures are extrapolated, the rest still rarefied.
+Units are documents. See ``docs/methods.md#rarefaction``.
 """
 
 from collections.abc import Sequence

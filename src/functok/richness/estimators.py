@@ -1,16 +1,11 @@
-"""What was never seen, and how evenly the seen is spread: estimators from Q₁, Q₂, … alone.
+"""Estimators of unseen features and of evenness from Q₁, Q₂, … (``docs/methods.md#chao2``).
 
     Chao2    S + Q̂₀,  Q̂₀ = (N−1)/N · Q₁²/(2 Q₂),  or (N−1)/N · Q₁(Q₁−1)/2 where Q₂ = 0
     Chao2-bc S + (N−1)/N · Q₁(Q₁−1)/(2(Q₂+1))
-    iChao2   Chao2 + (N−3)/(4N) · Q₃/Q₄ · max(Q₁ − (N−3)/(2(N−1)) · Q₂Q₃/Q₄, 0), Q₄ at least 1
-    ICE      S_freq + S_inf/C + Q₁/C · γ²,  cut-off k = 10
-             γ² = max(S_inf/C · N/(N−1) · Σ k(k−1)Q_k / [(Σ kQ_k)(Σ kQ_k − 1)] − 1, 0)
     coverage Ĉ = 1 − Q₁/U · A,  A = (N−1)Q₁/((N−1)Q₁ + 2Q₂)
     Hill     q = 0: S;  q = 1: exp(−Σ p ln p);  q = 2: 1/Σp²,  with p = Y/U
 
-(Chao 1987, 2005; Lee & Chao 1994; Chiu et al. 2014; forms as in the authors' SpadeR.) Of ICE there
-are two readings: EstimateS takes for N the exposures that hold an infrequent feature, which no
-table of counts knows; here it is all N, and C carries the factor A, as in SpadeR.
+(Chao 1987, 2005; forms as in the authors' SpadeR.)
 
 Σp² is made unbiased as incidence data ask for, N/(N−1) · ΣY(Y−1)/U² (Chao et al. 2014): a feature
 is on at most once per exposure, so U(U−1) in its place, right for single individuals, would count
@@ -20,7 +15,6 @@ With a finite dictionary and heavy-tailed activity all these are lower bounds: n
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -28,8 +22,6 @@ from jaxtyping import Float, Int
 from functok.richness.histograms import Histograms
 
 PerToken = Float[np.ndarray, " vocabulary"]
-CUT_OFF = 10
-"""Features active in more exposures are frequent (ICE)."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +40,14 @@ class Summary:
     """−Σ p ln p, nats."""
     q1: PerToken
     q2: PerToken
-    q3: PerToken
-    q4: PerToken
-    infrequent: PerToken
-    """Features active in at most ``CUT_OFF`` exposures."""
-    infrequent_incidences: PerToken
-    infrequent_pairs: PerToken
 
     @classmethod
-    def of(cls, h: Histograms, cut_off: int = CUT_OFF) -> "Summary":
+    def of(cls, h: Histograms) -> "Summary":
         k, q = h.count.astype(np.float64), h.features
-        rare = q * (h.count <= cut_off)
         incidences = h.total(q * k)
         with np.errstate(invalid="ignore", divide="ignore"):
             entropy = np.log(incidences) - h.total(q * k * np.log(k)) / incidences
-        q1, q2, q3, q4 = (h.total(q * (h.count == times)) for times in (1, 2, 3, 4))
+        q1, q2 = (h.total(q * (h.count == times)) for times in (1, 2))
         return cls(
             exposure=h.exposure,
             observed=h.total(q),
@@ -71,11 +56,6 @@ class Summary:
             entropy=np.where(incidences > 0, entropy, 0.0),
             q1=q1,
             q2=q2,
-            q3=q3,
-            q4=q4,
-            infrequent=h.total(rare),
-            infrequent_incidences=h.total(rare * k),
-            infrequent_pairs=h.total(rare * k * (k - 1)),
         )
 
     @property
@@ -99,12 +79,6 @@ class Summary:
         return self.observed + self._of_all * self.q1 * (self.q1 - 1) / (2 * (self.q2 + 1))
 
     @property
-    def ichao_2(self) -> PerToken:
-        n, q4 = np.maximum(self.exposure, 4), np.maximum(self.q4, 1)
-        further = self.q1 - (n - 3) / (2 * (n - 1)) * self.q2 * self.q3 / q4
-        return self.chao_2 + (n - 3) / (4 * n) * self.q3 / q4 * np.maximum(further, 0)
-
-    @property
     def still_new(self) -> PerToken:
         """A: what a unique feature's share is taken down by; 0 where nothing is left unseen."""
         left = self.exposure * self.unseen
@@ -114,15 +88,6 @@ class Summary:
     def coverage(self) -> PerToken:
         """Ĉ; NaN where nothing was active."""
         return 1 - _ratio(self.q1, self.incidences) * self.still_new
-
-    @cached_property
-    def ice(self) -> PerToken:
-        covered = 1 - _ratio(self.q1, self.infrequent_incidences) * self.still_new
-        sets = self.infrequent_incidences * (self.infrequent_incidences - 1)
-        within = _ratio(self.infrequent_pairs, sets) / np.where(self._of_all > 0, self._of_all, 1)
-        spread = np.nan_to_num(np.maximum(self.infrequent / covered * within - 1, 0))
-        found = self.observed - self.infrequent + (self.infrequent + self.q1 * spread) / covered
-        return np.where(self.infrequent > 0, found, self.observed)
 
     @property
     def l0(self) -> PerToken:

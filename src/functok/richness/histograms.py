@@ -1,4 +1,4 @@
-"""In how many of its exposures each token had each feature active: the input of all richness.
+"""In how many of its exposures each token had each feature active: the input of richness.
 
 Of token t with N_t exposures, Q_k(t) features were active in exactly k of them. An exposure is a
 *document*, by one hash-chosen occurrence of the token in it (primary: occurrences inside one are

@@ -1,7 +1,7 @@
 """One type's features: in how many of its occurrences, or documents, each was active.
 
-Whatever compares two types at an exposure of their own needs these counts themselves; the closed
-form of ``coverage.expected_coverage`` does the rest:
+Comparisons of two types at an exposure of their own need these counts; the rest is the closed form
+of ``coverage.expected_coverage`` (``docs/methods.md#exposure-unit``):
 
     S(n) = Σ_j [1 − C(N − Y_j, n) / C(N, n)]
 """

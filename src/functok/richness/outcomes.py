@@ -1,4 +1,4 @@
-"""What is compared between classes: logs, so that differences are ratios, with their replicates.
+"""What is compared between classes: logs, so that differences are ratios, with replicates.
 
 ================  ==============================================================================
 outcome           log of
@@ -84,7 +84,7 @@ def _left_out(h: Histograms) -> list[Summary]:
 
 
 def log_at_coverage(h: Histograms, share: float) -> Outcome:
-    """log S at equal sample coverage, of tokens whose own doubled sample reaches it."""
+    """log S at equal sample coverage, of tokens that reach it at twice their exposure."""
     return Outcome("at_coverage", share, _log(at_coverage(h, share)), None)
 
 

@@ -1,16 +1,16 @@
 """How many features would a token have reached, had it occurred n times?
 
-(``methods.md`` A3.) An exposure switches on a *set* of features, so these are sample-based
-incidence data, and the tools are those of ecology (Colwell et al. 2012; Chao & Jost 2012):
+An exposure switches on a *set* of features, so these are sample-based incidence data, and the
+tools are those of ecology (Colwell et al. 2012; Chao & Jost 2012; ``docs/methods.md#rarefaction``):
 
     S(n)  = Σ_k Q_k [1 − α_k],  α_k = C(N − k, n)/C(N, n)                    n ≤ N, exact
     σ²(n) = Σ_k Q_k (1 − α_k)² − S(n)²/Ŝ                                      Ŝ = Chao2
     S(N + m) = S_obs + Q̂₀ [1 − (1 − Q₁/(N Q̂₀ + Q₁))ᵐ]                        m ≤ N, estimated
     Ĉ(n)  = 1 − Σ_k (k/U) Q_k C(N − k, n)/C(N − 1, n)                         sample coverage
 
-Two tokens are compared at equal n, or at equal Ĉ (equal shares of what there is to be found). S(1)
-is the token's mean L0, S(N) its raw degree. The variance takes the exposures *and the features* for
-samples, so that with a given dictionary it errs on the wide side; the document jackknife
+Two tokens are compared at equal n, or at equal Ĉ (an equal share of what there is to find). S(1)
+is the token's mean L0, S(N) its raw degree. The variance treats the exposures *and the features* as
+samples, so with a given dictionary it errs on the wide side; the jackknife over documents
 (``left_out``) does not, and needs no estimate of what was never seen.
 """
 

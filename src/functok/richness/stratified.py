@@ -1,10 +1,10 @@
-"""Function types against content types in any outcome, at equal frequency or without strata.
+"""The stratified difference between function and content types, in any outcome.
 
-The difference is a mean of logs, so exp(effect) is a ratio; p by permuting class labels within
-deciles of N, the interval over documents × types (``two_way.py``). A frequent set by definition
-overlaps little with the rest in N: ``compared`` says how many of its types stand in a stratum with
-others. The same difference without strata stands beside it, since S(n) is at equal exposure
-already.
+The difference is one of mean logs, so exp(effect) is a ratio; p by permuting class labels within
+deciles of N, the interval over documents × types (``two_way.py``; ``docs/methods.md#stratified``).
+A frequent set by definition overlaps little with the rest in N: ``compared`` is the number of its
+types that share a stratum with others. The same difference is also given without strata, since S(n)
+is already at equal exposure.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ STRATA = 10
 
 
 def deciles(exposure: Int[np.ndarray, " types"], strata: int = STRATA) -> Int[np.ndarray, " types"]:
-    """The stratum of each type: equally many types each, but for ties."""
+    """The stratum of each type: strata of equal size, but for ties."""
     if not len(exposure):
         return np.zeros(0, np.int64)
     edges = np.quantile(exposure, np.arange(1, strata) / strata)
@@ -40,7 +40,7 @@ def differences(
     """A row with strata of N, and one without.
 
     Columns: reading, outcome, size, stratified, function and content (types that have the
-    outcome), strata (in which both kinds stand), compared (function types in them), effect with
+    outcome), strata (that contain both classes), compared (function types in them), effect with
     low and high (95 %, difference of mean logs), p_value, note (why there is none; else null).
     """
     known = sides.among(eligible & np.isfinite(outcome.values))

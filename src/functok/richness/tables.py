@@ -1,13 +1,13 @@
-"""Are function tokens richer than content tokens that had equally many chances?
+"""Are function tokens richer than content tokens with the same number of exposures?
 
-(``methods.md`` A3.) Raw degree is a species-accumulation curve read off at N_t, so it must grow
-with frequency. Here every token is read at a common number of exposures n₀ (``common_size.py``), or
-at a common sample coverage, and its richness taken apart:
+The raw degree is a species-accumulation curve at N_t, so it must grow with frequency. Here every
+token is evaluated at a common number of exposures n₀ (``common_size.py``), or at a common sample
+coverage (``docs/methods.md#rarefaction``), and its richness is decomposed:
 
     log S(n₀) = log L0 (α: features at once) + log S(n₀)/L0 (β: how often the set is renewed)
 
-``richness`` gives the tables; ``outcomes.log_richness`` gives other controls the outcome of every
-token with its replicates over documents.
+``richness`` returns the tables; ``outcomes.log_richness`` gives other controls each token's outcome
+with its jackknife replicates over documents.
 """
 
 import math
@@ -19,7 +19,7 @@ import polars as pl
 from scipy.special import stdtrit
 
 from functok.graph.contrasts import GRAMMAR, STUDIED, WITH_MARKS, readings
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.richness.common_size import SIZES, common_share, common_size, reaching
 from functok.richness.estimators import Summary
 from functok.richness.histograms import UNITS, Histograms
@@ -33,7 +33,7 @@ DRAWS = 999
 
 
 class Richness(NamedTuple):
-    """The tables of ``richness``; the columns stand at the functions that make them."""
+    """The tables of ``richness``; the functions that make them document the columns."""
 
     tokens: pl.DataFrame
     """One row per unit and token (``token_table``)."""
@@ -45,7 +45,7 @@ class Richness(NamedTuple):
     """Two rows per unit, reading, outcome and size (``difference_table``)."""
 
 
-def richness(subject: Subject, draws: int = DRAWS) -> Richness:
+def richness(subject: LabelledGraph, draws: int = DRAWS) -> Richness:
     """Every token's richness, and how the classes differ in it."""
     found = []
     for unit in UNITS:
@@ -62,12 +62,12 @@ def richness(subject: Subject, draws: int = DRAWS) -> Richness:
     return Richness(*(pl.concat(parts) for parts in zip(*found, strict=True)))
 
 
-def token_table(subject: Subject, h: Histograms) -> pl.DataFrame:
+def token_table(subject: LabelledGraph, h: Histograms) -> pl.DataFrame:
     """What one token's own exposures say of it.
 
     Columns: unit, token_id, token, class, subclass, exposure (N), degree (features seen), l0,
     overlap (features that two exposures share), sorensen, hill_1, hill_2, coverage (of the sample),
-    chao2, chao2_bc, ichao2, ice (``estimators.py``: lower bounds of an asymptote).
+    chao2, chao2_bc (``estimators.py``: lower bounds of an asymptote).
     """
     seen = Summary.of(h)
     tokens = np.flatnonzero(h.exposure)
@@ -81,16 +81,14 @@ def token_table(subject: Subject, h: Histograms) -> pl.DataFrame:
         "coverage": seen.coverage,
         "chao2": seen.chao_2,
         "chao2_bc": seen.chao_2_bc,
-        "ichao2": seen.ichao_2,
-        "ice": seen.ice,
     }
     return pl.DataFrame(
         {
             "unit": np.full(len(tokens), h.unit),
             "token_id": tokens,
-            "token": [subject.shown[token] for token in tokens],
-            "class": [CLASS_NAMES[subject.classes[token]] for token in tokens],
-            "subclass": [subject.subclasses[token] for token in tokens],
+            "token": [subject.vocabulary.shown[token] for token in tokens],
+            "class": [CLASS_NAMES[subject.vocabulary.classes[token]] for token in tokens],
+            "subclass": [subject.vocabulary.subclasses[token] for token in tokens],
             "exposure": h.exposure[tokens],
             **{name: values[tokens] for name, values in columns.items()},
         }
@@ -122,7 +120,7 @@ def curve_table(h: Histograms, sizes: tuple[int, ...] = SIZES) -> pl.DataFrame:
     return pl.concat(tables)
 
 
-def group_table(subject: Subject, h: Histograms, sizes: list[Outcome]) -> pl.DataFrame:
+def group_table(subject: LabelledGraph, h: Histograms, sizes: list[Outcome]) -> pl.DataFrame:
     """Mean richness of each class and sub-class at each common size.
 
     Columns: unit, by ("class", "sub-class"), group, size, types, richness (geometric mean over
@@ -130,8 +128,8 @@ def group_table(subject: Subject, h: Histograms, sizes: list[Outcome]) -> pl.Dat
     """
     rows = []
     kinds = {
-        "class": np.array(CLASS_NAMES)[subject.classes],
-        "sub-class": np.array(subject.subclasses),
+        "class": np.array(CLASS_NAMES)[subject.vocabulary.classes],
+        "sub-class": np.array(subject.vocabulary.subclasses),
     }
     for outcome in sizes:
         known = np.isfinite(outcome.values)
@@ -162,7 +160,7 @@ def _mean(values: np.ndarray) -> tuple[float, float]:
 
 
 def difference_table(
-    subject: Subject, h: Histograms, sizes: list[Outcome], draws: int = DRAWS
+    subject: LabelledGraph, h: Histograms, sizes: list[Outcome], draws: int = DRAWS
 ) -> pl.DataFrame:
     """How classes differ: in richness at every size, in its parts at the chosen one.
 

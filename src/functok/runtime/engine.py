@@ -8,16 +8,19 @@ computed again: kill -9 and rerun costs at most the shards in flight. The engine
 result never depends on the engine.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import reduce
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from functok.runtime.errors import UserError
-from functok.runtime.progress import Progress, Silent
+from functok.runtime.progress import Progress, Silent, Task, ticking
 from functok.runtime.store import fingerprint, writing_folder
 
 
@@ -79,13 +82,26 @@ class Workers:
 
     def each(self, work: Sequence[Callable[[], None]]) -> Iterator[None]:
         # spawn, not fork: a forked child of a process that has used threads can hang.
-        with ProcessPoolExecutor(self.count, mp_context=get_context("spawn")) as pool:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(self.count, context, _end_with_parent) as pool:
             pending = [pool.submit(piece) for piece in work]
             try:
                 for future in as_completed(pending):
                     yield future.result()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when its parent does, even by kill -9: it would wait for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 @dataclass(frozen=True)
@@ -104,6 +120,17 @@ class _Piece:
             partial.save(folder)
 
 
+class _Noted:
+    """Notes the tokens done next to the number of finished shards."""
+
+    def __init__(self, task: Task) -> None:
+        self._task, self._tokens = task, 0
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        self._tokens += amount
+        self._task.advance(0, f"{self._tokens:,} tokens")
+
+
 Some = TypeVar("Some")
 Whole = TypeVar("Whole", bound=Partial)
 
@@ -115,6 +142,7 @@ def run_shards(
     engine: Engine | None = None,
     progress: Progress | None = None,
     name: str = "shards",
+    tokens: Callable[[Some], int] | None = None,
 ) -> Whole:
     """The merged result of ``job`` over ``shards``.
 
@@ -125,6 +153,7 @@ def run_shards(
         engine: where shards run; in this process by default.
         progress: who is told.
         name: what the work is called there.
+        tokens: tokens in a shard, where that is known; progress in this process then counts them.
 
     Raises:
         UserError: if a partial result cannot be written, or is not where all machines see it.
@@ -136,10 +165,18 @@ def run_shards(
         for shard, place in zip(shards, places, strict=True)
         if not place.exists()
     ]
-    with (progress or Silent()).task(name, len(shards), "shards") as task:
-        task.advance(len(shards) - len(pieces))
-        for _ in (engine or InProcess()).each(pieces):
-            task.advance()
+    engine, progress = engine or InProcess(), progress or Silent()
+    if tokens is not None and isinstance(engine, InProcess):
+        total, left = sum(map(tokens, shards)), sum(tokens(piece.shard) for piece in pieces)  # type: ignore[arg-type]
+        with progress.task(name, total, "tokens") as task, ticking(task):
+            task.advance(total - left)
+            for _ in engine.each(pieces):
+                pass
+    else:
+        with progress.task(name, len(shards), "shards") as task, ticking(_Noted(task)):
+            task.advance(len(shards) - len(pieces))
+            for _ in engine.each(pieces):
+                task.advance()
     missing = [place for place in places if not place.exists()]
     if missing:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The one kind of error a user can mend, and the nearest valid name to what was typed."""
+"""The kind of error that a user can fix, and the nearest valid name to what was typed."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,10 +14,27 @@ class UserError(ValueError):
     """
 
 
+class StoppedError(Exception):
+    """The user stopped a command; its finished work is kept."""
+
+
 def require(condition: bool, sentence: str) -> None:
     """Raise ``UserError(sentence)`` unless ``condition`` holds."""
     if not condition:
         raise UserError(sentence)
+
+
+def check_ranges(part: object, **ranges: tuple[int | float, int | float]) -> None:
+    """Refuse settings that lie outside their ranges, which include both ends; None passes.
+
+    Raises:
+        UserError: that names the setting, its value and its range.
+    """
+    for name, (low, high) in ranges.items():
+        value = getattr(part, name)
+        if value is not None and not low <= value <= high:
+            shown = f"{value:,}" if abs(value) < 10**15 else "of that size"
+            raise UserError(f"{name} {shown} must lie between {low:,} and {high:,}.")
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -51,4 +68,4 @@ def outside(what: str, advice: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{what} ({first_line(error)}); {advice}.") from error
+        raise UserError(f"{what} ({first_line(error)[:300]}); {advice}.") from error

@@ -1,4 +1,4 @@
-"""How long work tells what it is doing, without knowing who listens.
+"""Progress of long work, without knowing how it is shown.
 
 Nothing below the command line prints. Work that takes time receives a ``Progress`` and reports
 to it; the command line passes one that draws bars or writes lines, tests and notebooks pass
@@ -7,6 +7,7 @@ to it; the command line passes one that draws bars or writes lines, tests and no
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from typing import Protocol, runtime_checkable
 
 
@@ -46,3 +47,23 @@ class Silent:
 
     def say(self, sentence: str) -> None:
         return
+
+
+_TICKED: ContextVar[Task | None] = ContextVar("ticked", default=None)
+
+
+@contextmanager
+def ticking(task: Task) -> Iterator[None]:
+    """Let loops further down advance ``task``, token by token, while the block runs."""
+    before = _TICKED.set(task)
+    try:
+        yield
+    finally:
+        _TICKED.reset(before)
+
+
+def tick(tokens: int) -> None:
+    """Report that so many more tokens are done, to whoever listens in this process."""
+    task = _TICKED.get()
+    if task is not None:
+        task.advance(tokens)

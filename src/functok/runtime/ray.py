@@ -7,6 +7,9 @@ over cores that Ray has given to others.
 """
 
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +20,18 @@ RETRIES = 20
 """How often a shard is tried again after its node or process has died."""
 
 
-def _alone(piece: Callable[[], None]) -> None:
+ANSWER = 60.0
+"""Seconds within which a cluster must answer."""
+
+_ELSEWHERE = os.sep
+"""Where this process stands while it connects: Ray lets workers import from the driver's working
+directory, which may be a folder of somebody else's."""
+
+
+def _alone(piece: Callable[[], None], here: str) -> None:
     os.environ["RAYON_NUM_THREADS"] = "1"  # read by tokenizers and gigatoken when first used
+    if os.path.isdir(here):
+        os.chdir(here)
     piece()
 
 
@@ -38,7 +51,7 @@ class RayCluster:
             self._connect(ray)
         try:
             task = ray.remote(num_cpus=1, max_retries=RETRIES)(_alone)
-            pending = [task.remote(piece) for piece in work]
+            pending = [task.remote(piece, os.getcwd()) for piece in work]
             while pending:
                 done, pending = ray.wait(pending, num_returns=1)
                 try:
@@ -54,13 +67,43 @@ class RayCluster:
         options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
         if self.address is None:
             options |= {"num_cpus": self.count, "include_dashboard": False}
+        else:
+            _check_answers(self.address)
+        here = os.getcwd()
+        os.chdir(_ELSEWHERE)
         try:
             ray.init(address=self.address, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(
-                f"No Ray cluster answers at {self.address!r} ({first_line(error)}); start one with "
-                "ray start --head, or leave the address away."
-            ) from error
+            raise _no_answer(self.address, first_line(error)) from error
+        finally:
+            os.chdir(here)
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address where no Ray cluster answers in time; ``ray.init`` would wait or abort."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # auto, or what Ray itself refuses
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER / 6).close()
+    except (OSError, OverflowError) as error:
+        raise _no_answer(address, first_line(error)) from error
+    if address.startswith("ray://"):
+        return  # Ray's client gives up by itself
+    asked = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        subprocess.run(asked, cwd=_ELSEWHERE, timeout=ANSWER, capture_output=True, check=True)
+    except subprocess.TimeoutExpired as error:
+        raise _no_answer(address, f"nothing came within {ANSWER:.0f} s") from error
+    except subprocess.CalledProcessError as error:
+        raise _no_answer(address, "what listens there is no cluster of this Ray version") from error
+
+
+def _no_answer(address: str | None, why: str) -> UserError:
+    return UserError(
+        f"No Ray cluster answers at {address!r} ({why}); start one with ray start --head, or omit "
+        "the address."
+    )
 
 
 def _ray() -> Any:
@@ -69,7 +112,6 @@ def _ray() -> Any:
         import ray.exceptions
     except ImportError as error:
         raise UserError(
-            "The Ray engine needs the package ray; pip install 'functok[ray]', or leave "
-            "--engine away."
+            "The Ray engine needs the package ray; pip install 'functok[ray]', or omit --engine."
         ) from error
     return ray

@@ -1,11 +1,11 @@
-"""A few threads at work on a stream, which is never read far ahead of them."""
+"""Threads: map a stream in order, or run tasks in one background thread."""
 
 import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 One = TypeVar("One")
 Other = TypeVar("Other")
@@ -42,3 +42,35 @@ def mapped(work: Callable[[One], Other], stream: Iterable[One], threads: int) ->
                 yield pending.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+class BackgroundThread:
+    """Run tasks in one background thread; ``do`` waits for the previous task.
+
+    An exception raised by a task is raised by the next ``do`` or ``wait``.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._running: Future[Any] | None = None
+
+    def do(self, work: Callable[..., Any], *given: Any) -> None:
+        """Start ``work(*given)`` once the previous task has ended."""
+        self.wait()
+        self._running = self._thread.submit(work, *given)
+
+    def wait(self) -> None:
+        """Wait until no task is running."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.result()
+
+    def __enter__(self) -> "BackgroundThread":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            self._thread.shutdown()

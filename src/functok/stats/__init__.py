@@ -1,20 +1,18 @@
-"""Intervals, tests, and the correction for many of them. Nothing here knows about tokens.
+"""Intervals, tests, and corrections for multiple testing. Nothing here knows about tokens.
 
 ========================  =========================================================================
 module                    what it answers
 ========================  =========================================================================
-``jackknife``             how far a statistic could lie off, documents being the unit
-``bootstrap``             the same where the statistic is a mean of few or skewed units; two-way
-``permutation``           could a difference, or a term of a regression, come about by chance
+``jackknife``             intervals over documents
+``permutation``           could a difference, or a term of a regression, be due to chance
 ``equivalence``           is an effect small enough to call it none (TOST)
-``paired``                differences of pairs, dominance of one sample over another
+``paired``                differences of pairs
 ``heterogeneity``         do several estimates of one effect agree
-``hypergeometric``        how likely a draw without replacement misses a thing
-``multiplicity``          Holm over the declared tests, Benjamini–Hochberg over the rest
+``hypergeometric``        the probability that a draw without replacement misses something
+``multiplicity``          Holm over the declared tests, Benjamini–Hochberg over the others
 ========================  =========================================================================
 """
 
-from functok.stats.bootstrap import bootstrap, two_way_bootstrap
 from functok.stats.equivalence import MARGIN, Equivalence, tost
 from functok.stats.estimate import Estimate
 from functok.stats.heterogeneity import Heterogeneity, cochran_q
@@ -26,7 +24,7 @@ from functok.stats.jackknife import (
     jackknife_ratio,
 )
 from functok.stats.multiplicity import benjamini_hochberg, holm
-from functok.stats.paired import cliffs_delta, hodges_lehmann
+from functok.stats.paired import hodges_lehmann
 from functok.stats.permutation import (
     Permutation,
     freedman_lane,
@@ -42,8 +40,6 @@ __all__ = [
     "Heterogeneity",
     "Permutation",
     "benjamini_hochberg",
-    "bootstrap",
-    "cliffs_delta",
     "cochran_q",
     "freedman_lane",
     "hodges_lehmann",
@@ -57,5 +53,4 @@ __all__ = [
     "sign_flip",
     "stratified_weights",
     "tost",
-    "two_way_bootstrap",
 ]

@@ -1,8 +1,9 @@
 """Two one-sided tests: is an effect small enough to call it none?
 
-A p above 0.05 says that an effect was not seen, not that it is absent. TOST rejects "at least as
-large as the margin" on both sides; its p is the larger of the two (Schuirmann 1987). The margin
-must be fixed before the data are seen: here |log ratio| < log 1.10, ten per cent either way.
+A p above 0.05 means that an effect was not detected, not that it is absent. TOST rejects "at least
+as large as the margin" on both sides; its p is the larger of the two (Schuirmann 1987). The margin
+must be fixed before the data are seen: here |log ratio| < log 1.10, ten per cent either way
+(``docs/methods.md#tost``).
 """
 
 import math

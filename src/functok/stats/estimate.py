@@ -1,4 +1,4 @@
-"""A number with its interval: what every statistic of the project is."""
+"""A statistic with its interval."""
 
 from dataclasses import dataclass
 
@@ -21,5 +21,5 @@ class Estimate:
         return self.high - self.low
 
     def standard_error(self, groups: int, level: float = 0.95) -> float:
-        """SE behind a t interval from ``groups`` groups."""
+        """The standard error of a t interval from ``groups`` groups."""
         return float(self.width / 2 / stdtrit(groups - 1, 0.5 + level / 2))

@@ -1,9 +1,10 @@
 """Do several estimates of one effect agree?
 
-Cochran's Q = Σ w (θ − θ̄)² with w = 1/SE² is χ² with K − 1 degrees of freedom where all estimate the
-same; I² = max(0, 1 − (K − 1)/Q) is the share of their spread beyond what their errors explain
-(Higgins & Thompson 2002). The pooled value is the fixed-effect mean, which means little where Q is
-large: then the estimates differ, and their mean depends on which ones there are.
+Cochran's Q = Σ w (θ − θ̄)² with w = 1/SE² is χ² with K − 1 degrees of freedom where all estimate
+the same; I² = max(0, 1 − (K − 1)/Q) is the share of their spread beyond what their errors explain
+(Higgins & Thompson 2002; ``docs/methods.md#heterogeneity``). The pooled value is the fixed-effect
+mean, which means little where Q is large: then the estimates differ, and their mean depends on
+which ones there are.
 """
 
 from dataclasses import dataclass

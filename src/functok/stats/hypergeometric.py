@@ -1,11 +1,12 @@
-"""The chance that a random draw without replacement misses something, to full precision.
+"""The probability that a random draw without replacement misses something, to full precision.
 
 Of N positions, k are marked; n are drawn. None of them is marked with probability
 
     C(N − k, n) / C(N, n)  =  C(N − n, k) / C(N, k)
 
 As four log Γ this would be the small difference of huge numbers (at N = 5·10⁶ and k = n = 1 off by
-4 %); in Stirling's series ln N cancels beforehand, and log1p keeps the rest exact.
+4 %); in Stirling's series ln N cancels beforehand, and log1p keeps the rest exact. See
+``docs/methods.md#expected-coverage``.
 """
 
 import numpy as np
@@ -31,7 +32,7 @@ def log_missed(marked: Number, positions: Number, drawn: Number) -> Float[np.nda
     left = whole - k - n
     found = np.full(left.shape, -np.inf)
     far = left >= 10
-    near = (left >= 0) & ~far  # next to nothing is missed, and the series does not hold
+    near = (left >= 0) & ~far  # the series does not hold here
     found[far] = _series(k[far], whole[far], n[far])
     k, whole, n = k[near], whole[near], n[near]
     found[near] = (

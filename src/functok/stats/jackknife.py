@@ -5,8 +5,8 @@ into hash groups once (32 by default) and every statistic is recomputed with one
 
     SE² = (G − 1)/G · Σ_g (θ₍g₎ − θ̄)²,   interval = θ̂ ± t_{G−1, 1−α/2} · SE
 
-(the delete-one-group jackknife; Shao & Tu 1995, §2.3). It needs no resampling, costs G
-evaluations, and serves smooth statistics: ratios, means, coverages.
+(Shao & Tu 1995, §2.3; ``docs/methods.md#jackknife``). It needs no resampling, costs G evaluations,
+and is valid for smooth statistics: ratios, means, coverages.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def jackknife(
 def jackknife_left_out(
     value: float, left_out: Float[np.ndarray, " groups"], level: float = 0.95
 ) -> Estimate:
-    """The same interval where the statistic without each group is known already."""
+    """The same interval from known values of the statistic without each group."""
     groups = len(left_out)
     if groups < 2 or not np.isfinite(left_out).all():
         return Estimate(value, float("nan"), float("nan"))

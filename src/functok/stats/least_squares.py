@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from functok.controls.types.predictors import Design
 from functok.stats import freedman_lane
+from functok.stats.design import Design
 from functok.stats.two_way import two_way
 
 
@@ -34,7 +34,7 @@ def fit(
     """Ordinary least squares with HC3 errors (MacKinnon & White 1985).
 
     Args:
-        outcome: what is explained.
+        outcome: the response.
         made: the columns.
         wanted: terms whose intervals also count the documents as a sample, and whose p is permuted.
         left_out: the outcome without each group of documents.

@@ -1,7 +1,7 @@
-"""Testing several claims at once.
+"""Corrections for multiple testing (``docs/methods.md#holm``).
 
-The few tests declared in advance are corrected together by Holm (no false claim at all, with
-probability 1 − α), everything exploratory by Benjamini–Hochberg (few false ones among those made).
+The few tests declared in advance are corrected together by Holm (family-wise error), everything
+exploratory by Benjamini–Hochberg (false discovery rate).
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def holm(p_values: Mapping[str, float], family: tuple[str, ...]) -> dict[str, fl
 
 
 def benjamini_hochberg(p_values: Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
-    """Adjusted p by which the false discovery rate is held; NaN counts as a test with p = 1.
+    """Adjusted p that controls the false discovery rate; NaN counts as a test with p = 1.
 
     Source: Benjamini & Hochberg (1995), Journal of the Royal Statistical Society B 57.
     """

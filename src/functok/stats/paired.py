@@ -1,10 +1,7 @@
-"""How far two samples lie apart, without a shape assumed.
+"""Differences of pairs, without assuming a distribution (``docs/methods.md#hodges-lehmann``).
 
 Pairs: the Hodges–Lehmann estimate is the median of all (d_i + d_j)/2, i ≤ j; its interval inverts
 Wilcoxon's signed-rank test (exact up to 100 pairs). A tenth of wild pairs moves it little.
-
-Two independent samples: Cliff's δ = P(x > y) − P(x < y), with the variance of its two projections
-and Feng & Cliff's (2004) interval, which stays inside ±1.
 """
 
 import math
@@ -60,44 +57,3 @@ def _lower_rank(size: int, tail: float) -> int:
         longer[rank:] += ways / 2
         ways = longer
     return int(np.searchsorted(np.cumsum(ways), tail, side="right"))
-
-
-def cliffs_delta(
-    x: Float[np.ndarray, " first"], y: Float[np.ndarray, " second"], level: float = 0.95
-) -> Estimate:
-    """P(x > y) − P(x < y), from −1 to 1."""
-    m, n = len(x), len(y)
-    if m == 0 or n == 0:
-        return Estimate(math.nan, math.nan, math.nan)
-    over_y, over_x = _dominance(x, y), _dominance(y, x)
-    delta = float(over_y.mean())
-    if m < 2 or n < 2:
-        return Estimate(delta, math.nan, math.nan)
-    square = float(np.mean(_decided(x, y)))  # mean of d², d = −1, 0 or 1
-    spread_x = float(np.square(over_y - delta).sum()) / (m - 1)
-    spread_y = float(np.square(over_x + delta).sum()) / (n - 1)
-    spread = (square - delta**2) * m * n / (m * n - 1)
-    variance = ((n - 1) * spread_x + (m - 1) * spread_y + spread) / (m * n)
-    z = float(ndtri(0.5 + level / 2))
-    if abs(delta) == 1:  # one sample all above the other: Feng & Cliff's bound
-        inner = (min(m, n) - z**2) / (min(m, n) + z**2)
-        low, high = sorted((delta, delta * max(inner, -1.0)))
-        return Estimate(delta, low, high)
-    half = z * math.sqrt(variance) * math.sqrt((1 - delta**2) ** 2 + z**2 * variance)
-    centre, scale = delta - delta**3, 1 - delta**2 + z**2 * variance
-    return Estimate(delta, max((centre - half) / scale, -1.0), min((centre + half) / scale, 1.0))
-
-
-def _dominance(x: np.ndarray, y: np.ndarray) -> Float[np.ndarray, " first"]:
-    """For each x, the share of y below it less the share above it."""
-    ordered = np.sort(y)
-    below = np.searchsorted(ordered, x, side="left")
-    above = len(y) - np.searchsorted(ordered, x, side="right")
-    return (below - above) / len(y)
-
-
-def _decided(x: np.ndarray, y: np.ndarray) -> Float[np.ndarray, " first"]:
-    """For each x, the share of y that differs from it."""
-    ordered = np.sort(y)
-    same = np.searchsorted(ordered, x, side="right") - np.searchsorted(ordered, x, side="left")
-    return 1 - same / len(y)

@@ -1,8 +1,8 @@
-"""Could it have come about by chance? Labels, signs or residuals are dealt out again.
+"""Permutation tests: labels, signs or residuals are permuted.
 
-Every p is two-sided and counts the observed deal among the drawn ones, (1 + hits)/(1 + draws): a
+Every p is two-sided and counts the observed arrangement among the draws, (1 + hits)/(1 + draws): a
 permutation test that reports p = 0 claims more than it tried (Phipson & Smyth 2010). Where all
-deals can be counted out, they are, and the p is exact.
+arrangements can be enumerated, they are, and p is exact. See ``docs/methods.md#permutation``.
 """
 
 import math
@@ -22,13 +22,13 @@ class Permutation:
     """An effect with its permutation p."""
 
     effect: float
-    """The observed statistic, in the values' own unit; NaN where nothing can be compared."""
+    """The observed statistic, in the unit of the values; NaN if nothing can be compared."""
     standard_error: float
     """Of the effect with the units as a sample: unequal spread allowed."""
     p_value: float
     """Two-sided."""
     draws: int
-    """Deals tried, or all there are."""
+    """Permutations tried, or all there are."""
     units: int
     """Units that take part."""
 
@@ -49,7 +49,7 @@ def permute_labels(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Permutation:
-    """Mean of the labelled less mean of the others, labels permuted within strata.
+    """Mean of the labelled minus mean of the others, labels permuted within strata.
 
     The strata's differences are averaged with weights n₁n₀/(n₁ + n₀), as in a regression with one
     intercept each; then the whole statistic is, but for a constant, the labelled units' sum of
@@ -65,7 +65,7 @@ def permute_labels(
         _, place = np.unique(strata, return_inverse=True)
     chance = np.random.default_rng(seed)
     observed, weight, variance, units = 0.0, 0.0, 0.0, 0
-    dealt = np.zeros(draws)
+    permuted = np.zeros(draws)
     for stratum in range(place.max(initial=-1) + 1):
         inside = place == stratum
         mine = labelled[inside]
@@ -79,13 +79,13 @@ def permute_labels(
         weight += share
         units += len(mine)
         for part in (apart[mine], apart[~mine]):
-            # a single unit has no spread of its own: take the stratum's
+            # a single unit has no variance: take the stratum's
             spread = part.var(ddof=1) if len(part) > 1 else apart.var(ddof=1)
             variance += share**2 * spread / len(part)
-        dealt += _dealt_sums(apart, many, chance, draws)
+        permuted += _permuted_sums(apart, many, chance, draws)
     if weight == 0:
         return _NONE
-    hits = np.count_nonzero(_at_least(np.abs(dealt), abs(observed)))
+    hits = np.count_nonzero(_at_least(np.abs(permuted), abs(observed)))
     return Permutation(
         effect=float(observed / weight),
         standard_error=math.sqrt(variance) / weight,
@@ -98,9 +98,9 @@ def permute_labels(
 def stratified_weights(
     labelled: Bool[np.ndarray, " units"], strata: Shaped[np.ndarray, " units"] | None = None
 ) -> Float[np.ndarray, " units"]:
-    """Of each unit in the effect of ``permute_labels``, which is their product with the values.
+    """Weight of each unit in the effect of ``permute_labels``; the effect is weights · values.
 
-    All 0 where nothing can be compared.
+    All 0 if nothing can be compared.
     """
     place = np.zeros(len(labelled), np.int64)
     if strata is not None:
@@ -113,7 +113,7 @@ def stratified_weights(
     return np.where(labelled, up[place], down[place]) / max(share.sum(), 1e-300)
 
 
-def _dealt_sums(
+def _permuted_sums(
     apart: Float[np.ndarray, " units"], labelled: int, chance: np.random.Generator, draws: int
 ) -> Float[np.ndarray, " draws"]:
     """Sums of ``labelled`` of the units at random; all units add up to 0."""
@@ -122,7 +122,7 @@ def _dealt_sums(
     found = np.empty(draws)
     for rows in _chunks(draws, len(apart)):
         table = np.broadcast_to(apart, (rows.stop - rows.start, len(apart)))
-        if fewer * 8 < len(apart):  # shuffle no further than is read
+        if fewer * 8 < len(apart):  # shuffle no further than needed
             found[rows] = _first_of_shuffled(table, fewer, chance)
         else:
             found[rows] = chance.permuted(table, axis=1)[:, :fewer].sum(1)
@@ -145,9 +145,9 @@ def _first_of_shuffled(
 def sign_flip(
     differences: Float[np.ndarray, " pairs"], seed: int = 0, draws: int = DRAWS
 ) -> Permutation:
-    """Mean of paired differences; each could as well have had the other sign.
+    """Mean of paired differences; under the null each has either sign with equal probability.
 
-    Up to 16 pairs every choice of signs is counted: the smallest p of n pairs is 2¹⁻ⁿ.
+    Up to 16 pairs all choices of signs are enumerated: the smallest p of n pairs is 2¹⁻ⁿ.
     """
     size = len(differences)
     if size == 0:
@@ -177,7 +177,7 @@ def freedman_lane(
     """One coefficient of a least-squares regression, the residuals without it permuted.
 
     The test statistic is the coefficient over its HC3 standard error, which keeps the test valid
-    where the spread differs (Freedman & Lane 1983; DiCiccio & Romano 2017).
+    under unequal variances (Freedman & Lane 1983; DiCiccio & Romano 2017).
 
     Args:
         outcome: what is explained.

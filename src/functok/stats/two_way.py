@@ -1,14 +1,14 @@
 """The interval of an effect whose units are documents and token types at once.
 
-An effect of class is a contrast of types, Σ w_t y_t. Were the types a census, only the documents
-would be a sample; but a claim about a class speaks of types that a language could have as well
-(``methods.md`` 1.3), so both are:
+An effect of class is a contrast of types, Σ w_t y_t. If the types were a census, only the documents
+would be a sample; but a claim about a class is also about types that a language could have had, so
+both are samples (``docs/methods.md#two-way``):
 
     Var = Var over types + Var over documents (delete-one-group jackknife)
 
-The first already holds what each type's own documents add by chance, which the second counts
-again: as in the pigeonhole bootstrap (Owen 2007), the sum errs on the wide side. Degrees of freedom
-are Satterthwaite's.
+The first already contains the sampling of each type's own documents, which the second counts again:
+as in the pigeonhole bootstrap (Owen 2007), the sum errs on the wide side. Degrees of freedom are
+Satterthwaite's.
 """
 
 import math
@@ -20,8 +20,8 @@ from scipy.special import stdtrit
 from functok.stats import Estimate
 
 Replicates = Float[np.ndarray, "groups vocabulary"]
-"""An outcome of every type with one hash group of documents left out; NaN for a type that then
-lacks the exposure."""
+"""An outcome of every type with one hash group of documents left out; NaN if the type then lacks
+the exposure."""
 
 
 def two_way(

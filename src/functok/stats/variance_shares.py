@@ -1,12 +1,12 @@
-"""How much of a regression's R² belongs to each group of predictors.
+"""How much of a regression's R² is due to each group of predictors (``docs/methods.md#lmg``).
 
-What a group adds depends on which others are in the model already. The Shapley value (Lindeman,
-Merenda & Gold 1980, "LMG"; Grömping 2007) takes the mean over every order of entering:
+What a group adds depends on which others are already in the model. The Shapley value (Lindeman,
+Merenda & Gold 1980, "LMG"; Grömping 2007) is the mean over all orders of entering:
 
     share_g = Σ_{S ∌ g} |S|! (k − |S| − 1)! / k! · [R²(S ∪ g) − R²(S)]
 
 The shares are not negative and add up to R². They describe; they do not separate cause from
-correlate: what class and context have in common is split between both.
+correlate: what class and context share is split between them.
 """
 
 from itertools import combinations

@@ -1,40 +1,104 @@
-"""What a finished run can be asked about: its last decomposed checkpoint and that one's SAE."""
+"""What prompts are asked about: a finished run, or a model and an SAE by their names.
+
+Without a corpus nothing is known of how often a token occurs or a feature is active. So the
+function tokens are those of a folder of counts, or else those that their own text shows to be
+function tokens: closed-class words, punctuation and blanks. And no feature counts as too dense.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from functok.encoding.tokenizer import Tokenizer, load_tokenizer
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.models.language.hooks import HookPoint
+from functok.models.dictionaries.sites import placed
+from functok.models.dictionaries.sources import open_whole_sae
+from functok.models.language.model import check_tokenizer, load_model
 from functok.retrieval.prompts.subject import Subject
-from functok.runtime.errors import require
+from functok.runtime.errors import UserError, require
+from functok.runtime.store import RunFolder, read_frame
 from functok.study.run import Run
+from functok.tokens.vocabulary import Vocabulary
+
+
+class Named(NamedTuple):
+    """A model and its SAE by their names."""
+
+    model: str
+    """A Hugging Face folder, or a name on the hub."""
+    sae: str
+    """As ``open_sae`` takes it."""
+    layer: int | None = None
+    """Decoder layer that the SAE decomposes, if it does not say."""
+    site: str | None = None
+    """Likewise, one of ``hooks.SITES``."""
+    revision: str | None = None
+    """Of a model on the hub."""
+    tokenizer: str | None = None
+    """By default the model's own."""
+    function_tokens: Path | None = None
+    """A folder of counts under this tokenizer, whose function tokens are meant."""
 
 
 def subject_of(run: Run) -> Subject:
-    """The run's subject.
+    """The last decomposed checkpoint of a run, with its main SAE.
 
     Raises:
-        UserError: if its SAE belongs to another model.
+        UserError: if the SAE belongs to another model.
     """
-    checkpoint = run.decomposed[-1]
-    model, dictionary = run.model(checkpoint), run.dictionary(checkpoint)
-    width, reads = model.config.get_text_config().hidden_size, len(dictionary.W_enc)
-    require(
-        reads == width,
-        f"The SAE reads {reads} dimensions but the residual stream has {width}; it belongs to "
-        "another model.",
-    )
-    graph = TokenFeatureGraph.load(run.folder.graph(checkpoint.step))
+    graph = TokenFeatureGraph.load(run.judged)
     active = np.bincount(graph.feature, weights=graph.occurrences, minlength=graph.features)
     maximum = np.zeros(graph.features, np.float32)
     np.maximum.at(maximum, graph.feature, graph.max.astype(np.float32))
+    sae, model = run.sae(run.main, run.last), run.model(run.last)
     return Subject(
         model=model,
         tokenizer=run.tokenizer,
-        dictionary=dictionary,
-        place=HookPoint.residual(run.study.dictionaries.layer),
-        classes=run.classes,
-        shown=run.shown,
+        dictionary=sae.dictionary,
+        place=placed(sae, run.main.layer, model, run.main.site),
+        vocabulary=run.vocabulary,
         density=active / graph.positions,
         maximum=maximum,
         seed=run.study.seed,
     )
+
+
+def subject_named(names: Named) -> Subject:
+    """A model and an SAE without a run.
+
+    Raises:
+        UserError: if one of them does not exist, or does not belong to the others.
+    """
+    sae = open_whole_sae(names.sae)
+    tokenizer = load_tokenizer(names.tokenizer or names.model)
+    model = load_model(names.model, names.revision)
+    check_tokenizer(model, tokenizer, names.model)
+    size = model.get_input_embeddings().weight.shape[0]
+    return Subject(
+        model=model,
+        tokenizer=tokenizer,
+        dictionary=sae.dictionary,
+        place=placed(sae, names.layer, model, names.site),
+        vocabulary=Vocabulary.of(tokenizer, size, _function(tokenizer, names.function_tokens)),
+        density=np.zeros(sae.dictionary.features),
+    )
+
+
+def _function(tokenizer: Tokenizer, counts: Path | None) -> list[int] | None:
+    """Ids of the function tokens in a folder of counts; None without one."""
+    if counts is None:
+        return None
+    folder = RunFolder(counts)
+    table = folder.tokens("function_tokens")
+    if not table.is_file():
+        raise UserError(
+            f"{counts} contains no function tokens; make them with functok tokens -o {counts}."
+        )
+    counted = load_tokenizer(str(folder.tokenizer))
+    require(
+        counted.get_vocab() == tokenizer.get_vocab(),
+        f"The function tokens in {counts} come from another tokenizer than the model's; count the "
+        "corpus with the model's.",
+    )
+    return read_frame(table)["token_id"].to_list()

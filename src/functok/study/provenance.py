@@ -1,43 +1,43 @@
-"""What a run was made with: ``provenance.json``."""
+"""What a run was made with: ``provenance.json``, the one record for every kind of run."""
 
 import platform
-from pathlib import Path
+from collections.abc import Iterable
 
-from functok.runtime.store import write_json
-from functok.runtime.versions import commit, package_version, sha256
+from functok.runtime.store import read_json, write_json
+from functok.runtime.versions import commit, package_version
 from functok.study.run import Run
 
-_PACKAGES = ("functok", "torch", "transformers", "tokenizers", "sae-lens", "numpy", "polars")
+_PACKAGES = (
+    "functok",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "gigatoken",
+    "sae-lens",
+    "numpy",
+    "polars",
+    "pyarrow",
+)
 
 
-def write_provenance(run: Run) -> None:
-    """Versions, commit, seed, fingerprints of tokenizer and models, and what was excluded."""
-    models = {}
-    for checkpoint in run.checkpoints:
-        files = sorted(Path(checkpoint.model).glob("*.safetensors"))
-        models[str(checkpoint.step)] = {
-            "model": checkpoint.model,
-            "revision": checkpoint.revision,
-            "sha256": {file.name: sha256(file) for file in files},
-        }
-    write_json(
-        run.folder.provenance,
-        {
-            "versions": {name: package_version(name) for name in _PACKAGES},
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            "device": "cpu",
-            "commit": commit(),
-            "seed": run.study.seed,
-            "corpus": {"spec": run.study.corpus, "fingerprint": run.corpus_fingerprint},
-            "tokenizer": {"sha256": sha256(run.folder.tokenizer / "tokenizer.json")},
-            "models": models,
-            "excluded": {
-                "token_ids": run.special,
-                "tokens": [run.shown[index] for index in run.special],
-                "from": "counts, function tokens, graph, losses, SAE training",
-            },
-            "active": "activation > 0",
-            "function_tokens": run.study.tokens.model_dump(mode="json"),
-        },
-    )
+def write_provenance(run: Run, steps: Iterable[str]) -> None:
+    """Versions, machine, commit, seed, corpus, and the facts that the finished steps recorded.
+
+    Among these facts: how the text was encoded and what could not be read of it, the function
+    tokens, what was excluded, fingerprints of tokenizer, models and SAEs, and every graph.
+    """
+    inputs, resources = run.folder.inputs, run.resources
+    known = read_json(inputs)["corpus"] if inputs.exists() else None
+    found = {
+        "versions": {name: package_version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": resources.device,
+        "resources": vars(resources),
+        "commit": commit(),
+        "seed": run.study.seed,
+        "corpus": {"spec": run.study.corpus, "fingerprint": known},
+    }
+    for step in steps:
+        found |= run.facts(step)
+    write_json(run.folder.provenance, found)

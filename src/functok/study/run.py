@@ -1,57 +1,61 @@
-"""Links in order, each done once.
+"""A study under way in its folder: what its steps take from one another."""
 
-A link is done when its marker holds the fingerprint of everything that determines its outputs:
-its settings and the fingerprints of the links it needs. So a run that was killed, or a study that
-changed in one place, repeats only what it must. A link's marker, and those of all that follow from
-it, go before the link starts; its own comes when it has ended.
-"""
+from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import polars as pl
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import Checkpoint, published
-from functok.corpus import Corpus, open_corpus
-from functok.encoding.tokenizer import (
-    Encoded,
-    Tokenizer,
-    load_tokenizer,
-    separator_id,
-    shown_tokens,
-    special_ids,
-)
-from functok.models.dictionaries import Dictionary, load_dictionary
-from functok.models.language.model import Model, load_model
-from functok.runtime.engine import Engine, InProcess
 from functok.runtime.errors import UserError
-from functok.runtime.progress import Progress
-from functok.runtime.store import RunFolder, fingerprint, read_json, write_json, write_text
-from functok.study.settings import Study, differences, dump_study, load_study
-from functok.tokens.counting.function_tokens import class_array
-from functok.tokens.grammar.treebanks import treebank_fingerprint
+from functok.runtime.paths import user_path
+from functok.runtime.progress import Progress, Silent
+from functok.runtime.store import RunFolder, read_frame, read_json
+from functok.runtime.store.records import read_record
+from functok.study.resources import Resources
+
+if TYPE_CHECKING:
+    from functok.corpus import Corpus
+    from functok.encoding.tokenizer import Encoded, Tokenizer
+    from functok.models.dictionaries import Sae
+    from functok.models.language.hooks import HookPoint
+    from functok.models.language.model import Model
+    from functok.runtime.engine import Engine
+    from functok.study.settings import DictionaryPart, ModelPart, Study
+    from functok.tokens.vocabulary import Vocabulary
 
 
 @dataclass
 class Run:
-    """A study under way in its folder: what links read from one another."""
+    """A study under way in its folder: what its steps take from one another."""
 
     study: Study
     folder: RunFolder
-    progress: Progress
-    engine: Engine = field(default_factory=InProcess)
-    trackers: tuple[str, ...] = ()
-    """Experiment trackers that pre-training reports to."""
+    progress: Progress = field(default_factory=Silent)
+    resources: Resources = field(default_factory=Resources)
+    reopened: bool = False
+    """Whether the run was opened by its folder: then its input is what it was when the run read it,
+    and is looked at again only where something has to be made from it."""
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Where shards run."""
+        return self.resources.engine()
 
     @cached_property
     def corpus(self) -> Corpus:
-        return open_corpus(self.study.corpus)
+        """The documents.
+
+        Raises:
+            UserError: if the run was opened by its folder and its corpus has changed since.
+        """
+        from functok.corpora import open_corpus
+
+        found = open_corpus(self.study.corpus, absolute=self.resources.cluster == "ray")
+        if self.reopened and self._known.get("corpus", found.fingerprint) != found.fingerprint:
+            raise UserError(self.changed(f"Corpus {self.study.corpus!r}"))
+        return found
 
     @cached_property
     def corpus_fingerprint(self) -> str:
@@ -60,214 +64,220 @@ class Run:
         Raises:
             UserError: if it is gone and was never read.
         """
+        known = self._known.get("corpus")
+        if self.reopened and isinstance(known, str):
+            return known
         try:
             return self.corpus.fingerprint
         except UserError:
-            if not self.folder.inputs.exists():
+            if not isinstance(known, str):
                 raise
-            return read_json(self.folder.inputs)["corpus"]
+            return known
 
     @cached_property
-    def treebank_fingerprint(self) -> str | None:
-        """The study's treebank as it is; where it is gone, as it was when this run read it.
+    def treebank_fingerprints(self) -> list[str]:
+        """The study's treebanks as they are; where one is gone, as they were when this run read
+        them.
 
         Raises:
-            UserError: if it is gone and was never read.
+            UserError: if one is gone and was never read.
         """
-        place = self.study.tokens.treebank
-        if place is None:
-            return None
+        known = self._known.get("treebanks")
+        if not self.study.tokens.treebanks:
+            return []
+        if self.reopened and known:
+            return known
+        from functok.tokens.grammar.treebanks import treebank_fingerprint
+
+        places = [user_path(place) for place in self.study.tokens.treebanks]
         try:
-            return treebank_fingerprint(Path(place).expanduser())
+            return [treebank_fingerprint(place) for place in places]
         except UserError:
-            known = read_json(self.folder.inputs) if self.folder.inputs.exists() else {}
-            if known.get("treebank") is None:
+            if not known:
                 raise
-            return known["treebank"]
+            return known
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        """The input as it was when this run read it; empty before that."""
+        return read_record(self.folder.inputs)
+
+    def changed(self, what: str) -> str:
+        return (
+            f"{what} has changed since the run in {self.folder.root} read it; choose another "
+            "folder with -o, or pass --replace to compute again what follows from it."
+        )
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
+        from functok.encoding.tokenizer import load_tokenizer
+
         return load_tokenizer(str(self.folder.tokenizer))
 
     @cached_property
     def separator(self) -> int | None:
+        from functok.encoding.tokenizer import separator_id
+
         return separator_id(self.tokenizer)
 
     @cached_property
     def special(self) -> list[int]:
+        from functok.encoding.tokenizer import special_ids
+
         return special_ids(self.tokenizer)
 
     @cached_property
-    def shown(self) -> list[str]:
-        """Every token id of the model's vocabulary as people can read it."""
-        shown = shown_tokens(self.tokenizer)
-        return shown + [f"⟨{index}⟩" for index in range(len(shown), self.vocabulary)]
+    def vocabulary(self) -> Vocabulary:
+        """Of the token ids that the model can take, with the study's function tokens."""
+
+        from functok.tokens.vocabulary import Vocabulary
+
+        size = self.architecture.get_input_embeddings().weight.shape[0]
+        table = read_frame(self.folder.tokens("function_tokens"))
+        ids, languages = table["token_id"].to_list(), self.study.tokens.languages
+        return Vocabulary.of(self.tokenizer, size, ids, languages)
+
+    @property
+    def model_part(self) -> ModelPart:
+        """The study's model; steps without one do not get here."""
+        assert self.study.model is not None
+        return self.study.model
 
     @cached_property
-    def vocabulary(self) -> int:
-        """Token ids that the model can read (some embed more than the tokenizer has)."""
-        model = self.model(self.checkpoints[-1])
-        return model.get_input_embeddings().weight.shape[0]
+    def context(self) -> int:
+        """Positions per row.
 
-    @cached_property
-    def classes(self) -> np.ndarray:
-        """The class of every token id of the model's vocabulary."""
-        table = pl.read_parquet(self.folder.tokens("function_tokens"))
-        return class_array(table["token_id"].to_list(), self.special, self.vocabulary)
+        Raises:
+            UserError: if it is more than a loaded model was made for.
+        """
+        part = self.model_part
+        if not part.load:
+            return part.training.context
+        from functok.models.language.capture import fitting_context
+
+        return fitting_context(self.architecture, part.context, part.load)
 
     @cached_property
     def checkpoints(self) -> list[Checkpoint]:
         """The model's checkpoints in order of step."""
-        part = self.study.model
+        part = self.model_part
         if part.load:
-            return published(part.load, part.revisions)
+            return published(part.load, part.revisions, part.revision)
         steps = self.study.checkpoint_steps()
         return [Checkpoint(step, str(self.folder.model(step))) for step in steps]
 
-    @cached_property
-    def decomposed(self) -> list[Checkpoint]:
-        """The checkpoints that get an SAE."""
-        wanted = self.study.dictionaries.checkpoints
-        if not wanted:
-            return self.checkpoints if self.study.model.load else self.checkpoints[-1:]
-        found = [checkpoint for checkpoint in self.checkpoints if checkpoint.step in wanted]
-        missing = set(wanted) - {checkpoint.step for checkpoint in found}
+    @property
+    def main(self) -> DictionaryPart:
+        """The SAEs that the claims are judged on; steps without any do not get here."""
+        return self.study.dictionaries[0]
+
+    def decomposed(self, part: DictionaryPart) -> list[Checkpoint]:
+        """The checkpoints that ``part`` decomposes.
+
+        Raises:
+            UserError: if the study names one that the model does not have.
+        """
+        if not part.checkpoints:
+            return self.checkpoints if self.model_part.load else self.checkpoints[-1:]
+        found = [one for one in self.checkpoints if one.step in part.checkpoints]
+        missing = set(part.checkpoints) - {one.step for one in found}
         if missing:
             raise UserError(
                 f"dictionaries.checkpoints names the steps {sorted(missing)}, which the model "
-                f"does not have; it has {[checkpoint.step for checkpoint in self.checkpoints]}."
+                f"does not have; it has {[one.step for one in self.checkpoints]}."
             )
         return found
+
+    @property
+    def last(self) -> Checkpoint:
+        """The last checkpoint with an SAE of the main kind."""
+        return self.decomposed(self.main)[-1]
+
+    def step_of(self, checkpoint: Checkpoint) -> int | None:
+        """The step that names the checkpoint's folders; None for a model without steps."""
+        part = self.model_part
+        return None if part.load and not part.revisions else checkpoint.step
+
+    def sae_folder(self, part: DictionaryPart, checkpoint: Checkpoint) -> Path:
+        return self.folder.dictionary(part.name, self.step_of(checkpoint))
+
+    def graph_folder(self, part: DictionaryPart, checkpoint: Checkpoint) -> Path:
+        return self.folder.graph(part.name, self.step_of(checkpoint))
+
+    @property
+    def judged(self) -> Path:
+        """The graph that the claims are about."""
+        return self.graph_folder(self.main, self.last)
+
+    def sae_spec(self, part: DictionaryPart, checkpoint: Checkpoint) -> str:
+        """What ``open_sae`` takes: a published SAE, or the folder of one trained here."""
+        if part.load is None:
+            return str(self.sae_folder(part, checkpoint))
+        return part.load.replace("{checkpoint}", checkpoint.name)
+
+    def hook(self, part: DictionaryPart, checkpoint: Checkpoint) -> HookPoint:
+        """Where an SAE reads the model; of a published one, as it said when it was verified."""
+        from functok.models.language.hooks import HookPoint
+
+        if part.load is None:
+            assert part.layer is not None
+            return HookPoint.residual(part.layer)
+        verified = read_json(self.folder.verified(part.name, self.step_of(checkpoint)))
+        return HookPoint.parse(verified["hook"])
 
     def within(self, place: str) -> str:
         """A path inside the run folder as seen from there, since a run may be moved."""
         path, root = Path(place), self.folder.root
         return path.relative_to(root).as_posix() if path.is_relative_to(root) else place
 
+    def facts(self, step: str) -> dict[str, Any]:
+        """What a finished step recorded."""
+        return self.folder.records.read(step).get("facts", {})
+
     def encoded(self, split: str) -> Encoded:
+        from functok.encoding.tokenizer import Encoded
+
         return Encoded.load(self.folder.encoded(split))
 
-    def model(self, checkpoint: Checkpoint) -> Model:
-        return load_model(checkpoint.model, checkpoint.revision)
+    @property
+    def measured(self) -> Encoded:
+        """The documents on which a model is measured."""
+        return self.encoded("graph" if self.study.whole else "held-out")
 
-    def dictionary(self, checkpoint: Checkpoint) -> Dictionary:
-        return load_dictionary(self.folder.dictionary(checkpoint.step))
+    @cached_property
+    def architecture(self) -> Model:
+        """The model without its weights."""
+        from functok.models.language.model import architecture
 
+        last = self.checkpoints[-1]
+        return architecture(last.model, last.revision)
 
-@dataclass(frozen=True)
-class Link:
-    """One part of the study."""
+    def model(self, checkpoint: Checkpoint, device: str = "cpu") -> Model:
+        from functok.models.language.model import load_model
 
-    name: str
-    title: str
-    """What it does, for people."""
-    needs: tuple[str, ...]
-    settings: Callable[[Run], Any]
-    """What, besides the links it needs, determines its outputs."""
-    work: Callable[[Run, str], None]
-    """Does it; the second argument is the link's key."""
-    leaves: Callable[[Run], Path] | None = None
-    """A file for people, who may throw it away to have it made again."""
+        return load_model(checkpoint.model, checkpoint.revision, device, self.model_part.dtype)
 
+    def sae(self, part: DictionaryPart, checkpoint: Checkpoint) -> Sae:
+        """An SAE with its decoder.
 
-@dataclass
-class Runner:
-    """Brings a run's links up to date."""
+        Raises:
+            UserError: if it is not there, or its weights are not finite.
+        """
+        from functok.models.dictionaries.sources import open_whole_sae
 
-    run: Run
-    links: Sequence[Link]
-    keys: dict[str, str] = field(default_factory=dict)
-
-    def key(self, name: str) -> str:
-        """The fingerprint of everything that determines a link's outputs."""
-        if name not in self.keys:
-            link = self._link(name)
-            needed = [self.key(other) for other in link.needs]
-            settings = link.settings(self.run)
-            self.keys[name] = fingerprint(name, self.run.study.seed, settings, needed)
-        return self.keys[name]
-
-    def is_done(self, name: str) -> bool:
-        leaves = self._link(name).leaves
-        if leaves is not None and not leaves(self.run).exists():
-            return False
-        return self.run.folder.is_done(name, self.key(name))
-
-    def bring(self, name: str) -> None:
-        """Do link ``name`` and those it needs, as far as they are not done."""
-        if self.is_done(name):
-            return
-        link = self._link(name)
-        for other in link.needs:
-            self.bring(other)
-        for stale in self._following(name):
-            self.run.folder.unmark(stale)
-        self.run.progress.say(link.title)
-        started = time.monotonic()
-        link.work(self.run, self.key(name))
-        self._time(name, time.monotonic() - started)
-        self.run.folder.mark_done(name, self.key(name))
-
-    def _following(self, name: str) -> list[str]:
-        """``name`` and every link that needs it, directly or through others."""
-        found = [name]
-        for link in self.links:  # each comes after those it needs
-            if set(link.needs) & set(found):
-                found.append(link.name)
-        return found
-
-    def _time(self, name: str, seconds: float) -> None:
-        path = self.run.folder.timings
-        timings = read_json(path) if path.exists() else {}
-        write_json(path, {**timings, name: round(seconds, 2)})
-
-    def _link(self, name: str) -> Link:
-        return next(link for link in self.links if link.name == name)
+        return open_whole_sae(self.sae_spec(part, checkpoint))
 
 
-def settle(run: Run, replace: bool) -> None:
-    """Write the resolved study into its folder, unless another one's results would be lost.
-
-    Raises:
-        UserError: if the folder belongs to a study with other settings, or to a corpus or a
-            treebank that has changed since, and ``replace`` is not set.
-    """
-    study, folder = run.study, run.folder
-    if folder.study.exists() and not replace:
-        old = yaml.safe_load(folder.study.read_text("utf-8"))
-        changed = differences(old, study.model_dump(mode="json"))
-        if changed:
-            raise UserError(
-                f"The run folder {folder.root} holds a study with other settings "
-                f"({', '.join(changed)}); choose another folder with -o, or pass --replace to "
-                "compute again what those settings change."
-            )
-        if folder.inputs.exists():
-            before = read_json(folder.inputs)
-            if before["corpus"] != run.corpus_fingerprint:
-                raise UserError(
-                    f"Corpus {study.corpus!r} has changed since the run in {folder.root} read it; "
-                    "choose another folder with -o, or pass --replace to compute everything again."
-                )
-            if before.get("treebank", run.treebank_fingerprint) != run.treebank_fingerprint:
-                raise UserError(
-                    f"Treebank {study.tokens.treebank!r} has changed since the run in "
-                    f"{folder.root} read it; choose another folder with -o, or pass --replace to "
-                    "compute again what follows from it."
-                )
-    write_text(folder.study, dump_study(study))
-    now = {"corpus": run.corpus_fingerprint, "treebank": run.treebank_fingerprint}
-    if not folder.inputs.exists() or read_json(folder.inputs) != now:
-        write_json(folder.inputs, now)
-
-
-def open_run(path: Path, progress: Progress) -> Run:
+def open_run(path: Path, progress: Progress, resources: Resources | None = None) -> Run:
     """The run in folder ``path``.
 
     Raises:
         UserError: if there is none.
     """
+    from functok.study.settings import load_study
+
     folder = RunFolder(path)
     if not folder.study.is_file():
         raise UserError(f"There is no run in {path}; functok run STUDY.yaml makes one.")
-    return Run(load_study(folder.study), folder, progress)
+    study = load_study(folder.study)
+    return Run(study, folder, progress, resources or Resources(), reopened=True)

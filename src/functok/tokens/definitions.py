@@ -1,8 +1,8 @@
-"""Does it matter how "function token" is defined? Every definition, side by side.
+"""Does it matter how "function token" is defined? All definitions compared.
 
 ``definition_sets`` returns a ``FunctionTokens`` per definition, so any later analysis can be run
 once per row. ``describe`` collects the tables that answer the question for one corpus and one
-tokenizer; it writes nothing. docs/function-tokens.md reads them.
+tokenizer; it writes nothing. docs/function-tokens.md discusses them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -130,19 +130,18 @@ def describe(
 ) -> dict[str, pl.DataFrame]:
     """Every table about the definition, for one corpus and one tokenizer.
 
-    Keys: ``dispersion`` (with columns subclass, membership, and those of
-    ``neighbour_table``), ``zipf``,
-    ``bins``, ``sweep``, ``composition``, ``stability``, ``definitions``; with treebanks also
-    ``types``, ``agreement``, ``ranking``, ``disagreement``, ``disagreement_tokens``,
-    ``homographs``, each with a column treebank. The schemas stand with the functions that make
-    them.
+    Keys: ``dispersion`` (with columns subclass, membership, and those of ``neighbour_table``),
+    ``zipf``, ``bins``, ``sweep``, ``composition``, ``stability``, ``definitions``; with treebanks
+    also ``types``, ``agreement``, ``ranking``, ``disagreement``, ``disagreement_tokens``,
+    ``homographs``, each with a column treebank. The schemas are documented at the functions that
+    make them.
 
     Args:
         counts: of the corpus.
         details: of the corpus.
         tokenizer: the one it was counted with.
         treebanks: name → treebank, in the corpus's language or in others.
-        languages: whose lexicon sorts tokens into sub-classes.
+        languages: of the lexicon that gives the sub-classes.
         coverage: of the definition by frequency that the others are compared with.
         seed: of the bootstraps.
     """
@@ -248,7 +247,7 @@ def _score(dispersion: pl.DataFrame, name: str, vocabulary: int) -> np.ndarray:
 def steady_and_bursty(dispersion: pl.DataFrame) -> list[int]:
     """The commonest ADP (the paper shows ``␣of``) and the burstiest of the 1,000 commonest tokens.
 
-    Where the corpus has no ADP that the lexicon knows, the commonest token stands for it.
+    If the corpus has no ADP of the lexicon, the most common token replaces it.
     """
     steady = pl.concat([dispersion.filter(pl.col("subclass") == "ADP").head(1), dispersion.head(1)])
     bursty = dispersion.head(1000).sort("burstiness", "rank").head(1)

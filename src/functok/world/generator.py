@@ -1,9 +1,9 @@
-"""Documents of a tiny world, and everything that is true of each of their words.
+"""Documents of a tiny world, with labels for each of their words.
 
 A document has a language and a topic. Its sentences are drawn one by one from the grammar; slots
-of a sentence are independent given the document's latents, but for the answer, which follows from
+of a sentence are independent given the document's latents, except the answer, which follows from
 entity, relation and language. Every draw is a hash of (seed, purpose, document, sentence), so a
-document is the same in whatever company it is made, on every platform.
+document does not depend on the others generated with it, nor on the platform.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Passages:
 
     @property
     def answers(self) -> Bool[np.ndarray, " words"]:
-        """Where an answer stands that follows from the facts."""
+        """Whether each word is an answer that follows from the facts."""
         return self.kind == SLOTS.index("ANSWER")
 
     def rows(self, width: int) -> Int[np.ndarray, "documents width"]:
@@ -111,21 +111,21 @@ class World:
         return _Writer(self, np.asarray(documents, np.int64)).passages()
 
 
-def chosen(draws: np.ndarray, weights: np.ndarray) -> Int[np.ndarray, "..."]:
+def weighted(draws: np.ndarray, weights: np.ndarray) -> Int[np.ndarray, "..."]:
     """Draws of 63 bits turned into choices with these integer weights."""
     bounds = np.cumsum(weights)
     return np.searchsorted(bounds, draws % bounds[-1], side="right")
 
 
 class _Writer:
-    """Writes documents side by side, sentence after sentence."""
+    """Writes documents in parallel, sentence after sentence."""
 
     def __init__(self, world: World, documents: np.ndarray) -> None:
         self.world, self.grammar, self.documents = world, world.grammar, documents
         settings = world.settings
         self.language = world.draw("language", documents) % 2
         self.topic = world.draw("topic", documents) % settings.topics
-        # a sentence has at least four words, a break one, and no two breaks meet
+        # a sentence has at least four words, a break one, and no two breaks are adjacent
         self.most = 2 * -(-settings.tokens // 5) + 2
 
     def passages(self) -> Passages:
@@ -137,8 +137,8 @@ class _Writer:
         last = len(self.grammar.templates) - 1
         for s in range(self.most):
             draws = self._draw("template", s)
-            after = chosen(draws, self.grammar.first(after_sentence=True))
-            start = chosen(draws, self.grammar.first(after_sentence=False))
+            after = weighted(draws, self.grammar.first(after_sentence=True))
+            start = weighted(draws, self.grammar.first(after_sentence=False))
             template[:, s] = np.where(broken, start, after)
             broken = template[:, s] == last
             asks = self.grammar.states[template[:, s]] | self.grammar.changes[template[:, s]]
@@ -155,7 +155,7 @@ class _Writer:
         value: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
         """What sentence ``s`` is about, and the answer in force (or the new one)."""
-        e = chosen(self._draw("entity", s), self.world.frequencies)
+        e = weighted(self._draw("entity", s), self.world.frequencies)
         r = self._draw("relation", s) % self.world.settings.relations
         if self.world.settings.overrides and s:
             earlier = self.grammar.changes[template[:, :s]]
@@ -181,7 +181,7 @@ class _Writer:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The words of sentence ``s``, and its frame."""
         words, grammar, language = self.world.words, self.grammar, self.language
-        link = chosen(self._draw("slot", s, 1000), LINK_WEIGHTS)
+        link = weighted(self._draw("slot", s, 1000), LINK_WEIGHTS)
         found = np.full((len(template), grammar.width), NONE)
         frame = np.full(len(template), NONE)
         answer = words.values[language, r, v]
@@ -205,7 +205,7 @@ class _Writer:
                     case "VERB":
                         put = words.ids(VERBS)[draws % len(VERBS)]
                     case "LIKE":
-                        put = words.ids(list(LIKES))[chosen(draws, LIKE_WEIGHTS)]
+                        put = words.ids(list(LIKES))[weighted(draws, LIKE_WEIGHTS)]
                     case "FUNCTION" | "CONTENT":
                         forms = words.ids(FILLERS[slot.lower()])
                         put = forms[draws % len(forms)]

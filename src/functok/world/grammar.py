@@ -1,15 +1,15 @@
 """The sentences of a tiny world: templates of slots, and what each slot may hold.
 
 All fact frames have five words before the answer (six with two-word names). They differ in the
-last word: function, punctuation, content in the very slot of ``is``, relation noun, entity.
+last word: function, punctuation, content in the same slot as ``is``, relation noun, entity.
 
     is was … namely …   the RELATION of ENTITY LINK ANSWER .
     in                  ENTITY has the RELATION in ANSWER .
     bare                ENTITY , and the RELATION ANSWER .
     entity              the RELATION : for ENTITY ANSWER .
 
-A break, if there is one, stands between two sentences. Shares are integers over ``TOTAL``, so that
-the generator and the oracle mean exactly the same probabilities.
+A break, if there is one, is between two sentences. Shares are integers over ``TOTAL``, so that
+the generator and the oracle use exactly the same probabilities.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Template:
 
     name: str
     slots: tuple[str, ...]
-    """A kind of slot in capitals, or the word that always stands there."""
+    """A kind of slot in capitals, or the fixed word there."""
     weight: int
     """Share of the sentences, over ``TOTAL``."""
 

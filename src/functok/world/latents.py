@@ -2,7 +2,7 @@
 
 A latent is *on* where the words read so far have told it: a document's language from its first
 relation noun on, its topic from its first noun on, a sentence's relation and entity from the words
-that name them on. ``methods.md`` G6.
+that name them on. See ``docs/methods.md#latent-recovery``.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ def latents(world: World, passages: Passages) -> Latents:
     def slot(name: str) -> Bool[np.ndarray, " words"]:
         return kind == SLOTS.index(name)
 
-    # a sentence is told apart by document and number; what it has named stays until it ends
+    # a sentence is identified by document and number; what it has named stays until it ends
     sentence = _numbers(document, passages.sentence)
     last_name = "FAMILY" if world.settings.name_words == 2 else "ENTITY"
     in_fact = (passages.entity != NONE) & (kind != NONE)

@@ -8,7 +8,7 @@ words take seconds.
 
 An intervention do(latent = v) replaces the latent in what comes next and leaves the words already
 read as they are: do(entity) gives the answer a(e′, r), do(language) the other language's form,
-do(topic) the other topic's nouns (``methods.md`` G3 and G4).
+do(topic) the other topic's nouns (``docs/methods.md#tiny-world``).
 """
 
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from functok.world.emissions import Emissions
 from functok.world.generator import NONE, World
 from functok.world.reader import NOTHING, Do, Reader
 
 TILE = 256
-"""Documents read side by side."""
+"""Documents processed together."""
 
 
 @dataclass(frozen=True)
@@ -73,25 +73,6 @@ class Oracle:
         found = np.zeros((*ids.shape, 2, self.world.settings.topics))
         for rows, position, reader in self._reading(ids):
             found[rows, position] = reader.latents
-        return found
-
-    def predictive(
-        self, ids: Int[np.ndarray, "documents position"], epsilon: float = 1e-3
-    ) -> dict[str, Bool[np.ndarray, "documents position"]]:
-        """Which latents matter to the word that follows each position.
-
-        A latent matters where KL(P ‖ P(· | do(latent = v))) > ``epsilon`` nats for some v: the
-        set Λ of ``methods.md`` G3.
-        """
-        settings, plain = self.world.settings, self.probabilities(ids)[:, 1:]
-        sizes = {"language": 2, "topic": settings.topics}
-        sizes |= {"entity": settings.entities, "relation": settings.relations}
-        found = {}
-        for latent, size in sizes.items():
-            found[latent] = np.zeros(ids.shape, bool)
-            for value in range(size):
-                other = self.probabilities(ids, NOTHING._replace(**{latent: value}))[:, 1:]
-                found[latent] |= divergence(plain, other) > epsilon
         return found
 
     def _reading(self, ids: np.ndarray) -> Iterator[tuple[slice, int, Reader]]:

@@ -1,8 +1,8 @@
-"""Two sizes of world, model and SAE: one to study, one to test with; trained once per folder.
+"""Two sizes of world, model and SAE, one to study and one for tests; trained once per folder.
 
-Time goes into leaving the plateau before the first facts are recalled. Eight heads of width eight
-leave it in half the steps that four wide heads need, initial weights of 0.06 in half of those that
-1/√d_model needs, and at every seed; and small batches are as good, step for step.
+Most of the training goes into leaving the plateau before the first facts are recalled. Eight heads
+of width eight leave it in half the steps of four wider heads, initial weights of 0.06 in half the
+steps of 1/√d_model, at every seed; and small batches need no more steps.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -12,9 +12,9 @@ import numpy as np
 
 from functok.encoding.tokenizer import Tokenizer, load_tokenizer
 from functok.models.dictionaries import Dictionary, load_dictionary
+from functok.models.dictionaries.activations import sample_activations
 from functok.models.dictionaries.training import (
     DictionarySettings,
-    sample_activations,
     train_dictionary,
 )
 from functok.models.language.model import Model, load_model

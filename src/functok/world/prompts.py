@@ -121,8 +121,8 @@ def prompts(world: World, frame: str, fillers: tuple[str, ...] = ()) -> Prompts:
 
 
 def final_class(world: World, frame: str) -> str:
-    """What stands before the answer: ``function``, ``punctuation``, ``content``, ``relation`` or
-    ``entity``."""
+    """The kind of word before the answer: ``function``, ``punctuation``, ``content``, ``relation``
+    or ``entity``."""
     if frame == ",":
         return "punctuation"
     if frame in ("bare", "entity"):

@@ -1,8 +1,8 @@
-"""What follows from the words of a document read so far: the state of the oracle.
+"""The state of the oracle: what follows from the words of a document so far.
 
-Documents are read side by side, word by word. Template, component (what a fact is asked about:
-drawn afresh, or one of the pairs that this document has changed), language and topic are carried
-as one joint distribution; entity and relation are bound by the words that name them.
+Documents are processed together, word by word. Template, component (what a fact is about: newly
+drawn, or one of the pairs that this document has changed), language and topic are carried as one
+joint distribution; entity and relation are bound by the words that name them.
 """
 
 from typing import NamedTuple
@@ -158,7 +158,7 @@ class Reader:
     def read(self, words: Int[np.ndarray, " documents"]) -> None:
         """Read the next word of every document.
 
-        A word that cannot stand there, or that stands after a document's end, is passed over.
+        A word that cannot occur there, or after a document's end, is ignored.
         """
         joint = self.joint * self._emitted(words)
         going = ~self.ended & (_total(joint) > 0)

@@ -29,7 +29,7 @@ _SHARES = ("facts", "fillers", "overrides")
 
 @dataclass(frozen=True, kw_only=True)
 class WorldSettings:
-    """One tiny world (``methods.md`` G2)."""
+    """One tiny world (``docs/methods.md#tiny-world``)."""
 
     seed: int = 0
     """Of names, facts and documents."""

@@ -1,21 +1,17 @@
 """A world's documents as text, and its words as a tokenizer.
 
-Text is what counts: any tokenizer may read it. Each word knows the characters that it takes, and
-a token belongs to the word that it overlaps most, so labels meet the tokens of every tokenizer.
-The world's own tokenizer has one token per word and gives back the very text.
+Any tokenizer can encode the text. The world's own tokenizer has one token per word and reproduces
+the text exactly.
 """
 
-from typing import NamedTuple
-
 import numpy as np
-from jaxtyping import Bool, Int
 
 from functok.encoding.tokenizer import END_OF_TEXT, Encoded, Tokenizer
-from functok.world.generator import Passages, World
+from functok.world.generator import Passages
 from functok.world.words import UNKNOWN, Words
 
 _GLUED = (".", ",", ":", "\n")
-"""Words that no blank stands before."""
+"""Words without a blank before them."""
 
 
 def texts(words: Words, passages: Passages) -> list[str]:
@@ -29,63 +25,6 @@ def texts(words: Words, passages: Passages) -> list[str]:
 def encoded(passages: Passages) -> Encoded:
     """The documents under the world's own tokenizer, numbered instead of hashed."""
     return Encoded(passages.ids.astype(np.int32), passages.offsets, np.arange(len(passages)))
-
-
-class Spans(NamedTuple):
-    """The characters of every word in its document's text, the stop excluded."""
-
-    start: Int[np.ndarray, " words"]
-    stop: Int[np.ndarray, " words"]
-
-
-def spans(words: Words, passages: Passages) -> Spans:
-    """Where each word stands in ``texts``."""
-    lengths = np.array([len(form) for form in words.forms])[passages.ids]
-    glued = np.isin(passages.ids, words.ids(_GLUED))
-    glued[1:] |= passages.ids[:-1] == words.id("\n")
-    glued[passages.offsets[:-1]] = True
-    stop = np.cumsum(lengths + ~glued)
-    before = np.concatenate([[0], stop])[passages.offsets[:-1]]
-    stop = stop - np.repeat(before, np.diff(passages.offsets))
-    return Spans(stop - lengths, stop)
-
-
-class TokenWords(NamedTuple):
-    """Tokens of some tokenizer, each with the word that it belongs to."""
-
-    encoded: Encoded
-    """The documents under that tokenizer."""
-    word: Int[np.ndarray, " tokens"]
-    """Index into the ``Passages``, whose labels it takes; −1 between words."""
-    initial: Bool[np.ndarray, " tokens"]
-    """Whether it is the first token of its word."""
-
-
-def token_words(world: World, passages: Passages, tokenizer: Tokenizer) -> TokenWords:
-    """Align the tokens of any fast tokenizer with the words of ``passages``."""
-    from functok.corpus import Document
-    from functok.encoding.tokenizer import encode
-    from functok.tokens.grammar.alignment import overlapping_words
-
-    written = texts(world.words, passages)
-    encoded = encode((Document("", text) for text in written), tokenizer)
-    encodings = tokenizer.backend_tokenizer.encode_batch(written, add_special_tokens=False)
-    characters = np.cumsum([0, *map(len, written)])
-    shift = np.repeat(characters[:-1], np.diff(passages.offsets))
-    found = spans(world.words, passages)
-    word_at = np.full(characters[-1], -1, np.int64)
-    lengths = found.stop - found.start
-    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    each = np.repeat(np.arange(len(lengths)), lengths)
-    word_at[(found.start + shift)[each] + within] = each
-    taken = [np.array(one.offsets, np.int64).reshape(-1, 2) + base
-             for one, base in zip(encodings, characters[:-1], strict=True)]  # fmt: skip
-    both = np.concatenate(taken)
-    word = overlapping_words(both[:, 0], both[:, 1], word_at)
-    initial = np.zeros(len(word), bool)
-    touching = np.flatnonzero(word >= 0)
-    initial[touching[np.unique(word[touching], return_index=True)[1]]] = True
-    return TokenWords(encoded, word, initial)
 
 
 def world_tokenizer(words: Words) -> Tokenizer:

@@ -3,7 +3,7 @@
 Function words are the same in both languages, so a text's language shows in its relation nouns
 and answers alone. Two slots hold words of both classes, frequent and rare, two of each
 (``LINKS``: the slot before an answer; ``LIKES``: the slot before a fixed word), so class,
-frequency and slot vary apart: the factorial of ``methods.md`` G2.
+frequency and slot vary apart: see ``docs/methods.md#tiny-world``.
 """
 
 import re
@@ -29,7 +29,7 @@ FILLERS = {
     "function": ("this", "that", "these", "those"),
     "content": ("fair", "famed", "fine", "far"),
 }
-"""Words that may stand between a fact and its answer and say nothing."""
+"""Words without information that may come between a fact and its answer."""
 VERBS = ("meets", "sees", "follows", "leaves", "finds", "keeps", "moves", "holds")
 THING = "thing"
 """The frequent content word with one context."""

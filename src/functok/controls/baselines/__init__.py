@@ -1,1 +1,1 @@
-"""Graphs of untrained models, shuffled text and frozen SAEs, to compare with."""
+"""Baselines: graphs of untrained models, shuffled text and frozen SAEs."""

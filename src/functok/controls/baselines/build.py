@@ -1,10 +1,10 @@
-"""The arms that a trained model's graph is held against: each is a graph of its own, in its folder.
+"""Baselines for a trained model's graph: each is a graph of its own, in its folder.
 
 =====================  =======================  =========================  ======================
-arm                    model                    text                       SAE
+baseline               model                    text                       SAE
 =====================  =======================  =========================  ======================
-``reinitialised``      weights drawn anew       the same                   trained on it, by the
-``with-embeddings``    likewise, but for the    the same                   same recipe
+``reinitialised``      weights re-initialised   the same                   trained on it, by the
+``with-embeddings``    likewise, except the     the same                   same recipe
                        token embeddings
 ``step-0``             the run's own start      the same
 ``shuffled-document``  the trained one          shuffled within documents  the trained one
@@ -13,14 +13,14 @@ arm                    model                    text                       SAE
 ``renamed``                                     types exchanged with
                                                 equally frequent ones
 ``frozen-decoder``     the trained one          the same                   by the same recipe,
-``soft-decoder``                                                           with a part of it held
+``soft-decoder``                                                           with a part of it frozen
 ``frozen-encoder``                                                         (``frozen.py``)
 ``seed-1``, ``seed-2`` the trained one          the same                   by the same recipe,
                                                                            from another seed
 =====================  =======================  =========================  ======================
 
-(``methods.md`` A11.) A folder is built in steps, each of which appears whole or not at all: a
-killed build goes on where it was. ``arm.json`` is written last.
+A folder is built in steps, each of which appears whole or not at all, so a killed build continues
+where it stopped. ``arm.json`` is written last. See ``docs/methods.md#baselines``.
 """
 
 from collections.abc import Sequence
@@ -31,17 +31,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from functok.controls.names import BASELINE_NAMES
 from functok.encoding.shuffles import Text, altered
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.construction.pipeline import build_graphs
 from functok.graph.construction.shards import GraphJob, Reading
 from functok.models.dictionaries import open_sae
+from functok.models.dictionaries.activations import sample_activations
 from functok.models.dictionaries.frozen import Held
 from functok.models.dictionaries.quality import dictionary_quality
 from functok.models.dictionaries.training import (
     DictionarySettings,
-    sample_activations,
     train_dictionary,
 )
 from functok.models.language.hooks import HookPoint
@@ -54,49 +55,49 @@ from functok.runtime.store import fingerprint, read_json, remove_folder, write_j
 
 
 @dataclass(frozen=True)
-class Arm:
-    """What is different from the trained model's graph."""
+class Baseline:
+    """What differs from the trained model's graph."""
 
     name: str
     model: str = "trained"
     """``trained``, ``reinitialised``, ``with-embeddings`` or ``step-0``."""
     text: Text = "natural"
     held: Held = "nothing"
-    """Part of the SAE that is not trained."""
+    """The part of the SAE that is frozen."""
     seed: int = 0
-    """Of its SAE, counted from the study's own."""
+    """Of its SAE, relative to the study's own."""
 
     @property
     def trains(self) -> bool:
-        """Whether it needs an SAE of its own."""
+        """Whether a new SAE is trained for it."""
         return self.model != "trained" or self.held != "nothing" or self.seed > 0
 
     @property
     def is_alternative(self) -> bool:
-        """Whether it could stand in the trained graph's place: only the SAE's seed differs."""
+        """Whether it could replace the trained graph: only the SAE's seed differs."""
         return self.seed > 0
 
 
-ARMS = (
-    Arm("reinitialised", model="reinitialised"),
-    Arm("with-embeddings", model="with-embeddings"),
-    Arm("step-0", model="step-0"),
-    Arm("shuffled-document", text="document"),
-    Arm("shuffled-corpus", text="corpus"),
-    Arm("shuffled-nearby", text="nearby"),
-    Arm("renamed", text="renamed"),
-    Arm("frozen-decoder", held="decoder"),
-    Arm("soft-decoder", held="soft decoder"),
-    Arm("frozen-encoder", held="encoder"),
-    Arm("seed-1", seed=1),
-    Arm("seed-2", seed=2),
+BASELINES = (
+    Baseline("reinitialised", model="reinitialised"),
+    Baseline("with-embeddings", model="with-embeddings"),
+    Baseline("step-0", model="step-0"),
+    Baseline("shuffled-document", text="document"),
+    Baseline("shuffled-corpus", text="corpus"),
+    Baseline("shuffled-nearby", text="nearby"),
+    Baseline("renamed", text="renamed"),
+    Baseline("frozen-decoder", held="decoder"),
+    Baseline("soft-decoder", held="soft decoder"),
+    Baseline("frozen-encoder", held="encoder"),
+    Baseline("seed-1", seed=1),
+    Baseline("seed-2", seed=2),
 )
-ARM_NAMES = tuple(arm.name for arm in ARMS)
+assert tuple(one.name for one in BASELINES) == BASELINE_NAMES
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """The graph that arms are held against, and how it came about."""
+    """The graph that baselines are compared with, and how it was made."""
 
     key: str
     """Fingerprint of model (with its start), SAE, documents and settings."""
@@ -107,10 +108,10 @@ class Trained:
     sae: str
     """See ``models/dictionaries/sources.py``."""
     hook: HookPoint
-    recipe: DictionarySettings
-    """By which the SAE was trained, as far as is known."""
-    training: Encoded
-    """Documents on which arms' own SAEs are trained."""
+    recipe: DictionarySettings | None
+    """The SAE's training recipe; None if it is unknown."""
+    training: Encoded | None
+    """Documents on which the baselines' own SAEs are trained; None if there are none for that."""
     encoded: Encoded
     """Documents of the graph."""
     context: int
@@ -122,63 +123,68 @@ class Trained:
     """Features active at a larger share of the positions count as never active."""
     device: str = "cpu"
     quality_tokens: int = 20_000
-    """On which each arm's SAE is judged."""
+    """Tokens on which each baseline's SAE is evaluated."""
     recorded: dict[str, Any] = field(default_factory=dict)
-    """What each arm's ``meta.json`` says besides; of model and SAE, where they lie if not here."""
+    """Further entries of each baseline's ``meta.json``, such as the paths of model and SAE."""
 
 
-def named_arms(names: Sequence[str]) -> list[Arm]:
-    """The arms of these names.
+def named_baselines(names: Sequence[str]) -> list[Baseline]:
+    """The baselines of these names.
 
     Raises:
-        UserError: for a name that there is not.
+        UserError: for an unknown name.
     """
     for name in names:
-        if name not in ARM_NAMES:
-            raise UserError(f"There is no arm {name!r}; {nearest(name, ARM_NAMES)}")
-    return [arm for arm in ARMS if arm.name in names]
+        if name not in BASELINE_NAMES:
+            raise UserError(f"There is no baseline {name!r}; {nearest(name, BASELINE_NAMES)}")
+    return [one for one in BASELINES if one.name in names]
 
 
-def possible(arm: Arm, trained: Trained) -> str | None:
-    """Why this arm cannot be built, one sentence; None where it can."""
-    if arm.model == "step-0" and trained.start is None:
+def possible(baseline: Baseline, trained: Trained) -> str | None:
+    """Why this baseline cannot be built, one sentence; None if it can."""
+    if baseline.model == "step-0" and trained.start is None:
         return "The run has no checkpoint of step 0."
-    if arm.trains and trained.hook.site != "resid_post":
-        return f"An SAE of its own can be trained on a residual stream, not {trained.hook.name!r}."
+    if baseline.trains and (trained.recipe is None or trained.training is None):
+        return "The SAE was not trained here, and the study has no recipe to train another by."
+    if baseline.trains and trained.hook.site != "resid_post":
+        return f"A new SAE can be trained on a residual stream only, not on {trained.hook.name!r}."
     return None
 
 
-def build_arm(
-    arm: Arm,
+def build_baseline(
+    baseline: Baseline,
     trained: Trained,
     folder: Path,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> TokenFeatureGraph:
-    """Build the graph of ``arm`` in ``folder``, or read it where it is there.
+    """Build the graph of ``baseline`` in ``folder``, or read it if it is there.
 
-    ``folder`` then holds graph/, sae/ (where the arm has its own) and arm.json: key, name and the
+    ``folder`` then holds graph/, sae/ (if the baseline has its own) and arm.json: key, name and the
     SAE's l0, explained_variance and ce_recovered with their intervals.
 
     Raises:
-        UserError: if the arm is not ``possible``, or something cannot be written.
+        UserError: if the baseline is not ``possible``, or something cannot be written.
     """
-    reason = possible(arm, trained)
+    reason = possible(baseline, trained)
     require(reason is None, reason or "")
-    key = fingerprint(trained.key, arm.name, trained.seed, vars(trained.recipe))
+    recipe = None if trained.recipe is None else vars(trained.recipe)
+    key = fingerprint(trained.key, baseline.name, trained.seed, recipe)
     _claim(folder, key)
     if (folder / "arm.json").exists():
         return TokenFeatureGraph.load(folder / "graph")
-    model, revision = _model(arm, trained, folder)
-    sae = _sae(arm, trained, folder, (model, revision), progress)
-    text = altered(trained.encoded, arm.text, trained.special, trained.seed)
+    model, revision = _model(baseline, trained, folder)
+    sae = _sae(baseline, trained, folder, (model, revision), progress)
+    text = altered(trained.encoded, baseline.text, trained.special, trained.seed)
     place = folder / "encoded.safetensors"
     text.save(place)
     job = GraphJob(
         key=key,
         model=model,
         revision=revision,
-        readings=(Reading(sae, trained.hook, dense=trained.dense, keeps_store=arm.is_alternative),),
+        readings=(
+            Reading(sae, trained.hook, dense=trained.dense, keeps_store=baseline.is_alternative),
+        ),
         encoded=place,
         context=trained.context,
         separator=trained.separator,
@@ -186,54 +192,56 @@ def build_arm(
         device=trained.device,
         sae_device=trained.device,
     )
-    meta = [{"model": trained.model, "sae": trained.sae, **trained.recorded, "arm": arm.name}]
-    name = f"Graph of {arm.name}"
+    meta = [{"model": trained.model, "sae": trained.sae, **trained.recorded, "arm": baseline.name}]
+    name = f"Graph of {baseline.name}"
     if not (folder / "graph" / "meta.json").exists():
         places = [folder / "graph"]
         build_graphs(job, text, places, folder / "partials", engine, progress, name, meta)
-    quality = _quality(arm, trained, (model, revision), sae, text)
-    for left in ("model", "partials"):  # the seed brings them back
+    quality = _quality(baseline, trained, (model, revision), sae, text)
+    for left in ("model", "partials"):  # they follow from the seed
         remove_folder(folder / left)
     place.unlink()
-    write_json(folder / "arm.json", {"key": key, "arm": arm.name, **quality})
+    write_json(folder / "arm.json", {"key": key, "arm": baseline.name, **quality})
     return TokenFeatureGraph.load(folder / "graph")
 
 
 def _claim(folder: Path, key: str) -> None:
-    """What lies in ``folder`` of other settings goes."""
+    """Remove what other settings left in ``folder``."""
     marker = folder / "key.json"
     if not marker.exists() or read_json(marker) != {"key": key}:
         remove_folder(folder)
         write_json(marker, {"key": key})
 
 
-def _model(arm: Arm, trained: Trained, folder: Path) -> tuple[str, str | None]:
-    if arm.model == "trained":
+def _model(baseline: Baseline, trained: Trained, folder: Path) -> tuple[str, str | None]:
+    if baseline.model == "trained":
         return trained.model, trained.revision
-    if arm.model == "step-0":
+    if baseline.model == "step-0":
         assert trained.start is not None
         return trained.start
     place = folder / "model"
     if not place.exists():
-        keeps = arm.model == "with-embeddings"
-        # the seed itself may be the one that the run's own start was drawn from
+        keeps = baseline.model == "with-embeddings"
+        # the run's own start may have been drawn with the seed itself
         write_untrained(trained.model, trained.revision, place, trained.seed + 1, keeps)
     return str(place), None
 
 
 def _sae(
-    arm: Arm,
+    baseline: Baseline,
     trained: Trained,
     folder: Path,
     model: tuple[str, str | None],
     progress: Progress | None,
 ) -> str:
-    if not arm.trains:
+    if not baseline.trains:
         return trained.sae
     place = folder / "sae"
     if not place.exists():
         layer = trained.hook.layer
         assert layer is not None
+        assert trained.recipe is not None
+        assert trained.training is not None
         sample = sample_activations(
             load_model(*model, device=trained.device),
             trained.training,
@@ -243,14 +251,14 @@ def _sae(
             trained.classes,
             trained.recipe.activations,
         )
-        name = f"SAE of {arm.name}"
-        seed = trained.seed + arm.seed
-        train_dictionary(sample, trained.recipe, layer, seed, place, progress, name, arm.held)
+        name = f"SAE of {baseline.name}"
+        seed = trained.seed + baseline.seed
+        train_dictionary(sample, trained.recipe, layer, seed, place, progress, name, baseline.held)
     return str(place)
 
 
 def _quality(
-    arm: Arm, trained: Trained, model: tuple[str, str | None], sae: str, text: Encoded
+    baseline: Baseline, trained: Trained, model: tuple[str, str | None], sae: str, text: Encoded
 ) -> dict[str, Any]:
     if trained.hook.site != "resid_post" or trained.hook.layer is None:
         return {}

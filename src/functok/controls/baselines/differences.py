@@ -1,32 +1,32 @@
-"""Is the gap between classes learned? Differences in differences against untrained and other arms.
+"""Is the gap between classes learned? Differences in differences against the baselines.
 
-With D = mean log S(n₀) of function types less that of content types (documents as exposures,
-``richness.py``), every arm of ``arms.py`` gives
+With D = mean log S(n₀) of function types minus that of content types (documents as exposures,
+``richness/tables.py``), every baseline of ``build.py`` gives
 
-    Δ = D(trained) − D(arm)
+    Δ = D(trained) − D(baseline)
 
-type by type, so that what a type has in both arms cancels. Against the model drawn anew this is
-test P4. The interval is over documents × types (``two_way.py``; the same documents are left out in
-both arms), p deals out the classes of the types' own differences.
+type by type, so that what a type has in both cancels. Against the re-initialised model this is test
+P4. The interval is over documents × types (``two_way.py``; the same documents are left out in
+both), p permutes the classes over the types' own differences.
 
-How the arms together are read (``methods.md`` A11), by the first rule that holds:
+The baselines together are interpreted by the first rule that holds (``docs/methods.md#baselines``):
 
 ====================================================================  =========================
 if                                                                    reading
 ====================================================================  =========================
 the trained model's D may be 0                                        no gap
-an arm that the rule needs is missing                                 undecided
-given the slot, D may be 0 (where that was asked)                     slot
+a baseline that the rule needs is missing                             undecided
+given the slot, D may be 0 (where that was measured)                  slot
 D(reinitialised) has the same sign, and Δ may be 0                    architecture or tokeniser
 D(shuffled-document) has the same sign, and Δ may be 0                token identity
 D(reinitialised) has the same sign                                    partly learned
 else                                                                  learned
 ====================================================================  =========================
 
-"May be 0" means that the 95 % interval holds 0; "has the same sign" that its interval does not.
+"May be 0" means that the 95 % interval contains 0; "has the same sign" that the interval does not.
 
 What would surprise: raw degree and frequency agree *more* in an untrained model than in a trained
-one, since there every token is a random draw of features (``arms`` gives Spearman's ρ of each).
+one, since there every token gets a random draw of features (``graphs`` gives Spearman's ρ of each).
 """
 
 import math
@@ -42,7 +42,7 @@ from scipy.stats import spearmanr
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, primary, readings
 from functok.graph.coverage import token_degrees
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.richness.common_size import common_size, reaching
 from functok.richness.histograms import Histograms
 from functok.richness.incidence import Unit
@@ -61,7 +61,7 @@ class Learned:
     """Test P4."""
 
     effect: Estimate
-    """Δ against the model drawn anew: difference of differences of log richness."""
+    """Δ against the re-initialised model: difference of differences of log richness."""
     p_value: float
     reading: str
     """Of "function"."""
@@ -71,40 +71,40 @@ class Learned:
     trained: Estimate
     """D of the trained model."""
     control: Estimate
-    """D of the model drawn anew."""
+    """D of the re-initialised model."""
 
 
 class Baselines(NamedTuple):
-    """A trained model's graph beside its arms."""
+    """A trained model's graph and its baselines."""
 
     differences: pl.DataFrame
-    """Columns: reading, arm, size (n₀), function, content (types that reach it in both arms),
+    """Columns: reading, baseline, size (n₀), function, content (types that reach it in both),
     trained with trained_low and trained_high (D), control with control_low and control_high, value
     with low and high (Δ), p_value, note (why there is none; else null)."""
-    arms: pl.DataFrame
-    """``trained`` first. Columns: arm, positions, features (active), l0 (features per position),
-    spearman (of raw degree and occurrences, over token types)."""
+    graphs: pl.DataFrame
+    """``trained`` first. Columns: baseline, positions, features (active), l0 (features per
+    position), spearman (of raw degree and occurrences, over token types)."""
     readings: pl.DataFrame
     """Columns: reading, explanation (see the module's own words)."""
     learned: Learned | None
-    """P4 under the primary reading; None without an untrained arm, or without types."""
+    """P4 under the primary reading; None without an untrained model, or without types."""
 
 
 def baselines(
-    subject: Subject,
-    arms: Mapping[str, TokenFeatureGraph],
+    subject: LabelledGraph,
+    others: Mapping[str, TokenFeatureGraph],
     slots: Mapping[str, Estimate] | None = None,
     unit: Unit = "documents",
 ) -> Baselines:
-    """Every arm under every reading.
+    """Every baseline under every reading.
 
     Args:
         subject: the trained model's graph and its classes.
-        arms: name → graph of the same documents.
-        slots: reading → the gap between classes given the slot, where it was measured.
+        others: name → graph of the same documents.
+        slots: reading → the gap between classes given the slot, if it was measured.
         unit: of the exposure.
     """
-    graphs = {"trained": subject.graph, **arms}
+    graphs = {"trained": subject.graph, **others}
     histograms = {name: Histograms.of(graph, unit) for name, graph in graphs.items()}
     sides = readings(subject)
     main = primary(sides, subject.graph.token_occurrences.sum(0))
@@ -113,18 +113,20 @@ def baselines(
     for one in sides:
         draws = DRAWS if one.reading == main else FEWER_DRAWS
         found: dict[str, dict[str, Any]] = {}
-        for name in arms:
+        for name in others:
             pair = [histograms["trained"], histograms[name]]
             sizes = [common_size(h, one) for h in pair]
-            row: dict[str, Any] = {"reading": one.reading, "arm": name, "size": None}
+            row: dict[str, Any] = {"reading": one.reading, "baseline": name, "size": None}
             if None in sizes:
-                rows.append(row | {"note": "no common exposure leaves types of both sides"})
+                rows.append(
+                    row | {"note": "no common exposure is reached by types of both classes"}
+                )
                 continue
             size = min(size for size in sizes if size is not None)
             reach = reaching(pair[0], size) & reaching(pair[1], size)
-            for arm, h in zip(("trained", name), pair, strict=True):
-                if (arm, size) not in outcomes:
-                    outcomes[arm, size] = log_richness(h, size)
+            for own, h in zip(("trained", name), pair, strict=True):
+                if (own, size) not in outcomes:
+                    outcomes[own, size] = log_richness(h, size)
             contrast = _contrast(
                 outcomes["trained", size], outcomes[name, size], one, reach, subject.seed, draws
             )
@@ -136,14 +138,14 @@ def baselines(
     table = pl.DataFrame(rows, _DIFFERENCES)
     return Baselines(
         table,
-        pl.DataFrame([_described(name, graph) for name, graph in graphs.items()], _ARMS),
+        pl.DataFrame([_described(name, graph) for name, graph in graphs.items()], _GRAPHS),
         pl.DataFrame(explained, {"reading": pl.String, "explanation": pl.String}),
         _learned(table, main),
     )
 
 
 def explanation(found: Mapping[str, Mapping[str, Any]], slot: Estimate | None = None) -> str:
-    """What the arms' rows of one reading say together."""
+    """What the baselines' rows of one reading say together."""
     if found and all(row["trained_low"] <= 0 <= row["trained_high"] for row in found.values()):
         return "no gap"
     if UNTRAINED not in found or SHUFFLED not in found:
@@ -176,7 +178,7 @@ def _contrast(
     mine = known.function[used]
     found: dict[str, Any] = {"function": int(mine.sum()), "content": int((~mine).sum())}
     if known.least < 2:
-        return found | {"note": "fewer than two types of a side"}
+        return found | {"note": "fewer than two types of a class"}
     values = [one.values[used] for one in (trained, control)]
     without = _left_out(trained, control, used)
     kinds = {
@@ -207,7 +209,7 @@ def _difference(
     mine: Bool[np.ndarray, " types"],
     left_out: Float[np.ndarray, "groups types"] | None,
 ) -> Estimate:
-    """Mean of ``mine`` less mean of the others, by Welch over types."""
+    """Mean of ``mine`` minus mean of the others, by Welch over types."""
     sizes = [int(mine.sum()), int((~mine).sum())]
     spreads = [
         float(values[side].var(ddof=1)) / n for side, n in zip((mine, ~mine), sizes, strict=True)
@@ -228,7 +230,7 @@ def _described(name: str, graph: TokenFeatureGraph) -> dict[str, Any]:
         rho = float(np.asarray(spearmanr(degree, occurrences[seen]))[0])
     active = graph.activity.sum(0)
     return {
-        "arm": name,
+        "baseline": name,
         "positions": graph.positions,
         "features": int(np.count_nonzero(active)),
         "l0": float(active.sum() / max(graph.positions, 1)),
@@ -237,7 +239,7 @@ def _described(name: str, graph: TokenFeatureGraph) -> dict[str, Any]:
 
 
 def _learned(table: pl.DataFrame, main: str) -> Learned | None:
-    rows = table.filter((pl.col("reading") == main) & (pl.col("arm") == UNTRAINED))
+    rows = table.filter((pl.col("reading") == main) & (pl.col("baseline") == UNTRAINED))
     if rows.is_empty() or rows["value"].item() is None:
         return None
     row = rows.row(0, named=True)
@@ -253,13 +255,13 @@ def _learned(table: pl.DataFrame, main: str) -> Learned | None:
 
 
 _DIFFERENCES = {
-    "reading": pl.String, "arm": pl.String, "size": pl.Int64, "function": pl.Int64,
+    "reading": pl.String, "baseline": pl.String, "size": pl.Int64, "function": pl.Int64,
     "content": pl.Int64, "trained": pl.Float64, "trained_low": pl.Float64,
     "trained_high": pl.Float64, "control": pl.Float64, "control_low": pl.Float64,
     "control_high": pl.Float64, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64,
     "p_value": pl.Float64, "note": pl.String,
 }  # fmt: skip
-_ARMS = {
-    "arm": pl.String, "positions": pl.Int64, "features": pl.Int64, "l0": pl.Float64,
+_GRAPHS = {
+    "baseline": pl.String, "positions": pl.Int64, "features": pl.Int64, "l0": pl.Float64,
     "spearman": pl.Float64,
 }  # fmt: skip

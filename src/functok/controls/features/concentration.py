@@ -1,4 +1,4 @@
-"""How a feature's firings lie over tokens: one pass over the edges, sorted by feature."""
+"""How a feature's firings are distributed over tokens: one pass over the edges by feature."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -1,14 +1,14 @@
-"""How far from the corpus do n random positions lie, by chance alone?
+"""The divergence of n random positions from the corpus, by chance alone.
 
-The divergence of a sample of n tokens from the unigram it was drawn from is not 0: for small n it
-is huge, log of the vocabulary's order. A feature that fires n times without regard to tokens is
-expected to show, exactly,
+The divergence of a sample of n tokens from the unigram distribution that it was drawn from is not
+0: for small n it is of the order of the log of the vocabulary. For a feature that fires n times
+without regard to tokens its expectation is, exactly,
 
     E[KL] = Σ_t q_t E[log(1 + K_t)] − log n − Σ_t q_t log q_t,      K_t ~ Binomial(n − 1, q_t)
 
 from E[k log k] = n q E[log(1 + K)]. K is taken as Poisson's here, which is right to a few parts in
 10³ where no token holds more than a tenth of the corpus, and E[log(1 + K)] of a Poisson law is
-worked out on a grid of means.
+tabulated on a grid of means. See ``docs/methods.md#feature-kinds``.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from scipy.stats import poisson
 
 _SIZES = 48
-"""Sample sizes at which the curve is worked out; it is followed between them."""
+"""Sample sizes at which the curve is computed; it is interpolated between them."""
 
 
 def chance_divergence(

@@ -1,27 +1,27 @@
-"""The feature side: is a feature about a token, about a class, or about neither?
+"""Is a feature about a token, about a class, or about neither? (``docs/methods.md#feature-kinds``.)
 
 Of feature j, with p_j(t) = Y_tj / Y_j the share of its firings at token t and q the unigram:
 
 ====================  ========================================================================
 evenness              H(p_j) / log(tokens it fires at)
 divergence            KL(p_j ‖ q): 0 where it is indifferent to the token
-excess                divergence less what as many random positions show (``indifference.py``)
+excess                divergence minus that of as many random positions (``indifference.py``)
 gini                  of p_j over all tokens that occur
 top share             the largest p_j(t)
 lift                  φ_j / π: share of its firings, and of the positions, at function tokens
 ====================  ========================================================================
 
-Kinds, the first that holds: ``rare`` (fewer than 20 firings: nothing can be said), ``token`` (top
+Kinds, the first that holds: ``rare`` (fewer than 20 firings: undetermined), ``token`` (top
 share at least .9: the token's identity), ``function`` or ``content`` (at least .95 of its firings
 at one class), ``indifferent`` (excess at most 0.05 nat), ``context`` (at most 0.5 nat), else
 ``selective``.
 
 Token-identity features are many in most SAEs (a third and more of GPT-2's, arXiv 2502.17332), and
-every token type brings its own. ``context_only`` leaves them out, so that every control can be
-asked again about the rest.
+every token type has its own. ``context_only`` leaves them out, so that every control can be
+repeated on the rest.
 
-What would surprise: a feature that fires twice has a divergence of several nats even if it looks
-at nothing but chance; unsubtracted, the rare features all look like token features.
+What would surprise: a feature that fires twice has a divergence of several nats even if it fires
+at random; without the subtraction, all rare features look like token features.
 """
 
 import math
@@ -32,11 +32,12 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 from scipy.special import ndtri, stdtr, stdtrit
 
+from functok.claims.evidence import as_columns
 from functok.controls.features.concentration import Concentration
 from functok.controls.features.indifference import chance_divergence
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, readings
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.stats import Estimate, benjamini_hochberg
 
 LEAST = 20
@@ -66,7 +67,7 @@ class FeatureSide:
     only (features with at least .95 of their firings there), features (that take part)."""
 
 
-def features(subject: Subject) -> FeatureSide:
+def features(subject: LabelledGraph) -> FeatureSide:
     """Concentration, kind and lift of every feature, by class and sub-class."""
     graph = subject.graph
     occurrences = graph.token_occurrences.sum(0)
@@ -86,7 +87,7 @@ def features(subject: Subject) -> FeatureSide:
             "occurrences": seen.firings,
             "tokens": seen.tokens,
             "top_id": seen.top,
-            "top": [subject.shown[token] for token in seen.top],
+            "top": [subject.vocabulary.shown[token] for token in seen.top],
             "top_share": seen.top_share,
             "evenness": seen.evenness,
             "divergence": seen.divergence,
@@ -103,10 +104,10 @@ def features(subject: Subject) -> FeatureSide:
     )
 
 
-def context_only(subject: Subject, found: FeatureSide) -> Subject:
+def context_only(subject: LabelledGraph, found: FeatureSide) -> LabelledGraph:
     """The subject as if its token-identity features were never active.
 
-    What is asked of it by any other control is asked of the features that need a context.
+    Any other control of it is then about the features that need a context.
     """
     identity = found.features.filter(pl.col("kind") == "token")["feature"].to_numpy()
     return replace(subject, graph=subject.graph.without(identity))
@@ -203,9 +204,7 @@ def _side_table(
             {
                 "reading": one.reading,
                 "positions": here,
-                "lift": mean.value,
-                "lift_low": mean.low,
-                "lift_high": mean.high,
+                **as_columns("lift", mean),
                 "median_lift": float(np.median(lift)) if len(lift) else math.nan,
                 "only": int(np.count_nonzero(share >= ONE_CLASS)),
                 "features": len(share),

@@ -1,11 +1,11 @@
-"""How far do function tokens lie from content tokens of equal frequency, in any number per token?
+"""The stratified difference between function and content tokens of equal frequency.
 
-Tokens are sorted into strata of equal width in log N; within each the two sides' means are
+Tokens are sorted into strata of equal width in log N; within each the means of the two classes are
 compared, and the strata's differences averaged with weights n₁n₀/(n₁ + n₀), as in a regression with
-one intercept each. A stratum without both sides takes no part, and the table says how many did.
+one intercept each. A stratum without both classes takes no part, and the table says how many did.
 
-The interval carries documents and token types (``two_way.py``; types by Welch's variance within
-strata); the p deals the labels out again within strata.
+The interval is over documents and token types (``two_way.py``; types by Welch's variance within
+strata); p permutes the labels within strata. See ``docs/methods.md#stratified``.
 """
 
 import math
@@ -29,22 +29,22 @@ FEWER_DRAWS = 999
 
 @dataclass(frozen=True)
 class Gap:
-    """One side less the other, at equal frequency."""
+    """Function minus content, at equal frequency."""
 
     effect: Estimate
     """In the values' own unit, with its 95 % interval."""
     p_value: float
-    """Two-sided permutation of the sides' labels within strata."""
+    """Two-sided permutation of the labels within strata."""
     function: int
     """Function types that take part."""
     content: int
-    """Content types that they are held against."""
+    """Content types that take part."""
     strata: int
     """Strata in which both occur."""
 
 
 NO_GAP = Gap(Estimate(math.nan, math.nan, math.nan), math.nan, 0, 0, 0)
-"""Where no stratum holds both sides."""
+"""If no stratum contains both classes."""
 
 
 def frequency_strata(
@@ -66,7 +66,7 @@ def gap(
     left_out: Float[np.ndarray, "groups tokens"] | None = None,
     draws: int = DRAWS,
 ) -> Gap:
-    """Mean of the labelled tokens less that of the others, within strata.
+    """Mean of the labelled tokens minus that of the others, within strata.
 
     Args:
         values: finite.
@@ -74,7 +74,7 @@ def gap(
         strata: of each token.
         seed: of the permutations.
         left_out: the values with one group of documents left out, for each group; without it the
-            interval carries the types alone.
+            interval is over types alone.
         draws: permutations.
     """
     both = np.zeros(len(values), bool)
@@ -111,7 +111,7 @@ def _weights(
         total += share
         for sign, side in zip((1, -1), sides, strict=True):
             weights[side] = sign * share / len(side)
-            # one token has no spread of its own: take the stratum's
+            # one token has no variance: take the stratum's
             among = values[side] if len(side) > 1 else values[inside]
             parts.append((share**2 * float(among.var(ddof=1)) / len(side), len(among) - 1))
     variance = sum(part for part, _ in parts)

@@ -1,22 +1,22 @@
-"""Is a token a hub, or merely frequent? Labels dealt out anew over the whole corpus (null N1).
+"""Is a token a hub, or merely frequent? Null model N1: labels permuted over the whole corpus.
 
 Shuffle the token labels over the occurrences. Every token keeps its number of occurrences N_t and
-every feature its Y_j; features go on firing together and in bursts; only the tie between token
-and feature is cut. What a token reaches then has a closed form, the rarefaction curve of all
-positions at N_t:
+every feature its Y_j; features still fire together and in bursts; only the link between token and
+feature is cut. The expected degree then has a closed form, the rarefaction curve of all positions
+at N_t (``docs/methods.md#n1``):
 
     E[k_t] = S_pool(N_t) = Σ_j [1 − C(N − Y_j, N_t) / C(N, N_t)],      h_t = log(k_t / S_pool(N_t))
 
-Two more numbers have an exact expectation under the same shuffling, a token's firings and its
-activation per occurrence: their log ratio to the corpus's mean is what is left of "strength" once
-frequency is gone.
+Two more numbers have an exact expectation under the same permutation, a token's firings and its
+activation per occurrence: their log ratio to the corpus mean is what remains of "strength" once
+frequency is removed.
 
 What would surprise: almost every h_t is negative, since the occurrences of one token are more
 alike than those of a corpus. The question is whether function tokens are *less* negative than
 content tokens at equal N (``gaps.py``); a raw degree answers nothing.
 
 The variance of k_t has no closed form in these counts, since it depends on which features fire
-together: ``dealing.py`` draws it, where there is an occurrence store.
+together: ``permutation.py`` draws it, if there is an occurrence store.
 """
 
 from dataclasses import dataclass
@@ -30,18 +30,18 @@ from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import primary, readings
 from functok.graph.coverage import chance_reached, frequency_order
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.tokens.counting.function_tokens import CLASS_NAMES, SPECIAL
 
 LEAST = 20
-"""Occurrences below which a token's hub index says little: it takes no part in the gaps."""
+"""Occurrences below which a token's hub index is too noisy to take part in the gaps."""
 _GRID = 64
-"""Places at which the pool's curve is worked out when a group of documents is left out."""
+"""Points at which the pool's curve is computed when a group of documents is left out."""
 
 
 @dataclass(frozen=True)
 class Hubs:
-    """What the global label permutation says."""
+    """The hub index under labels permuted over the corpus."""
 
     tokens: pl.DataFrame
     """One row per token, most frequent first. Columns: token_id, token, class, subclass,
@@ -53,7 +53,7 @@ class Hubs:
     """E[h | function] − E[h | content] at equal frequency, under the primary reading."""
 
 
-def hubs(subject: Subject, least: int = LEAST) -> Hubs:
+def hubs(subject: LabelledGraph, least: int = LEAST) -> Hubs:
     """Hub index of every token, and its gap between the classes, from counts alone.
 
     Args:
@@ -83,7 +83,11 @@ def hubs(subject: Subject, least: int = LEAST) -> Hubs:
             "strength": strength,
         }
     )
-    taking = (occurrences[order] >= least) & np.isfinite(hub) & (subject.classes[order] != SPECIAL)
+    taking = (
+        (occurrences[order] >= least)
+        & np.isfinite(hub)
+        & (subject.vocabulary.classes[order] != SPECIAL)
+    )
     ids, values = order[taking], hub[taking]
     left_out = _left_out(graph, seen, ids, values)
     sides = readings(subject)
@@ -92,13 +96,13 @@ def hubs(subject: Subject, least: int = LEAST) -> Hubs:
     return Hubs(table, gaps, headline)
 
 
-def token_columns(subject: Subject, tokens: Int[np.ndarray, " tokens"]) -> dict[str, list]:
+def token_columns(subject: LabelledGraph, tokens: Int[np.ndarray, " tokens"]) -> dict[str, list]:
     """token_id, token (as shown), class and subclass of each of ``tokens``."""
     return {
         "token_id": tokens.tolist(),
-        "token": [subject.shown[token] for token in tokens],
-        "class": [CLASS_NAMES[subject.classes[token]] for token in tokens],
-        "subclass": [subject.subclasses[token] for token in tokens],
+        "token": [subject.vocabulary.shown[token] for token in tokens],
+        "class": [CLASS_NAMES[subject.vocabulary.classes[token]] for token in tokens],
+        "subclass": [subject.vocabulary.subclasses[token] for token in tokens],
     }
 
 
@@ -146,9 +150,9 @@ def _left_out(
 ) -> Float[np.ndarray, "groups tokens"]:
     """The hub index with each group of documents left out that has any.
 
-    A token of one group alone keeps its value: it says nothing of the others. The pool's curve is
-    smooth: it is worked out at a few sizes and followed between them, to a few parts in 10⁴, since
-    only the differences between groups count.
+    A token that occurs in one group only keeps its value there. The pool's curve is smooth: it is
+    computed at a few sizes and interpolated, to a few parts in 10⁴, since only the differences
+    between groups count.
     """
     used = np.flatnonzero(graph.token_occurrences.sum(1))
     found = np.tile(values, (len(used), 1))

@@ -1,9 +1,9 @@
-"""The label permutation by draws: labels dealt out anew within documents, or within places (N1).
+"""Null model N1 by draws: labels permuted within documents, or within tenths of documents.
 
-Dealt out over the whole corpus (``hubs.py``) a token also loses its documents and its place in
-them. Dealt out within each document, or within each tenth of a document, it keeps these: what is
-left of a hub index is neither its frequency nor where it stands. Burstiness, features' marginals
-and what fires together stay as they are in every draw.
+Permuted over the whole corpus (``hubs.py``) a token also loses its documents and its position in
+them. Permuted within each document, or within each tenth of a document, it keeps these: what
+remains of a hub index is neither its frequency nor its position. Burstiness, features' marginals
+and co-activation stay as they are in every draw. See ``docs/methods.md#n1``.
 
 The mean and the spread of a token's degree over the draws give its expectation and its z. Draws
 need the occurrence store, which is held in memory: 8 bytes per firing.
@@ -20,21 +20,21 @@ from jaxtyping import Int
 from functok.controls.nulls.gaps import Gap, gap_table
 from functok.controls.nulls.hubs import LEAST, token_columns
 from functok.graph.contrasts import primary, readings
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.graph.occurrences import read_occurrences
 from functok.stats import benjamini_hochberg
 from functok.tokens.counting.function_tokens import SPECIAL
 
-Within = Literal["corpus", "document", "place"]
-"""What labels are dealt out in: the corpus, each document, or each tenth of each document."""
+Within = Literal["document", "place"]
+"""Within what labels are permuted: each document, or each tenth of a document."""
 TENTHS = 10
 _CELLS = 1 << 27
 """(token, feature) pairs that are marked at once, one byte each."""
 
 
 @dataclass(frozen=True)
-class Dealt:
-    """What the label permutation within documents or places says."""
+class Permuted:
+    """The hub index against labels permuted within documents or tenths of them."""
 
     tokens: pl.DataFrame
     """One row per token, most frequent first. Columns: token_id, token, class, subclass,
@@ -62,19 +62,19 @@ class _Store:
     feature: Int[np.ndarray, " firings"]
 
 
-def dealt(
-    subject: Subject, within: Within = "document", draws: int = 200, least: int = LEAST
-) -> Dealt | None:
+def permuted(
+    subject: LabelledGraph, within: Within = "document", draws: int = 200, least: int = LEAST
+) -> Permuted | None:
     """Hub index and z of every token against ``draws`` permutations of the labels.
 
     Args:
         subject: the graph and its classes.
-        within: what labels are dealt out in.
+        within: what labels are permuted within.
         draws: permutations.
         least: occurrences that a token needs to take part in the gaps.
 
     Returns:
-        None where the graph was built without an occurrence store.
+        None if the graph was built without an occurrence store.
     """
     if subject.occurrences is None:
         return None
@@ -83,7 +83,7 @@ def dealt(
     degree = _degrees(store, store.label, subject.graph.features)
     total, square = np.zeros(count), np.zeros(count)
     at_most, at_least = np.zeros(count), np.zeros(count)
-    for label in _deals(store, within, draws, subject.seed):
+    for label in _permutations(store, within, draws, subject.seed):
         found = _degrees(store, label, subject.graph.features)
         total += found
         square += np.square(found, dtype=float)
@@ -92,7 +92,7 @@ def dealt(
     expected = total / draws
     deviation = np.sqrt(np.maximum(square / draws - expected**2, 0) * draws / max(draws - 1, 1))
     occurrences = np.bincount(store.label, minlength=count)
-    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0: a token with no choice
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0: a token that cannot move
         hub = np.log(degree / expected)
         z = (degree - expected) / deviation
     p = np.minimum(2 * (1 + np.minimum(at_most, at_least)) / (1 + draws), 1)
@@ -111,16 +111,16 @@ def dealt(
         }
     )
     taking = (occurrences >= least) & np.isfinite(hub)
-    taking &= subject.classes[store.ids] != SPECIAL
+    taking &= subject.vocabulary.classes[store.ids] != SPECIAL
     sides = readings(subject)
     main = primary(sides, subject.graph.token_occurrences.sum(0))
     gaps, headline = gap_table(
         sides, main, store.ids[taking], hub[taking], occurrences[taking], subject.seed
     )
-    return Dealt(table, gaps, headline)
+    return Permuted(table, gaps, headline)
 
 
-def _read(subject: Subject) -> _Store:
+def _read(subject: LabelledGraph) -> _Store:
     assert subject.occurrences is not None
     parts: dict[str, list[np.ndarray]] = {}
     before = 0
@@ -145,21 +145,19 @@ def _read(subject: Subject) -> _Store:
     )
 
 
-def _deals(
+def _permutations(
     store: _Store, within: Within, draws: int, seed: int
 ) -> Iterator[Int[np.ndarray, " positions"]]:
-    """The labels, dealt out anew."""
+    """The labels, permuted."""
     chance = np.random.default_rng(seed)
-    cell = np.zeros(len(store.label), np.int64)
-    if within != "corpus":
-        cell = store.document.astype(np.int64)
+    cell = store.document.astype(np.int64)
     if within == "place":
         length = np.zeros(cell.max(initial=0) + 1, np.int64)
         np.maximum.at(length, cell, store.position + 1)
         cell = cell * TENTHS + store.position * TENTHS // length[cell]
     at = np.argsort(cell, kind="stable")
     for _ in range(draws):
-        # positions of a cell in their order, against the same positions in a random one
+        # positions of a cell in order, and the same positions in random order
         shuffled = np.argsort(cell + chance.random(len(cell)))
         label = np.empty_like(store.label)
         label[at] = store.label[shuffled]

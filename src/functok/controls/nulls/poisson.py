@@ -1,19 +1,20 @@
-"""Which edges does frequency not explain? The Poisson null (N2), and token-specific features.
+"""Which edges does frequency not explain? Null model N2 (Poisson), and token-specific features.
 
-If features fired independently of tokens, token t and feature j would meet N_t Y_j / N times, so
+If features fired independently of tokens, token t and feature j would co-occur N_t Y_j / N times,
+so
 
     P(edge) = 1 − exp(−N_t Y_j / N)
 
-and a degree is expected to be Σ_j P(edge). An edge that was seen although its P was small (below
-0.05), and more often than the Poisson law lets pass by Benjamini–Hochberg over *every* pair of a
-token and a feature that occur, is token-specific: it is about the token, not about its frequency.
+and the expected degree is Σ_j P(edge). An observed edge is token-specific, that is, not explained
+by frequency, if its P was small (below 0.05) and its count exceeds the Poisson law by
+Benjamini–Hochberg over *every* pair of a token and a feature that occur (``docs/methods.md#n2``).
 
-The unit is the document by default, one occurrence of the token each, hash-chosen: occurrences
+The unit is the document by default, one occurrence of the token each, chosen by hash: occurrences
 inside a document are not independent and would make every topic of a document look specific.
 
-What would surprise: this null fixes the features' marginals and no more. Unlike the label
-permutation (``hubs.py``) it lets a position switch on any number of features, and its degrees
-come out higher where the number varies.
+What would surprise: this null fixes the features' marginals and no more. Unlike the permuted labels
+(``hubs.py``) it lets a position activate any number of features, and its expected degrees are
+higher where that number varies.
 """
 
 import math
@@ -27,12 +28,12 @@ from scipy.special import gammainc
 from functok.controls.nulls.hubs import token_columns
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import readings
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.richness.incidence import Unit, exposures
 from functok.stats import benjamini_hochberg
 
 RARE = 0.05
-"""P(edge) below which an edge that was seen is tested."""
+"""P(edge) below which an observed edge is tested."""
 ALPHA = 0.05
 """False discovery rate."""
 MOST = 2000
@@ -41,13 +42,13 @@ MOST = 2000
 
 @dataclass(frozen=True)
 class PoissonEdges:
-    """Observed edges beside those that frequency alone explains."""
+    """Observed edges, and those that frequency alone explains."""
 
     tokens: pl.DataFrame
     """Most frequent first. Columns: token_id, token, class, subclass, count (of the unit), edges,
     expected (Σ_j P), specific (token-specific edges)."""
     sides: pl.DataFrame
-    """Both sides of every reading of "function". Columns: reading, side (``function``,
+    """Both classes of every reading of "function". Columns: reading, side (``function``,
     ``content``), types, edges, expected, specific, ratio (edges / expected), specific_share (of the
     edges)."""
     specific: pl.DataFrame
@@ -55,7 +56,7 @@ class PoissonEdges:
     (of the unit in which both were met), expected, q_value."""
 
 
-def poisson(subject: Subject, unit: Unit = "documents") -> PoissonEdges:
+def poisson(subject: LabelledGraph, unit: Unit = "documents") -> PoissonEdges:
     """Observed and expected edges, and the token-specific ones."""
     graph = subject.graph
     counts = exposures(graph, unit)
@@ -126,7 +127,7 @@ class _Pairs:
 def _expected(
     counts: Int[np.ndarray, " vocabulary"], active: Float[np.ndarray, " features"], total: int
 ) -> Float[np.ndarray, " vocabulary"]:
-    """Σ_j 1 − exp(−N_t Y_j / N), worked out once for each distinct N_t and Y_j."""
+    """Σ_j 1 − exp(−N_t Y_j / N), computed once for each distinct N_t and Y_j."""
     drawn, where = np.unique(counts, return_inverse=True)
     rates, times = np.unique(active[active > 0], return_counts=True)
     found = [float(-np.expm1(-some * rates / total) @ times) for some in drawn]
@@ -142,7 +143,7 @@ def _adjusted(p: Float[np.ndarray, " tests"], family: int) -> Float[np.ndarray, 
 
 
 def _by_side(
-    subject: Subject,
+    subject: LabelledGraph,
     edges: Int[np.ndarray, " vocabulary"],
     expected: Float[np.ndarray, " vocabulary"],
     specific: Int[np.ndarray, " vocabulary"],

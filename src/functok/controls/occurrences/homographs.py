@@ -1,12 +1,14 @@
 """The strongest natural control: one token, two word classes.
 
 ``to`` before a verb is a particle, before a noun a preposition; ``like`` is a preposition or a
-verb. String, frequency and embedding are the same; only the role differs (``methods.md`` A5.3).
-Of every token with two or more uses, each of at least ``LEAST`` occurrences, the uses are compared
-at the exposure of its rarest such use: rarefied richness S(n), and the Hill number of order 2.
+verb. String, frequency and embedding are the same; only the role differs
+(``docs/methods.md#homographs``). For every token with two or more uses, each of at least ``LEAST``
+occurrences, the uses are compared at the exposure of its rarest such use: rarefied richness S(n),
+and the Hill number of order 2.
 
-Where a token has uses of both a closed and an open class, the commonest of either make a pair; the
-difference (function less content) of such pairs over strings is the test, the string its unit.
+Where a token has uses of both a closed and an open class, the most common use of each class make a
+pair; the difference (function minus content) of such pairs over strings is tested, with the string
+as the unit.
 """
 
 import math
@@ -60,7 +62,7 @@ def homographs(
         store: an occurrence store.
         features: of the SAE.
         labels: the use of each occurrence.
-        shown: every token id as people can read it.
+        shown: the text of every token id, as shown in tables.
         seed: of the sign flips.
         unit: what counts as an exposure.
         least: fewest exposures of a use.

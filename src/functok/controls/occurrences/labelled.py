@@ -1,9 +1,9 @@
-"""Occurrences of a token told apart: by a label of each occurrence, read from the store.
+"""Occurrences of a token by a label of each occurrence, from the occurrence store.
 
-The graph adds up all that a token id does. Whether "to" is rich as a particle or as a preposition,
-or whether a token is rich before a noun, only single occurrences can say. Labels come from outside
-(a treebank's tags, the tiny world's grammar, the next token); an occurrence meets its label by
-document and position, and one without a label is passed over.
+The graph adds up everything that a token id does. Whether "to" is rich as a particle or as a
+preposition, or whether a token is rich before a noun, can be seen only in single occurrences.
+Labels come from outside (a treebank's tags, the tiny world's grammar, the next token); an
+occurrence is matched with its label by document and position, and one without a label is ignored.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ class Labels:
     def of_treebank(cls, treebank: Treebank, tokenizer: Tokenizer) -> "Labels":
         """The part of speech of every token that begins a word (``tokens/grammar/alignment.py``).
 
-        They meet the occurrences of a graph that was built from the treebank's very text.
+        They match the occurrences of a graph that was built from the treebank's own text.
         """
         aligned = align(treebank, tokenizer)
         keys = np.array([Document("", text).key for text in treebank.texts], np.int64)
@@ -71,7 +71,7 @@ class Labels:
         place = np.minimum(np.searchsorted(self.where, where), len(self.where) - 1)
         return np.where(self.where[place] == where, self.code[place], -1)
 
-    def meet(self, store: Path) -> bool:
+    def occur_in(self, store: Path) -> bool:
         """Whether any occurrence in ``store`` has a label."""
         return any((self(rows) >= 0).any() for rows in read_occurrences(store, _PLACE))
 

@@ -1,14 +1,14 @@
 """Is it the class, or the slot? Function and content types before the same next token.
 
-What may follow a token decides much of what a model must have ready there. So types are compared
-only where they stand in the same *slot* (``methods.md`` A5.5): before the same next token, before a
-next token of the same class, or in a slot that labels name (the tiny world's grammar, a treebank's
-next tag). Within each slot, log S(n) of the occurrences in it, at equal n:
+What may follow a token determines much of what a model must have ready there. So types are compared
+only within the same *slot* (``docs/methods.md#slots``): before the same next token, before a next
+token of the same class, or in a slot given by labels (the tiny world's grammar, a treebank's next
+tag). Within each slot, log S(n) of the occurrences in it, at equal n:
 
     log S_{t,slot} = α_slot + β · [t is function] + ε
 
 β is the class effect at equal slot. A type is in several slots, so the type is the unit: errors are
-clustered by type, and p comes from dealing the classes out again over types.
+clustered by type, and p comes from permuting the classes over types.
 """
 
 import math
@@ -26,7 +26,7 @@ from functok.graph.contrasts import Sides
 from functok.richness.incidence import Unit
 
 EXPOSURE = 50
-"""Occurrences of a type in a slot by which it is judged."""
+"""Occurrences of a type in a slot that are compared."""
 DRAWS = 4999
 FEWEST = 4
 """Types of each class below which no p is given."""
@@ -44,12 +44,12 @@ class Slots(NamedTuple):
 
 
 def next_token(rows: Rows) -> Int[np.ndarray, " rows"]:
-    """The slot before one and the same token; a document's end is no slot."""
+    """The slot before the same token; the end of a document is not a slot."""
     return rows["next_token"]
 
 
 def next_class(classes: Int[np.ndarray, " vocabulary"]) -> LabelOf:
-    """The slot before a token of one and the same class (any code per token id)."""
+    """The slot before a token of the same class (any code per token id)."""
 
     def label_of(rows: Rows) -> Int[np.ndarray, " rows"]:
         following = rows["next_token"]
@@ -75,7 +75,7 @@ def slots(
         features: of the SAE.
         matchings: name → the slot of each occurrence.
         sides: which types are function, which content.
-        shown: every token id as people can read it.
+        shown: the text of every token id, as shown in tables.
         seed: of the permutations.
         exposure: n.
         unit: of the exposure.
@@ -147,7 +147,7 @@ def _effect(
         "content": int((~of_class).sum()),
     }
     if min(sizes.values()) < 1 or len(types) < 3:
-        note = "no slot holds types of both classes that are common enough there"
+        note = "no slot contains types of both classes that are frequent enough there"
         return sizes | dict.fromkeys(("value", "low", "high", "p_value"), math.nan) | {"note": note}
 
     def within(column: np.ndarray) -> np.ndarray:
@@ -165,11 +165,11 @@ def _effect(
     else:
         chance, hits, tried = np.random.default_rng(seed), 0, 0
         for _ in range(DRAWS):
-            dealt = within(chance.permutation(of_class)[owner].astype(float))
-            spread = float(dealt @ dealt)
+            permuted = within(chance.permutation(of_class)[owner].astype(float))
+            spread = float(permuted @ permuted)
             if spread > 0:
                 tried += 1
-                hits += abs(float(dealt @ y)) / spread >= abs(value) * (1 - 1e-12)
+                hits += abs(float(permuted @ y)) / spread >= abs(value) * (1 - 1e-12)
         p_value = (1 + hits) / (1 + tried)
     interval = {"value": value, "low": value - half, "high": value + half}
     return sizes | interval | {"p_value": p_value, "note": note}

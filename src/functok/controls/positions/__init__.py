@@ -1,1 +1,1 @@
-"""Coverage of equally many positions."""
+"""Coverage of the same number of positions."""

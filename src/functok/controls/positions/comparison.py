@@ -1,9 +1,10 @@
 """One set of positions against its references: log ratio, interval, and the features missed.
 
-Where nearly every feature is reached, a set misses one or none, and leaving documents out hardly
-changes that: the jackknife then finds an error of almost nothing, and calls chance an effect
-(``calibration.py``). So against positions of the same documents, where the spread of a random
-choice is known, the interval is never narrower than this spread.
+If nearly every feature is reached, a set misses one or none, and leaving documents out hardly
+changes that: the jackknife then estimates an error of almost 0 and calls chance an effect
+(``calibration/graph.py``). So against positions of the same documents, where the spread of a random
+choice is known, the interval is never narrower than this spread
+(``docs/methods.md#equal-exposure``).
 """
 
 import math
@@ -59,19 +60,19 @@ class Comparison:
             yield self._row(name, thinned, fewer, pool.reached(fewer))
 
     def of_types(
-        self, dealt: dict[int, Float[np.ndarray, " draws"]], thinned: float | None
+        self, draws: dict[int, Float[np.ndarray, " draws"]], thinned: float | None
     ) -> Iterator[dict[str, Any]]:
         """A row for whole types.
 
         Args:
-            dealt: positions → features that draws of whole types reach there.
+            draws: positions → features that random whole types reach there.
             thinned: share of all positions.
         """
         drawn = self._drawn(thinned)
         if drawn is None:
             return
         many, reached = int(drawn[0]), float(self._mine.reached(drawn)[0])
-        others = dealt[many]
+        others = draws[many]
         if not reached or not np.isfinite(others).all():
             few = "the content types have fewer positions" if reached else "no feature is active"
             yield self._filled("types", thinned, many, reached, math.nan, note=few)
@@ -152,4 +153,4 @@ def _outcome(effect: Estimate) -> str | None:
         return None
     if effect.low > 0:
         return "above chance"
-    return "below chance" if effect.high < 0 else "not told apart"
+    return "below chance" if effect.high < 0 else "indistinguishable"

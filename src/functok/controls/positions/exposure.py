@@ -1,28 +1,28 @@
-"""Do function positions reach more features than as many other positions?
+"""Do function positions reach more features than the same number of other positions?
 
-(``methods.md`` A2.) Function tokens are a large share of all positions, and any large share of
-positions reaches most features. So every set is held against the same number of positions of
-another kind:
+Function tokens are a large share of all positions, and any large share of positions reaches most
+features. So every set is compared with the same number of positions of another kind
+(``docs/methods.md#equal-exposure``):
 
 ================  =================================================================================
-scheme            as many positions …
+scheme            the same number of positions …
 ================  =================================================================================
 ``uniform``       anywhere
 ``document``      in each document as the set has there
 ``place``         in each tenth of each document
 ``content``       of content tokens (of the tokens outside, for the sets of ``curve``)
 ``types``         of whole content types, added at random until there are enough
-``activations``   as have the set's number of active features: fewer or more positions
-``before``        next to the set's: just before; ``after``: just after
+``activations``   with the set's number of active features: fewer or more positions
+``before``        just before the set's; ``after``: just after
 ================  =================================================================================
 
 All but ``types`` are expectations in closed form (``pools.py``), their intervals jackknives over
-documents; where the other kind has fewer positions, the set is thinned to these. ``types`` is
+documents; where the other kind has fewer positions, the set is thinned to that number. ``types`` is
 drawn, and its interval is that of the choice of types. The comparison (but for ``document`` and
 ``place``) is repeated with set and reference thinned to 1, 5 and 10 % of the positions, since a
 large share saturates; for the same reason the features that are missed have their own column.
 
-What would surprise: log R < 0, fewer features than by chance, is a possible and frequent outcome.
+What would surprise: log R < 0, fewer features than by chance, is possible and frequent.
 """
 
 import math
@@ -42,7 +42,7 @@ from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, readings
 from functok.graph.coverage import frequency_order
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.stats import Estimate
 from functok.tokens.counting.function_tokens import FUNCTION, SPECIAL
 
@@ -63,7 +63,7 @@ class Exposure(NamedTuple):
     thinned (share of all positions; null: not), positions (of the set), drawn (of the set and, but
     for ``activations``, of the reference), covered and expected (shares of the active features),
     log_ratio (of the two) with low and high (95 %) and p_value, log_missed (log ratio of the shares
-    that are missed), outcome (``above chance``, ``below chance``, ``not told apart``), note (why
+    that are missed), outcome (``above chance``, ``below chance``, ``indistinguishable``), note (why
     there is no number; else null)."""
     curve: pl.DataFrame
     """The most frequent tokens. Columns: by (``tokens``: the first k; ``positions``: the fewest
@@ -83,10 +83,10 @@ class ExposureEffect:
     covered: float
     """Share of the active features that the set reaches."""
     expected: float
-    """By as many positions of the reference."""
+    """By the same number of reference positions."""
 
 
-def equal_exposure(subject: Subject, draws: int = DRAWS) -> Exposure:
+def equal_exposure(subject: LabelledGraph, draws: int = DRAWS) -> Exposure:
     """Coverage of every set against every reference that the graph allows.
 
     ``document``, ``place``, ``before`` and ``after`` need the occurrence store.
@@ -102,10 +102,10 @@ def equal_exposure(subject: Subject, draws: int = DRAWS) -> Exposure:
             masks = [one.function for one in some]
             found = placed(store, graph.features, masks, graph.left_out)
             near |= {one.reading: place for one, place in zip(some, found, strict=True)}
-    dealt = _dealt(subject, sides, draws)
+    drawn_types = _whole_types(subject, sides, draws)
     masks = [(one.function, one.content) for one in sides]
     rows: list[dict[str, Any]] = []
-    for one, (mine, others), types in zip(sides, pools(graph, masks), dealt, strict=True):
+    for one, (mine, others), types in zip(sides, pools(graph, masks), drawn_types, strict=True):
         comparison = Comparison(everywhere, mine)
         for thinned in (None, *SHARES):
             found = [*comparison.of_tables(others, thinned)]
@@ -120,7 +120,7 @@ def equal_exposure(subject: Subject, draws: int = DRAWS) -> Exposure:
 
 
 def exposure_effect(found: Exposure, reading: str) -> ExposureEffect | None:
-    """P1 from the tables: as many positions in each document; None without an occurrence store."""
+    """P1 from the tables, by document; None without an occurrence store."""
     this = (pl.col("reading") == reading) & (pl.col("scheme") == "document")
     row = found.coverage.filter(this & pl.col("thinned").is_null())
     if row.is_empty() or not math.isfinite(row["log_ratio"].item()):
@@ -133,10 +133,10 @@ def exposure_effect(found: Exposure, reading: str) -> ExposureEffect | None:
 _CURVE = {"by": pl.String, "size": pl.Float64, "tokens": pl.Int64}
 
 
-def _dealt(
-    subject: Subject, sides: Sequence[Sides], draws: int
+def _whole_types(
+    subject: LabelledGraph, sides: Sequence[Sides], draws: int
 ) -> list[dict[int, Float[np.ndarray, " draws"]]]:
-    """For each reading, positions → features of whole content types; equal sides share draws."""
+    """For each reading, positions → features of whole content types; draws are shared."""
     graph, types = subject.graph, WholeTypes.of(subject.graph)
     thinned = {round(share * graph.positions) for share in SHARES}
     wanted: dict[bytes, set[int]] = {}
@@ -151,15 +151,15 @@ def _dealt(
     return [found[one.content.tobytes()] for one in sides]
 
 
-def _curve(subject: Subject, everywhere: Pool) -> Iterator[dict[str, Any]]:
+def _curve(subject: LabelledGraph, everywhere: Pool) -> Iterator[dict[str, Any]]:
     """Sets by frequency, of the tokens that are not special."""
     graph = subject.graph
     order = frequency_order(graph)
-    order = order[subject.classes[order] != SPECIAL]
+    order = order[subject.vocabulary.classes[order] != SPECIAL]
     if not len(order):
         return
     share = np.cumsum(graph.token_occurrences.sum(0)[order]) / graph.positions
-    most = max(int((subject.classes == FUNCTION).sum()), min(10, len(order)))
+    most = max(int((subject.vocabulary.classes == FUNCTION).sum()), min(10, len(order)))
     grid = np.unique(np.geomspace(1, min(most, len(order)), 24).round().astype(np.int64))
     sets = [("tokens", float(k), int(k)) for k in grid]
     for threshold in THRESHOLDS:

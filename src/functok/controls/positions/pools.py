@@ -1,13 +1,13 @@
-"""How many features do n random positions of a pool reach? In closed form, by group left out.
+"""How many features do n random positions of a pool reach? In closed form, for each group left out.
 
 A pool is any set of positions of which n are drawn without replacement: all positions, those of
 content tokens, those that follow a function token. With Y_j positions of feature j among its N,
 
     E = Σ_j [1 − C(N − Y_j, n) / C(N, n)]
 
-The set in question is a pool itself, from which as many positions are drawn: so it is thinned to
-any n, and nothing need be simulated. A stratified draw (so many positions from every document) has
-a closed form as well, since the strata are drawn from independently:
+The set in question is itself a pool, from which the same number of positions is drawn: so it is
+thinned to any n without simulation. A stratified draw (a fixed number of positions from every
+document) has a closed form as well, since the strata are drawn independently:
 
     E = Σ_j [1 − Π_s C(N_s − Y_sj, n_s) / C(N_s, n_s)]
 """
@@ -64,7 +64,7 @@ class Pool:
         return _Histograms(sample, *np.concatenate(found, axis=1))
 
     def reached(self, drawn: Num[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:
-        """Features expected at so many positions of the whole, and without each group in turn."""
+        """Features expected at ``drawn`` positions of the whole, and without each group in turn."""
         at, counts, times = self._histograms
         missed = log_missed(counts, self.sizes[at], drawn[at])
         return np.bincount(at, times * -np.expm1(missed), len(self.sizes)).astype(np.float64)
@@ -94,7 +94,8 @@ class Strata:
         return np.array([float(-np.expm1(np.minimum(one, 0)).sum()) for one in kept])
 
     def error(self) -> float:
-        """How far a draw from the whole lies off, √Σ_j q_j (1 − q_j), q_j the chance to miss j.
+        """Standard deviation of a draw from the whole, √Σ_j q_j (1 − q_j), q_j the chance to miss
+        j.
 
         As if features were missed independently; those that fire together make it larger.
         """

@@ -1,15 +1,15 @@
-"""References that need every position: the same documents, the same places in them, next door.
+"""References that need every position: the same documents, the same tenths, adjacent positions.
 
 For a set of tokens, from the occurrence store:
 
-* ``document``: as many positions from each document as the set has there;
-* ``place``: as many from each tenth of each document;
-* ``before``, ``after``: the positions next to the set's, the set shifted by −1 and +1. Where one
-  lies in the set itself, as in a run of function tokens, it stays: what is asked is whether the
-  place matters or the token.
+* ``document``: the same number of positions from each document as the set has there; * ``place``:
+the same number from each tenth of each document; * ``before``, ``after``: the positions next to the
+set's, the set shifted by −1 and +1. One that lies
+  in the set itself, as in a run of function tokens, is kept: the question is whether the position
+  matters or the token.
 
-The store is read once for some hash groups of documents at a time, so that their positions' firings
-fit in memory.
+The store is read in passes over some hash groups of documents at a time, so that the firings of
+their positions fit in memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ TENTHS = 10
 _FIRINGS = 1 << 26
 """Held at once, more or less."""
 _NEVER = -800.0
-"""Log of a chance to miss that is none."""
+"""Log of a probability of 0."""
 
 Tokens = Bool[np.ndarray, " vocabulary"]
 
@@ -54,7 +54,7 @@ class _Positions:
     place: Int[np.ndarray, " positions"]
     """Number of the document's tenth."""
     before: Int[np.ndarray, " positions"]
-    """Token at the position before; −1 where there is none."""
+    """Token at the position before; −1 if there is none."""
     after: Int[np.ndarray, " positions"]
 
     @classmethod
@@ -68,8 +68,8 @@ class _Positions:
         length = np.zeros(len(keys), np.int64)
         np.maximum.at(length, document, position + 1)
         order = np.lexsort((position, document))
-        beside = np.flatnonzero((np.diff(document[order]) == 0) & (np.diff(position[order]) == 1))
-        first, second = order[beside], order[beside + 1]
+        adjacent = np.flatnonzero((np.diff(document[order]) == 0) & (np.diff(position[order]) == 1))
+        first, second = order[adjacent], order[adjacent + 1]
         before, after = np.full((2, len(token)), -1)
         before[second], after[first] = token[first], token[second]
         place = document * TENTHS + position * TENTHS // length[document]
@@ -90,7 +90,7 @@ def placed(
     at = _Positions.of(store)
     shape = (len(sets), GROUPS, features)
     missed = np.zeros((2, *shape), np.float32)
-    beside = np.zeros((2, *shape), np.int32)
+    adjacent = np.zeros((2, *shape), np.int32)
     for groups, row, feature in _firings(store, at.group, left_out):
         inside = np.isin(at.group, groups)
         for number, stratum in enumerate((at.document, at.place)):
@@ -109,12 +109,12 @@ def placed(
         for number, neighbour in enumerate((at.after, at.before)):
             for index, tokens in enumerate(sets):
                 some = _next_to(neighbour, tokens)[row]
-                np.add.at(beside[number, index], (at.group[row[some]], feature[some]), 1)
+                np.add.at(adjacent[number, index], (at.group[row[some]], feature[some]), 1)
     found = []
     for index, tokens in enumerate(sets):
         before, after = (
             Pool(
-                beside[number, index],
+                adjacent[number, index],
                 np.bincount(at.group[_next_to(neighbour, tokens)], minlength=GROUPS),
             )
             for number, neighbour in enumerate((at.after, at.before))

@@ -1,9 +1,9 @@
 """How many features do whole content types reach, added at random until n positions are reached?
 
-A random token type brings all its positions, which are alike; so this is a fairer opponent of a few
-function types than single positions from everywhere. The type at which n is reached gives only as
-many of its positions as are missing, in closed form. Types are the units: the spread over draws is
-that of the choice of types.
+A random token type brings all its positions, which resemble each other; so it is a fairer reference
+for a few function types than single positions from everywhere. The type at which n is reached
+contributes only the missing number of its positions, in closed form. Types are the units: the
+spread over draws is that of the choice of types.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class WholeTypes:
         seed: int,
         draws: int,
     ) -> Float[np.ndarray, "draws sizes"]:
-        """Features at so many positions of random ``types``; NaN where they have fewer."""
+        """Features at ``drawn`` positions of random ``types``; NaN if they have fewer."""
         ids = np.flatnonzero(types & (self.occurrences > 0))
         found = np.full((draws, len(drawn)), np.nan)
         possible = drawn <= self.occurrences[ids].sum()

@@ -1,20 +1,22 @@
-"""The choices that another author might have made as well: the axes of the specification curve.
+"""Choices that another author might have made: the axes of the specification curve.
 
 ==============  ================================================================================
 axis            levels
 ==============  ================================================================================
-``sae``         the SAE at hand, and whatever others read the same model on the same text: of
-                another seed (``arms.py``), or of another layer (a graph beside this one)
+``sae``         this SAE, and any others of the same model on the same text: of another seed
+                (``controls/baselines``), or of another layer (another graph in the folder)
 ``rule``        when a feature is active (``graph/activity.py``); all but ``positive`` need the
                 occurrence store
-``exclusion``   every feature; without the dense; without those that only name a token (A8)
-``definition``  every reading of "function" (``sides.py``), and the most frequent tokens that cover
-                another share of the positions
+``exclusion``   every feature; without the dense; without those that only name a token
+                (kind ``token`` in ``features/kinds.py``)
+``definition``  every reading of "function" (``graph/contrasts.py``), and the most frequent tokens
+                that cover another share of the positions
 ``unit``        documents, occurrences
 ``exposure``    n₀ of the richness
 ==============  ================================================================================
 
-A rule under which as much is active as under ``positive`` is the same choice twice, and left out.
+A rule under which the same activations count as under ``positive`` would be the same choice twice,
+and is left out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +29,7 @@ from functok.controls.features.kinds import features
 from functok.graph.activity import Rule, incidence
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import STUDIED, Sides, frequent_set, readings
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.tokens.counting.function_tokens import SPECIAL
 
 RULES = (
@@ -39,13 +41,13 @@ RULES = (
     Rule("largest", 1.0),
     Rule("largest", 4.0),
 )
-"""From the grid of ``graph/activity.py``, weaker and stronger ones of each kind."""
+"""A selection of the rules of ``graph/activity.py``, weaker and stronger ones of each kind."""
 COVERAGES = (0.2, 0.6)
-"""Of frequency definitions, beside the study's own."""
+"""Of further definitions by frequency."""
 DENSE = 0.1
 """Share of the positions above which a feature is dense."""
 THIS = "this one"
-"""The SAE at hand."""
+"""The SAE of the graph itself."""
 
 
 class Chosen(NamedTuple):
@@ -58,7 +60,9 @@ class Chosen(NamedTuple):
     graph: TokenFeatureGraph
 
 
-def chosen(subject: Subject, others: Mapping[str, TokenFeatureGraph]) -> Iterator[Chosen]:
+def axis_choices(
+    subject: LabelledGraph, others: Mapping[str, TokenFeatureGraph]
+) -> Iterator[Chosen]:
     """Every choice that the graphs allow; ``others`` are of the same model and text."""
     for sae, graph in {THIS: subject.graph, **others}.items():
         hook = str(graph.meta.get("hook", ""))
@@ -79,7 +83,7 @@ def chosen(subject: Subject, others: Mapping[str, TokenFeatureGraph]) -> Iterato
 
 
 def named(rule: Rule) -> str:
-    """For people."""
+    """The rule as text."""
     words = {"quantile": "upper {:.0%}", "of_max": "over {:.0%} of its maximum"}
     if rule.name in words:
         return words[rule.name].format(1 - rule.value if rule.name == "quantile" else rule.value)
@@ -87,15 +91,15 @@ def named(rule: Rule) -> str:
 
 
 def has_store(graph: TokenFeatureGraph) -> bool:
-    """Whether the strength of each occurrence is at hand."""
+    """Whether the activation at each occurrence was kept."""
     return graph.folder is not None and (graph.folder / "occurrences").is_dir()
 
 
-def definitions(subject: Subject) -> list[Sides]:
-    """The readings, with two more shares of the most frequent tokens after the study's own."""
+def definitions(subject: LabelledGraph) -> list[Sides]:
+    """The readings, and two more shares of the most frequent tokens after the study's own."""
     sides = readings(subject)
     occurrences = subject.graph.token_occurrences.sum(0)
-    usual = (subject.classes != SPECIAL) & (occurrences > 0)
+    usual = (subject.vocabulary.classes != SPECIAL) & (occurrences > 0)
     counted = np.where(usual, occurrences, 0)
     more = []
     for coverage in COVERAGES:
@@ -105,22 +109,24 @@ def definitions(subject: Subject) -> list[Sides]:
     return [sides[0], *more, *sides[1:]]
 
 
-def missing(subject: Subject, others: Mapping[str, TokenFeatureGraph]) -> Iterator[tuple[str, str]]:
-    """Axis, and why it could not be varied, or not as far as one would."""
+def missing(
+    subject: LabelledGraph, others: Mapping[str, TokenFeatureGraph]
+) -> Iterator[tuple[str, str]]:
+    """Each axis that could not be varied, or not fully, and the reason."""
     if not others:
         yield "sae", "There is no SAE of another seed; a study trains them (controls.arms)."
     hooks = {str(graph.meta.get("hook", "")) for graph in (subject.graph, *others.values())}
     if len(hooks) < 2:
-        yield "layer", "Only one layer was read; functok graph reads several at once."
+        yield "layer", "There is a graph of one layer only; functok graph takes several."
     yield "sae", "Another width or sparsity would have to be trained."
     if not has_store(subject.graph):
         yield "rule", "Thresholds need the occurrence store; functok graph --occurrences keeps it."
     yield (
         "rule",
-        "What a feature writes in proportion to the stream needs its decoder, and what it does to "
-        "the next token a backward pass; a graph holds neither.",
+        "A feature's contribution relative to the residual norm needs its decoder, and its effect "
+        "on the next token a backward pass; a graph holds neither.",
     )
     yield (
         "exclusion",
-        "First positions and large norms are left out while a graph is built, not afterwards.",
+        "First positions and large norms are excluded while a graph is built, not afterwards.",
     )

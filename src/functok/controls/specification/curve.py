@@ -1,23 +1,24 @@
 """Would another author, with other choices, have found the same? The specification curve.
 
-(``methods.md`` A10; Simonsohn, Simmons & Nelson 2020.) Of every combination of the choices in
-``choices.py`` that the data allow, these effects, all log ratios, above 0 for the claim:
+For every combination of the choices in ``axes.py`` that the data allow (Simonsohn, Simmons & Nelson
+2020; ``docs/methods.md#specification-curve``), these effects, all log ratios, above 0 for the
+claim:
 
 ==============  ================================================================================
 effect          meaning
 ==============  ================================================================================
-``coverage``    features that function positions reach, to as many positions anywhere (A2 i)
-``class``       main effect of class in the 2×2 (A5; what P2 tests)
-``direct``      effect of class beside frequency, neighbours, dispersion (A4; what P3 tests)
+``coverage``    features that function positions reach, over the same number of random positions
+``class``       main effect of class in the 2×2 (test P2)
+``direct``      effect of class given frequency, neighbours and dispersion (test P3)
 ==============  ================================================================================
 
-Each keeps the interval that its own control gives it. Over the curve: the median, the share of
-specifications with the median's sign, and, of ``class``, a joint permutation test (``joint.py``),
-since specifications are not independent and their intervals cannot be counted as votes. Last, how
-much of the variance each axis explains (η², one axis at a time).
+Each keeps the interval of its own control. Over the curve: the median, the share of specifications
+with the median's sign, and, for ``class``, a joint permutation test (``joint.py``), since
+specifications are not independent and their intervals cannot be counted as votes. Last, how much of
+the variance each axis explains (η², one axis at a time).
 
 What would surprise: definitions by frequency are in the curve, for the paper's is one, but class is
-then frequency under another name (``sides.py``); the joint test takes the others alone.
+then frequency under another name (``graph/contrasts.py``); the joint test uses the others alone.
 """
 
 import math
@@ -31,11 +32,11 @@ from functok.controls.inputs import Inputs
 from functok.controls.positions.comparison import Comparison
 from functok.controls.positions.exposure import pools
 from functok.controls.positions.pools import Pool
-from functok.controls.specification.axes import Chosen, chosen, definitions, missing
+from functok.controls.specification.axes import Chosen, axis_choices, definitions, missing
 from functok.controls.specification.joint import SEPARABLE, joint_test
 from functok.controls.types.contexts import context_table
 from functok.controls.types.factorial import class_alone
-from functok.controls.types.predictors import CONTEXT, Columns
+from functok.controls.types.predictors import CONTEXT
 from functok.controls.types.regression import direct_alone
 from functok.graph.contrasts import SEPARATED, WHOLE, Sides
 from functok.richness.common_size import SIZES
@@ -43,13 +44,14 @@ from functok.richness.histograms import UNITS, Histograms
 from functok.richness.incidence import Unit
 from functok.richness.outcomes import Outcome, log_richness
 from functok.stats import Estimate
+from functok.stats.design import Predictors
 
 AXES = ("sae", "layer", "rule", "exclusion", "definition", "unit", "exposure")
 ALL = "all definitions"
 
 
-class Curve(NamedTuple):
-    """Every specification, and what they say together."""
+class SpecificationCurve(NamedTuple):
+    """Every specification, and their summary."""
 
     specifications: pl.DataFrame
     """Columns: effect, sae, layer, rule, exclusion, definition, kind (of definition: ``frequency``,
@@ -65,14 +67,14 @@ class Curve(NamedTuple):
     """Columns: axis, reason (why it could not be varied)."""
 
 
-def curve(given: Inputs) -> Curve:
-    """Every specification that the graph, and those beside it, allow."""
+def curve(given: Inputs) -> SpecificationCurve:
+    """Every specification that the graph and its alternatives allow."""
     sides = definitions(given.subject)
     kinds = {one.reading: _kind(one, given.occurrences) for one in sides}
     contexts = _Contexts(given)
     rows: list[dict[str, Any]] = []
     kept: list[np.ndarray] = []
-    for one in chosen(given.subject, given.alternatives):
+    for one in axis_choices(given.subject, given.alternatives):
         keys = {axis: getattr(one, axis) for axis in ("sae", "layer", "rule", "exclusion")}
         for reading, row in _coverage(one, sides):
             rows.append({"effect": "coverage", **keys, "definition": reading, **row})
@@ -92,7 +94,7 @@ def curve(given: Inputs) -> Curve:
     outcomes = np.array(kept).reshape(len(kept), given.subject.graph.vocabulary)
     joint = joint_test(outcomes, by_form, given.occurrences, given.subject.seed)
     reasons = [*missing(given.subject, given.alternatives)]
-    return Curve(
+    return SpecificationCurve(
         table,
         pl.DataFrame([*_summaries(table, joint)], _SUMMARY),
         pl.DataFrame([*_shares(table)], _AXES),
@@ -124,9 +126,9 @@ def _coverage(one: Chosen, sides: list[Sides]) -> Iterator[tuple[str, dict[str, 
 
 
 def _effects(
-    outcome: Outcome, sides: list[Sides], occurrences: np.ndarray, columns: Columns | None
+    outcome: Outcome, sides: list[Sides], occurrences: np.ndarray, columns: Predictors | None
 ) -> Iterator[dict[str, Any]]:
-    """Both effects of class in one outcome, where there are types enough."""
+    """Both effects of class on one outcome, if there are enough types."""
     for one in sides:
         found: dict[str, tuple[Estimate, int] | None] = {
             "class": class_alone(outcome.values, occurrences, one, outcome.left_out)
@@ -140,12 +142,12 @@ def _effects(
 
 
 class _Contexts:
-    """Frequency and neighbours of every type at each unit and size, worked out once."""
+    """Frequency and neighbours of every type at each unit and size, computed once."""
 
     def __init__(self, given: Inputs) -> None:
-        self._given, self._known = given, dict[tuple[Unit, int], Columns]()
+        self._given, self._known = given, dict[tuple[Unit, int], Predictors]()
 
-    def of(self, unit: Unit, size: int) -> Columns | None:
+    def of(self, unit: Unit, size: int) -> Predictors | None:
         given = self._given
         if given.encoded is None:
             return None

@@ -1,4 +1,4 @@
-"""Is the gap learned? The suite's control by other models, texts and SAEs, which decides P4."""
+"""Is the gap learned? Other models, texts and SAEs as baselines; test P4."""
 
 import math
 
@@ -10,21 +10,23 @@ from functok.controls.control import Result
 from functok.controls.inputs import NEXT_TOKEN, Inputs
 from functok.stats import Estimate
 
-NO_ARMS = (
-    "No graph of an untrained model stands beside this one; a study builds them, as many as its "
-    "controls.arms names."
+NO_BASELINES = (
+    "There is no graph of an untrained model to compare with; a study builds the baselines that "
+    "its controls.arms names."
 )
 
 
 def trained_or_not(given: Inputs) -> Result:
-    """Differences in differences against every arm; P4 against the model drawn anew."""
+    """Differences in differences against every baseline; P4 against the re-initialised model."""
     if not given.arms:
-        return Result(absent=NO_ARMS)
+        return Result(absent=NO_BASELINES)
     found = baselines(given.subject, given.arms, _given_slot(given), given.unit)
     tables = {
-        "arm_differences": found.differences,
-        "arms": found.arms.join(_explained(given), on="arm", how="left", maintain_order="left"),
-        "arm_readings": found.readings,
+        "baseline_differences": found.differences,
+        "baselines": found.graphs.join(
+            _explained(given), on="baseline", how="left", maintain_order="left"
+        ),
+        "baseline_readings": found.readings,
     }
     learned = found.learned
     if learned is None:
@@ -34,7 +36,7 @@ def trained_or_not(given: Inputs) -> Result:
         statistic=f"log ratio of features at {learned.size} {given.unit}, function "
         f"({learned.reading}) to content types, of the trained model",
         **as_columns("measured", learned.trained),
-        control="the same of the model with its weights drawn anew, its SAE by the same recipe",
+        control="the same in the re-initialised model, with an SAE by the same recipe",
         control_value=learned.control.value,
         effect_name="difference of the two log ratios",
         **as_columns("effect", learned.effect),
@@ -47,17 +49,17 @@ def trained_or_not(given: Inputs) -> Result:
 
 
 def _explained(given: Inputs) -> pl.DataFrame:
-    """Columns: arm, explained_variance with explained_variance_low and …_high (of its SAE)."""
+    """Columns: baseline, explained_variance with explained_variance_low and …_high (of its SAE)."""
     rows = [
-        {"arm": name, **as_columns("explained_variance", estimate)}
+        {"baseline": name, **as_columns("explained_variance", estimate)}
         for name, estimate in given.explained.items()
     ]
     names = [f"explained_variance{end}" for end in ("", "_low", "_high")]
-    return pl.DataFrame(rows, {"arm": pl.String, **dict.fromkeys(names, pl.Float64)})
+    return pl.DataFrame(rows, {"baseline": pl.String, **dict.fromkeys(names, pl.Float64)})
 
 
 def _given_slot(given: Inputs) -> dict[str, Estimate]:
-    """The gap before the same next token; it is measured under the primary reading alone."""
+    """The gap before the same next token, which is measured under the primary reading only."""
     if given.slots is None:
         return {}
     gap = given.slots.effects.row(by_predicate=pl.col("matching") == NEXT_TOKEN, named=True)

@@ -1,5 +1,4 @@
-"""The suite's controls on the side of the features: what they are about, and richness without
-those that only name a token."""
+"""The suite's controls on features: their kinds, and every effect without single-token features."""
 
 from dataclasses import replace
 
@@ -9,16 +8,15 @@ from functok.controls.control import Result
 from functok.controls.effects import effect_rows
 from functok.controls.features.kinds import context_only
 from functok.controls.inputs import Inputs
-from functok.controls.suite import nulls as by_counts
-from functok.controls.suite import types as by_class
+from functok.controls.suite import nulls, positions, types
 
 REPEATED = (
-    by_counts.shuffled_labels,
-    by_class.both_at_once,
-    by_class.equally_frequent,
-    by_class.class_beside_context,
+    nulls.shuffled_labels,
+    types.both_at_once,
+    types.equally_frequent,
+    types.class_given_context,
 )
-"""The controls of degree and richness that are asked again."""
+"""The controls of degree and richness that are repeated."""
 
 
 def about(given: Inputs) -> Result:
@@ -29,10 +27,10 @@ def about(given: Inputs) -> Result:
 
 
 def in_context(given: Inputs) -> Result:
-    """Equal exposure and every effect of class again, as if no token-identity feature were there.
+    """Equal exposure and every effect of class again, without token-identity features.
 
-    Tables: context_effects (``effects.py``, with features_left_out, how many), context_exposure
-    (``exposure.py``).
+    Tables: context_effects (``effects.py``, with their number as features_left_out),
+    context_exposure (``exposure.py``).
     """
     subject = context_only(given.subject, given.feature_side)
     left_out = int((given.feature_side.features["kind"] == "token").sum())
@@ -42,5 +40,5 @@ def in_context(given: Inputs) -> Result:
         tables |= control(again).tables
     effects = effect_rows(tables.get, subclasses=True)
     effects = effects.with_columns(features_left_out=pl.lit(left_out, pl.Int64))
-    exposure = by_counts.equal_positions(again).tables["exposure"]
+    exposure = positions.equal_positions(again).tables["exposure"]
     return Result({"context_effects": effects, "context_exposure": exposure})

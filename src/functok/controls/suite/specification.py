@@ -6,7 +6,7 @@ from functok.controls.specification.curve import curve
 
 
 def every_choice(given: Inputs) -> Result:
-    """Every effect under every admissible choice, their summary, and what was not varied."""
+    """Every effect under every admissible choice, a summary, and what was not varied."""
     found = curve(given)
     return Result(
         {

@@ -1,11 +1,10 @@
-"""The controls of frequency × class as the suite runs them: their tables, P2 and P3."""
+"""The controls of frequency × class: their tables, and tests P2 and P3."""
 
 import numpy as np
 
 from functok.claims.evidence import Evidence, as_columns
-from functok.controls.control import NO_STORE, Result
+from functok.controls.control import Result
 from functok.controls.inputs import Inputs
-from functok.controls.occurrences.homographs import homographs
 from functok.controls.types.factorial import class_effect, factorial
 from functok.controls.types.matching import matched
 from functok.controls.types.raw_degree import raw_degree
@@ -28,9 +27,7 @@ def both_at_once(given: Inputs) -> Result:
         statistic=f"features of a function type ({effect.reading}) at {given.exposure} "
         f"{given.unit}, geometric mean over frequent and rare types",
         measured=float(np.exp(effect.function)),
-        measured_low=float("nan"),
-        measured_high=float("nan"),
-        control="content types, frequent and rare, at as many",
+        control="content types, frequent and rare, at the same exposure",
         control_value=float(np.exp(effect.content)),
         effect_name="log ratio, main effect of class in the 2×2",
         **as_columns("effect", effect.effect),
@@ -53,14 +50,14 @@ def equally_frequent(given: Inputs) -> Result:
         given.exposure,
         given.unit,
         given.sides,
-        subject.subclasses,
-        subject.shown,
+        subject.vocabulary.subclasses,
+        subject.vocabulary.shown,
         subject.seed,
     )
     return Result({"pairs": found.pairs, "pair_effects": found.effects})
 
 
-def class_beside_context(given: Inputs) -> Result:
+def class_given_context(given: Inputs) -> Result:
     richness, hill_2 = given.richness, given.hill_2
     if richness is None or hill_2 is None:
         return Result(absent=given.too_short)
@@ -87,9 +84,9 @@ def class_beside_context(given: Inputs) -> Result:
         statistic=f"log ratio of features at {given.exposure} {given.unit}, function "
         f"({effect.reading}) to content types of equal frequency",
         **as_columns("measured", effect.total),
-        control="the part of it that diverse neighbours and dispersion account for",
+        control="the part of it that diversity of neighbours and dispersion account for",
         control_value=effect.total.value - effect.effect.value,
-        effect_name="log ratio that is left, the direct effect of class",
+        effect_name="remaining log ratio, the direct effect of class",
         **as_columns("effect", effect.effect),
         p_value=effect.p_value,
         unit="token types",
@@ -102,28 +99,3 @@ def class_beside_context(given: Inputs) -> Result:
 def degrees(given: Inputs) -> Result:
     found = raw_degree(token_degrees(given.subject.graph), given.occurrences, given.sides)
     return Result({"degree_effects": found.effects, "overlap": found.overlap})
-
-
-def same_slot(given: Inputs) -> Result:
-    found = given.slots
-    if found is None:
-        return Result(absent=NO_STORE)
-    return Result({"slot_cells": found.cells, "slot_effects": found.effects})
-
-
-def same_string(given: Inputs) -> Result:
-    subject, store = given.subject, given.subject.occurrences
-    if store is None:
-        return Result(absent=NO_STORE)
-    if given.labels is None:
-        return Result(
-            absent="Nothing tells the uses of one token apart; a graph of a treebank's own text "
-            "does, with functok controls --treebank."
-        )
-    if not given.labels.meet(store):
-        return Result(
-            absent="No occurrence in the graph is one of the treebank's words; the graph must be "
-            "built from the treebank's own text."
-        )
-    found = homographs(store, subject.graph.features, given.labels, subject.shown, subject.seed)
-    return Result({"uses": found.uses, "use_pairs": found.pairs, "use_effects": found.effects})

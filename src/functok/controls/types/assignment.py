@@ -1,15 +1,15 @@
 """The best one-to-one pairing of function types with content types of equal frequency.
 
-Among all pairings it takes one with as many pairs as there can be within the caliper, and among
-these the one with the least Σ |log N_F − log N_C| (Hungarian assignment). Pairs agree exactly on
-form (piece of a word or not, begins a word or not) and in length up to one character.
+Of all pairings it takes one with the most pairs within the caliper, and among these the one with
+the least Σ |log N_F − log N_C| (Hungarian assignment). Pairs agree exactly on form (piece of a word
+or not, begins a word or not) and in length up to one character. See ``docs/methods.md#pairs``.
 
-Only near candidates need be looked at: m function types can take at most m − 1 of one's m nearest
-candidates, so a best pairing exists in which each has one of its m nearest. That keeps the problem
-at m² edges however many content types there are.
+Only near candidates need to be considered: m function types can take at most m − 1 of one's m
+nearest candidates, so a best pairing exists in which each has one of its m nearest. That limits the
+problem to m² edges however many content types there are.
 
-Several content types often have the very same frequency. Which of them is taken then follows from
-a hash of the ids and the seed, whatever the order of the rows.
+Several content types often have exactly the same frequency. Which of them is taken then follows
+from a hash of the ids and the seed, whatever the order of the rows.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ CALIPER = 0.1
 LENGTHS = 1
 """Largest difference of lengths, in characters."""
 MOST = 1000
-"""Most function types that are paired, chosen by hash: beyond that pairs add nothing but time."""
+"""Most function types that are paired, chosen by hash: more would only cost time."""
 
 _TIE = 1e-7
 
@@ -42,7 +42,7 @@ class Forms(NamedTuple):
 
     @classmethod
     def of(cls, shown: list[str], subclasses: list[str]) -> "Forms":
-        """From the tokens as people read them: whether a piece of a word, whether it begins one."""
+        """From the tokens as shown: whether a piece of a word, whether it begins one."""
         piece = np.array(subclasses) == "subword"
         begins = np.array([text.startswith("␣") for text in shown], bool)
         length = np.array([len(text.removeprefix("␣")) for text in shown], np.int64)
@@ -63,10 +63,10 @@ def assign(
     seed: int,
     caliper: float = CALIPER,
 ) -> Pairs:
-    """The best pairing; empty where nothing fits.
+    """The best pairing; empty if nothing fits.
 
     Args:
-        sides: whom to pair with whom.
+        sides: the two classes.
         log_n: log occurrences of every type.
         forms: what must agree.
         seed: of the choice among equals.
@@ -103,7 +103,7 @@ def _matched(
         near = np.arange(low, high)
         near = near[np.abs(length[content[near]] - length[token]) <= LENGTHS]
         cost = np.abs(ordered[near] - log_n[token])
-        ids = content[near]  # the same whichever side is called function
+        ids = content[near]  # the same whichever class is called function
         chance = mixed(seed, np.minimum(ids, token), np.maximum(ids, token)) / 2.0**63
         cost = cost + _TIE * chance
         kept = np.argsort(cost, kind="stable")[: len(function)]
@@ -115,7 +115,7 @@ def _matched(
     row = np.concatenate([np.empty(0, np.int64), *rows])
     if not len(row):
         return np.empty((0, 2), np.int64)
-    # a place of its own for who stays alone, dearer than any pairing of all; no weight may be 0
+    # a dummy partner for each unmatched type, dearer than all pairs together; no weight may be 0
     alone = 2.0 + cost.max() * (size + 1)
     weight = np.concatenate([cost + 1.0, np.full(size, alone + 1.0)])
     place = np.concatenate([np.concatenate(columns), others + np.arange(size)])

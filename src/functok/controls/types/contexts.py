@@ -1,10 +1,10 @@
-"""What stands around each token, at the very exposure at which its richness is taken.
+"""The neighbours of each token, at the exposure at which its richness is measured.
 
-A type is rich where much may follow it; whether that is the mechanism, or class itself is, the
-regression asks (``regression.py``). The diversity of neighbours must not let frequency back in, so
-it is measured on as many occurrences of every type as its richness is: n₀ of them, drawn by hash
-without replacement. In units of documents these are n₀ documents, one occurrence of the token in
-each.
+A type may be rich because much can follow it; whether that is the mechanism, or class itself, is
+what the regression tests (``regression.py``). The diversity of neighbours must not let frequency
+back in, so it is measured on the same number of occurrences as richness: n₀ of every type, drawn by
+hash without replacement. In units of documents these are n₀ documents, one occurrence of the token
+in each. See ``docs/methods.md#neighbours``.
 
 Columns of ``context_table``, one row per token with n₀ exposures:
 
@@ -27,7 +27,7 @@ import polars as pl
 from functok.corpus.splits import mixed
 from functok.encoding.tokenizer import Encoded
 from functok.graph.construction.observations import chosen_occurrences
-from functok.graph.labelled import Subject
+from functok.graph.labelled import LabelledGraph
 from functok.graph.occurrences import read_occurrences
 from functok.richness.incidence import Unit
 from functok.tokens.counting.counts import TokenCounts
@@ -78,7 +78,7 @@ def context_table(
     )
 
 
-def mean_norms(subject: Subject) -> np.ndarray | None:
+def mean_norms(subject: LabelledGraph) -> np.ndarray | None:
     """Mean ‖h‖ of every type's occurrences; None without an occurrence store."""
     store = subject.occurrences
     if store is None:

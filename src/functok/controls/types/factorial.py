@@ -1,23 +1,23 @@
-"""Frequency or function? Types by both at once: high or low frequency × function or content.
+"""Frequency × class: a 2×2 of high or low frequency and function or content types.
 
 The main effect of class is the mean of its two differences, one among frequent and one among rare
 types; that of frequency likewise; the interaction is the difference of the differences. All are
-differences of means of log richness at equal exposure (``methods.md`` A5), so exp(effect) is a
-ratio. This is test P2.
+differences of mean log richness at equal exposure, so exp(effect) is a ratio. The main effect of
+class is test P2 (``docs/methods.md#factorial``).
 
-"High" is read in two ways: ``balanced``, the bound that makes the smallest of the four cells as
-large as can be (it looks at frequencies, never at outcomes), and ``frequent set``, the paper's
+"High" is defined in two ways: ``balanced``, the bound that makes the smallest of the four cells as
+large as can be (it depends on frequencies, never on outcomes), and ``frequent set``, the paper's
 own. Under the paper's definition of "function" two of the cells are empty: class and frequency
-are then one thing, no table can separate them, and the row says so.
+are then the same thing, no table can separate them, and the row says so.
 
-p values come from dealing class labels out again within each level of frequency (for frequency:
-its labels within each class), 4,999 times, by a studentised statistic, which holds where cells
-spread differently (Janssen 1997). The interaction has no exact permutation: its p permutes the
-residuals of the additive model (Freedman & Lane 1983).
+p values come from permuting class labels within each level of frequency (for frequency: its labels
+within each class), 4,999 times, with a studentised statistic, which is valid where cells differ in
+variance (Janssen 1997). The interaction has no exact permutation test: its p permutes the residuals
+of the additive model (Freedman & Lane 1983).
 
 What would surprise: within "high", function types are still more frequent than content types
-(``mean_log_n`` says how much). Richness at equal exposure does not depend on frequency by
-construction, yet it may by nature; matched pairs and the regression adjust for it finely.
+(``mean_log_n`` gives the means). Richness at equal exposure does not depend on frequency by
+construction, yet it may in fact; matched pairs and the regression adjust for that.
 """
 
 import math
@@ -58,7 +58,7 @@ class ClassEffect:
     """Test P2: the main effect of class."""
 
     effect: Estimate
-    """Difference of log richness, function less content, the mean over both levels."""
+    """Difference of log richness, function minus content, the mean over both levels."""
     p_value: float
     """Permutation of classes within levels of frequency."""
     reading: str
@@ -105,7 +105,7 @@ def factorial(
 
 
 def class_effect(found: Factorial, reading: str) -> ClassEffect | None:
-    """P2 from the tables, by the balanced split; None where the cells are too small."""
+    """P2 from the tables, by the balanced split; None if the cells are too small."""
     this = (pl.col("reading") == reading) & (pl.col("split") == BALANCED)
     row = found.effects.filter(this & (pl.col("effect") == "class"))
     if row.is_empty() or row["note"].item() is not None:
@@ -139,9 +139,9 @@ def class_alone(
     sides: Sides,
     left_out: Replicates | None,
 ) -> tuple[Estimate, int] | None:
-    """The main effect of class by the balanced split, without its p, and the types that take part.
+    """The main effect of class by the balanced split, without its p, and the number of types.
 
-    None where a cell has too few.
+    None if a cell has too few.
     """
     here = sides.among(np.isfinite(outcome))
     four = _Four.of(here, occurrences >= balanced(here, occurrences))
@@ -211,7 +211,7 @@ def _effects(
     sizes = [len(ids) for ids in four]
     ids = np.concatenate(four)
     if min(sizes) < LEAST:
-        empty = "class and frequency cannot be told apart: " if min(sizes) == 0 else ""
+        empty = "class and frequency cannot be separated: " if min(sizes) == 0 else ""
         names = [name.replace("_", ", ") for name in four._fields]
         note = f"{empty}the cell {names[int(np.argmin(sizes))]} has {min(sizes)} types"
         nothing = dict.fromkeys(("value", "low", "high", "p_value"), math.nan)
@@ -219,8 +219,8 @@ def _effects(
     without = None if left_out is None else left_out[:, ids]
     parts = [outcome[some] for some in four]
     p_values = {
-        "class": _dealt_p([parts[0:2], parts[2:4]], seed, draws),
-        "frequency": _dealt_p([parts[0::2], parts[1::2]], seed + 1, draws),
+        "class": _permutation_p([parts[0:2], parts[2:4]], seed, draws),
+        "frequency": _permutation_p([parts[0::2], parts[1::2]], seed + 1, draws),
         "interaction": _interaction_p(parts, seed + 2),
     }
     return [
@@ -245,16 +245,16 @@ def _estimate(
     return two_way(float(weights @ y), variance, freedom, weights, y, without)
 
 
-def _dealt_p(strata: list[list[np.ndarray]], seed: int, draws: int) -> float:
+def _permutation_p(strata: list[list[np.ndarray]], seed: int, draws: int) -> float:
     """Two-sided p of the mean over strata of (mean of the first − mean of the second).
 
-    Which values are the first is dealt out again within each stratum; the statistic is divided by
-    its standard error.
+    Which values are the first is permuted within each stratum; the statistic is divided by its
+    standard error.
     """
     chance = np.random.default_rng(seed)
     effect, variance = np.zeros(draws + 1), np.zeros(draws + 1)
     for one, two in strata:
-        swapped = len(one) > len(two)  # the smaller side is dealt
+        swapped = len(one) > len(two)  # the smaller side is drawn
         few, rest = (len(two), len(one)) if swapped else (len(one), len(two))
         values = np.concatenate([one, two])
         values = values - values.mean()

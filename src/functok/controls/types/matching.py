@@ -1,23 +1,23 @@
-"""Function types against content types of the same frequency, pair by pair.
+"""Function types and content types of the same frequency, pair by pair.
 
-Three designs (``methods.md`` A5); each pair's difference is log S_F(n) − log S_C(n):
+Three designs (``docs/methods.md#pairs``); each pair's difference is log S_F(n) − log S_C(n):
 
 ===========  =====================================================================================
 design       pairs
 ===========  =====================================================================================
 ``matched``  of equal frequency within the caliper; n is the common exposure n₀ of all pairs
 ``thinned``  without a caliper: the more frequent of the two is thinned to the exposure of the
-             other, so n differs from pair to pair and no function type is lost for want of an
+             other, so n differs between pairs and no function type is lost for want of an
              equally frequent partner
-``rare``     matched, of the function types outside the paper's frequent set alone
+``rare``     matched, only the function types outside the paper's frequent set
 ===========  =====================================================================================
 
 Thinning needs no draws: its expectation over all choices is rarefaction, in closed form.
 
 The effect is the Hodges–Lehmann median of the differences with its interval, the p that of flipping
-signs. Balance is the standardised mean difference of log N and of length, before and after; below
-0.1 counts as balanced (Austin 2009). By the paper's own reading hardly a pair fits the caliper,
-which is the very objection to it.
+signs. Balance is the standardised mean difference of log N and of length, before and after
+matching; below 0.1 counts as balanced (Austin 2009). By the paper's own definition hardly any pair
+fits the caliper, which is the main objection to it.
 """
 
 import math

@@ -1,18 +1,13 @@
-"""Class and the raw degree, which frequency drives: three readings that need no rarefaction.
+"""Class and the raw degree, which depends on frequency: two analyses without rarefaction.
 
-* Negative-binomial regression of the degree on class and the spline of frequency, with the log
-  number of occurrences as exposure: counts, not logs. Its dispersion is Cameron & Trivedi's (1990)
-  moment estimate, its errors are robust. Where the fit does not converge, a Poisson regression
-  with robust errors stands in, and the note says so.
 * Partial Spearman correlation of class and degree given frequency: ranks alone, no shape assumed.
 * The overlap: how many types of either class there are at each frequency. Where one side has none,
   nothing that compares raw degrees can be said.
 
-The first two take the types on the common support only.
+The first takes the types on the common support only.
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,7 +17,6 @@ from jaxtyping import Float, Int
 from scipy.special import ndtri, stdtr
 from scipy.stats import rankdata
 
-from functok.controls.types.predictors import natural_spline
 from functok.controls.types.regression import LEAST, common_support
 from functok.graph.contrasts import Sides
 
@@ -31,8 +25,8 @@ class RawDegree(NamedTuple):
     """What raw degrees say."""
 
     effects: pl.DataFrame
-    """Columns: reading, method (``negative binomial``, ``partial Spearman``), value (log ratio; ρ),
-    low, high (95 %), p_value, types, note (why there is no value, or what stood in)."""
+    """Columns: reading, method (``partial Spearman``), value (ρ),
+    low, high (95 %), p_value, types, note (why there is no value)."""
     overlap: pl.DataFrame
     """Columns: reading, from, below (occurrences, powers of two), function, content (types), common
     (whether the bin meets the common support)."""
@@ -62,10 +56,8 @@ def raw_degree(
             note = f"{some.function.sum()} function and {some.content.sum()} content types share a "
             note += f"range of frequencies, where {LEAST} of each are needed"
             nothing = dict.fromkeys(("value", "low", "high", "p_value"), math.nan)
-            for method in ("negative binomial", "partial Spearman"):
-                effects.append(keys | nothing | {"method": method, "note": note})
+            effects.append(keys | nothing | {"method": "partial Spearman", "note": note})
         else:
-            effects.append(keys | negative_binomial(k, x, log_n[types]))
             effects.append(keys | partial_spearman(x, k, log_n[types]))
         overlap += _bins(one, occurrences, common)
     return RawDegree(pl.DataFrame(effects, _EFFECTS), pl.DataFrame(overlap, _OVERLAP))
@@ -79,60 +71,6 @@ _OVERLAP = {
     "reading": pl.String, "from": pl.Int64, "below": pl.Int64, "function": pl.Int64,
     "content": pl.Int64, "common": pl.Boolean,
 }  # fmt: skip
-
-
-def negative_binomial(
-    counts: Float[np.ndarray, " types"],
-    labelled: Float[np.ndarray, " types"],
-    log_n: Float[np.ndarray, " types"],
-) -> dict[str, Any]:
-    """The log ratio of the labelled types' counts to the others', at equal frequency."""
-    from statsmodels.genmod.families import NegativeBinomial, Poisson
-
-    design = np.column_stack([labelled, np.ones(len(counts)), natural_spline(log_n)])
-    note = None
-    result = _fitted(counts, design, Poisson(), log_n)
-    if result is None:
-        nothing = dict.fromkeys(("value", "low", "high", "p_value"), math.nan)
-        return {"method": "negative binomial", **nothing, "note": "no regression converged"}
-    mean = result.mu
-    with np.errstate(all="ignore"):  # means too small to square: no fit below
-        extra = ((counts - mean) ** 2 - mean) / mean  # = α μ on average
-        alpha = float(mean @ extra / (mean @ mean))
-    if alpha <= 0:
-        note = "counts vary no more than Poisson's; Poisson with robust errors"
-    elif (wider := _fitted(counts, design, NegativeBinomial(alpha=alpha), log_n)) is not None:
-        result = wider
-    else:
-        note = "the negative binomial did not converge; Poisson with robust errors"
-    value, error = float(result.params[0]), float(result.bse[0])
-    half = float(ndtri(0.975)) * error
-    return {
-        "method": "negative binomial",
-        "value": value,
-        "low": value - half,
-        "high": value + half,
-        "p_value": float(result.pvalues[0]),
-        "note": note,
-    }
-
-
-def _fitted(
-    counts: Float[np.ndarray, " types"],
-    design: Float[np.ndarray, "types terms"],
-    family: Any,
-    log_n: Float[np.ndarray, " types"],
-) -> Any:
-    """A converged regression with exposure e^log_n; None where there is none."""
-    from statsmodels.genmod.generalized_linear_model import GLM
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what does not converge is seen below, and said
-        try:
-            result = GLM(counts, design, family, offset=log_n).fit(cov_type="HC1")
-        except (ValueError, np.linalg.LinAlgError):  # weights overflow, or all counts are 0
-            return None
-    return result if result.converged and math.isfinite(result.bse[0]) else None
 
 
 def partial_spearman(

@@ -1,23 +1,23 @@
 """What class adds to frequency, and what it adds to context: total and direct effect.
 
-Units are token types (``methods.md`` A4). Two paths lead to a rich token:
+Units are token types (``docs/methods.md#regression``). Two paths lead to a rich token:
 
 * frequency → sample size → raw degree: an *artefact*, gone at equal exposure;
 * class → diversity of contexts → richness: a *mechanism*.
 
-So ``total`` holds class | frequency, and ``direct`` class | frequency, diversity of the tokens
+So ``total`` is class given frequency, and ``direct`` class given frequency, diversity of the tokens
 before and after, and dispersion (test P3). If class vanishes in the second, the finding is
 "slots with diverse continuations are rich", which is compatible with the paper's wording, but not
-"function tokens are special". ``full`` adds whatever else was measured.
+with "function tokens are special". ``full`` adds every other predictor that was measured.
 
 Effects are OLS coefficients with HC3 errors, intervals over documents × types (``two_way.py``), p
 by Freedman–Lane permutation where there is one. The outcome is a log, so exp(effect) is a ratio.
-``support`` says which types take part: all, or those whose frequency both classes have. Raw degree
-is a function of frequency, so it is compared on the common support only.
+``support`` says which types take part: all, or those of a frequency that both classes have. Raw
+degree is a function of frequency, so it is compared on the common support only.
 
 What would surprise: a frequent function type often has no content type of its frequency at all. On
-``all``, the spline then extrapolates, and what it takes for frequency may be class; compare with
-``common``.
+``all``, the spline then extrapolates, and may attribute to frequency what belongs to class; compare
+with ``common``.
 """
 
 from collections.abc import Sequence
@@ -28,9 +28,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
 
-from functok.controls.types.predictors import CONTEXT, GROUPS, MODELS, Columns, Design, design
+from functok.controls.types.predictors import CONTEXT, GROUPS, MODELS
 from functok.graph.contrasts import GRAMMAR, STUDIED, WITH_MARKS, Sides
 from functok.stats import Estimate
+from functok.stats.design import Design, Predictors, design
 from functok.stats.least_squares import fit
 from functok.stats.two_way import Replicates
 from functok.stats.variance_shares import r_squared, variance_shares
@@ -77,7 +78,7 @@ class DirectEffect:
 
 def regressions(
     outcomes: dict[str, Float[np.ndarray, " vocabulary"]],
-    found: Columns,
+    found: Predictors,
     sides: Sequence[Sides],
     primary: str,
     seed: int,
@@ -155,7 +156,7 @@ def direct_effect(found: Regressions, reading: str, outcome: str = RICHNESS) -> 
 
 def direct_alone(
     outcome: Float[np.ndarray, " vocabulary"],
-    found: Columns,
+    found: Predictors,
     sides: Sides,
     left_out: Replicates | None,
 ) -> tuple[Estimate, int] | None:
@@ -187,7 +188,7 @@ def common_support(
     return (log_n >= low) & (log_n <= high)
 
 
-def _complete(outcome: np.ndarray, found: Columns) -> Bool[np.ndarray, " vocabulary"]:
+def _complete(outcome: np.ndarray, found: Predictors) -> Bool[np.ndarray, " vocabulary"]:
     """Types with the outcome and every predictor: the same ones in all models."""
     known = np.isfinite(outcome)
     for column in found.values():
@@ -213,7 +214,7 @@ class _Job(NamedTuple):
 
     keys: dict[str, str]
     outcome: np.ndarray
-    found: Columns
+    found: Predictors
     function: np.ndarray
     content: np.ndarray
     terms: dict[str, np.ndarray]
@@ -222,7 +223,7 @@ class _Job(NamedTuple):
 
 
 def _by_subclass(
-    name: str, outcome: np.ndarray, found: Columns, sides: Sequence[Sides], seed: int
+    name: str, outcome: np.ndarray, found: Predictors, sides: Sequence[Sides], seed: int
 ) -> _Job:
     known = _complete(outcome, found)
     some = {one.reading: one.function & known for one in sides

@@ -1,60 +1,21 @@
-"""Does a swap change the answer to the right other one: the tiny world's bars for §3.2.
+"""Does a swap change the answer to the right other one? The tiny world, for §3.2.
 
-One row per place; the whole residual stream, the SAE's features and random features of equal norm
-beside each other.
+One row per set of positions, with the whole residual stream, the SAE's features and random features
+of equal norm.
 """
 
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.style import CONTROL, DASHES, MEASURED, styled, with_intervals
-
-_METHODS = {
-    "patch": "the whole residual stream",
-    "features": "the SAE's features",
-    "random": "random features of equal norm",
-}
-_PLACES = {
-    ("last-position", True): "last position",
-    ("last-function", True): "last function token, where it is last",
-    ("last-function", False): "last function token, where it is not",
-    ("other-function", False): "other function tokens",
-    ("content", True): "content tokens, where one is last",
-    ("content", False): "content tokens, where none is last",
-    ("all", True): "all tokens",
-}
-
-
-def swaps_by_place(swaps: pl.DataFrame) -> pl.DataFrame:
-    """``retrieval/world_swaps.parquet`` in words, at strength 1.
-
-    Returns:
-        Its columns latent, iia, iia_low, iia_high, prompts, facts and chance, with method and
-        place in words, and place_order.
-    """
-    names = list(_PLACES)
-    place = pl.struct("place", "last")
-    return (
-        swaps.filter(pl.col("strength") == 1)
-        .with_columns(
-            place_order=place.map_elements(
-                lambda held: names.index((held["place"], held["last"])), pl.Int64
-            ),
-            place=place.map_elements(lambda held: _PLACES[held["place"], held["last"]], pl.String),
-            method=pl.col("method").replace_strict(_METHODS),
-        )
-        .select(
-            *("latent", "place", "place_order", "method", "iia", "iia_low", "iia_high"),
-            *("prompts", "facts", "chance"),
-        )
-        .sort("latent", "place_order", "method")
-    )
+from functok.calibration.summary import METHODS, swaps_by_place
+from functok.figures.plan import NO_WORLD, Plan, made_from
+from functok.figures.style import CONTROL, DASHES, MEASURED, styled, value_tips, with_intervals
 
 
 def swap_success(table: pl.DataFrame) -> ChartType:
     """Share of the swaps that give the source's answer, by place and method."""
-    methods = list(_METHODS.values())
+    methods = list(METHODS.values())
     order = table.unique("place").sort("place_order")["place"].to_list()
     tall = 34 * len(order)
     base = alt.Chart(table, width=250, height=tall).encode(
@@ -67,9 +28,7 @@ def swap_success(table: pl.DataFrame) -> ChartType:
             "latent:N",
             "place:N",
             "method:N",
-            alt.Tooltip("iia:Q", format=".3f", title="swapped"),
-            alt.Tooltip("iia_low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("iia_high:Q", format=".3f", title="to"),
+            *value_tips("iia", ".3f", "swapped"),
             "prompts:Q",
             "facts:Q",
         ],
@@ -82,5 +41,22 @@ def swap_success(table: pl.DataFrame) -> ChartType:
             column=alt.Column("latent:N", title=None)
         ),
         "Which swap changes the answer",
-        "share of the answers that become the source's; bars: 95 % over facts; dashes: chance",
+        "share of answers that become the source prompt's; bars: 95 % over facts; dashes: chance",
     )
+
+
+PLANS = (
+    Plan(
+        name="world-swaps",
+        section="world",
+        title="Which swap changes the answer",
+        reading="Each prompt's entity or language is exchanged for another's at the tokens named "
+        "on the left; at 100 % every answer became the right one for the other prompt. If "
+        "function tokens work only in the last position, the position matters, not the class.",
+        control="Grey adds the same number of random features at equal norm; dashes are the rate "
+        "of a random answer to the same question.",
+        absent=NO_WORLD,
+        tables=made_from(swaps_by_place, lambda folder: folder.retrieval("world_swaps")),
+        chart=swap_success,
+    ),
+)

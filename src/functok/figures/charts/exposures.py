@@ -1,13 +1,13 @@
-"""Coverage and richness at equal exposure: what function tokens reach, beside every reference.
+"""Coverage and richness at equal exposure: function tokens and every reference.
 
-Dashes are what something is held against; where a curve goes on beyond what was counted, it is
-dotted.
+Dashes are the control; a curve is dotted where it is extrapolated.
 """
 
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import NO_CONTROLS, Plan, made_from, of_control
 from functok.figures.style import (
     CONTENT,
     CONTROL,
@@ -18,22 +18,23 @@ from functok.figures.style import (
     WIDTH,
     readings_in_words,
     styled,
+    value_tips,
     with_intervals,
     zero_line,
 )
 
 _SCHEMES = {
-    "uniform": "as many positions anywhere",
-    "document": "as many in the same documents",
-    "place": "as many in the same tenths of documents",
-    "content": "as many of content tokens",
-    "types": "as many of whole content types",
-    "activations": "positions with as many active features",
-    "before": "as many just before",
-    "after": "as many just after",
+    "uniform": "positions anywhere",
+    "document": "positions in the same documents",
+    "place": "in the same tenths of documents",
+    "content": "positions of content tokens",
+    "types": "whole content types",
+    "activations": "equal number of activations",
+    "before": "positions just before",
+    "after": "positions just after",
 }
 _OUTCOMES = alt.Scale(
-    domain=["above chance", "below chance", "not told apart"], range=[FUNCTION, CONTENT, CONTROL]
+    domain=["above chance", "below chance", "indistinguishable"], range=[FUNCTION, CONTENT, CONTROL]
 )
 
 
@@ -69,7 +70,7 @@ def coverage_curve(curve: pl.DataFrame) -> pl.DataFrame:
 
 
 def exposure_curve(table: pl.DataFrame) -> ChartType:
-    """Coverage over k, beside as many positions of three kinds."""
+    """Coverage over k, and that of the same number of positions of three kinds."""
     order = table["series"].unique(maintain_order=True).to_list()
     colour = alt.Scale(domain=order, range=[FUNCTION, CONTROL, CONTENT, MEASURED][: len(order)])
     base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
@@ -81,9 +82,7 @@ def exposure_curve(table: pl.DataFrame) -> ChartType:
             "series:N",
             "tokens:Q",
             alt.Tooltip("positions:Q", format=",d"),
-            alt.Tooltip("covered:Q", format=".1%", title="coverage"),
-            alt.Tooltip("low:Q", format=".1%", title="95 % from"),
-            alt.Tooltip("high:Q", format=".1%", title="to"),
+            *value_tips("covered", ".1%", "coverage", prefixed=False),
         ],
     )
     y = alt.Y("covered:Q", title="share of the active features").axis(format=".0%")
@@ -125,9 +124,7 @@ def exposure_references(table: pl.DataFrame) -> ChartType:
             alt.Tooltip("positions:Q", format=",d"),
             alt.Tooltip("covered:Q", format=".1%", title="coverage"),
             alt.Tooltip("expected:Q", format=".1%", title="of the reference"),
-            alt.Tooltip("log_ratio:Q", format=".3f", title="log ratio"),
-            alt.Tooltip("low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("high:Q", format=".3f", title="to"),
+            *value_tips("log_ratio", ".3f", "log ratio", prefixed=False),
             alt.Tooltip("p_value:Q", format=".2g", title="p"),
         ],
     )
@@ -139,18 +136,18 @@ def exposure_references(table: pl.DataFrame) -> ChartType:
     )
     return styled(
         chart,
-        "As many positions of other kinds",
+        "The same number of other positions",
         "right of 0: the set reaches more features; bars: 95 % intervals",
     )
 
 
 def paths(table: pl.DataFrame) -> pl.DataFrame:
-    """``controls/richness_paths.parquet``, groups in words, without those of one curve already."""
+    """``controls/richness_paths.parquet`` with groups as in legends."""
     return table.with_columns(readings_in_words("group"), pl.col("low", "high").fill_nan(None))
 
 
 def accumulation(table: pl.DataFrame) -> ChartType:
-    """Features against exposures, the whole class and every sub-class, beside open-class words."""
+    """Features by exposures: the whole class, every sub-class, and open-class words."""
     order = [name for name in table["group"].unique(maintain_order=True) if name != "content"]
     base = alt.Chart(table).encode(
         x=alt.X("size:Q", title="exposures (log scale)").scale(type="log", nice=False),
@@ -158,14 +155,12 @@ def accumulation(table: pl.DataFrame) -> ChartType:
             "group:N",
             "size:Q",
             "types:Q",
-            alt.Tooltip("richness:Q", format=".1f", title="features"),
-            alt.Tooltip("low:Q", format=".1f", title="95 % from"),
-            alt.Tooltip("high:Q", format=".1f", title="to"),
+            *value_tips("richness", ".1f", "features", prefixed=False),
             "extrapolated:N",
         ],
     )
     title = "features (log scale)"
-    most = float(table["richness"].to_numpy().max()) * 1.5  # a few types have bands without end
+    most = float(table["richness"].to_numpy().max()) * 1.5  # a few types have unbounded intervals
     least = float(table["richness"].to_numpy().min()) / 1.1
     scale = alt.Scale(type="log", domain=[least, most], nice=False)
     dashes = alt.StrokeDash("extrapolated:N", legend=None).scale(
@@ -186,5 +181,44 @@ def accumulation(table: pl.DataFrame) -> ChartType:
     return styled(
         alt.concat(*panels, columns=3),
         "Features by exposures",
-        "orange: the types named; blue: open-class words; bands: 95 %; dotted: extrapolated",
+        "orange: the group named; blue: open-class words; bands: 95 %; dotted: extrapolated",
     )
+
+
+PLANS = (
+    Plan(
+        name="exposure-curve",
+        section="controls",
+        title="Coverage over k, at equal exposure",
+        reading="Where the orange curve lies below another, the k most frequent tokens reach fewer "
+        "features than the same number of positions of that kind.",
+        control="The same number of positions anywhere, of other tokens, and with an equal "
+        "number of activations: expectations in closed form. If every position has the same "
+        "number of active features, the first and the last coincide.",
+        absent=NO_CONTROLS,
+        tables=made_from(coverage_curve, of_control("exposure_curve")),
+        chart=exposure_curve,
+    ),
+    Plan(
+        name="exposure-references",
+        section="controls",
+        title="The same number of other positions",
+        reading="To the left of 0, the set reaches fewer features than the same number of "
+        "positions of the kind named above the panel; sub-classes are below the whole classes.",
+        control="Each panel is one kind of reference positions.",
+        absent=NO_CONTROLS,
+        tables=made_from(references, of_control("exposure")),
+        chart=exposure_references,
+    ),
+    Plan(
+        name="accumulation",
+        section="controls",
+        title="Features by exposures",
+        reading="The higher curve belongs to the richer types at that number of exposures; a curve "
+        "that starts higher has more features at once, one that grows faster renews them.",
+        control="Open-class words at the same exposure: the blue curve, the same in every panel.",
+        absent=NO_CONTROLS,
+        tables=made_from(paths, of_control("richness_paths")),
+        chart=accumulation,
+    ),
+)

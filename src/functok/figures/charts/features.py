@@ -4,14 +4,15 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.style import CONTROL, MEASURED, WIDTH, styled, with_intervals
+from functok.figures.plan import NO_CONTROLS, Plan, made_from, of_control
+from functok.figures.style import CONTROL, MEASURED, WIDTH, styled, value_tips, with_intervals
 
 KINDS = {
     "token": "one token",
     "function": "function tokens",
     "content": "content tokens",
-    "selective": "a choice of tokens",
-    "context": "context, hardly the token",
+    "selective": "several tokens",
+    "context": "context more than token",
     "indifferent": "no token in particular",
     "rare": "too rare to tell",
 }
@@ -49,7 +50,7 @@ def kind_rows(kinds: pl.DataFrame) -> pl.DataFrame:
 
 
 def feature_kinds(table: pl.DataFrame) -> ChartType:
-    """Every kind's share, of the features with its interval, of the firings beside it."""
+    """Every kind's share of the features, with its interval, and of the firings."""
     order = [words for words in KINDS.values() if words in table["kind"].unique()]
     base = alt.Chart(table, width=WIDTH - 60, height=32 * len(order)).encode(
         y=alt.Y("kind:N", title="about", sort=order).axis(labelLimit=240),
@@ -58,9 +59,7 @@ def feature_kinds(table: pl.DataFrame) -> ChartType:
         tooltip=[
             "kind:N",
             "series:N",
-            alt.Tooltip("share:Q", format=".1%"),
-            alt.Tooltip("low:Q", format=".1%", title="95 % from"),
-            alt.Tooltip("high:Q", format=".1%", title="to"),
+            *value_tips("share", ".1%", "share", prefixed=False),
             alt.Tooltip("features:Q", format=",d"),
         ],
     )
@@ -68,5 +67,21 @@ def feature_kinds(table: pl.DataFrame) -> ChartType:
     return styled(
         with_intervals(base, x, size=46),
         "What features are about",
-        "features that fire, and where all firings belong; bars: 95 % intervals",
+        "share of features that fire, and of all firings; bars: 95 % intervals",
     )
+
+
+PLANS = (
+    Plan(
+        name="feature-kinds",
+        section="controls",
+        title="What features are about",
+        reading="Green is the share of features of a kind, grey their share of the activity; a "
+        "token with features of its own has a higher degree for that reason alone.",
+        control="The divergence of the same number of random positions is subtracted first; each "
+        "effect is also given without single-token features.",
+        absent=NO_CONTROLS,
+        tables=made_from(kind_rows, of_control("feature_kinds")),
+        chart=feature_kinds,
+    ),
+)

@@ -1,13 +1,15 @@
 """Is it frequency? Function and content types at equal exposure, as the controls compare them.
 
-Every x axis of effects is the same: the log ratio of features, function to content, so that 0 is
-"the class adds nothing" and the paper's claim is to the right of it.
+Every x axis of effects is the same, the log ratio of features, function to content: at 0 class adds
+nothing, and the paper's claim is to the right of it.
 """
 
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.controls.effects import effect_table
+from functok.figures.plan import NO_CONTROLS, Plan, made_from, of_control
 from functok.figures.style import (
     CLASS_SCALE,
     CONTENT,
@@ -19,15 +21,17 @@ from functok.figures.style import (
     readings_in_words,
     styled,
     token_labels,
+    value_tips,
     with_intervals,
     zero_line,
 )
+from functok.runtime.store import RunFolder
 
 _RATIO = "log ratio of features, function to content types"
 
 
 def effects(table: pl.DataFrame) -> pl.DataFrame:
-    """The table of ``graph.controls.effects``, readings in words, null what has no number."""
+    """The table of ``controls.effects``, readings as in legends, null for what is undefined."""
     return table.with_columns(readings_in_words(), pl.col("low", "high", "p_value").fill_nan(None))
 
 
@@ -45,9 +49,7 @@ def class_effects(table: pl.DataFrame) -> ChartType:
         tooltip=[
             alt.Tooltip("effect:N", title="held equal"),
             "reading:N",
-            alt.Tooltip("value:Q", format=".3f", title="log ratio"),
-            alt.Tooltip("low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("high:Q", format=".3f", title="to"),
+            *value_tips("value", ".3f", "log ratio", prefixed=False),
             alt.Tooltip("p_value:Q", format=".2g", title="p"),
             alt.Tooltip("types:Q", format=",d"),
         ],
@@ -85,7 +87,7 @@ def cells(factorial: pl.DataFrame) -> pl.DataFrame:
 
 
 def frequency_by_class(table: pl.DataFrame) -> ChartType:
-    """Features at equal exposure by frequency and class at once."""
+    """Features at equal exposure by frequency and class."""
     readings = [name for name in READINGS.values() if name in table["reading"].unique()]
     base = alt.Chart(table, width=WIDTH // 3 - 30, height=HEIGHT - 100).encode(
         x=alt.X("frequency:N", title="frequency", sort=["low", "high"]).axis(labelAngle=0),
@@ -105,11 +107,11 @@ def frequency_by_class(table: pl.DataFrame) -> ChartType:
         y=alt.Y("low:Q", title="features at equal exposure"), y2="high:Q"
     ) + base.mark_point(opacity=1, size=60).encode(y=y)
     chart = layers.facet(column=alt.Column("reading:N", title=None, sort=readings))
-    return styled(chart, "Frequency and class at once", "bars: 95 % intervals over token types")
+    return styled(chart, "Frequency × class", "bars: 95 % intervals over token types")
 
 
 def pair_points(pairs: pl.DataFrame, labelled: int = 12) -> pl.DataFrame:
-    """Pairs of equal frequency; the widest apart of either sign carry their names.
+    """Pairs of equal frequency; those with the largest differences are labelled.
 
     Args:
         pairs: ``controls/pairs.parquet``.
@@ -157,12 +159,12 @@ def matched_pairs(table: pl.DataFrame) -> ChartType:
     return styled(
         layers,
         "Pairs of equal frequency",
-        "each point is a function type beside the content type of most nearly its frequency",
+        "each point is a function type matched with a content type of nearly the same frequency",
     )
 
 
 def frequencies(overlap: pl.DataFrame) -> pl.DataFrame:
-    """Types of either class at each frequency, in long form.
+    """Types of each class at each frequency, in long form.
 
     Args:
         overlap: ``controls/overlap.parquet``.
@@ -185,7 +187,7 @@ def frequencies(overlap: pl.DataFrame) -> pl.DataFrame:
 
 
 def common_frequencies(table: pl.DataFrame) -> ChartType:
-    """How many types of either class there are at each frequency."""
+    """Number of types of each class by frequency."""
     chart = (
         alt.Chart(table, width=WIDTH // 2 - 30, height=HEIGHT - 120)
         .mark_line(point=True)
@@ -204,6 +206,61 @@ def common_frequencies(table: pl.DataFrame) -> ChartType:
     )
     return styled(
         chart,
-        "Do both classes have the frequency?",
-        "token types by how often they occur, in steps of a factor of two",
+        "Overlap of the classes in frequency",
+        "token types by number of occurrences, in steps of a factor of two",
     )
+
+
+def _effects(folder: RunFolder, most: int) -> list[pl.DataFrame]:
+    found = effect_table(folder.judged or folder.graphs)
+    return [effects(found)] if len(found) else []
+
+
+PLANS = (
+    Plan(
+        name="class-effects",
+        section="controls",
+        title="What class adds, control by control",
+        reading="Each line names what is held equal; to the right of 0, function types still reach "
+        "more features than content types, to the left fewer.",
+        control="Every row is a control; the dashed line is what frequency alone would give.",
+        absent=NO_CONTROLS,
+        tables=_effects,
+        chart=class_effects,
+    ),
+    Plan(
+        name="frequency-by-class",
+        section="controls",
+        title="Frequency × class",
+        reading="The gap between the colours is the effect of class, the slope that of frequency; "
+        "as studied, function tokens are the frequent ones by definition, so a cell may be empty.",
+        control="Content types of the same level of frequency, at equal exposure.",
+        absent=NO_CONTROLS,
+        tables=made_from(cells, of_control("factorial_cells")),
+        chart=frequency_by_class,
+    ),
+    Plan(
+        name="matched-pairs",
+        section="controls",
+        title="Pairs of equal frequency",
+        reading="Above 0 the function type of the pair reaches more features than its partner at "
+        "equal exposure; the pairs furthest from 0 are labelled, function first.",
+        control="The other half of each pair: a content type of similar frequency, length and "
+        "form.",
+        absent=NO_CONTROLS,
+        tables=made_from(pair_points, of_control("pairs")),
+        chart=matched_pairs,
+    ),
+    Plan(
+        name="common-frequencies",
+        section="controls",
+        title="Overlap of the classes in frequency",
+        reading="Where only one colour is drawn, a comparison at that frequency is an "
+        "extrapolation.",
+        control="None is needed: the figure shows where classes can be compared at equal "
+        "frequency.",
+        absent=NO_CONTROLS,
+        tables=made_from(frequencies, of_control("overlap")),
+        chart=common_frequencies,
+    ),
+)

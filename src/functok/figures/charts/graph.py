@@ -1,13 +1,14 @@
-"""The token–feature graph: paper §3.1, Figure 5 and Table 1, beside what frequency explains.
+"""The token–feature graph: paper §3.1, Figure 5 and Table 1, and what frequency explains of them.
 
-A token that occurs often meets many features, whatever it is. The grey dashes say how many as
-many random positions would meet.
+A token that occurs often reaches many features, whatever it is. The grey dashes show how many the
+same number of random positions would reach.
 """
 
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import Plan, made_from, of_last_graph
 from functok.figures.style import (
     CLASS_SCALE,
     CONTROL,
@@ -21,9 +22,10 @@ from functok.figures.style import (
     styled,
     thinned,
     token_labels,
+    value_tips,
 )
 
-_RANDOM = "as many random positions"
+_RANDOM = "same number of random positions"
 
 
 def degrees(degree: pl.DataFrame, labelled: int = 8) -> pl.DataFrame:
@@ -31,10 +33,10 @@ def degrees(degree: pl.DataFrame, labelled: int = 8) -> pl.DataFrame:
 
     Args:
         degree: ``graph/step-…/degree.parquet``.
-        labelled: how many tokens of highest degree carry their name.
+        labelled: how many tokens of highest degree are labelled.
 
     Returns:
-        ``degree`` with ``label``: the token, empty for those without a name.
+        ``degree`` with ``label``: the token; null for the others.
     """
     seen = degree.filter((pl.col("degree") > 0) & pl.col("class").is_in(["function", "content"]))
     top = seen.sort("degree", "rank", descending=[True, False]).head(labelled)["rank"].to_list()
@@ -43,7 +45,7 @@ def degrees(degree: pl.DataFrame, labelled: int = 8) -> pl.DataFrame:
 
 
 def token_degree(table: pl.DataFrame) -> ChartType:
-    """Degree against frequency rank, log-log, beside the degree that frequency alone explains."""
+    """Degree against frequency rank, log-log, and the degree that frequency alone explains."""
     x = rank_axis("rank by frequency in the graph's text (log scale)")
     y = alt.Y("degree:Q", title="degree: features linked to the token (log scale)").scale(
         type="log"
@@ -104,9 +106,7 @@ def cumulative_coverage(table: pl.DataFrame) -> ChartType:
             "rank:Q",
             "token:N",
             alt.Tooltip("positions:Q", format=",d", title="positions so far"),
-            alt.Tooltip("of_active:Q", format=".1%", title="coverage"),
-            alt.Tooltip("of_active_low:Q", format=".1%", title="95 % from"),
-            alt.Tooltip("of_active_high:Q", format=".1%", title="to"),
+            *value_tips("of_active", ".1%", "coverage"),
             alt.Tooltip("random:Q", format=".1%", title=_RANDOM),
         ],
     )
@@ -123,3 +123,32 @@ def cumulative_coverage(table: pl.DataFrame) -> ChartType:
         + named(base.mark_line(point=True, strokeDash=DASHES).encode(y="random:Q"), _RANDOM, colour)
     )
     return styled(layers, "Coverage of the most frequent tokens", "band: 95 % interval")
+
+
+PLANS = (
+    Plan(
+        name="token-degree",
+        section="graph",
+        title="Degree of each token",
+        reading="A token's height is the number of features that fire at it at least once; tokens "
+        "with none are left out (log scale).",
+        control="The dashed line is what the same number of random positions would reach: a "
+        "point below it reaches fewer features than its frequency alone explains.",
+        absent="The token–feature graph was not built.",
+        tables=made_from(degrees, of_last_graph("degree")),
+        chart=token_degree,
+    ),
+    Plan(
+        name="cumulative-coverage",
+        section="graph",
+        title="Coverage of the most frequent tokens",
+        reading="Each step to the right adds one token to the set; the height is the share of all "
+        "active features that the set reaches.",
+        control="The dashed line is the expected coverage of the same number of random "
+        "positions, in closed form: the tokens are special only if the orange line departs from "
+        "it.",
+        absent="Coverage was not compared with random positions.",
+        tables=made_from(coverage_by_rank, of_last_graph("coverage")),
+        chart=cumulative_coverage,
+    ),
+)

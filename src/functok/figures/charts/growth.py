@@ -1,13 +1,14 @@
 """SAE quality and the features that fire, over checkpoints: paper §4.1, Figure 8.
 
-The paper's counts come from SAEs of unequal recipe and unstated quality. Here quality is drawn
-beside the count, and the untrained model stands in both as the control.
+The paper's counts come from SAEs of different recipes and unstated quality. Here quality is drawn
+next to the count, and the untrained model is the control of both.
 """
 
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import Plan, made_from, read
 from functok.figures.style import (
     CONTROL,
     DASHES,
@@ -16,7 +17,9 @@ from functok.figures.style import (
     WIDTH,
     steps_axis,
     styled,
+    value_tips,
 )
+from functok.runtime.store import RunFolder
 
 _QUALITY = {
     "l0": ("features active at a position (L0)", ".1f"),
@@ -39,9 +42,7 @@ def sae_quality(table: pl.DataFrame) -> ChartType:
             x=steps_axis(table["step"]),
             tooltip=[
                 "step:Q",
-                alt.Tooltip(f"{name}:Q", format=form, title=title),
-                alt.Tooltip(f"{name}_low:Q", format=form, title="95 % from"),
-                alt.Tooltip(f"{name}_high:Q", format=form, title="to"),
+                *value_tips(name, form, title),
             ],
         )
         y = alt.Y(f"{name}:Q", title=None).scale(zero=name == "l0", nice=True)
@@ -53,8 +54,8 @@ def sae_quality(table: pl.DataFrame) -> ChartType:
         )
     return styled(
         alt.vconcat(*panels, spacing=18),
-        "How faithful the SAEs are",
-        "held-out tokens; bars: 95 % intervals; step 0, where there is one, is the untrained model",
+        "Quality of the SAEs",
+        "held-out tokens; bars: 95 % intervals; step 0, if present, is the untrained model",
     )
 
 
@@ -69,9 +70,7 @@ def features_firing(table: pl.DataFrame) -> ChartType:
         x=steps_axis(table["step"]),
         tooltip=[
             "step:Q",
-            alt.Tooltip("features:Q", format=",d", title="features that fire"),
-            alt.Tooltip("features_low:Q", format=",.0f", title="95 % from"),
-            alt.Tooltip("features_high:Q", format=",.0f", title="to"),
+            *value_tips("features", ",.0f", "features that fire"),
             alt.Tooltip("width:Q", format=",d", title="features in the SAE"),
             alt.Tooltip("positions:Q", format=",d"),
         ],
@@ -104,14 +103,46 @@ def features_firing(table: pl.DataFrame) -> ChartType:
     return styled(
         layers,
         "Features that fire at each checkpoint",
-        "solid grey: all the features the SAE has; dashed: the untrained model (step 0)",
+        "solid grey: number of features in the SAE; dashed: the untrained model (step 0)",
     )
 
 
 def _interval(base: alt.Chart, name: str) -> alt.Chart:
-    """The 95 % interval of ``name``; a bar where both its ends are known."""
+    """The 95 % interval of ``name`` as a bar, if both ends are known."""
     return (
         base.transform_filter(f"isValid(datum.{name}_low)")
         .mark_rule(color=MEASURED, strokeWidth=2)
         .encode(y=f"{name}_low:Q", y2=f"{name}_high:Q")
     )
+
+
+def _growth(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+    found = read(folder.consolidation("growth"))
+    return [features_by_step(found)] if found is not None and len(found) > 1 else []
+
+
+PLANS = (
+    Plan(
+        name="sae-quality",
+        section="consolidation",
+        title="Quality of the SAEs",
+        reading="Higher explained variance and more recovered cross-entropy mean a more faithful "
+        "SAE; numbers of features are comparable only between SAEs of similar quality.",
+        control="The SAE of step 0, if there is one, was trained on an untrained model: its "
+        "quality requires no learning.",
+        absent="No SAE was evaluated.",
+        tables=made_from(sae_qualities, lambda folder: folder.consolidation("dictionaries")),
+        chart=sae_quality,
+    ),
+    Plan(
+        name="features-firing",
+        section="consolidation",
+        title="Features that fire at each checkpoint",
+        reading="Each point counts the features that fire at least once on the same held-out "
+        "positions, with one SAE recipe for all checkpoints.",
+        control="Step 0 is the untrained model: features counted there are geometry, not memory.",
+        absent="Fewer than two checkpoints have an SAE, so there is no growth to draw.",
+        tables=_growth,
+        chart=features_firing,
+    ),
+)

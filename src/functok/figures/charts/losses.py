@@ -1,7 +1,7 @@
-"""The loss by transition group: paper §4.2, Figure 9, with the floor it lacks.
+"""The loss by transition group: paper §4.2, Figure 9, and a floor that it lacks.
 
 A group's loss is bounded below by how unpredictable its targets are. The Kneser–Ney bigram, which
-knows nothing but word pairs, shows how much of a difference between groups is the text's own.
+knows only word pairs, shows how much of a difference between groups comes from the text itself.
 """
 
 import altair as alt
@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import Plan, made_from
 from functok.figures.style import (
     DASHES,
     GROUP_SCALE,
@@ -17,6 +18,7 @@ from functok.figures.style import (
     spread,
     steps_axis,
     styled,
+    value_tips,
 )
 from functok.tokens.counting.function_tokens import ARROWS
 
@@ -104,9 +106,7 @@ def held_out_loss(table: pl.DataFrame) -> ChartType:
         tooltip=[
             "step:Q",
             "transition:N",
-            alt.Tooltip("mean:Q", format=".3f", title="mean loss, nats"),
-            alt.Tooltip("mean_low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("mean_high:Q", format=".3f", title="to"),
+            *value_tips("mean", ".3f", "mean loss, nats"),
             alt.Tooltip("floor:Q", format=".3f", title="Kneser–Ney bigram, nats"),
         ],
     )
@@ -161,10 +161,10 @@ def loss_shares(summary: pl.DataFrame, most: int = 12) -> pl.DataFrame:
 
 
 def loss_share(table: pl.DataFrame) -> ChartType:
-    """The shares as stacked bars, the share of the tokens first.
+    """The shares as stacked bars, first the share of the tokens.
 
-    A stack has no honest place for intervals, since its borders are sums; they are in the tooltip
-    and in the table.
+    The borders of a stack are sums, so intervals would mislead; they are in the tooltip and in the
+    table.
     """
     bars = [
         "tokens",
@@ -175,7 +175,7 @@ def loss_share(table: pl.DataFrame) -> ChartType:
         alt.Chart(table, width=WIDTH, height=HEIGHT)
         .mark_bar()
         .encode(
-            x=alt.X("bar:N", title="the tokens themselves, then the loss at each training step")
+            x=alt.X("bar:N", title="tokens, then the loss at each training step")
             .scale(domain=bars)
             .axis(labelAngle=0, labelOverlap=True),
             y=alt.Y("share:Q", title="share of the total").axis(format=".0%").scale(domain=[0, 1]),
@@ -184,12 +184,53 @@ def loss_share(table: pl.DataFrame) -> ChartType:
             tooltip=[
                 alt.Tooltip("bar:N", title="bar"),
                 "transition:N",
-                alt.Tooltip("share:Q", format=".1%"),
-                alt.Tooltip("share_low:Q", format=".1%", title="95 % from"),
-                alt.Tooltip("share_high:Q", format=".1%", title="to"),
+                *value_tips("share", ".1%", "share"),
             ],
         )
     )
     return styled(
-        chart, "Who makes the loss", "each group's share of the tokens beside its share of the loss"
+        chart,
+        "Shares of the loss",
+        "each group's share of the tokens, then its share of the loss at each checkpoint",
     )
+
+
+PLANS = (
+    Plan(
+        name="training-loss",
+        section="consolidation",
+        title="Training loss by transition group",
+        reading="Each line is the mean loss of the next-token predictions of one group, binned "
+        "over steps.",
+        control="None here: compare with the held-out loss and its floors below.",
+        absent="No model was trained here, so there is no training loss.",
+        tables=made_from(training_losses, lambda folder: folder.consolidation("training")),
+        chart=training_loss,
+    ),
+    Plan(
+        name="held-out-loss",
+        section="consolidation",
+        title="Held-out loss by transition group",
+        reading="The distance of a line from its own dashed line is what the model lacks or has "
+        "learned beyond word pairs; its height is mostly the unpredictability of the text.",
+        control="Each dashed line is the loss of a Kneser–Ney bigram on the same tokens.",
+        absent="The held-out loss was not split by transition group.",
+        tables=made_from(
+            held_out_losses,
+            lambda folder: folder.consolidation("loss_summary"),
+            lambda folder: folder.consolidation("floors"),
+        ),
+        chart=held_out_loss,
+    ),
+    Plan(
+        name="loss-share",
+        section="consolidation",
+        title="Shares of the loss",
+        reading="The first bar divides the tokens, the others the loss at each checkpoint; a group "
+        "with a growing share improves more slowly than the others.",
+        control="The first bar is each group's share if all tokens were equally hard.",
+        absent="The held-out loss was not split by transition group.",
+        tables=made_from(loss_shares, lambda folder: folder.consolidation("loss_summary")),
+        chart=loss_share,
+    ),
+)

@@ -1,4 +1,5 @@
-"""Coverage along several orders of the tokens (``methods.md`` A7): types beside positions used.
+"""Coverage along several orders of the tokens, by types and by positions
+(``docs/methods.md#orders``).
 
 The same curve twice: against how many tokens are in the set, where frequent tokens look strong,
 and against how many positions they use up, where frequency is paid for.
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import Plan, made_from, of_last_graph
 from functok.figures.style import CONTENT, CONTROL, FUNCTION, HEIGHT, MEASURED, WIDTH, styled
 
 _COLOURS = {
@@ -61,3 +63,19 @@ def cover_orders(table: pl.DataFrame) -> ChartType:
         .resolve_scale(x="independent")
     )
     return styled(chart, "Coverage along five orders of the tokens", "log scales")
+
+
+PLANS = (
+    Plan(
+        name="cover-orders",
+        section="graph",
+        title="Coverage along five orders of the tokens",
+        reading="A higher curve reaches more features with the same share of types (left) or of "
+        "positions (right); adding tokens by frequency is orange.",
+        control="Grey adds tokens at random; green and blue are greedy, close to the best that "
+        "any set of tokens can do.",
+        absent="Orders of the tokens were not compared.",
+        tables=made_from(orders, of_last_graph("cover")),
+        chart=cover_orders,
+    ),
+)

@@ -1,12 +1,22 @@
-"""Do features come back at function tokens: every feature instead of the paper's three (§3.2)."""
+"""Are features re-activated at function tokens: paper §3.2, for every feature instead of three."""
 
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.style import CONTROL, DASHES, MEASURED, WIDTH, styled, with_intervals
+from functok.figures.plan import Plan, made_from
+from functok.figures.style import (
+    CONTROL,
+    DASHES,
+    MEASURED,
+    WIDTH,
+    styled,
+    value_tips,
+    with_intervals,
+    zero_line,
+)
 
-_TRAINS = {"observed": "as they are", "shifted": "shifted around their documents"}
+_TRAINS = {"observed": "observed", "shifted": "shifted within documents"}
 _COLOR = alt.Color("trains:N", title="activity of features").scale(
     domain=list(_TRAINS.values()), range=[MEASURED, CONTROL]
 )
@@ -16,8 +26,8 @@ def rates_by_class(reactivation: pl.DataFrame) -> pl.DataFrame:
     """``retrieval/reactivation.parquet`` with a row per feature that was at risk in both classes.
 
     Returns:
-        Columns trains (in words), feature, function, content (shares of the places at risk at
-        which it came back), and events.
+        Columns trains (as in legends), feature, function, content (re-activations per position at
+        risk), and events.
     """
     rate = pl.col("again") / pl.col("at_risk")
     whole = reactivation.group_by("trains", "feature").agg(
@@ -35,17 +45,19 @@ def rates_by_class(reactivation: pl.DataFrame) -> pl.DataFrame:
 
 
 def reactivation_rates(table: pl.DataFrame) -> ChartType:
-    """One point per feature: how often it comes back at function and at content tokens."""
+    """One point per feature: re-activation rates at function and at content tokens."""
     largest = float(max(table["function"].max(), table["content"].max()))  # type: ignore[type-var]
     scale = alt.Scale(domain=[0, largest])
     points = (
         alt.Chart(table, width=WIDTH, height=WIDTH // 2)
         .mark_point(opacity=0.6, size=18)
         .encode(
-            x=alt.X("content:Q", title="comes back at content tokens", scale=scale).axis(
+            x=alt.X("content:Q", title="re-activation rate at content tokens", scale=scale).axis(
                 format="%"
             ),
-            y=alt.Y("function:Q", title="at function tokens", scale=scale).axis(format="%"),
+            y=alt.Y("function:Q", title="re-activation rate at function tokens", scale=scale).axis(
+                format="%"
+            ),
             color=_COLOR,
             tooltip=[
                 "feature:N",
@@ -69,13 +81,13 @@ def reactivation_rates(table: pl.DataFrame) -> ChartType:
     )
     return styled(
         diagonal + points,
-        "Where features come back",
-        "share of the places at which a feature that was active is active again; dashes: equal",
+        "Re-activation by class",
+        "share of positions at which a previously active feature is active again; dashes: equal",
     )
 
 
 def odds_in_words(odds: pl.DataFrame) -> pl.DataFrame:
-    """``retrieval/reactivation_odds.parquet``, trains in words; what has no value is left out."""
+    """``retrieval/reactivation_odds.parquet`` with legend names; undefined rows are left out."""
     return odds.with_columns(pl.col("trains").replace_strict(_TRAINS)).filter(
         pl.col("odds_ratio").is_finite()
     )
@@ -90,18 +102,42 @@ def reactivation_odds(table: pl.DataFrame) -> ChartType:
         tooltip=[
             "trains:N",
             "estimate:N",
-            alt.Tooltip("odds_ratio:Q", format=".3f", title="odds ratio"),
-            alt.Tooltip("odds_ratio_low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("odds_ratio_high:Q", format=".3f", title="to"),
+            *value_tips("odds_ratio", ".3f", "odds ratio"),
         ],
     )
     scale = alt.Scale(type="log", nice=False, padding=20)
-    x = alt.X("odds_ratio:Q", title="odds ratio, function against content", scale=scale)
-    layers = alt.Chart(table).transform_aggregate(rows="count()").mark_rule(
-        color=CONTROL, strokeDash=DASHES
-    ).encode(x=alt.datum(1)) + with_intervals(base, x, "odds_ratio_low", "odds_ratio_high")
+    x = alt.X("odds_ratio:Q", title="odds ratio, function over content", scale=scale)
     return styled(
-        layers,
-        "Do features come back at function tokens?",
-        "odds of re-activation at function against content tokens; bars: 95 %; dashes: equal odds",
+        zero_line(table, at=1.0) + with_intervals(base, x, "odds_ratio_low", "odds_ratio_high"),
+        "Are features re-activated at function tokens?",
+        "odds of re-activation, function over content tokens; bars: 95 %; dashes: equal odds",
     )
+
+
+PLANS = (
+    Plan(
+        name="reactivation",
+        section="retrieval",
+        title="Re-activation by class",
+        reading="Every point is a feature; above the dashes, a previously active feature is more "
+        "likely to be active again at a function token than at a content token. The paper shows "
+        "three features.",
+        control="Grey points are the same features with their activity circularly shifted within "
+        "each document: rate and duration are kept, the link to the tokens is cut.",
+        absent="Re-activation was not measured.",
+        tables=made_from(rates_by_class, lambda folder: folder.retrieval("reactivation")),
+        chart=reactivation_rates,
+    ),
+    Plan(
+        name="reactivation-odds",
+        section="retrieval",
+        title="Are features re-activated at function tokens?",
+        reading="To the right of the dashes, the odds of re-activation are higher at function "
+        "tokens, with features as strata; adjusted: at equal lag, position in the document, rate "
+        "of the feature and number of other active features.",
+        control="Grey is the same for activity shifted within its document.",
+        absent="No odds of re-activation were estimated.",
+        tables=made_from(odds_in_words, lambda folder: folder.retrieval("reactivation_odds")),
+        chart=reactivation_odds,
+    ),
+)

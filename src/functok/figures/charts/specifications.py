@@ -1,10 +1,13 @@
-"""The specification curve: effects in order of size, and below them which choices made each."""
+"""The specification curve: effects in order of size, and below them the choices behind each."""
+
+from functools import partial
 
 import altair as alt
 import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import NO_CONTROLS, Plan, made_from, of_control
 from functok.figures.style import (
     CONTENT,
     CONTROL,
@@ -12,15 +15,16 @@ from functok.figures.style import (
     WIDTH,
     readings_in_words,
     styled,
+    value_tips,
     zero_line,
 )
 
 MOST = 300
-"""Specifications drawn; of more, every so manieth."""
+"""Specifications drawn; more are thinned evenly."""
 _AXES = {
-    "definition": "function is",
-    "rule": "active is",
-    "exclusion": "of features",
+    "definition": "function",
+    "rule": "active",
+    "exclusion": "features",
     "unit": "unit",
     "exposure": "exposures",
     "sae": "SAE",
@@ -29,7 +33,7 @@ _AXES = {
 
 
 def specification_rows(table: pl.DataFrame, effect: str) -> pl.DataFrame:
-    """The specifications of one effect but for sub-classes, in order of size.
+    """The specifications of one effect, without sub-classes, in order of size.
 
     Args:
         table: ``controls/specifications.parquet``.
@@ -47,7 +51,7 @@ def specification_rows(table: pl.DataFrame, effect: str) -> pl.DataFrame:
         .then(pl.lit("above 0"))
         .when(pl.col("high") < 0)
         .then(pl.lit("below 0"))
-        .otherwise(pl.lit("not told from 0"))
+        .otherwise(pl.lit("interval contains 0"))
     )
     return rows.with_columns(
         readings_in_words("definition"),
@@ -61,16 +65,14 @@ def specification_curve(title: str, table: pl.DataFrame) -> ChartType:
     """Sorted effects above, the choices as rows of ticks below."""
     x = alt.X("rank:Q", title=None, axis=None).scale(nice=False, zero=False)
     colour = alt.Color("outcome:N").scale(
-        domain=["above 0", "below 0", "not told from 0"], range=[FUNCTION, CONTENT, CONTROL]
+        domain=["above 0", "below 0", "interval contains 0"], range=[FUNCTION, CONTENT, CONTROL]
     )
     base = alt.Chart(table, width=WIDTH - 130).encode(
         x=x,
         color=colour,
         tooltip=[
             "rank:Q",
-            alt.Tooltip("value:Q", format=".3f", title="log ratio"),
-            alt.Tooltip("low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("high:Q", format=".3f", title="to"),
+            *value_tips("value", ".3f", "log ratio", prefixed=False),
             *[alt.Tooltip(f"{axis}:N", title=words) for axis, words in _AXES.items()],
             "types:Q",
         ],
@@ -105,5 +107,40 @@ def specification_curve(title: str, table: pl.DataFrame) -> ChartType:
     return styled(
         alt.vconcat(*parts, spacing=6).resolve_scale(x="shared", color="shared"),
         title,
-        "each column is one combination of choices, in order of its effect; bars: 95 % intervals",
+        "each column is one combination of choices, in order of effect; bars: 95 % intervals",
     )
+
+
+_CURVES = {
+    "coverage": (
+        "Coverage under other choices",
+        "the same number of random positions reach",
+    ),
+    "class": ("What class adds, under other choices", "content types of similar frequency reach"),
+    "direct": (
+        "What class adds to context, under other choices",
+        "content types of equal frequency, neighbours and dispersion reach",
+    ),
+}
+
+
+def _curve(effect: str) -> Plan:
+    title, reference = _CURVES[effect]
+    return Plan(
+        name=f"specifications-{effect}",
+        section="controls",
+        title=title,
+        reading="A robust finding has the same sign along the whole curve; ticks concentrated on "
+        "one side of a row show a choice that matters.",
+        control=f"Each effect is a log ratio to what {reference} under the same choices; 0 is what "
+        "frequency alone would give.",
+        absent=NO_CONTROLS,
+        tables=made_from(
+            partial(specification_rows, effect=effect),
+            of_control("specifications"),
+        ),
+        chart=partial(specification_curve, title),
+    )
+
+
+PLANS = (*(_curve(effect) for effect in _CURVES),)

@@ -1,7 +1,7 @@
-"""Does the model follow the feature that is added, beyond any push: paper §3.2, Appendix A.
+"""Does the model follow the feature that is added: paper §3.2, Appendix A.
 
-For every feature steered, the gain of what follows it in text under its own direction and under a
-random direction of equal norm at the same place.
+For every steered feature, the gain of the tokens that follow it in text, under its own direction
+and under a random direction of equal norm at the same position.
 """
 
 import altair as alt
@@ -9,7 +9,16 @@ import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.style import CONTROL, DASHES, MEASURED, WIDTH, styled
+from functok.figures.plan import Plan, made_from
+from functok.figures.style import (
+    CONTROL,
+    MEASURED,
+    WIDTH,
+    styled,
+    value_tips,
+    with_intervals,
+    zero_line,
+)
 from functok.stats import jackknife_ratio
 
 _NAMES = {"feature": "the feature's direction", "random": "a random direction of equal norm"}
@@ -51,7 +60,7 @@ def gains(steering: pl.DataFrame) -> pl.DataFrame:
 
 
 def steering_gain(table: pl.DataFrame) -> ChartType:
-    """Gain of each feature's direction beside a random one's."""
+    """Gain of each feature's direction, and of a random direction."""
     order = table["feature"].unique(maintain_order=True).to_list()
     names = list(_NAMES.values())
     base = alt.Chart(table, width=WIDTH, height=max(120, 17 * len(order))).encode(
@@ -60,9 +69,7 @@ def steering_gain(table: pl.DataFrame) -> ChartType:
         tooltip=[
             "feature:O",
             "direction:N",
-            alt.Tooltip("gain:Q", format=".3f", title="gain, nats"),
-            alt.Tooltip("gain_low:Q", format=".3f", title="95 % from"),
-            alt.Tooltip("gain_high:Q", format=".3f", title="to"),
+            *value_tips("gain", ".3f", "gain, nats"),
             alt.Tooltip("documents:Q", title="prompts"),
         ],
     )
@@ -72,18 +79,25 @@ def steering_gain(table: pl.DataFrame) -> ChartType:
         .then(alt.value([3, 2]))
         .otherwise(alt.value([1, 0]))
     )
-    layers = (
-        alt.Chart(table)
-        .transform_aggregate(rows="count()")  # one line, not one per row
-        .mark_rule(color=CONTROL, strokeDash=DASHES)
-        .encode(x=alt.datum(0))
-        + base.transform_filter("isValid(datum.gain_low)")
-        .mark_rule(strokeWidth=1.5)
-        .encode(x="gain_low:Q", x2="gain_high:Q", strokeDash=dashes)
-        + base.mark_point(opacity=1).encode(x=x)
-    )
+    values = with_intervals(base, x, "gain_low", "gain_high", strokeDash=dashes)
     return styled(
-        layers,
+        zero_line(table) + values,
         "Does the model follow the feature?",
-        "log-probability gained by what follows the feature in text; bars: 95 % intervals",
+        "log-probability gained by the tokens that follow the feature in text; bars: 95 % "
+        "intervals",
     )
+
+
+PLANS = (
+    Plan(
+        name="steering-gain",
+        section="retrieval",
+        title="Does the model follow the feature?",
+        reading="Further right, the tokens that follow the feature in text became more likely when "
+        "its direction was added at the last function token.",
+        control="Grey is a random direction of the same norm at the same position.",
+        absent="No feature was steered.",
+        tables=made_from(gains, lambda folder: folder.retrieval("steering")),
+        chart=steering_gain,
+    ),
+)

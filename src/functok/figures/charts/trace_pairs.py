@@ -1,18 +1,22 @@
-"""Two prompts' features set against each other: paper §3.2, Figure 6."""
+"""Two prompts' features compared: paper §3.2, Figure 6."""
+
+from collections.abc import Callable
 
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import NO_WORLD, Plan, read
 from functok.figures.style import CLASS_SCALE, TOKEN_FONT, styled
 from functok.retrieval.prompts.trace_pairs import paired
+from functok.runtime.store import RunFolder
 
 _COLUMN, _ROW = 26, 18
 _MORE_FIRST, _EQUAL, _MORE_SECOND = "#762a83", "#f7f7f7", "#1b7837"
 
 
-def set_against(traces: pl.DataFrame, features: int) -> list[pl.DataFrame]:
-    """The first prompt beside each of the others.
+def differences(traces: pl.DataFrame, features: int) -> list[pl.DataFrame]:
+    """The first prompt compared with each of the others.
 
     Args:
         traces: ``retrieval/traces.parquet``.
@@ -24,7 +28,7 @@ def set_against(traces: pl.DataFrame, features: int) -> list[pl.DataFrame]:
     first, *others = traces.partition_by("prompt", maintain_order=True)
     found = [
         paired(first, other, features).with_columns(
-            text=pl.lit(f"{first['text'][0]} – against – {other['text'][0]}")
+            text=pl.lit(f"{first['text'][0]} → {other['text'][0]}")
         )
         for other in others
     ]
@@ -32,7 +36,7 @@ def set_against(traces: pl.DataFrame, features: int) -> list[pl.DataFrame]:
 
 
 def trace_difference(table: pl.DataFrame) -> ChartType:
-    """Features × pairs of places: green where the second prompt has more, purple the first."""
+    """Features × pairs of positions: green if the second prompt has more, purple if the first."""
     columns = table["column"].unique().sort().to_list()
     order = table.drop_nulls("feature").unique("row").sort("row")["feature"].to_list()
     largest = float(table["difference"].abs().max())  # type: ignore[arg-type]
@@ -73,6 +77,43 @@ def trace_difference(table: pl.DataFrame) -> ChartType:
     layers = alt.layer(heat, names).resolve_scale(color="independent")
     return styled(
         layers.properties(usermeta={"scroll": True}),
-        "What sets two prompts apart",
+        "Differences between two prompts",
         " ".join(str(table["text"][0]).split()),
     )
+
+
+def first_compared(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
+    """The first prompt's trace compared with each other prompt's."""
+
+    def tables(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+        found = read(folder.retrieval(name))
+        return [] if found is None else differences(found, features)
+
+    return tables
+
+
+PLANS = (
+    Plan(
+        name="trace-difference",
+        section="retrieval",
+        title="Differences between two prompts",
+        reading="Columns are aligned tokens of the two prompts; a cell is green if the feature "
+        "is stronger in the second prompt and purple if in the first. Colour to the right of the "
+        "words that differ is context carried forward.",
+        control="Columns to the left of the first difference: nothing can differ there.",
+        absent="Fewer than two prompts were traced, so none were compared.",
+        tables=first_compared("traces"),
+        chart=trace_difference,
+    ),
+    Plan(
+        name="world-trace-difference",
+        section="world",
+        title="Differences between two prompts",
+        reading="Green if a feature is stronger in the second prompt, purple if in the first: at "
+        "the entity itself, and at positions to its right that carry it.",
+        control="Columns to the left of the entity: nothing can differ there.",
+        absent=NO_WORLD,
+        tables=first_compared("world_traces"),
+        chart=trace_difference,
+    ),
+)

@@ -1,15 +1,19 @@
-"""Which token of a prompt switches on which feature: paper §3.2, Figure 6.
+"""Which token of a prompt activates which feature: paper §3.2, Figure 6.
 
-Columns are positions, not tokens: a token that comes twice has two columns. Its name is written
-below in the colour of its class.
+Columns are positions, not tokens: a token that occurs twice has two columns. Its name is below
+them, in the colour of its class.
 """
+
+from collections.abc import Callable
 
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.plan import NO_WORLD, Plan, read
 from functok.figures.style import CLASS_SCALE, MEASURED, TOKEN_FONT, styled
 from functok.retrieval.prompts.trace import strongest
+from functok.runtime.store import RunFolder
 
 _COLUMN, _ROW = 26, 18
 _SHOWN = 90
@@ -25,8 +29,8 @@ def traced(trace: pl.DataFrame, features: int) -> pl.DataFrame:
 
     Returns:
         Columns prompt, text, position, token, class, row (from 0; features in the order in which
-        they first fire), feature, activation, first, density; and for each position one row
-        without a feature, from which its name is drawn.
+        they first fire), feature, activation, first, density; and one row without a feature for
+        each position, for its name.
     """
     chosen = strongest(trace, features)
     rows = pl.DataFrame({"feature": chosen, "row": range(len(chosen))}).with_columns(
@@ -83,10 +87,50 @@ def trace_heat_map(table: pl.DataFrame) -> ChartType:
     )
     text = " ".join(str(table["text"][0]).split())
     shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-    # A long prompt is scrolled through rather than squeezed: ``scroll`` tells the report so.
+    # A long prompt is scrolled rather than squeezed: ``scroll`` tells the report to.
     layers = alt.layer(heat, names).resolve_scale(color="independent")
     return styled(
         layers.properties(usermeta={"scroll": True}),
-        "Which token switches on which feature",
+        "Which token activates which feature",
         shown,
     )
+
+
+def each_trace(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
+    """One table per prompt of the traces called ``name``."""
+
+    def tables(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+        found = read(folder.retrieval(name))
+        parts = [] if found is None else found.partition_by("prompt", maintain_order=True)
+        return [traced(part, features) for part in parts]
+
+    return tables
+
+
+PLANS = (
+    Plan(
+        name="trace",
+        section="retrieval",
+        title="Which token activates which feature",
+        reading="Columns are the prompt's positions, rows the features with the highest "
+        "activations, in the order in which they first fire (green edge); further cells in a row "
+        "are re-activations.",
+        control="None: a trace is an illustration. Rows that fire at orange and blue tokens "
+        "alike are evidence against a special role of function tokens.",
+        absent="No prompt was traced.",
+        tables=each_trace("traces"),
+        chart=trace_heat_map,
+    ),
+    Plan(
+        name="world-trace",
+        section="world",
+        title="Which token activates which feature",
+        reading="Columns are the prompt's positions, rows the features with the highest "
+        "activations, in the order in which they first fire; the two prompts differ in one word, "
+        "the entity that they ask about.",
+        control="None: a trace is an illustration.",
+        absent=NO_WORLD,
+        tables=each_trace("world_traces"),
+        chart=trace_heat_map,
+    ),
+)

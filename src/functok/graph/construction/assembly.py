@@ -21,7 +21,7 @@ from functok.graph.edges import Edges, Packing
 from functok.graph.folder import ROW_GROUP, write_edges, write_tokens
 from functok.models.dictionaries import Disagreement
 from functok.runtime.progress import Progress, Silent
-from functok.runtime.store import read_json, write_json, writing_folder
+from functok.runtime.store import read_json, read_table, write_json, writing_folder
 
 DENSE = 0.1
 """Share of positions above which a feature is listed as dense."""
@@ -53,13 +53,13 @@ def assemble(
         name: what the work is called there.
     """
     folders = [folder / str(number) for folder in parts.folders]
-    rows = max(memory // 4 // BYTES_PER_FIRING, 1)  # for each of the two that run side by side
+    rows = max(memory // 4 // BYTES_PER_FIRING, 1)  # for each of the two that run in parallel
     with (
         writing_folder(place) as folder,
         (progress or Silent()).task(name, 3, "steps") as task,
-        ThreadPoolExecutor(1) as beside,
+        ThreadPoolExecutor(1) as background,
     ):
-        written = beside.submit(_write_contexts, folder, folders, rows, encoded)
+        written = background.submit(_write_contexts, folder, folders, rows, encoded)
         runs = _found(folders, "edges-*.parquet")
         pieces = merge_edges(runs, rows, folder / "rounds-edges", align=GROUPS)
         edges = write_edges(folder, _not_none(pieces), packing, rows)
@@ -118,7 +118,7 @@ def _write_totals(folder: Path, folders: list[Path], vocabulary: int) -> int:
     occurrences = np.zeros(GROUPS * vocabulary, np.int64)
     documents = np.zeros(GROUPS * vocabulary, np.int64)
     for source in folders:
-        table = pq.read_table(source / "tokens.parquet")
+        table = read_table(source / "tokens.parquet")
         cell = table["cell"].to_numpy()
         occurrences[cell] += table["occurrences"].to_numpy()
         documents[cell] += table["documents"].to_numpy()

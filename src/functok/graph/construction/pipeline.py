@@ -1,6 +1,7 @@
 """From a job to finished graphs: shards on any engine, then one folder per SAE."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def build_graphs(
         UserError: if something cannot be written; finished shards are kept.
     """
     shards = document_shards(encoded)
-    parts = run_shards(job, shards, partials, engine, progress, name)
+    parts = run_shards(job, shards, partials, engine, progress, name, partial(_tokens, encoded))
     model = loaded_model(job.model, job.revision, job.device, job.dtype, job.key)
     for number, (reading, place) in enumerate(zip(job.readings, places, strict=True)):
         dictionary = loaded_dictionary(reading.sae, job.sae_device, job.key)
@@ -67,3 +68,9 @@ def build_graphs(
         label = f"{name}, merging" + (f" {place.name}" if len(places) > 1 else "")
         assemble(parts, number, place, packing, job.memory, encoded, meta, progress, label)
     return [TokenFeatureGraph.load(place) for place in places]
+
+
+def _tokens(encoded: Encoded, shard: tuple[int, int]) -> int:
+    """Tokens of the documents ``start`` to ``stop``."""
+    start, stop = shard
+    return int(encoded.offsets[stop] - encoded.offsets[start])

@@ -17,13 +17,12 @@ import torch
 from torch import Tensor
 
 from functok.corpus.splits import document_groups
-from functok.encoding.contexts import ContextRows, context_rows
 from functok.encoding.tokenizer import Encoded
 from functok.graph.construction.observations import chosen_occurrences
 from functok.graph.construction.spill import Positions, Spill
 from functok.graph.edges import Packing
 from functok.models.dictionaries import Dictionary, Precision, open_sae
-from functok.models.language.capture import capture
+from functok.models.forward import Batch, forward
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model, load_model
 
@@ -108,20 +107,20 @@ class GraphJob:
         chosen = _chosen(encoded, special)
         groups = document_groups(encoded.keys)
         points = list(dict.fromkeys(reading.hook for reading in self.readings))
-        rows_at_once = self._rows(vocabulary)
-        for rows in context_rows(encoded, self.context, self.separator, rows_at_once):
-            counted = (rows.document >= 0) & ~special[rows.ids]
-            ids = torch.from_numpy(rows.ids)
-            targets = torch.from_numpy(rows.targets) if self.with_loss else None
-            seen = capture(model, ids, points, targets)
-            loss = np.full(counted.sum(), np.nan, np.float32)
-            if seen.losses is not None:
-                loss = seen.losses.cpu().numpy()[counted]
-            at = _positions(rows, counted, encoded, groups, chosen, loss)
-            where = torch.from_numpy(counted)
+        for batch in forward(
+            model,
+            encoded,
+            self.context,
+            self.separator,
+            points,
+            excluded=special,
+            rows=self._rows(vocabulary),
+            with_losses=self.with_loss,
+        ):
+            at = _positions(batch, encoded, groups, chosen)
             kept = {
-                point: hidden[where.to(hidden.device)].to(self.sae_device)
-                for point, hidden in zip(points, seen.hidden, strict=True)
+                point: hidden.to(self.sae_device)
+                for point, hidden in zip(points, batch.hidden, strict=True)
             }
             for reading, dictionary, spill in zip(self.readings, dictionaries, spills, strict=True):
                 _observe(self, reading, dictionary, spill, at, kept[reading.hook])
@@ -215,15 +214,10 @@ def _chosen(encoded: Encoded, special: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _positions(
-    rows: ContextRows,
-    counted: np.ndarray,
-    encoded: Encoded,
-    groups: np.ndarray,
-    chosen: np.ndarray,
-    loss: np.ndarray,
-) -> Positions:
+def _positions(batch: Batch, encoded: Encoded, groups: np.ndarray, chosen: np.ndarray) -> Positions:
+    rows, counted = batch.rows, batch.counted
     document, position = rows.document[counted], rows.position[counted]
+    loss = np.float32(np.nan) if batch.losses is None else batch.losses.cpu().numpy()
     targets = rows.targets[counted]
     return Positions(
         token=rows.ids[counted],

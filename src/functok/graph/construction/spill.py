@@ -1,8 +1,8 @@
-"""What one shard leaves on the disk for one SAE: sorted runs, totals, its part of the store.
+"""What one shard writes for one SAE: sorted runs, totals, its part of the occurrence store.
 
 Firings are collected on the SAE's device until a budget is reached; then they are reduced there to
-edges and to the strongest occurrences, and written as sorted runs while the model reads on. So a
-shard may be of any size and an SAE of any density, and the memory held stays the same.
+edges and to the strongest occurrences, and written as sorted runs while the model continues. So a
+shard may have any size and an SAE any density, in the same memory.
 """
 
 import json
@@ -21,7 +21,7 @@ from functok.graph.construction.strongest import strongest
 from functok.graph.edges import Edges, Packing, counted
 from functok.graph.occurrences import occurrence_table
 from functok.models.dictionaries import Activations, Disagreement
-from functok.runtime.background import Behind
+from functok.runtime.threads import BackgroundThread
 
 BYTES_PER_FIRING = 160
 """Held per firing while a run is made, temporaries of the sorts included."""
@@ -40,7 +40,7 @@ class Positions(NamedTuple):
     chosen: np.ndarray
     """Whether this is the document's hash-chosen occurrence of the token."""
     norm: np.ndarray
-    """Of what the SAE reads."""
+    """Of the SAE's input."""
     loss: np.ndarray
     """Of the next token's prediction, nats; NaN where there is none or none was asked for."""
 
@@ -56,7 +56,7 @@ class Spill:
         folder.mkdir()
         self._folder, self._packing, self._keeps = folder, packing, keeps_store
         self._most = max(memory // 2 // BYTES_PER_FIRING, 1)  # one run fills while one is written
-        self._writing = Behind()
+        self._writing = BackgroundThread()
         self._batches: list[tuple[Positions, Activations]] = []
         self._firings = self._runs = 0
         self._cells: list[np.ndarray] = []

@@ -1,11 +1,11 @@
-"""SAEs of which a part stays as it was drawn: how much of a result needs a trained dictionary?
+"""SAEs with a frozen part: how much of a result needs a trained dictionary?
 
 ==================  ==========================================================================
-held                what training cannot change
+frozen              what training cannot change
 ==================  ==========================================================================
 ``decoder``         the directions that features write
 ``soft decoder``    likewise, but a direction may turn until its cosine to the drawn one is .8
-``encoder``         the directions (and biases) by which features are read
+``encoder``         the directions (and biases) by which features are detected
 ==================  ==========================================================================
 
 Such SAEs match trained ones on interpretability, probing and editing (arXiv 2602.14111). What a

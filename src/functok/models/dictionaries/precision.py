@@ -3,7 +3,8 @@
 TF32 keeps 10 bits of a factor's mantissa, bfloat16 keeps 7. A product of d terms is then off by
 about 2^-bits · √2 · ‖x‖‖w‖ / √d (independent roundings), so an activation further than six times
 that from its threshold is on the side that fp32 puts it on. Those nearer are computed again from
-the full operands; how many of them change sides is the disagreement that is reported.
+the full operands; how many of them change sides is the disagreement that is reported
+(``docs/methods.md#low-precision``).
 
 On a GPU the tensor cores round. On the CPU ``tf32`` rounds the operands as they would, which
 serves tests; ``bf16`` is the real thing on both.

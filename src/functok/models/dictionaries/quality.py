@@ -1,4 +1,4 @@
-"""Is this SAE fit for use? L0, explained variance and CE recovered, on held-out text.
+"""L0, explained variance and CE recovered of an SAE, on held-out text (``docs/methods.md#sae``).
 
     L0                  mean number of active features per position
     explained variance  1 − Σ‖x − x̂‖² / Σ‖x − x̄‖²
@@ -9,18 +9,20 @@ reconstruction score, App. C). Substitution and ablation spare the separators, w
 trained on. Every sum is kept by hash group of documents, for the jackknife.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from functok.claims.evidence import as_columns
 from functok.corpus.splits import GROUPS, document_groups
-from functok.encoding.contexts import ContextRows, context_rows
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
-from functok.models.language.model import Model, replacing, residual_stream, token_losses
+from functok.models.forward import Batch, forward
+from functok.models.language.hooks import HookPoint
+from functok.models.language.model import Model, replacing, token_losses
 from functok.stats import Estimate, jackknife, jackknife_ratio
 from functok.tokens.counting.function_tokens import SPECIAL
 
@@ -38,12 +40,9 @@ class DictionaryQuality:
 
     def columns(self) -> dict[str, float]:
         """One row for a table: ``l0``, ``l0_low``, ``l0_high``, and so on."""
-        row = {}
-        for field in fields(self):
-            estimate = getattr(self, field.name)
-            row[field.name] = estimate.value
-            row[f"{field.name}_low"] = estimate.low
-            row[f"{field.name}_high"] = estimate.high
+        row: dict[str, float] = {}
+        for name, estimate in vars(self).items():
+            row |= as_columns(name, estimate)
         return row
 
 
@@ -57,7 +56,6 @@ class _Sums:
         self.square = np.zeros(GROUPS)
         self.vector = np.zeros((GROUPS, d_model))
         self.loss = np.zeros((3, GROUPS))  # clean, reconstructed, zero-ablated
-        self.targets = np.zeros(GROUPS)
 
     def explained_variance(self, kept: np.ndarray) -> float:
         mean = self.vector[kept].sum(0) / self.positions[kept].sum()
@@ -81,8 +79,16 @@ def dictionary_quality(
     """Measure ``dictionary`` on the residual stream of ``model`` after ``layer``."""
     sums = _Sums(dictionary.W_enc.shape[0])
     groups = document_groups(encoded.keys)
-    for rows in context_rows(encoded, context, separator):
-        _add(sums, model, dictionary, rows, groups, layer, classes)
+    for batch in forward(
+        model,
+        encoded,
+        context,
+        separator,
+        [HookPoint.residual(layer)],
+        excluded=classes == SPECIAL,
+        with_losses=True,
+    ):
+        _add(sums, model, dictionary, batch, groups, layer)
     used = sums.positions > 0
     return DictionaryQuality(
         l0=jackknife_ratio(sums.active, sums.positions),
@@ -100,15 +106,12 @@ def _add(
     sums: _Sums,
     model: Model,
     dictionary: Dictionary,
-    rows: ContextRows,
+    batch: Batch,
     groups: np.ndarray,
     layer: int,
-    classes: np.ndarray,
 ) -> None:
-    ids, targets = torch.from_numpy(rows.ids), torch.from_numpy(rows.targets)
-    counted = (rows.document >= 0) & (classes[rows.ids] != SPECIAL)
-    where = torch.from_numpy(counted)
-    x = residual_stream(model, ids, layer).float().cpu()[where]
+    rows, counted = batch.rows, batch.counted
+    x = batch.hidden[0].float().cpu()
     active = dictionary.encode(x)
     reconstruction = dictionary.reconstructed(active, x)
 
@@ -119,19 +122,19 @@ def _add(
     sums.square += _by_group(group, x.square().sum(1))
     np.add.at(sums.vector, group, x.double().numpy())
 
-    predicted = counted & (rows.targets >= 0)
-    group = groups[rows.document[predicted]]
-    sums.targets += np.bincount(group, minlength=GROUPS)
-    for kind, replacement in enumerate((None, reconstruction, torch.zeros_like(x))):
-        losses = _losses(model, ids, targets, layer, where, replacement)
-        sums.loss[kind] += _by_group(group, losses[torch.from_numpy(predicted)])
+    predicted = rows.targets[counted] >= 0
+    losses = [
+        batch.losses,
+        _losses_with(reconstruction, model, batch, layer),
+        _losses_with(torch.zeros_like(x), model, batch, layer),
+    ]
+    for kind, found in enumerate(losses):
+        sums.loss[kind] += _by_group(group[predicted], found[torch.from_numpy(predicted)])
 
 
-def _losses(
-    model: Model, ids: Tensor, targets: Tensor, layer: int, where: Tensor, x: Tensor | None
-) -> Float[Tensor, "batch position"]:
-    if x is None:
-        return token_losses(model, ids, targets)
+def _losses_with(x: Tensor, model: Model, batch: Batch, layer: int) -> Float[Tensor, " counted"]:
+    """The losses with ``x`` in place of what the model held at the counted positions."""
+    where = torch.from_numpy(batch.counted)
 
     def put(hidden: Tensor) -> Tensor:
         changed = hidden.clone()
@@ -139,7 +142,8 @@ def _losses(
         return changed
 
     with replacing(model, layer, put):
-        return token_losses(model, ids, targets)
+        ids, targets = torch.from_numpy(batch.rows.ids), torch.from_numpy(batch.rows.targets)
+        return token_losses(model, ids, targets)[where]
 
 
 def _by_group(group: np.ndarray, values: Tensor) -> np.ndarray:

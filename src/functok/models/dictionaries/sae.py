@@ -24,7 +24,7 @@ class Sae:
     """``sae_lens``, ``sparsify``, ``gemma_scope`` or ``registry``."""
     dictionary: Dictionary
     hook: HookPoint | None
-    """Where it reads; None where nothing says."""
+    """Its hook point; None if its configuration does not name one."""
     model: str | None = None
     """The model that it was trained on, as its publishers call it."""
     published_l0: float | None = None

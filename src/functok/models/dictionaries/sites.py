@@ -1,7 +1,4 @@
-"""Which place of the model each SAE reads, or one sentence on why it cannot."""
-
-from collections.abc import Sequence
-from typing import TypeVar
+"""The hook point of each SAE in the model, or one sentence on why there is none."""
 
 from functok.models.dictionaries import Sae
 from functok.models.language.capture import capture
@@ -10,34 +7,17 @@ from functok.models.language.layers import Model, decoder_layers
 from functok.models.language.probe import probe_ids
 from functok.runtime.errors import UserError, require
 
-T = TypeVar("T")
-
-
-def one_for_each(given: Sequence[T], saes: Sequence[Sae], option: str) -> Sequence[T | None]:
-    """A layer, or a site, for each SAE: none asked for, one for all, or one each.
-
-    Raises:
-        UserError: if there are more than one, and not one for each SAE.
-    """
-    if not given:
-        return [None] * len(saes)
-    require(
-        len(given) in (1, len(saes)),
-        f"There are {len(given)} {option} for {len(saes)} --sae; give one for all, or one each.",
-    )
-    return [*given] * (len(saes) if len(given) == 1 else 1)
-
 
 def placed(sae: Sae, layer: int | None, model: Model, site: str | None = None) -> HookPoint:
-    """Where ``sae`` reads this model.
+    """The hook point of ``sae`` in this model.
 
     Args:
         layer: where it is asked to read; needed where nothing says.
         site: likewise, one of ``hooks.SITES``.
 
     Raises:
-        UserError: if that is not where it was asked to read, or nowhere in this model, or of
-            another width.
+        UserError: if it is not at the layer asked for, or nowhere in this model, or of another
+        width.
     """
     count = len(decoder_layers(model))
     if layer is not None and not 0 <= layer < count:
@@ -60,20 +40,43 @@ def placed(sae: Sae, layer: int | None, model: Model, site: str | None = None) -
     reads = hook.layer if hook.site != "resid_pre" else (hook.layer or 0) - 1
     if layer is not None and layer not in (hook.layer, reads):
         raise UserError(
-            f"SAE {sae.spec!r} reads {hook.name!r}, not layer {layer}; leave --layer away, or give "
+            f"SAE {sae.spec!r} belongs at {hook.name!r}, not layer {layer}; omit --layer, or give "
             f"an SAE of layer {layer}."
         )
-    module_at(model, hook)
-    width = capture(model, probe_ids(model)[:1], [hook]).hidden[0].shape[-1]
+    width = _width(model, hook)
     reads = sae.dictionary.W_enc.shape[0]
-    if reads != width:
+    if width is not None and reads != width:
         place = "residual stream" if hook.site in _STREAM else f"{hook.name!r}"
         raise UserError(
-            f"SAE {sae.spec!r} reads {reads} dimensions but the model's {place} has {width}; it "
+            f"SAE {sae.spec!r} expects {reads} dimensions but the model's {place} has {width}; it "
             f"was trained on another model{f', {sae.model}' if sae.model else ''}, or on a part of "
             "the site."
         )
     return hook
 
 
+def _width(model: Model, hook: HookPoint) -> int | None:
+    """Dimensions at ``hook``; without weights those of the stream alone are known."""
+    if model.device.type == "meta":
+        return model.config.get_text_config().hidden_size if hook.site in _STREAM else None
+    module_at(model, hook)
+    return capture(model, probe_ids(model)[:1], [hook]).hidden[0].shape[-1]
+
+
 _STREAM = ("resid_post", "resid_pre", "resid_mid")
+
+
+def residual_layer(hook: HookPoint) -> int:
+    """The decoder layer after which the residual stream is what an SAE at ``hook`` decomposes.
+
+    Raises:
+        UserError: if it decomposes something else, where no feature can be added.
+    """
+    if hook.site == "resid_post":
+        return hook.layer or 0
+    require(
+        hook.site == "resid_pre" and (hook.layer or 0) > 0,
+        f"The SAE's site is {hook.name!r}; features are steered and searched in the residual "
+        "stream after a layer, so give an SAE of that site.",
+    )
+    return (hook.layer or 0) - 1

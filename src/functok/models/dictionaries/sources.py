@@ -5,7 +5,7 @@ spec                                what it is
 ==================================  ===============================================================
 ``folder/`` with cfg.json and       SAELens (since version 3)
 sae_weights.safetensors
-``folder/`` with cfg.json and       sparsify; the folder is named after the module it reads
+``folder/`` with cfg.json and       sparsify; the folder is named after its hook point
 sae.safetensors
 ``folder/params.npz``               Gemma Scope
 ``release/sae_id``                  SAELens' registry: downloaded, or found in the local cache
@@ -22,6 +22,7 @@ from functok.models.dictionaries.formats import sparsify as sparsify_folder
 from functok.models.dictionaries.sae import Sae, described
 from functok.models.language.hooks import HookPoint
 from functok.runtime.errors import UserError
+from functok.runtime.paths import user_path
 from functok.runtime.store import read_json
 
 
@@ -36,7 +37,7 @@ def open_sae(spec: str, device: str = "cpu", decoder: bool = False) -> Sae:
     Raises:
         UserError: if there is none by that name, or its semantics are not honoured here.
     """
-    path = Path(spec).expanduser()
+    path = user_path(spec)
     file = path / "params.npz" if path.is_dir() else path
     if file.suffix == ".npz" and file.is_file():
         place = str(file.resolve())
@@ -65,17 +66,25 @@ def open_sae(spec: str, device: str = "cpu", decoder: bool = False) -> Sae:
     )
 
 
-def load_dictionary(folder: Path, device: str = "cpu") -> Dictionary:
-    """An SAE that was trained here, with its decoder, from its SAELens folder.
+def open_whole_sae(spec: str, device: str = "cpu") -> Sae:
+    """An SAE with its decoder, and with weights that can be used.
 
     Raises:
-        UserError: if the folder is not one, its semantics are not honoured here, or its weights
-            are not finite.
+        UserError: as ``open_sae``; or if its weights are not finite.
     """
-    return sae_lens_folder.read_folder(folder, device, decoder=True)
+    return open_sae(spec, device, decoder=True)
+
+
+def load_dictionary(folder: Path, device: str = "cpu") -> Dictionary:
+    """The weights of an SAE in a folder, with its decoder.
+
+    Raises:
+        UserError: as ``open_whole_sae``.
+    """
+    return open_whole_sae(str(folder), device).dictionary
 
 
 def _module_hook(folder: str, transcodes: bool) -> HookPoint | None:
-    """The module that a folder is named after: a transcoder reads its input."""
+    """The module that a folder is named after: a transcoder takes its input."""
     known = re.fullmatch(r"(?:\w+\.)*(?:layers|h|blocks)\.\d+(\.\w+)*|embed_tokens|wte", folder)
     return HookPoint.parse(f"{folder}.hook_in" if transcodes else folder) if known else None

@@ -9,72 +9,21 @@ itself, since SAELens' running estimate is far off after a short training.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from functok.encoding.contexts import context_rows
-from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import TILE
 from functok.models.dictionaries.frozen import Held, hold
-from functok.models.language.model import Model, residual_stream
-from functok.models.training import window_order
-from functok.runtime.errors import UserError, require
+from functok.models.dictionaries.settings import DictionarySettings
+from functok.models.training.schedule import window_order
+from functok.runtime.errors import UserError
+from functok.runtime.memory import check_memory
 from functok.runtime.progress import Progress, Silent
 from functok.runtime.store import read_json, write_json, writing_folder
-from functok.tokens.counting.function_tokens import SPECIAL
-
-
-@dataclass(frozen=True, kw_only=True)
-class DictionarySettings:
-    """How SAEs are trained."""
-
-    architecture: Literal["topk", "batchtopk", "jumprelu"] = "topk"
-    """The paper's is ``jumprelu`` with the tanh penalty."""
-    width: int = 1024
-    """Features; the paper takes 16 × d_model."""
-    k: int = 16
-    """Active features per position (``topk``), or on average (``batchtopk``)."""
-    l0_coefficient: float = 4.0
-    """λ of the sparsity penalty (``jumprelu``); the paper's default is 4."""
-    steps: int = 400
-    """Updates."""
-    batch: int = 1024
-    """Activations per update."""
-    activations: int = 150_000
-    """Positions sampled from the training documents."""
-    learning_rate: float = 1e-3
-    """Constant, then linearly to zero over the last fifth."""
-    dead_window: int = 200
-    """Updates without firing after which a feature counts as dead (for the auxiliary loss)."""
-
-    def __post_init__(self) -> None:
-        for name in ("width", "k", "steps", "batch", "activations", "dead_window"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1.")
-        require(self.k <= self.width, f"k {self.k} must not exceed width {self.width}.")
-
-
-def sample_activations(
-    model: Model,
-    encoded: Encoded,
-    layer: int,
-    context: int,
-    separator: int | None,
-    classes: Int[np.ndarray, " vocabulary"],
-    count: int,
-) -> Float[Tensor, "positions d_model"]:
-    """Residual vectors after ``layer`` at the first ``count`` tokens, special tokens left out."""
-    found: list[Tensor] = []
-    for rows in context_rows(encoded.first(count), context, separator):
-        counted = (rows.document >= 0) & (classes[rows.ids] != SPECIAL)
-        hidden = residual_stream(model, torch.from_numpy(rows.ids), layer)
-        found.append(hidden[torch.from_numpy(counted)].float().cpu())
-    return torch.cat(found)
 
 
 def train_dictionary(
@@ -102,6 +51,11 @@ def train_dictionary(
     Raises:
         UserError: if SAELens is not installed, or the training diverged.
     """
+    d_model = activations.shape[1]
+    check_memory(
+        4 * 4 * 2 * settings.width * d_model + 4 * settings.batch * settings.width,
+        f"Training an SAE with recipe.width {settings.width:,} and batch {settings.batch:,}",
+    )
     scale = activations.shape[1] ** 0.5 / activations.norm(dim=1).mean().item()
     with torch.random.fork_rng():
         torch.manual_seed(seed)

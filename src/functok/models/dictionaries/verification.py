@@ -1,13 +1,13 @@
-"""Does this SAE fit these activations? Looked at on a probe, before anything is built on it.
+"""Does this SAE fit these activations? Tested on a probe, before anything is computed with it.
 
     L0                  mean number of active features per position
     explained variance  1 − Σ‖p − p̂‖² / Σ‖p − p̄‖²,   p the input as the SAE prepares it
 
-Both are held against published values where there are any. Where they disagree, or where little is
+Both are compared with published values if there are any. If they disagree, or if little variance is
 explained, the same SAE is tried on what the activations might have been in training: centred over
-dimensions (as TransformerLens centres what models write), scaled to another norm, and read after
-other layers. The first of these that explains clearly more is the sentence that the user gets:
-loading an SAE wrongly raises no error anywhere, it only spoils every number after it.
+dimensions (as TransformerLens does), scaled to another norm, and at other layers. The first of
+these that explains clearly more is named in a warning: loading an SAE wrongly raises no error, it
+only spoils every number after it. See ``docs/methods.md#verification``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,12 @@ from torch import Tensor
 
 from functok.models.dictionaries.dictionary import Dictionary
 from functok.models.dictionaries.sae import Sae
+from functok.models.language.hooks import HookPoint
 
 POOR = 0.5
 """Explained variance below which an SAE is suspected."""
 CLEARLY = 0.1
-"""How much more another reading must explain to be named."""
+"""How much more an alternative must explain to be named."""
 FACTOR = 2.0
 """How far L0 may be from what was published."""
 
@@ -47,6 +48,17 @@ class Verification:
     """One sentence, where the activations do not look like those the SAE was trained on."""
 
 
+def sentence(sae: Sae, hook: HookPoint, found: Verification) -> str:
+    """How an SAE behaves on the probe, next to what was published."""
+    said = f" (published {found.published_l0:.3g})" if found.published_l0 else ""
+    variance = f" (published {found.published_variance:.3f})" if found.published_variance else ""
+    return (
+        f"SAE {sae.spec} at {hook.name}, on {found.positions:,} positions: "
+        f"L0 {found.l0:.3g}{said}, explained variance {found.explained_variance:.3f}{variance}, "
+        f"{found.silent:.1%} of {sae.dictionary.features:,} features silent."
+    )
+
+
 def verify(
     sae: Sae,
     probe: Float[Tensor, "positions d_model"],
@@ -57,8 +69,8 @@ def verify(
 
     Args:
         sae: the SAE.
-        probe: what it would read, at a few thousand positions.
-        elsewhere: by name, what it would read at other places of the model, same positions.
+        probe: activations at its hook point, at a few thousand positions.
+        elsewhere: by name, activations at other hook points, same positions.
         tile: most elements of a dense block.
     """
     dictionary = sae.dictionary
@@ -129,7 +141,7 @@ def _sentence(
     said = f"SAE {sae.spec!r} does not fit these activations: {' and '.join(doubts)}"
     if not better:
         return f"{said}; check that model, layer and SAE belong together."
-    # of readings that explain about as much, the more usual one, which was tried first
+    # of alternatives that explain about as much, the more usual one, which was tried first
     best = next(name for name in better if better[name] > max(better.values()) - CLEARLY / 2)
     return f"{said}, but {best} would give {better[best]:.2f}; it was trained on such."
 

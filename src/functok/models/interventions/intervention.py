@@ -76,7 +76,7 @@ class Intervention:
         )
         require(
             bool(self.vector.isfinite().all()),
-            "The vector holds values that are not finite; nothing was changed.",
+            "The vector contains values that are not finite; nothing was changed.",
         )
         require(
             self.kind != "ablate" or bool(self.vector.norm(dim=-1).min() > 0),
@@ -115,7 +115,7 @@ class Clamp:
         )
         require(
             len(self.dictionary.b_dec) == width,
-            f"The SAE reads {len(self.dictionary.b_dec)} dimensions but the residual stream has "
+            f"The SAE expects {len(self.dictionary.b_dec)} dimensions but the residual stream has "
             f"{width}; it belongs to another model.",
         )
         require(

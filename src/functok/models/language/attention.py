@@ -1,11 +1,12 @@
-"""Which positions may a position read? A mask laid over every layer's attention.
+"""Which positions may a position attend to? A mask applied to every layer's attention.
 
-The same means serve twice: a model *trained* under a mask has no other route than the mask leaves
-open, and edges *removed* from a finished model show which route it takes (attention knockout with
-−inf: what is left is renormalised; Geva et al., arXiv 2304.14767; ``methods.md`` C2 variant a).
+The mask serves two purposes: a model *trained* under it has no route but the edges that the mask
+allows, and edges *removed* from a finished model show which route it takes (attention knockout by
+−∞ before the softmax, so that the other weights are renormalised; Geva et al., arXiv 2304.14767;
+``docs/methods.md#attention-knockout``).
 
-transformers takes a ready mask of four dimensions in place of its own, so nothing of the model is
-changed but its input. A model with sliding windows loses them under a mask.
+transformers accepts a four-dimensional mask in place of its own, so nothing of the model is changed
+but its input. A model with sliding windows loses them under such a mask.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,14 +37,16 @@ def attending(model: Model, edges: Edges) -> Iterator[None]:
     kind = model.config._attn_implementation
     if kind not in ("sdpa", "eager"):
         raise UserError(
-            f"Attention {kind!r} takes no mask of edges; load the model with "
+            f"Attention {kind!r} accepts no mask of edges; load the model with "
             "attn_implementation='sdpa' or 'eager'."
         )
 
     def masked(module: nn.Module, inputs: tuple, named: dict[str, Any]) -> tuple[tuple, dict]:
         cache = named.get("past_key_values")
         if cache is not None and cache.get_seq_length():
-            raise UserError("Masked attention reads whole texts; run it with use_cache=False.")
+            raise UserError(
+                "Masked attention needs whole texts; run the model with use_cache=False."
+            )
         ids = inputs[0] if inputs else named["input_ids"]
         causal = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
         open_ = (edges(ids) | torch.eye(len(causal), dtype=torch.bool, device=ids.device)) & causal

@@ -1,7 +1,7 @@
-"""One forward pass, several places read: what an SAE sees, and the loss where it is asked for.
+"""One forward pass, several hook points captured, and the loss if it is asked for.
 
-The pass stops as soon as every place has been read, so nothing above the deepest is computed. With
-the loss it runs to the end; the logits are the largest block then (positions × vocabulary), so
+The pass stops as soon as every hook point is captured, so nothing above the deepest is computed.
+With the loss it runs to the end; the logits are the largest block then (positions × vocabulary), so
 callers make those batches small.
 """
 
@@ -31,7 +31,7 @@ class Captured:
 
 
 class _Stop(Exception):  # noqa: N818 (a signal, not an error)
-    """Raised in a hook once every place has been read."""
+    """Raised in a hook once every hook point is captured."""
 
 
 @torch.no_grad()
@@ -41,7 +41,7 @@ def capture(
     points: Sequence[HookPoint],
     targets: Int[Tensor, "batch position"] | None = None,
 ) -> Captured:
-    """Read ``points`` while the model reads ``ids``.
+    """Capture ``points`` while the model runs on ``ids``.
 
     Args:
         ids: right-padded; attention is causal.
@@ -93,12 +93,23 @@ def _hooked(module: nn.Module, reads_input: bool, index: int, note: Any) -> Any:
     return module.register_forward_pre_hook(before, with_kwargs=True)
 
 
+def residual_stream(
+    model: Model, ids: Int[Tensor, "batch position"], layer: int
+) -> Float[Tensor, "batch position d_model"]:
+    """The residual stream after ``layer``, counting from 0; the forward pass stops there.
+
+    Raises:
+        UserError: if there is no such layer.
+    """
+    return capture(model, ids, [HookPoint.residual(layer)]).hidden[0]
+
+
 CONTEXT = 512
 """Positions per row where nothing else is asked for."""
 
 
 def fitting_context(model: Model, context: int | None, name: str) -> int:
-    """Positions per row: ``context``, by default 512 or as many as the model reads.
+    """Positions per row: ``context``, by default 512 or the model's maximum.
 
     Raises:
         UserError: if ``context`` is more than the model was made for.
@@ -108,7 +119,7 @@ def fitting_context(model: Model, context: int | None, name: str) -> int:
         return CONTEXT if longest is None else min(CONTEXT, longest)
     if longest is not None and context > longest:
         raise UserError(
-            f"A context of {context} is longer than model {name!r} reads, which is {longest}; "
+            f"A context of {context} exceeds the maximum of model {name!r}, {longest}; "
             f"give --context {longest} or less."
         )
     return context

@@ -1,8 +1,10 @@
-"""Let a model go on from several prompts side by side."""
+"""Generate from several prompts in one batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
+from transformers import GenerationConfig
 
 from functok.models.language.model import Model
 from functok.models.language.probe import bears_padding
@@ -19,7 +21,7 @@ def generate(
     """What the model writes after each prompt, up to its end token.
 
     Prompts are padded on the left, so that all end together; ``steer`` counts positions
-    behind the padding.
+    after the padding.
 
     Args:
         prompts: ids as the model reads them, of any lengths.
@@ -36,21 +38,31 @@ def generate(
     for row, prompt in enumerate(prompts):
         ids[row, longest - len(prompt) :] = torch.tensor(list(prompt))
         mask[row, longest - len(prompt) :] = 1
-    sampling = {"do_sample": False}
-    if temperature > 0:
-        # top_k and top_p as far open as they go: some models' folders ask for less.
-        sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+    ends = _ends(model)
+    bare = GenerationConfig(
+        max_new_tokens=tokens, eos_token_id=ends or None, pad_token_id=ends[0] if ends else 0
+    )
+    if temperature > 0:  # top_k and top_p as far open as they go
+        bare.update(do_sample=True, temperature=temperature, top_k=0, top_p=1.0)
+    cuda = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda), _configured(model, bare):
         torch.manual_seed(seed)
-        output = model.generate(
-            ids,
-            attention_mask=mask,
-            max_new_tokens=tokens,
-            repetition_penalty=1.0,  # some models' generation_config.json asks for another
-            pad_token_id=_ends(model)[0] if _ends(model) else 0,
-            **sampling,
-        )
-    return [_until_end(row, _ends(model)) for row in output[:, longest:].tolist()]
+        output = model.generate(ids, attention_mask=mask, generation_config=bare)
+    return [_until_end(row, ends) for row in output[:, longest:].tolist()]
+
+
+@contextmanager
+def _configured(model: Model, bare: GenerationConfig) -> Iterator[None]:
+    """The model with ``bare`` in place of its folder's generation_config.json.
+
+    ``generate`` fills in what a call leaves unsaid from there: beams, bans on repeats, forced and
+    suppressed tokens, several sequences per prompt, kinds of cache. Each changes the answer.
+    """
+    kept, model.generation_config = model.generation_config, bare
+    try:
+        yield
+    finally:
+        model.generation_config = kept
 
 
 def _ends(model: Model) -> list[int]:

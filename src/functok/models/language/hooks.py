@@ -1,24 +1,9 @@
-"""Places in a model that an SAE may read, by the names the field gives them.
+"""Hook points of SAEs, by the names the field gives them.
 
-================================  ================================================================
-name                              what is read
-================================  ================================================================
-``blocks.L.hook_resid_post``      the output of decoder layer L
-``blocks.L.hook_resid_pre``       the input of decoder layer L
-``blocks.L.hook_resid_mid``       the stream between attention and MLP
-``blocks.L.hook_attn_out``        what attention adds to the stream (``parts.py`` finds it)
-``blocks.L.hook_mlp_out``         likewise for the MLP
-``blocks.L.mlp.hook_in``          the input of the MLP, as TransformerBridge calls it
-``blocks.L.attn.hook_z``          the input of attention's output projection
-``hook_embed``                    the output of the token embedding
-``layers.3``, ``h.3.mlp``,        the output of that module, by its path in the model or in its
-``model.layers.3`` …              base model
-``layers.3.mlp.hook_in``          the input of that module
-================================  ================================================================
-"""
+================================  ========================================================="""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import nn
@@ -81,10 +66,10 @@ class HookPoint:
 
     @classmethod
     def parse(cls, name: str) -> "HookPoint":
-        """The place called ``name``.
+        """The hook point called ``name``.
 
         Raises:
-            UserError: if functok reads no such place.
+            UserError: if functok does not know it.
         """
         if match := _BLOCK.fullmatch(name):
             other = {"mlp.hook_in": "mlp_in", "attn.hook_z": "z"}
@@ -99,7 +84,7 @@ class HookPoint:
             if site == "module_in" or "hook_" not in name:
                 return cls(name, site, int(match[1]) if match else None)
         raise UserError(
-            f"The SAE reads {name!r}, which functok does not; it reads blocks.L.hook_resid_post, "
+            f"The SAE's hook point {name!r} is unknown; functok knows blocks.L.hook_resid_post, "
             "hook_resid_pre, hook_resid_mid, hook_mlp_out, hook_attn_out, mlp.hook_in and "
             "attn.hook_z, hook_embed, and modules by their path."
         )
@@ -121,10 +106,10 @@ class HookPoint:
 
 
 def module_at(model: Model, point: HookPoint) -> nn.Module:
-    """The module whose output, or input, is read at ``point``.
+    """The module with the output, or input, that ``point`` names.
 
     Raises:
-        UserError: if the model has no such place.
+        UserError: if the model has no such module.
     """
     if point.site == "embed":
         return model.get_input_embeddings()
@@ -160,8 +145,7 @@ def resolved(model: Model, point: HookPoint) -> HookPoint:
         found = module_at(model, point)
         for index, layer in enumerate(decoder_layers(model)):
             if layer is found:
-                site = "resid_post" if point.site == "module" else "resid_pre"
-                return replace(point, site=site, layer=index)
+                return HookPoint.at(index, "resid_post" if point.site == "module" else "resid_pre")
     return point
 
 

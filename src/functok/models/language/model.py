@@ -1,4 +1,4 @@
-"""Any Hugging Face causal LM: load it, read its residual stream, take its per-token loss.
+"""Any Hugging Face causal LM: load it, capture its residual stream, compute per-token losses.
 
 The residual stream after layer L, counting from 0, is the *output of decoder layer L*
 (``blocks.L.hook_resid_post`` in TransformerLens). It is read with a forward hook on the layer:
@@ -7,7 +7,7 @@ layer that is asked for is computed.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from functok.models.language.checkpoint import check_adapter, check_keys
+from functok.models.language.folder import check_model_folder
 from functok.models.language.layers import Model as Model
 from functok.models.language.layers import decoder_layers as decoder_layers
 from functok.models.language.layers import hidden_of, layer_of, with_hidden
 from functok.models.language.probe import check_model, finite
 from functok.runtime.errors import UserError, outside, require
+from functok.runtime.paths import user_path
 
 
 def load_model(
@@ -40,19 +42,11 @@ def load_model(
     """
     from transformers import AutoModelForCausalLM
 
-    folder = Path(name).expanduser()
-    if folder.is_dir() and not any(folder.glob("*.safetensors*")):
-        raise UserError(
-            f"Model folder {folder} holds no weights; it needs model.safetensors beside "
-            "config.json."
-        )
-    check_adapter(folder if folder.is_dir() else None, name, revision)
-    with outside(
-        f"Model {name!r} cannot be loaded",
-        "give a Hugging Face folder, or the name of a causal LM on the hub",
-    ):
+    folder = _folder_with_weights(name)
+    check_adapter(folder, name, revision)
+    with _loading(name):
         model, report = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
-            str(folder) if folder.is_dir() else name,
+            name if folder is None else str(folder),
             revision=revision,
             dtype=dtype,
             use_safetensors=True,
@@ -66,8 +60,45 @@ def load_model(
     return model
 
 
+def _folder_with_weights(name: str) -> Path | None:
+    """The folder called ``name``; None where it is a name on the hub.
+
+    Raises:
+        UserError: if the folder holds no weights, or asks for what it must not.
+    """
+    folder = user_path(name)
+    if not folder.is_dir():
+        return None
+    check_model_folder(folder)
+    return folder
+
+
+def _loading(name: str) -> AbstractContextManager[None]:
+    return outside(
+        f"Model {name!r} cannot be loaded",
+        "give a Hugging Face folder, or the name of a causal LM on the hub",
+    )
+
+
+def architecture(name: str, revision: str | None = None) -> Model:
+    """A causal LM without its weights (they are on the ``meta`` device): quick to make.
+
+    Raises:
+        UserError: if there is none by that name, or the folder holds no weights.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = _folder_with_weights(name)
+    with _loading(name):
+        config = AutoConfig.from_pretrained(
+            name if folder is None else str(folder), revision=revision, trust_remote_code=False
+        )
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
+
+
 def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
-    """Refuse a tokenizer whose ids the model cannot embed, or that is not the model's own.
+    """Refuse a tokenizer with ids that the model cannot embed, or that is not the model's own.
 
     Raises:
         UserError: if an id lies beyond the embedding, or the folder ``name`` carries another
@@ -79,40 +110,15 @@ def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
             f"The tokenizer has {len(tokenizer)} tokens but model {name!r} embeds only {rows}; "
             "give the tokenizer that the model was trained with."
         )
-    own = Path(name).expanduser() / "tokenizer.json"
+    own = user_path(name) / "tokenizer.json"
     if own.is_file():
         from tokenizers import Tokenizer
 
         if Tokenizer.from_file(str(own)).get_vocab() != tokenizer.get_vocab():
             raise UserError(
-                f"The tokenizer does not match model {name!r}, whose folder holds another one; "
+                f"The tokenizer differs from the one in the folder of model {name!r}; "
                 f"load {name!r} as the tokenizer too."
             )
-
-
-class _Stop(Exception):  # noqa: N818 (a signal, not an error)
-    """Raised in a hook once the layer wanted has been read."""
-
-
-@torch.no_grad()
-def residual_stream(
-    model: Model, ids: Int[Tensor, "batch position"], layer: int
-) -> Float[Tensor, "batch position d_model"]:
-    """The residual stream after ``layer``; the forward pass stops there."""
-    seen: list[Tensor] = []
-
-    def read(module: nn.Module, inputs: Any, output: Any) -> None:
-        seen.append(hidden_of(output))
-        raise _Stop
-
-    handle = layer_of(model, layer).register_forward_hook(read)
-    try:
-        model.base_model(ids.to(model.device), use_cache=False)
-    except _Stop:
-        pass
-    finally:
-        handle.remove()
-    return numbers(seen[0], f"layer {layer}")
 
 
 def numbers(hidden: Tensor, place: str) -> Tensor:

@@ -1,8 +1,8 @@
-"""The architecture without what it learned: weights drawn anew as its own configuration says.
+"""Re-initialised models: the same architecture with untrained weights.
 
-Drawn ``with_embeddings``, the token embeddings (and the output head, where it is not tied) stay the
-trained ones: what is known of each token is there, what is made of it in context is not
-(arXiv 2501.17727). The third untrained model is a run's own step 0.
+With ``with_embeddings``, the trained token embeddings (and the output head, if it is not tied) are
+kept: the model knows each token but nothing about context (arXiv 2501.17727). A further untrained
+model is a run's own step 0.
 """
 
 from pathlib import Path

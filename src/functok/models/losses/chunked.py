@@ -1,11 +1,11 @@
 """Cross-entropy from hidden states, without ever holding all logits.
 
 A step of 1 M tokens over LLaMA-3's vocabulary would need 512 GB of fp32 logits. Here the logits of
-one chunk of positions are made, read and thrown away before the next. The loss is the last thing a
-model computes and what each token's loss will be multiplied with is known beforehand, so the
-gradient is made in the same visit (G = softmax − one-hot, scaled per token; ∂hidden = G·W,
-∂W = Gᵀ·hidden): no logits are computed twice, and nothing but the two gradients waits for the
-backward pass. That is also faster than the plain way wherever a chunk fits the cache.
+one chunk of positions are computed, used and discarded before the next. The loss is the last thing
+a model computes and the factor of each token's loss is known beforehand, so the gradient is
+computed at the same time (G = softmax − one-hot, scaled per token; ∂hidden = G·W, ∂W = Gᵀ·hidden):
+no logits are computed twice, and only the two gradients are kept for the backward pass. That is
+also faster than the direct way if a chunk fits the cache.
 
 On CUDA in half precision, kernels that never write logits to memory at all are used where they
 are installed (``fused_losses``).

@@ -1,7 +1,7 @@
 """GroupLoss: the training loss, split by (class of the current token → class of the next).
 
-It returns the very scalar that ``F.cross_entropy`` returns and, beside it, adds the sum and the
-count of every group on the device, without synchronising. Sums and counts, not means: only they
+It returns the same scalar as ``F.cross_entropy``, and also accumulates the sum and the count of
+every group on the device, without synchronising. Sums and counts, not means: only they
 can be added over batches and processes, and only they give shares of the total. Paper §4.2.
 
 With weights by group the scalar is L = (1/n) Σᵢ w(gᵢ)·ℓᵢ over the n counted targets. Divided by n
@@ -87,7 +87,7 @@ class GroupLoss:
         return self
 
     def fresh(self) -> "GroupLoss":
-        """The same loss with a ledger of its own: for evaluation beside training."""
+        """The same loss with a separate ledger, for evaluation during training."""
         other = copy(self)
         other._sums, other._counts = torch.zeros_like(self._sums), torch.zeros_like(self._counts)
         return other

@@ -1,44 +1,10 @@
 """Llama from scratch, of any shape."""
 
-from dataclasses import dataclass
-
 import torch
 
 from functok.models.language.model import Model
-from functok.runtime.errors import require
-
-
-@dataclass(frozen=True, kw_only=True)
-class LlamaShape:
-    """The shape of a Llama."""
-
-    hidden_size: int = 128
-    """Width of the residual stream, d_model."""
-    layers: int = 2
-    """Decoder layers; the paper's "1.5B" is the 8B with two."""
-    heads: int = 4
-    """Attention heads."""
-    key_value_heads: int = 4
-    """Heads of keys and values (grouped-query attention when fewer than ``heads``)."""
-    intermediate_size: int = 344
-    """Width of the feed-forward layer."""
-    tied_embeddings: bool = True
-    """Whether the output head is the input embedding."""
-    rope_theta: float = 10_000.0
-    """Base of the rotary positions; LLaMA-3's is 500,000."""
-    norm_epsilon: float = 1e-6
-    """Added to the variance in RMSNorm; LLaMA-3's is 1e-5."""
-    initializer_range: float | None = None
-    """Standard deviation of the initial weights; by default 1/√hidden_size, which is near the
-    usual 0.02 at a width of 2,500 and lets narrow models learn from the start."""
-
-    def __post_init__(self) -> None:
-        require(
-            self.hidden_size % (2 * self.heads) == 0 and self.heads % self.key_value_heads == 0,
-            f"hidden_size {self.hidden_size} must be an even multiple of heads {self.heads}, and "
-            f"heads a multiple of key_value_heads {self.key_value_heads}.",
-        )
-        require(self.layers >= 1, "layers must be at least 1.")
+from functok.models.training.settings import LlamaShape
+from functok.runtime.memory import check_memory
 
 
 def new_llama(shape: LlamaShape, vocabulary: int, context: int, seed: int) -> Model:
@@ -60,6 +26,20 @@ def new_llama(shape: LlamaShape, vocabulary: int, context: int, seed: int) -> Mo
         bos_token_id=None,
         eos_token_id=None,
     )
+    check_memory(
+        _smallest(shape, vocabulary),
+        f"A model with model.shape.hidden_size {shape.hidden_size:,}, layers {shape.layers:,}, "
+        f"intermediate_size {shape.intermediate_size:,} and {vocabulary:,} token ids",
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return LlamaForCausalLM(config)
+
+
+def _smallest(shape: LlamaShape, vocabulary: int) -> int:
+    """Bytes of the weights in fp32, norms left out."""
+    keys = shape.hidden_size // shape.heads * shape.key_value_heads
+    layer = 2 * shape.hidden_size * (shape.hidden_size + keys)
+    layer += 3 * shape.hidden_size * shape.intermediate_size
+    embeddings = vocabulary * shape.hidden_size * (1 if shape.tied_embeddings else 2)
+    return 4 * (shape.layers * layer + embeddings)

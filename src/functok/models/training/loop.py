@@ -1,9 +1,9 @@
-"""The loop itself: AdamW, linear warm-up, cosine decay, gradient clipping.
+"""The training loop: AdamW, linear warm-up, cosine decay, gradient clipping.
 
-Everything random follows from the seed and the step, so a run that is killed continues bit for bit
-(on the same CPU). The loss comes from the hidden states in chunks (``models/chunked``). Figures
-stay on the device and are read together: at every step on a CPU, where that costs nothing, else
-every few steps and before anything is kept.
+Everything random follows from the seed and the step, so a killed run continues bit for bit (on the
+same CPU). The loss is computed from the hidden states in chunks (``models/losses/chunked.py``).
+Metrics stay on the device and are read together: at every step on a CPU, where that costs nothing,
+otherwise every few steps and before anything is saved.
 """
 
 import math
@@ -30,7 +30,7 @@ from functok.runtime.errors import UserError, require
 from functok.runtime.progress import Progress, Silent
 
 _READ_EVERY = 10
-"""Updates between two readings of the figures, where reading makes the device wait."""
+"""Updates between two readings of the metrics, if reading makes the device wait."""
 
 
 @runtime_checkable
@@ -240,7 +240,7 @@ def _check(windows: Windows, settings: TrainingSettings, processes: Processes) -
     parts = settings.accumulation * processes.count
     require(
         settings.batch % parts == 0,
-        f"batch {settings.batch} cannot be shared out evenly: it must be a multiple of "
+        f"batch {settings.batch} cannot be divided evenly: it must be a multiple of "
         f"accumulation × processes, {settings.accumulation} × {processes.count}.",
     )
 

@@ -1,4 +1,4 @@
-"""What a training run tells: the loss by group of every step, and figures to watch live."""
+"""What a training run reports: the loss by group of every step, and live metrics."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def note(row: StepRow, names: tuple[str, ...], speed: float) -> str:
 class JsonLines:
     """Appends figures to a file, one line per step, that may be read while the run goes on.
 
-    A run that continues from an earlier step writes the lines from there on anew.
+    A run that continues from an earlier step rewrites the lines from there on.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Who takes part in a training run: one process, several with a copy each, or several with shares.
+"""The processes of a training run: one, several with a copy of the model each, or several with
+shards.
 
-``accelerate`` brings processes together and copies the model (DDP). Sharing the model out (FSDP2)
-is torch's ``fully_shard``, called directly: accelerate quietly falls back to copies on CPUs, and
-what cannot be tested without a GPU is not worth a second way. All see the same windows per update,
-so their number changes losses by rounding alone.
+``accelerate`` connects the processes and copies the model (DDP). Sharding (FSDP2) uses torch's
+``fully_shard`` directly: accelerate silently falls back to copies on CPUs, so its sharding could
+not be tested without a GPU. All processes see the same windows per update, so their number changes
+the losses only by rounding.
 """
 
 import os
@@ -149,7 +150,7 @@ def together(sharded: bool) -> Processes:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         require(
             not sharded,
-            "A model is shared out among several processes: launch them with accelerate launch or "
+            "A sharded model needs several processes: launch them with accelerate launch or "
             "torchrun, or set sharded to false.",
         )
         return Alone("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,6 +1,6 @@
-"""Which learning rate and which windows belong to a step, and which steps are kept.
+"""The learning rate and the windows of a step, and the steps that are saved.
 
-All follows from the step and the seed, so nothing of it need be saved.
+All follow from the step and the seed, so none of it needs to be saved.
 """
 
 import math

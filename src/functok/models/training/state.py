@@ -5,9 +5,8 @@
     ├── metrics.parquet
     └── state.json                written last: without it the state does not count
 
-The two newest states are kept, so that one that was cut short later, by a failing disk, costs the
-steps since the one before and no more. The order of windows needs no saving: it follows from the
-seed and the step.
+The two newest states are kept, so that one truncated by a failing disk costs only the steps since
+the one before. The order of windows is not saved: it follows from the seed and the step.
 """
 
 import json
@@ -97,8 +96,8 @@ class State:
             shares = self.processes.count if self.processes.shared else 1
             if found["shares"] != shares:
                 raise UserError(
-                    f"The run was kept by {found['shares']} processes that shared the model, and "
-                    f"is to continue with {shares}; launch as many as before."
+                    f"The run was saved by {found['shares']} processes that shared the model, and "
+                    f"is to continue with {shares}; launch the same number as before."
                 )
             tensors = load_file(place / self._share())
             table = pq.read_table(place / "metrics.parquet")

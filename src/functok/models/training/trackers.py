@@ -1,6 +1,6 @@
-"""Figures of a run to experiment trackers (TensorBoard, Weights & Biases, MLflow …).
+"""Metrics of a run sent to experiment trackers (TensorBoard, Weights & Biases, MLflow …).
 
-accelerate knows them all (its ``log_with``); none is needed.
+accelerate supports them (its ``log_with``); none is required.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ def tracking(
         trackers: names that accelerate knows, or its ``GeneralTracker`` objects.
         project: what the trackers call the run.
         folder: where those that write files put them.
-        settings: shown beside the figures, as dotted keys.
+        settings: logged with the metrics, as dotted keys.
 
     Raises:
         UserError: for a tracker that accelerate does not know, or that is not installed.

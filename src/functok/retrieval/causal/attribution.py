@@ -3,11 +3,12 @@
     IE_ij ≈ ∂m/∂h_i · d_j (z_ij^source − z_ij)
 
 for every feature j active at position i of the prompt or of its source: the effect on a metric m
-of giving the feature the activation that it has in the source (0 without one: ablation). One
-forward and one backward pass give all of them; with ``steps`` > 1 the gradient is averaged along
+of setting the feature to its activation in the source (0 without one: ablation). One forward and
+one backward pass give all of them; with ``steps`` > 1 the gradient is averaged along
 the way from the prompt's features to the source's (integrated gradients). A gradient is not an
 effect, so the strongest and a random sample are also measured by setting the feature and running
-the model (``verify``), and the correlation of the two is part of the result.
+the model (``measure_effects``), and the correlation of the two is part of the result. See
+``docs/methods.md#attribution``.
 
 Sources: attribution patching, Syed et al. 2023 (arXiv 2310.10348); with integrated gradients on
 SAE features, Marks et al. 2024 (arXiv 2403.19647).
@@ -25,7 +26,8 @@ from torch import Tensor
 from functok.models.dictionaries import Activations, Dictionary
 from functok.models.interventions.intervention import Clamp
 from functok.models.interventions.sweeps import Trial, sweep
-from functok.models.language.model import Model, replacing, residual_stream
+from functok.models.language.capture import residual_stream
+from functok.models.language.model import Model, replacing
 from functok.runtime.errors import require
 from functok.tokens.counting.function_tokens import CLASS_NAMES, SPECIAL
 
@@ -69,8 +71,8 @@ def attribute(
     """
     require(
         source is None or len(source) == len(ids),
-        f"The source has {len(source or [])} tokens and the prompt {len(ids)}; position by "
-        "position they must correspond.",
+        f"The source has {len(source or [])} tokens and the prompt {len(ids)}; they must "
+        "correspond position by position.",
     )
     hidden = residual_stream(model, torch.tensor([list(ids)]), layer)[0]
     active = dictionary.encode(hidden)
@@ -99,7 +101,7 @@ def attribute(
     )
 
 
-def verify(
+def measure_effects(
     model: Model,
     dictionary: Dictionary,
     ids: Sequence[int],
@@ -148,10 +150,10 @@ def agreement(checked: pl.DataFrame) -> dict[str, float]:
 def shares(
     table: pl.DataFrame, ids: Sequence[int], classes: Int[np.ndarray, " vocabulary"]
 ) -> pl.DataFrame:
-    """How much of Σ|IE| lies at function tokens, at content tokens, and at the last position.
+    """The shares of Σ|IE| at function tokens, at content tokens, and at the last position.
 
-    The last position is a place of its own whatever its class: there is only one, and everything
-    that reaches the answer passes it.
+    The last position is counted separately, whatever its class: there is only one, and everything
+    that reaches the answer passes through it.
 
     Returns:
         Columns place, positions, share (of Σ|IE|), per_position (of the mean over positions; 1 is

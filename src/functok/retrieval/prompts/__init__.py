@@ -1,1 +1,1 @@
-"""Questions about prompts: positions, traces, answers."""
+"""Prompts: positions, traces, answers."""

@@ -1,7 +1,7 @@
-"""Does an answer show a trait? What a judge may look at is the answer's text alone."""
+"""Does an answer show a trait? A judge sees the text of the answer only."""
 
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,9 @@ Judge = Callable[[str], bool]
 
 
 def contains(expected: Sequence[str]) -> Judge:
-    """Any of the strings occurs, in whatever case."""
+    """Any of the strings occurs, ignoring case."""
     wanted = [text.casefold() for text in expected]
-    require(
-        bool(wanted) and all(wanted), "Name at least one string to expect, and none that is empty."
-    )
+    require(bool(wanted) and all(wanted), "Give at least one string to look for, and no empty one.")
     return lambda answer: any(text in answer.casefold() for text in wanted)
 
 
@@ -57,18 +55,39 @@ def in_file(place: str) -> Judge:
         raise UserError(f"There is no file {file!r} to judge by; write python:FILE.py:FUNCTION.")
     try:
         found = runpy.run_path(file).get(name)
-    except (ImportError, NameError, SyntaxError) as error:
-        raise UserError(f"{file} cannot be run ({first_line(error)}); mend it.") from error
+    except Exception as error:
+        raise UserError(f"{file} cannot be run ({first_line(error)}); fix it.") from error
     if not callable(found):
         raise UserError(f"{file} has no function {name!r}; write python:FILE.py:FUNCTION.")
     return lambda answer: bool(found(answer))
 
 
-def judge(rule: str) -> Judge:
-    """A judge from a rule as typed: ``language:zh``, ``python:FILE.py:FUNCTION``, or strings
-    parted by ``|``."""
-    if rule.startswith("python:"):
-        return in_file(rule.removeprefix("python:").strip())
+def judge(rule: str, trusted: Collection[Path] = ()) -> Judge:
+    """A judge from ``language:zh``, ``python:FILE.py:FUNCTION``, or strings separated by ``|``.
+
+    Args:
+        rule: as typed, or as a study says it.
+        trusted: files that the user named to be run; a study may come from anybody.
+
+    Raises:
+        UserError: if the rule names a Python file that is not among them, or says nothing usable.
+    """
+    file = python_file(rule)
+    if file is not None:
+        if file.resolve() not in {one.resolve() for one in trusted}:
+            raise UserError(
+                f"The study asks to run Python code from {file} (success: {rule.strip()}); if you "
+                f"trust it, pass --allow-python {file}."
+            )
+        return in_file(rule.strip().removeprefix("python:").strip())
     if rule.startswith("language:"):
         return in_language(rule.removeprefix("language:").strip())
     return contains([part.strip() for part in rule.split("|")])
+
+
+def python_file(rule: str) -> Path | None:
+    """The Python file that a rule wants run; None where it wants none."""
+    if not rule.strip().startswith("python:"):
+        return None
+    file, _, _ = rule.strip().removeprefix("python:").strip().rpartition(":")
+    return Path(file)

@@ -1,4 +1,4 @@
-"""Where to intervene, in words: ``last-function``, ``content``, ``punct-final``, ``7``, ``-1`` …
+"""Where to intervene, by name: ``last-function``, ``content``, ``punct-final``, ``7``, ``-1`` …
 
 ==================  ==========================================================================
 place               positions of the prompt
@@ -7,11 +7,11 @@ place               positions of the prompt
 ``all``             every position but special tokens'
 ``function``        every function token; likewise ``content``
 ``last-function``   the last function token (the paper's choice); likewise ``last-content``
-``punct-final`` …   every token of that sub-class (``tokens.subclasses``)
+``punct-final`` …   every token of that sub-class (``tokens/grammar/subclasses.py``)
 ==================  ==========================================================================
 
-With ``+generated`` after any but a number, generated tokens of the same kind are meant as well;
-``generated`` alone means all of these and none of the prompt's.
+``+generated`` after any but a number includes generated tokens of the same kind; ``generated``
+alone means all generated tokens and none of the prompt's.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ _LAST = "last-"
 _GENERATED = "generated"
 
 
-def chosen_tokens(
+def tokens_of_kind(
     kind: str,
     classes: Int[np.ndarray, " vocabulary"],
     subclasses: Sequence[str] | None = None,
@@ -71,11 +71,11 @@ def positions(
         )
         return [position]
     kind = place.removeprefix(_LAST)
-    chosen = chosen_tokens(kind, classes, subclasses)[np.asarray(ids)]
+    chosen = tokens_of_kind(kind, classes, subclasses)[np.asarray(ids)]
     found = np.flatnonzero(chosen).tolist()
     require(
         bool(found),
-        f"The prompt holds no {kind} token to change; name a position or another class.",
+        f"The prompt has no {kind} token to change; name a position or another class.",
     )
     return found[-1:] if place.startswith(_LAST) else found
 
@@ -110,7 +110,7 @@ def in_prompt(
     kind, _, further = place.partition("+")
     require(
         further in ("", _GENERATED),
-        f"{place!r} names no place; after + there can only be {_GENERATED}.",
+        f"{place!r} names no positions; after + there can only be {_GENERATED}.",
     )
     return [] if kind == _GENERATED else positions(kind, ids, classes, subclasses)
 
@@ -128,10 +128,10 @@ def in_answer(
     named = "all" if kind == _GENERATED else kind.removeprefix(_LAST)
     require(
         not named.lstrip("-").isdigit(),
-        f"{place!r} names no place: a number means one position of the prompt; say which "
-        "generated tokens are meant, such as function+generated.",
+        f"{place!r} names no positions: a number means one position of the prompt; name a kind of "
+        "generated tokens, such as function+generated.",
     )
-    meant = torch.from_numpy(chosen_tokens(named, classes, subclasses))
+    meant = torch.from_numpy(tokens_of_kind(named, classes, subclasses))
 
     def choose(
         entering: Int[Tensor, "batch new"], at: Int[Tensor, "batch new"]

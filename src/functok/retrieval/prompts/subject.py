@@ -1,28 +1,17 @@
-"""What prompts are asked about: a model, its tokenizer, and an SAE, of a run or by their names.
-
-Without a corpus nothing is known of how often a token occurs or a feature fires. So the function
-tokens are those of a folder of counts, or else those whose text alone says so: closed-class words,
-punctuation and blanks (``tokens.subclasses``). And no feature is passed over as too dense.
-"""
+"""What prompts are asked about: a model, its tokenizer, and an SAE (``study/asking.py``)."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import polars as pl
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from functok.encoding.tokenizer import Tokenizer, load_tokenizer, shown_tokens, special_ids
-from functok.models.dictionaries import Dictionary, open_sae
-from functok.models.dictionaries.sites import placed
+from functok.encoding.tokenizer import Tokenizer
+from functok.models.dictionaries import Dictionary
+from functok.models.dictionaries.sites import residual_layer
 from functok.models.language.hooks import HookPoint
-from functok.models.language.model import Model, check_tokenizer, load_model
-from functok.runtime.errors import UserError, require
-from functok.runtime.store import RunFolder
-from functok.tokens.counting.function_tokens import class_array
-from functok.tokens.grammar.closed_class import ClosedClass
-from functok.tokens.grammar.lexicon import lexicon
-from functok.tokens.grammar.subclasses import subclass_names
+from functok.models.language.model import Model
+from functok.runtime.errors import require
+from functok.tokens.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -33,11 +22,9 @@ class Subject:
     tokenizer: Tokenizer
     dictionary: Dictionary
     place: HookPoint
-    """Where the SAE reads."""
-    classes: Int[np.ndarray, " vocabulary"]
-    """Of every token id that the model can read."""
-    shown: list[str]
-    """Every token id as people can read it."""
+    """The SAE's hook point."""
+    vocabulary: Vocabulary
+    """Of the token ids that the model can take."""
     density: Float[np.ndarray, " features"]
     """Share of a corpus's positions at which each feature is active; 0 without a corpus."""
     maximum: Float[np.ndarray, " features"] | None = None
@@ -47,87 +34,14 @@ class Subject:
 
     @property
     def layer(self) -> int:
-        """The decoder layer after which the residual stream is what the SAE reads.
+        """The decoder layer after which features are added.
 
         Raises:
-            UserError: if it reads something else, where no feature can be added.
+            UserError: if the SAE does not decompose the residual stream.
         """
         require(
             not self.dictionary.transcodes,
-            f"The SAE at {self.place.name!r} is a transcoder, which writes something else than it "
-            "reads; features are steered and searched with an SAE of the residual stream.",
+            f"The SAE at {self.place.name!r} is a transcoder, which writes something else than its "
+            "input; features are steered and searched with an SAE of the residual stream.",
         )
-        if self.place.site == "resid_post":
-            return self.place.layer or 0
-        require(
-            self.place.site == "resid_pre" and (self.place.layer or 0) > 0,
-            f"The SAE reads {self.place.name!r}; features are steered and searched in the residual "
-            "stream after a layer, so give an SAE that reads it.",
-        )
-        return (self.place.layer or 0) - 1
-
-    @property
-    def subclasses(self) -> list[str]:
-        """The sub-class of every token id by name; ids beyond the tokenizer's are special."""
-        names = subclass_names(self.tokenizer, lexicon())
-        return names + ["special"] * (len(self.classes) - len(names))
-
-
-def open_subject(
-    model: str,
-    sae: str,
-    layer: int | None = None,
-    site: str | None = None,
-    revision: str | None = None,
-    tokenizer: str | None = None,
-    function_tokens: Path | None = None,
-) -> Subject:
-    """The subject of these names.
-
-    Args:
-        model: a Hugging Face folder, or a name on the hub.
-        sae: as ``open_sae`` takes it.
-        layer: where the SAE reads, if it does not say.
-        site: likewise, one of ``hooks.SITES``.
-        tokenizer: by default the model's own.
-        function_tokens: a folder of counts under this tokenizer, whose function tokens are meant.
-
-    Raises:
-        UserError: if one of them does not exist, or does not belong to the others.
-    """
-    read = open_sae(sae, decoder=True)
-    loaded = load_tokenizer(tokenizer or model)
-    net = load_model(model, revision)
-    check_tokenizer(net, loaded, model)
-    size = net.get_input_embeddings().weight.shape[0]
-    shown = shown_tokens(loaded)
-    return Subject(
-        model=net,
-        tokenizer=loaded,
-        dictionary=read.dictionary,
-        place=placed(read, layer, net, site),
-        classes=class_array(_function(loaded, function_tokens), special_ids(loaded), size),
-        shown=shown + [f"⟨{index}⟩" for index in range(len(shown), size)],
-        density=np.zeros(read.dictionary.features),
-    )
-
-
-def _function(tokenizer: Tokenizer, counts: Path | None) -> list[int]:
-    """Ids of the function tokens."""
-    if counts is None:
-        wanted = ClosedClass(punctuation=True, whitespace=True).subclasses
-        names = subclass_names(tokenizer, lexicon())
-        return [index for index, name in enumerate(names) if name in wanted]
-    folder = RunFolder(counts)
-    table = folder.tokens("function_tokens")
-    if not table.is_file():
-        raise UserError(
-            f"{counts} holds no function tokens; functok tokens -o {counts} makes some."
-        )
-    counted = load_tokenizer(str(folder.tokenizer))
-    require(
-        counted.get_vocab() == tokenizer.get_vocab(),
-        f"The function tokens in {counts} are of another tokenizer than the model's; count the "
-        "corpus with the model's.",
-    )
-    return pl.read_parquet(table)["token_id"].to_list()
+        return residual_layer(self.place)

@@ -1,4 +1,4 @@
-"""Which token of a prompt switches on which feature: paper §3.2, Figure 6."""
+"""Which token of a prompt activates which feature: paper §3.2, Figure 6."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def prompt_ids(
     if longest is not None and len(ids) + room > longest:
         generated = f", {room} more are to be generated," if room else ""
         raise UserError(
-            f"The prompt has {len(ids)} tokens{generated} but the model reads at most {longest}; "
+            f"The prompt has {len(ids)} tokens{generated} but the model takes at most {longest}; "
             "shorten it."
         )
     return ids
@@ -61,7 +61,7 @@ def trace(
 
     Args:
         ids: the prompt, see ``prompt_ids``.
-        layer: whose output the SAE reads, or another place that it reads.
+        layer: the SAE's layer, or its hook point.
         density: share of corpus positions at which each feature is active, for choosing later.
 
     Returns:
@@ -153,3 +153,43 @@ def compared(one: pl.DataFrame, two: pl.DataFrame, features: Sequence[int] = ())
     return both.with_columns(difference=difference).sort(
         pl.col("difference").abs(), "feature", descending=[True, False]
     )
+
+
+def first_and_again(table: pl.DataFrame, features: int, chosen: Sequence[int] = ()) -> pl.DataFrame:
+    """One row for each of the strongest features, or of the chosen.
+
+    Columns: feature, peak, first at (the token that first activates it, with its position), again
+    at function tokens, again at content tokens.
+    """
+    rows = []
+    for feature in chosen or strongest(table, features):
+        fired = table.filter(pl.col("feature") == feature).sort("position")
+        again = fired.filter(~pl.col("first"))
+        rows.append(
+            {
+                "feature": feature,
+                "peak": fired["activation"].max(),
+                "first at": _places(fired.filter("first")),
+                "again at function tokens": _places(again.filter(pl.col("class") == "function")),
+                "again at content tokens": _places(again.filter(pl.col("class") == "content")),
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def token_by_token(table: pl.DataFrame, features: Sequence[int]) -> pl.DataFrame:
+    """The activation of each feature at every token, null where it is not active.
+
+    Columns: position, token, class, and the number of each feature.
+    """
+    shown = table.unique("position").sort("position").select("position", "token", "class")
+    for feature in features:
+        one = table.filter(pl.col("feature") == feature)
+        one = one.select("position", pl.col("activation").alias(str(feature)))
+        shown = shown.join(one, on="position", how="left", maintain_order="left")
+    return shown
+
+
+def _places(fired: pl.DataFrame) -> str:
+    pairs = zip(fired["token"], fired["position"], strict=True)
+    return " ".join(f"{token}@{position}" for token, position in pairs)

@@ -1,8 +1,8 @@
-"""Two prompts side by side, feature by feature and place by place: paper §3.2, Figure 6.
+"""Two prompts compared feature by feature and position by position: paper §3.2, Figure 6.
 
-The paper sets two prompts beside each other that differ in one word, and reads off which features
-the same function tokens carry in either. Prompts need not be equally long here: places are paired
-along the longest runs of equal tokens, and in between one by one.
+The paper shows two prompts that differ in one word, and compares the features that the same
+function tokens carry in each. Here the prompts may differ in length: positions are aligned along
+the longest runs of equal tokens, and in between one by one.
 """
 
 from difflib import SequenceMatcher
@@ -16,8 +16,8 @@ def paired(
     """Two traces (see ``trace.trace``) with their difference.
 
     Args:
-        features: how many, those that set the prompts apart the most at some pair of places.
-        densest: features active at more than this share of the corpus are passed over.
+        features: how many, those with the largest difference at some pair of positions.
+        densest: features active at more than this share of the corpus are left out.
 
     Returns:
         Columns column (pair of places, from 0), position_first, position_second, token (``a``, or
@@ -57,7 +57,7 @@ def paired(
 
 
 def _pairs(one: pl.DataFrame, two: pl.DataFrame) -> pl.DataFrame:
-    """Which place of the first prompt stands beside which of the second."""
+    """Which position of the first prompt is aligned with which of the second."""
     places = [
         table.unique("position").sort("position").select("position", "token", "class")
         for table in (one, two)

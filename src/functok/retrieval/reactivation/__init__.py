@@ -1,1 +1,1 @@
-"""Do features come back at function tokens?"""
+"""Are features re-activated at function tokens?"""

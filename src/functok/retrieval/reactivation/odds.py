@@ -1,4 +1,4 @@
-"""Do features come back at function tokens more than at others: paper §3.2 as a statistic.
+"""Are features re-activated more at function tokens than at others: paper §3.2 as a statistic.
 
 The paper shows three features on two prompts. Here, over a whole corpus: feature j is
 *established* at position i of a document if it was active somewhere in i − W … i − 2 and is not
@@ -6,14 +6,15 @@ at i − 1; it is *re-activated* if it is active again at i. So every gap betwee
 feature's activity, ended at e and begun again at s, puts positions e + 2 … min(s, e + W) at risk,
 and s is the event.
 
-What is compared is the rate at function and at content positions, as an odds ratio: raw, and from
-a logistic regression that also knows how long ago the feature was active, where in the document
-this is, how often the feature is active at all, and how many features are active here; standard
-errors are clustered by document. The control shifts each feature's activity in a document around
-a circle by a random step: rates and runs stay, the tie to the tokens is cut.
+The rates at function and at content positions are compared as an odds ratio: raw, and from a
+logistic regression with the time since the feature was last active, the position in the document,
+the feature's overall rate and the number of other active features as covariates; standard errors
+are clustered by document. The control shifts each feature's activity in a document circularly by a
+random step: rates and runs are kept, the link to the tokens is cut. See
+``docs/methods.md#reactivation``.
 
-Source of the definitions: the position-preserving shift is Harris (2020), "Nonsense correlations
-in neuroscience"; clustered logistic regression, Liang & Zeger (1986).
+Sources: circular shift, Harris (2020), "Nonsense correlations in neuroscience"; clustered logistic
+regression, Liang & Zeger (1986).
 """
 
 from dataclasses import dataclass, replace
@@ -43,7 +44,7 @@ class Trains:
 
 @dataclass(frozen=True)
 class AtRisk:
-    """Places at which a feature that was active might be active again, one row each."""
+    """Positions at which a previously active feature might be active again, one row each."""
 
     row: Int[np.ndarray, " risks"]
     feature: Int[np.ndarray, " risks"]
@@ -55,7 +56,7 @@ class AtRisk:
 
 def at_risk(trains: Trains, window: int) -> AtRisk:
     """Every place and feature at risk, by document, feature and place."""
-    require(window >= 2, f"A window of {window} holds no gap; take at least 2.")
+    require(window >= 2, f"A window of {window} contains no gap; take at least 2.")
     document = np.searchsorted(trains.offsets, trains.row, side="right") - 1
     order = np.lexsort([trains.row, trains.feature, document])
     row, feature, document = trains.row[order], trains.feature[order], document[order]
@@ -74,7 +75,7 @@ def at_risk(trains: Trains, window: int) -> AtRisk:
 
 
 def shifted(trains: Trains, seed: int) -> Trains:
-    """Each feature's activity in each document moved around a circle by a step of its own."""
+    """Each feature's activity in each document, shifted circularly by its own random step."""
     random = np.random.default_rng(seed)
     document = np.searchsorted(trains.offsets, trains.row, side="right") - 1
     _, train = np.unique(np.stack([document, trains.feature]), axis=1, return_inverse=True)
@@ -113,9 +114,9 @@ def by_feature(
 def odds_ratio(table: pl.DataFrame, events: int = 50) -> Estimate:
     """Pooled odds ratio of re-activation at function against content positions.
 
-    Features are strata: the Mantel–Haenszel estimate, so that frequent features do not speak for
-    the rest by being frequent; with a jackknife interval over groups of documents, taken on the
-    logarithm. Features with fewer than ``events`` re-activations are left out.
+    Features are strata: the Mantel–Haenszel estimate, so that frequent features do not dominate;
+    with a jackknife interval over groups of documents, taken on the logarithm. Features with fewer
+    than ``events`` re-activations are left out.
 
         OR = Σ_j a_j d_j / n_j  ÷  Σ_j b_j c_j / n_j
 
@@ -130,13 +131,13 @@ def odds_ratio(table: pl.DataFrame, events: int = 50) -> Estimate:
 
 
 def excess(table: pl.DataFrame, control: pl.DataFrame, events: int = 50) -> tuple[Estimate, int]:
-    """Logarithm of the odds ratio less that of the control, and the groups it rests on.
+    """Log odds ratio minus that of the control, and the number of groups.
 
-    Both are taken anew without each group of documents, so that what they share cancels.
+    Both are recomputed without each group of documents, so that what they share cancels.
 
     Args:
         table: of the trains as they are, see ``by_feature``.
-        control: of the shifted ones, from the same documents.
+        control: of the shifted trains, from the same documents.
     """
     parts = [_frequent(part, events) for part in (table, control)]
     groups = pl.concat(part["group"] for part in parts).unique().sort().to_list()
@@ -231,11 +232,11 @@ def adjusted_odds_ratio(
 def _others(
     active: Int[np.ndarray, " risks"], again: Int[np.ndarray, " risks"]
 ) -> Int[np.ndarray, " risks"]:
-    """How many other features are active: what is to be explained must not explain itself.
+    """How many other features are active: the response must not predict itself.
 
-    A TopK SAE fires the same number nearly everywhere. That says nothing of a place, and the number
-    without the feature would say whether the feature is active; so it is held at 0 where most
-    places have the most features that any has.
+    With a TopK SAE the same number of features is active nearly everywhere, so the number without
+    the feature would reveal whether the feature is active; it is set to 0 if most positions have
+    the largest number.
     """
     capped = 2 * int((active == active.max()).sum()) > len(active)
     return np.zeros_like(active) if capped else active - again

@@ -1,17 +1,18 @@
-"""Which features are active where, through whole documents: what re-activation is read from.
+"""Which features are active where, through whole documents: the input of the re-activation
+statistics.
 
-A document longer than a row goes on in further rows, without the context before
-(``tokens.contexts``); its activity is laid end to end all the same.
+A document longer than a row continues in further rows, without the preceding context
+(``encoding/contexts.py``); its activity is concatenated all the same.
 """
 
 import numpy as np
-import torch
 from jaxtyping import Int
 
-from functok.encoding.contexts import context_rows
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
-from functok.models.language.model import Model, residual_stream
+from functok.models.forward import forward
+from functok.models.language.hooks import HookPoint
+from functok.models.language.model import Model
 from functok.retrieval.reactivation.odds import Trains
 
 
@@ -26,11 +27,10 @@ def active_trains(
 ) -> Trains:
     """Every activation in ``encoded``, in the order of its tokens."""
     places, features = [], []
-    for rows in context_rows(encoded, context, separator):
-        read = rows.document >= 0
-        hidden = residual_stream(model, torch.from_numpy(rows.ids), layer)
-        active = dictionary.encode(hidden[torch.from_numpy(read)])
-        place = encoded.offsets[rows.document[read]] + rows.position[read]
+    for batch in forward(model, encoded, context, separator, [HookPoint.residual(layer)]):
+        rows, counted = batch.rows, batch.counted
+        active = dictionary.encode(batch.hidden[0])
+        place = encoded.offsets[rows.document[counted]] + rows.position[counted]
         places.append(place[active.rows.cpu().numpy()])
         features.append(active.features.cpu().numpy())
     row, feature = np.concatenate(places), np.concatenate(features)

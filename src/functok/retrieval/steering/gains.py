@@ -3,14 +3,15 @@
     h_p ← h_p + α ‖h_p‖ · d_f / ‖d_f‖
 
 d_f is the feature's decoder direction, p the prompt's last token (a function token, as in the
-paper), α the strength. What following the feature *means* is read off text: the distribution q_f
-of tokens that come next where f is active, in one half of the held-out documents. In the other
-half, for each prompt, the gain is
+paper), α the strength. What the feature predicts is estimated from text: q_f is the distribution of
+next tokens where f is active, in one half of the held-out documents. In the other half, for each
+prompt, the gain is
 
     gain = Σ_t q_f(t) · [log p_steered(t) − log p(t)]
 
-in nats, and its control the gain of a random direction of the same norm at the same place. The
-paper shows examples; it reports neither a success rate nor this control.
+in nats, and its control is the gain of a random direction of the same norm at the same position.
+The paper shows examples; it reports neither a success rate nor this control. See
+``docs/methods.md#steering-gain``.
 """
 
 from collections.abc import Sequence
@@ -22,13 +23,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from functok.encoding.contexts import context_rows
+from functok.encoding.contexts import ContextRows
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.dictionaries import Dictionary
+from functok.models.forward import forward
 from functok.models.interventions.intervention import Intervention
 from functok.models.interventions.sweeps import Trial, sweep
-from functok.models.language.model import Model, residual_stream
+from functok.models.language.capture import residual_stream
+from functok.models.language.hooks import HookPoint
+from functok.models.language.model import Model
 from functok.runtime.errors import UserError
 from functok.tokens.counting.function_tokens import EXCLUDED, FUNCTION, transitions
 
@@ -45,7 +49,7 @@ class Prompt:
 def pick_features(
     graph: TokenFeatureGraph, count: int, seed: int, sparsest: float = 1e-3, densest: float = 0.1
 ) -> Int[np.ndarray, " features"]:
-    """``count`` features at random among those neither rare nor dense in the graph.
+    """``count`` random features among those neither rare nor dense in the graph.
 
     Raises:
         UserError: if there are none.
@@ -74,19 +78,20 @@ def following(
 ) -> Float[np.ndarray, "features vocabulary"]:
     """q_f: how often each token comes next where each of ``features`` is active, as shares.
 
-    Special tokens count neither as the place nor as what comes next.
+    Special tokens count neither as current nor as next token.
     """
     counts = np.zeros((len(features), len(classes)))
     place = np.full(dictionary.features, -1)
     place[features] = np.arange(len(features))
-    for rows in context_rows(encoded, context, separator):
-        predicted = (rows.document >= 0) & (
-            transitions(classes, rows.ids, rows.targets) != EXCLUDED
-        )
-        hidden = residual_stream(model, torch.from_numpy(rows.ids), layer)
-        active = dictionary.encode(hidden[torch.from_numpy(predicted)])
+
+    def predicted(rows: ContextRows) -> np.ndarray:
+        return transitions(classes, rows.ids, rows.targets) != EXCLUDED
+
+    points = [HookPoint.residual(layer)]
+    for batch in forward(model, encoded, context, separator, points, among=predicted):
+        active = dictionary.encode(batch.hidden[0])
         which = place[active.features.cpu().numpy()]
-        target = rows.targets[predicted][active.rows.cpu().numpy()]
+        target = batch.rows.targets[batch.counted][active.rows.cpu().numpy()]
         np.add.at(counts, (which[which >= 0], target[which >= 0]), 1)
     return counts / np.maximum(counts.sum(1, keepdims=True), 1)
 
@@ -131,7 +136,7 @@ def steering_effects(
     alpha: float,
     seed: int,
 ) -> pl.DataFrame:
-    """Steer every feature at the last token of every prompt, beside a random direction.
+    """Steer every feature, and a random direction for each, at the last token of every prompt.
 
     Returns:
         Columns document (hash), feature, direction (``feature`` or ``random``), gain (nats),

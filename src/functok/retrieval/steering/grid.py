@@ -1,4 +1,4 @@
-"""Prompts × conditions, steered beside unsteered: the paper's Figures 7 and 11, with controls.
+"""Prompts × conditions, steered and unsteered: the paper's Figures 7 and 11, with controls.
 
 A condition is one or more features, each with its strength s; what is added at every position p
 chosen is
@@ -9,12 +9,13 @@ chosen is
 
 where u is 1, or the scale of h_p where the SAE rescales its inputs (``Dictionary.unit``);
 
-or, where features are to be *set* to these strengths or *ablated*, what leads there from their
-activations z_f(h_p): Σ_f (wanted − z_f u) d_f. At generated tokens the mean of the vectors of the
-prompt's positions is added, or that of its last position if none of them is changed.
+or, if features are to be *set* to these strengths or *ablated*, the difference to their activations
+z_f(h_p): Σ_f (wanted − z_f u) d_f. At generated tokens the mean of the vectors of the prompt's
+positions is added, or that of its last position if none of them is changed.
 
-Beside each stands a random direction of the same norm at the same positions. For the first token
-generated the steered and the plain model's probability are given, and KL(steered ‖ plain).
+The control of each condition is a random direction of the same norm at the same positions. For the
+first generated token the table has the steered and the unsteered model's probability, and
+KL(steered ‖ unsteered). See ``docs/methods.md#steering-grid``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +32,9 @@ from torch import Tensor
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Change, Intervention, Where, steer
 from functok.models.interventions.sweeps import Trial, sweep
+from functok.models.language.capture import residual_stream
 from functok.models.language.generation import generate
-from functok.models.language.model import Model, residual_stream
+from functok.models.language.model import Model
 from functok.retrieval.prompts.judging import Judge
 from functok.runtime.errors import require
 
@@ -57,7 +59,7 @@ def steering_vector(
     maximum: Float[np.ndarray, " features"] | None = None,
     kind: Kind = "add",
 ) -> Float[Tensor, " d_model"]:
-    """What a condition adds where the residual stream is ``hidden``.
+    """The vector that a condition adds to the residual stream ``hidden``.
 
     Args:
         maximum: of each feature in a corpus, for that unit.
@@ -179,10 +181,10 @@ def steering_grid(
 
 
 def judged(grid: pl.DataFrame, judges: Mapping[str, Judge]) -> pl.DataFrame:
-    """A grid whose answers have been looked at.
+    """A grid with judged answers.
 
-    A condition's judge also looks at the random directions beside it, and at the plain answer,
-    which has one row per condition then: what happens without any steering is the floor.
+    A condition's judge also judges its random directions, and the unsteered answer, which then has
+    one row per condition: the rate without steering is the floor.
 
     Args:
         judges: by condition; answers of conditions without one have ``right`` null.
@@ -208,7 +210,7 @@ def judged(grid: pl.DataFrame, judges: Mapping[str, Judge]) -> pl.DataFrame:
 
 
 def rates(grid: pl.DataFrame) -> pl.DataFrame:
-    """Share of the prompts whose answer is right, by condition and direction.
+    """Share of prompts with a right answer, by condition and direction.
 
     Args:
         grid: columns prompt, condition, direction, right; prompts are the units.

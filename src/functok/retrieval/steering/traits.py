@@ -8,11 +8,11 @@
    the trait's.
 3. *Alone.* α d_f by itself.
 
-Beside every step stands a random direction of the same norm. The paper's search supposes that
-success never falls as k grows; nothing ensures that, so the bounds that the search ends with are
-themselves measured, and every k tried is in the result. The paper names neither α nor how success
-is judged nor its threshold: here α is by default the trait's largest activation, and success the
-share of the test prompts whose answer a ``Judge`` accepts.
+The control of every step is a random direction of the same norm. The paper's search assumes that
+success never falls as k grows; nothing ensures that, so the final bounds of the search are measured
+too, and every k tried is in the result. The paper states neither α nor how success is judged nor
+its threshold: here α is by default the trait's largest activation, and success the share of test
+prompts with an answer that a ``Judge`` accepts. See ``docs/methods.md#steering-grid``.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,8 +25,9 @@ from torch import Tensor
 
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
+from functok.models.language.capture import residual_stream
 from functok.models.language.generation import generate
-from functok.models.language.model import Model, decoder_layers, residual_stream
+from functok.models.language.model import Model, decoder_layers
 from functok.retrieval.prompts.judging import Judge
 from functok.runtime.errors import UserError, require
 from functok.runtime.progress import Progress, Silent
@@ -34,7 +35,7 @@ from functok.runtime.progress import Progress, Silent
 
 @dataclass(frozen=True)
 class Examination:
-    """Test prompts, and how a vector is judged on them."""
+    """Test prompts, and how a vector is evaluated on them."""
 
     model: Model
     prompts: Sequence[Sequence[int]]
@@ -68,7 +69,7 @@ class Examination:
 
 @dataclass(frozen=True)
 class Trait:
-    """The feature of a trait, and the way to it."""
+    """The feature of a trait, and the steps that found it."""
 
     layer: int
     feature: int
@@ -120,7 +121,7 @@ def best_layer(scan: pl.DataFrame) -> int:
     )
     require(
         ordered["success"].item(0) > plain,
-        f"At no layer does the trait prompt's residual stream carry the trait over: at best "
+        f"At no layer does the trait prompt's residual stream induce the trait: at best "
         f"{ordered['success'].item(0):.0%} of the test prompts show it, and {plain:.0%} without; "
         "give another trait prompt, or another rule of success.",
     )
@@ -151,7 +152,9 @@ def find_feature(
     order = torch.argsort(active.values, descending=True, stable=True)
     features: Int[Tensor, " active"] = active.features[order]
     require(
-        len(features) > 0, "No feature of the SAE is active at the trait's last function token."
+        len(features) > 0,
+        "No feature of the SAE is active at the trait's last function token; give another trait "
+        "prompt.",
     )
     alpha = float(active.values.max()) if strength is None else strength
     written = alpha * float(dictionary.unit(hidden[None]))
@@ -165,8 +168,8 @@ def find_feature(
 
     if rows[0]["success"] >= threshold:
         raise UserError(
-            f"Without steering {rows[0]['success']:.0%} of the test prompts show the trait "
-            "already; give test prompts that do not ask for it."
+            f"Without steering {rows[0]['success']:.0%} of the test prompts already show the "
+            "trait; give test prompts that do not ask for it."
         )
     if not shows(len(features)):
         raise UserError(

@@ -1,1 +1,22 @@
-"""The steps of a study, one file per command."""
+"""The steps of a study in order, each in one file; the report's step comes after them."""
+
+from functok.study.steps.baselines import BASELINES
+from functok.study.steps.claims import CLAIMS
+from functok.study.steps.controls import CONTROLS
+from functok.study.steps.coverage import COVERAGE
+from functok.study.steps.dictionaries import DICTIONARIES
+from functok.study.steps.graph import GRAPH
+from functok.study.steps.losses import LOSSES
+from functok.study.steps.pretrain import PRETRAIN
+from functok.study.steps.reactivation import REACTIVATION
+from functok.study.steps.steer import STEER
+from functok.study.steps.text import DOCUMENTS, TOKENIZER
+from functok.study.steps.tokens import TOKENS
+from functok.study.steps.trace import TRACE
+from functok.study.steps.world import ANSWERS, WORLD
+
+STEPS = (
+    *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, DICTIONARIES, GRAPH, COVERAGE),
+    *(BASELINES, CONTROLS, TRACE, REACTIVATION, STEER, WORLD, ANSWERS, CLAIMS),
+)
+"""Each stands after those it needs."""

@@ -1,96 +1,129 @@
-"""The link that builds what the last graph is held against: arms, each with a graph of its own.
+"""The baselines of the graph: untrained models, shuffled text, held SAEs, each with its graph.
 
 ``controls/baselines/build.py`` lists them; here they get the study's own documents, recipe and
 seed. Step 0 needs no building where the study decomposes it anyway. What cannot be built is left
-out, and the control that reads the arms does without.
+out, and the controls do without it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import polars as pl
-
-from functok.controls.baselines.build import Trained, build_arm, named_arms, possible
-from functok.graph.bipartite import TokenFeatureGraph
-from functok.models.language.hooks import HookPoint
-from functok.runtime.store import read_json, remove_folder
-from functok.stats import Estimate
+from functok.runtime.store import baseline, read_frame, read_json, remove_folder
 from functok.study.run import Run
+from functok.study.step import Step, needs_sae
+
+if TYPE_CHECKING:
+    from functok.controls.baselines.build import Trained
+    from functok.graph.bipartite import TokenFeatureGraph
+    from functok.stats import Estimate
 
 _START = "step-0"
 
 
-def arms(run: Run, key: str) -> None:
-    """Build every arm that the study names and that there can be."""
-    step, trained = run.decomposed[-1].step, _trained(run, key)
+def _work(run: Run, key: str) -> None:
+    """Build every baseline that the study names and that there can be."""
+    from functok.controls.baselines.build import build_baseline, named_baselines, possible
+
+    trained = _trained(run, key)
     wanted = [
         arm
-        for arm in named_arms(run.study.controls.arms)
+        for arm in named_baselines(run.study.controls.arms)
         if possible(arm, trained) is None and not (arm.name == _START and _has_start(run))
     ]
-    for left in run.folder.arm(step, "any").parent.glob("*"):
+    for left in baseline(run.judged, "any").parent.glob("*"):
         if left.name not in [arm.name for arm in wanted]:
             remove_folder(left)
     for arm in wanted:
-        build_arm(arm, trained, run.folder.arm(step, arm.name), run.engine, run.progress)
+        build_baseline(arm, trained, baseline(run.judged, arm.name), run.engine, run.progress)
 
 
-class Beside(NamedTuple):
-    """What stands beside the last graph, by the arm's name."""
+class Compared(NamedTuple):
+    """What the last graph is compared with, by name."""
 
     arms: dict[str, TokenFeatureGraph]
     alternatives: dict[str, TokenFeatureGraph]
-    """Those that could stand in its place."""
+    """Those that could stand in its place: of SAEs by the same recipe, or of the study's others."""
     explained: dict[str, Estimate]
     """Share of the variance that each SAE explains; also that of ``trained``."""
 
 
-def beside(run: Run) -> Beside:
-    """The arms that are there."""
-    last = run.decomposed[-1].step
-    judged = pl.read_parquet(run.folder.consolidation("dictionaries"))
-    quality = {row["step"]: row for row in judged.iter_rows(named=True)}
-    found = Beside({}, {}, {"trained": _explained(quality[last])})
-    for arm in named_arms(run.study.controls.arms):
-        place = run.folder.arm(last, arm.name)
+def compared(run: Run) -> Compared:
+    """The baselines that are there, and the graphs of the study's other SAEs."""
+
+    from functok.controls.baselines.build import named_baselines
+    from functok.graph.bipartite import TokenFeatureGraph
+
+    last, quality = run.last.step, run.folder.consolidation("dictionaries")
+    rows = read_frame(quality).iter_rows(named=True) if quality.exists() else ()
+    explained = {row["step"]: _explained(row) for row in rows}
+    found = Compared({}, {}, {"trained": explained[last]} if last in explained else {})
+    for arm in named_baselines(run.study.controls.arms):
+        place = baseline(run.judged, arm.name)
         if arm.name == _START and _has_start(run):
-            found.arms[arm.name] = TokenFeatureGraph.load(run.folder.graph(0))
-            found.explained[arm.name] = _explained(quality[0])
+            first = run.decomposed(run.main)[0]
+            found.arms[arm.name] = TokenFeatureGraph.load(run.graph_folder(run.main, first))
+            if first.step in explained:
+                found.explained[arm.name] = explained[first.step]
         elif (place / "arm.json").exists():
             graphs = found.alternatives if arm.is_alternative else found.arms
             graphs[arm.name] = TokenFeatureGraph.load(place / "graph")
-            found.explained[arm.name] = _explained(read_json(place / "arm.json"))
+            told = read_json(place / "arm.json")
+            if "explained_variance" in told:
+                found.explained[arm.name] = _explained(told)
+    for part in run.study.dictionaries[1:]:
+        if run.last in run.decomposed(part):
+            place = run.graph_folder(part, run.last)
+            found.alternatives[part.name] = TokenFeatureGraph.load(place)
     return found
 
 
 def _has_start(run: Run) -> bool:
     """Whether the study's own graphs begin with that of step 0."""
-    return len(run.decomposed) > 1 and run.decomposed[0].step == 0
+    decomposed = run.decomposed(run.main)
+    return len(decomposed) > 1 and decomposed[0].step == 0
 
 
 def _explained(row: Mapping[str, Any]) -> Estimate:
+    from functok.stats import Estimate
+
     return Estimate(*(row[f"explained_variance{end}"] for end in ("", "_low", "_high")))
 
 
 def _trained(run: Run, key: str) -> Trained:
-    part, last, first = run.study.dictionaries, run.decomposed[-1], run.checkpoints[0]
-    sae = run.folder.dictionary(last.step)
+    from functok.controls.baselines.build import Trained
+
+    part, last, first = run.main, run.last, run.checkpoints[0]
+    sae = run.sae_spec(part, last)
     begins = first.step == 0 < last.step
     return Trained(
         key=key,
         model=last.model,
         revision=last.revision,
         start=(first.model, first.revision) if begins else None,
-        sae=str(sae),
-        hook=HookPoint.residual(part.layer),
+        sae=sae,
+        hook=run.hook(part, last),
         recipe=part.recipe,
-        training=run.encoded("train"),
+        training=None if run.study.whole else run.encoded("train"),
         encoded=run.encoded("graph"),
-        context=run.study.context,
+        context=run.context,
         separator=run.separator,
         special=tuple(run.special),
-        classes=run.classes,
+        classes=run.vocabulary.classes,
         seed=run.study.seed,
-        quality_tokens=part.quality_tokens,
-        recorded={"model": run.within(last.model), "sae": run.within(str(sae))},
+        dense=run.study.graph.dense,
+        quality_tokens=part.quality_tokens or 20_000,
+        recorded={"model": run.within(last.model), "sae": run.within(sae)},
     )
+
+
+BASELINES = Step(
+    name="arms",
+    title="Building the graph's baselines",
+    needs=("graph",),
+    settings=lambda run: run.study.controls.arms,
+    work=_work,
+    leaves=lambda run: [baseline(run.judged, name) for name in run.study.controls.arms],
+    excuse=needs_sae,
+)

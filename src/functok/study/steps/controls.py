@@ -1,31 +1,36 @@
-"""The link that asks whether it is frequency: every control of the last graph, each done once.
+"""Is it frequency? Every control of the last graph, each done once.
 
 ``controls/ran.parquet`` says which were run, and why others could not be: columns control, title,
 tables (their names, separated by blanks), absent (the reason, else null), key (of everything that
-determines them). It lies with the tables, so that a graph built anew has no controls; and a run
-that was stopped, or is asked for one control alone, repeats none that is done.
-``controls/compared.parquet`` says what was held against what (``Inputs.compared``).
+determines them). It lies with the tables, so that a rebuilt graph has no controls; and a run that
+was stopped, or is asked for one control alone, repeats none that is done.
+``controls/compared.parquet`` says what was compared with what (``Inputs.compared``).
 """
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from functok.controls.control import Control, Result
-from functok.controls.inputs import Inputs
-from functok.controls.opened import padded_subclasses, treebank_labels
-from functok.controls.suite.suite import CONTROLS, chosen
-from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.labelled import Subject
-from functok.runtime.progress import Progress
-from functok.runtime.store import RunFolder, control_table, write_table
+from functok.controls.names import CONTROL_NAMES
+from functok.runtime.paths import user_path
+from functok.runtime.store import control_table, read_frame, write_table
 from functok.study.run import Run
-from functok.study.steps.baselines import beside
+from functok.study.step import Step, needs_sae
+from functok.study.steps.baselines import compared
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from functok.controls.control import Control, Result
+    from functok.controls.inputs import Inputs
+    from functok.study.step import Shown
+
+TESTS = ("P1", "P2", "P3", "P4")
 
 
-def controls(run: Run, key: str) -> None:
-    """The study's controls, of the last graph."""
+def _work(run: Run, key: str) -> None:
     control_run(run, run.study.controls.only, key)
 
 
@@ -35,78 +40,54 @@ def control_run(run: Run, names: Sequence[str], key: str) -> None:
     Raises:
         UserError: for a name that there is not.
     """
-    place = run.folder.graph(run.decomposed[-1].step)
-    _carry_out(place, run.folder, chosen(names), lambda: _inputs(run), key, run.progress)
+    from functok.controls.suite.suite import chosen
 
-
-def control_graph(
-    place: Path,
-    given: Callable[[], Inputs],
-    names: Sequence[str],
-    key: str,
-    progress: Progress,
-) -> None:
-    """The controls of these names, of a graph without a study; its tests lie beside its tables.
-
-    Args:
-        place: the graph's folder.
-        given: what the controls need; only asked for where one is left to do.
-        names: of the controls; all for none.
-        key: stands for everything that determines the outcome.
-        progress: who is told.
-
-    Raises:
-        UserError: for a name that there is not.
-    """
-    _carry_out(place, tests_of(place), chosen(names), given, key, progress)
-
-
-def tests_of(place: Path) -> RunFolder:
-    """Where the tests of a graph without a study lie."""
-    return RunFolder(control_table(place, "any").parent)
-
-
-def _inputs(run: Run) -> Inputs:
-    part, names = run.study.controls, run.study.tokens
-    graph = TokenFeatureGraph.load(run.folder.graph(run.decomposed[-1].step))
-    subclasses = padded_subclasses(run.tokenizer, names.languages, graph.vocabulary)
-    subject = Subject(graph, run.classes, subclasses, run.shown, run.study.seed)
-    treebank = None if names.treebank is None else Path(names.treebank)
-    labels = treebank_labels(treebank, run.tokenizer)
-    encoded = run.encoded("graph")
-    others = beside(run)._asdict()
-    return Inputs(subject, encoded, labels, part.unit, part.exposure, **others)
-
-
-def _carry_out(
-    place: Path,
-    tests: RunFolder,
-    picked: Sequence[Control],
-    given: Callable[[], Inputs],
-    key: str,
-    progress: Progress,
-) -> None:
-    """Run each control that is not done, and write what it leaves."""
+    place = run.judged
     done = {row["control"] for row in _ran(place).iter_rows(named=True) if row["key"] == key}
-    left = [one for one in picked if one.name not in done]
+    left = [one for one in chosen(names) if one.name not in done]
     if not left:
         return
-    inputs = given()
+    inputs = _inputs(run)
     write_table(control_table(place, "compared"), inputs.compared().to_arrow())
-    with progress.task("Controls", len(left), "controls") as task:
+    with run.progress.task("Controls", len(left), "controls") as task:
         for control in left:
-            _forget(place, tests, control)
-            _write(place, tests, control, control.work(inputs), key)
+            _forget(run, control)
+            _write(run, control, control.work(inputs), key)
             task.advance(note=control.name)
 
 
+def _inputs(run: Run) -> Inputs:
+    from functok.controls.inputs import Inputs
+    from functok.controls.occurrences.labelled import Labels
+    from functok.graph.bipartite import TokenFeatureGraph
+    from functok.graph.labelled import LabelledGraph
+    from functok.tokens.grammar.treebanks import read_treebank
+
+    part, names = run.study.controls, run.study.tokens
+    graph = TokenFeatureGraph.load(run.judged)
+    subject = LabelledGraph(graph, run.vocabulary, run.study.seed)
+    labels = None
+    if (bank := part.treebank or names.treebank) is not None:
+        labels = Labels.of_treebank(read_treebank(user_path(bank)), run.tokenizer)
+    others = compared(run)._asdict()
+    return Inputs(subject, run.encoded("graph"), labels, part.unit, part.exposure, **others)
+
+
 def _ran(place: Path) -> pl.DataFrame:
+    import polars as pl
+
     path = control_table(place, "ran")
-    return pl.read_parquet(path) if path.exists() else pl.DataFrame(schema=_RAN)
+    if path.exists():
+        return read_frame(path)
+    columns = ("control", "title", "tables", "absent", "key")
+    return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
 
 
-def _forget(place: Path, tests: RunFolder, control: Control) -> None:
+def _forget(run: Run, control: Control) -> None:
     """Remove what a control left under other settings, its row first."""
+    import polars as pl
+
+    place = run.judged
     ran, mine = _ran(place), pl.col("control") == control.name
     if len(ran.filter(mine)):
         write_table(control_table(place, "ran"), ran.filter(~mine).to_arrow())
@@ -114,26 +95,91 @@ def _forget(place: Path, tests: RunFolder, control: Control) -> None:
         for name in names.split():
             control_table(place, name).unlink(missing_ok=True)
     for test in control.tests:
-        tests.test(test).unlink(missing_ok=True)
+        run.folder.test(test).unlink(missing_ok=True)
 
 
-def _write(place: Path, tests: RunFolder, control: Control, result: Result, key: str) -> None:
+def _write(run: Run, control: Control, result: Result, key: str) -> None:
     """Its tables and tests, and last its row."""
+    import polars as pl
+
+    place = run.judged
     for name, table in result.tables.items():
         write_table(control_table(place, name), table.to_arrow())
     for evidence in result.tests:
-        evidence.write(tests)
+        evidence.write(run.folder)
     mine = (control.name, control.title, " ".join(result.tables), result.absent or None, key)
-    rows = {row[0]: row for row in [*_ran(place).iter_rows(), mine]}
-    ordered = [rows[one.name] for one in CONTROLS if one.name in rows]
-    ran = pl.DataFrame(ordered, _RAN, orient="row")
+    before = _ran(place)
+    rows = {row[0]: row for row in [*before.iter_rows(), mine]}
+    ordered = [rows[name] for name in CONTROL_NAMES if name in rows]
+    ran = pl.DataFrame(ordered, before.schema, orient="row")
     write_table(control_table(place, "ran"), ran.to_arrow())
 
 
-_RAN: dict[str, pl.DataType | type[pl.DataType]] = {
-    "control": pl.String,
-    "title": pl.String,
-    "tables": pl.String,
-    "absent": pl.String,
-    "key": pl.String,
-}
+def _shows(run: Run) -> Shown:
+    """Everything that the controls have found so far."""
+    import polars as pl
+
+    from functok.controls.effects import effect_table
+
+    place = run.judged
+    found = [run.folder.test(name) for name in TESTS if run.folder.test(name).exists()]
+    if found:
+        yield "Declared tests:"
+        yield pl.concat([read_frame(path) for path in found]).select(
+            *("test", "statistic", "measured", "control_value"),
+            *("effect", "effect_low", "effect_high", "p_value"),
+        )
+    effects = effect_table(place)
+    if len(effects):
+        yield "\nFunction against content types, log ratio of features at equal exposure:"
+        yield effects
+    for row in _ran(place).filter(pl.col("absent").is_not_null()).iter_rows(named=True):
+        yield f"Not run, {row['control']}: {row['absent']}"
+    yield f"Tables: {control_table(place, 'ran').parent}"
+
+
+def _settings(run: Run) -> Any:
+    part, names = run.study.controls, run.study.tokens
+    which = [name for name in CONTROL_NAMES if not part.only or name in part.only]
+    return [which, part.unit, part.exposure, names.languages, _treebank_key(run)]
+
+
+def _treebank_key(run: Run) -> str | None:
+    """What the treebank holds, wherever it lies."""
+    place = run.study.controls.treebank
+    if place is None:
+        return run.study.tokens.treebank
+    from functok.tokens.grammar.treebanks import treebank_fingerprint
+
+    return treebank_fingerprint(user_path(place))
+
+
+def _check(run: Run) -> None:
+    from functok.tokens.grammar.treebanks import read_treebank
+
+    if run.study.controls.treebank is not None:
+        read_treebank(user_path(run.study.controls.treebank))
+
+
+def _leaves(run: Run) -> Iterable[Path]:
+    return [control_table(run.judged, "any").parent]
+
+
+CONTROLS = Step(
+    name="controls",
+    title="Asking whether it is frequency",
+    needs=("coverage", "arms"),
+    settings=_settings,
+    work=_work,
+    leaves=_leaves,
+    excuse=needs_sae,
+    check=_check,
+    evidence=TESTS,
+    figures=(
+        *("class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"),
+        *("exposure-curve", "exposure-references", "accumulation", "specifications-coverage"),
+        *("specifications-class", "specifications-direct", "feature-kinds"),
+    ),
+    summary="Is it frequency? The controls of degree and coverage.",
+    shows=_shows,
+)

@@ -1,109 +1,180 @@
-"""The links that need SAEs: training and judging them, the graph, and the features that fire."""
+"""The token–feature graph of each SAE at each checkpoint, and the features that fire."""
 
-import numpy as np
-import pyarrow as pa
+from __future__ import annotations
 
-from functok.claims.evidence import Evidence, as_columns
-from functok.consolidation.growth import Firing, growth_table, log_ratio
-from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.construction.pipeline import build_graphs
-from functok.graph.construction.shards import GraphJob, Reading
-from functok.graph.coverage import coverage, coverage_table, degree_table, frequency_order
-from functok.graph.tables import TOP, deeper
-from functok.models.dictionaries.quality import dictionary_quality
-from functok.models.dictionaries.training import sample_activations, train_dictionary
-from functok.models.language.hooks import HookPoint
-from functok.runtime.store import write_table
-from functok.stats import jackknife_p_value
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from functok.consolidation.checkpoints import Checkpoint
+from functok.runtime.paths import user_path
+from functok.runtime.store import graph_table, read_frame, read_json, remove_folder, write_table
 from functok.study.run import Run
+from functok.study.step import Step, needs_sae
+from functok.study.steps.dictionaries import verified_sentences
+
+if TYPE_CHECKING:
+    from functok.consolidation.growth import Firing
+    from functok.encoding.tokenizer import Encoded
+    from functok.graph.bipartite import TokenFeatureGraph
+    from functok.graph.construction.shards import GraphJob, Reading
+    from functok.study.settings import DictionaryPart
+    from functok.study.step import Shown
 
 
-def dictionaries(run: Run, key: str) -> None:
-    """Train an SAE at each chosen checkpoint with one recipe, and judge it on held-out text."""
-    part = run.study.dictionaries
-    place = (part.layer, run.study.context, run.separator, run.classes)
-    training, judging = run.encoded("train"), run.encoded("held-out").first(part.quality_tokens)
-    rows = []
-    for checkpoint in run.decomposed:
-        model = run.model(checkpoint)
-        folder = run.folder.dictionary(checkpoint.step)
-        made = f"dictionary-{checkpoint.step}"
-        if not run.folder.is_done(made, key):
-            run.folder.unmark(made)
-            sample = sample_activations(model, training, *place, part.recipe.activations)
-            name = f"SAE at step {checkpoint.step}"
-            train_dictionary(
-                sample, part.recipe, part.layer, run.study.seed, folder, run.progress, name
-            )
-            run.folder.mark_done(made, key)
-        quality = dictionary_quality(model, run.dictionary(checkpoint), judging, *place)
-        rows.append({"step": checkpoint.step, "width": part.recipe.width, **quality.columns()})
-    write_table(run.folder.consolidation("dictionaries"), pa.Table.from_pylist(rows))
+def _work(run: Run, key: str) -> dict[str, Any]:
+    """Build the graphs: those of all SAEs of one checkpoint in one pass, on the same tokens."""
+    from functok.consolidation.growth import Firing, growth_table
+    from functok.graph.coverage import degree_table
 
-
-def graph(run: Run, key: str) -> None:
-    """Build the graph at each decomposed checkpoint, on the same tokens."""
-    part = run.study.dictionaries
-    counted = run.encoded("held-out").first(run.study.graph.tokens)
-    counted.save(run.folder.encoded("graph"))
+    text = _text(run)
     firing = {}
-    for checkpoint in run.decomposed:
-        dictionary = run.folder.dictionary(checkpoint.step)
-        job = GraphJob(
-            key=key,
-            model=checkpoint.model,
-            revision=checkpoint.revision,
-            readings=(Reading(str(dictionary), HookPoint.residual(part.layer)),),
-            encoded=run.folder.encoded("graph"),
-            context=run.study.context,
-            separator=run.separator,
-            special=tuple(run.special),
-        )
-        (built,) = build_graphs(
-            job,
-            counted,
-            [run.folder.graph(checkpoint.step)],
-            run.folder.partials(f"graph-{checkpoint.step}"),
-            run.engine,
-            run.progress,
-            f"Graph at step {checkpoint.step}",
-            [{"model": run.within(checkpoint.model), "sae": run.within(str(dictionary))}],
-        )
-        degrees = degree_table(built, run.classes, run.shown)
-        write_table(run.folder.graph_table(checkpoint.step, "degree"), degrees)
-        firing[checkpoint.step] = Firing(built)
+    for checkpoint, parts in _by_checkpoint(run).items():
+        built = _build(run, key, checkpoint, parts, text)
+        for part, graph in zip(parts, built, strict=True):
+            place = run.graph_folder(part, checkpoint)
+            degrees = degree_table(graph, run.vocabulary.classes, run.vocabulary.shown)
+            write_table(graph_table(place, "degree"), degrees)
+            if part == run.main:
+                firing[checkpoint.step] = Firing(graph)
+    run.folder.judge(run.judged)
+    for part in run.study.dictionaries:
+        _describe(run, run.graph_folder(part, run.decomposed(part)[-1]))
     write_table(run.folder.consolidation("growth"), growth_table(firing))
     _growth_evidence(run, firing)
+    metas = [read_json(place / "meta.json") for place in _places(run)]
+    return {"active": "activation > 0", "graphs": metas}
 
 
-def reach(run: Run, key: str) -> None:
-    """Cumulative coverage of the most frequent tokens, beside as many random positions."""
-    step = run.decomposed[-1].step
-    built = TokenFeatureGraph.load(run.folder.graph(step))
-    order = frequency_order(built)[:TOP]
-    table = coverage_table(built, order, run.shown, TOP)
-    write_table(run.folder.graph_table(step, "coverage"), table)
-    for name, extra in deeper(built, run.classes, run.shown, run.study.seed):
-        write_table(run.folder.graph_table(step, name), extra)
-    found = coverage(built, order)
-    used = int(np.count_nonzero(built.token_occurrences.sum(1)))
-    Evidence(
-        test="E-coverage",
-        statistic=f"share of the active features that the {len(order)} most frequent tokens reach",
-        **as_columns("measured", found.of_active),
-        control=f"{found.positions} random positions (expected, closed form)",
-        control_value=found.random,
-        effect_name="log ratio of the two",
-        **as_columns("effect", found.log_ratio),
-        p_value=jackknife_p_value(found.log_ratio, used),
-        unit="hash groups of held-out documents",
-        units=used,
-        seed=run.study.seed,
-    ).write(run.folder)
+def _text(run: Run) -> Encoded:
+    """The graph's text, kept where shards read it."""
+    if run.study.whole:
+        return run.encoded("graph")
+    part, found = run.study.graph, run.encoded("held-out")
+    if part.documents is not None:
+        found = found.slice(0, min(part.documents, len(found)))
+    if part.tokens is not None:
+        found = found.first(part.tokens)
+    found.save(run.folder.encoded("graph"))
+    return found
+
+
+def _by_checkpoint(run: Run) -> dict[Checkpoint, list[DictionaryPart]]:
+    """Each checkpoint in order of step, with the SAEs that decompose it."""
+    wanted: dict[Checkpoint, list[DictionaryPart]] = {}
+    for part in run.study.dictionaries:
+        for checkpoint in run.decomposed(part):
+            wanted.setdefault(checkpoint, []).append(part)
+    return {checkpoint: wanted[checkpoint] for checkpoint in sorted(wanted)}
+
+
+def _build(
+    run: Run, key: str, checkpoint: Checkpoint, parts: list[DictionaryPart], text: Encoded
+) -> list[TokenFeatureGraph]:
+    from functok.graph.construction.pipeline import build_graphs
+
+    job = _job(run, key, checkpoint, [_reading(run, part, checkpoint, text) for part in parts])
+    step = run.step_of(checkpoint)
+    partials = run.folder.partials("graph" if step is None else f"graph-{step}")
+    built = build_graphs(
+        job,
+        text,
+        [run.graph_folder(part, checkpoint) for part in parts],
+        partials,
+        run.engine,
+        run.progress,
+        "Graph" if step is None else f"Graph at step {step}",
+        [_meta(run, part, checkpoint, text) for part in parts],
+    )
+    remove_folder(partials)
+    return built
+
+
+def _reading(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encoded) -> Reading:
+    from functok.graph.construction.shards import Reading
+    from functok.graph.occurrences import store_size
+
+    asked, spec = run.study.graph, run.sae_spec(part, checkpoint)
+    file = run.folder.verified(part.name, run.step_of(checkpoint))
+    verified = read_json(file) if file.exists() else {}
+    massive, keeps = float("inf"), True
+    if asked.massive:
+        massive = asked.massive * verified["median_norm"]
+    if asked.occurrences is not None and "l0" in verified:
+        size = store_size(len(text.ids), verified["l0"])
+        keeps = size <= asked.occurrences
+        if not keeps:
+            run.progress.say(
+                f"The occurrence store of {spec} would take about {size / 2**30:.2g} GiB and is "
+                f"not kept; --occurrences {size / 2**30 * 1.2:.2g}g keeps it."
+            )
+    return Reading(_absolute(spec), run.hook(part, checkpoint), massive, asked.dense, keeps)
+
+
+def _job(run: Run, key: str, checkpoint: Checkpoint, readings: list[Reading]) -> GraphJob:
+    from functok.graph.construction.shards import GraphJob
+
+    asked, resources = run.study.graph, run.resources
+    return GraphJob(
+        key=key,
+        model=_absolute(checkpoint.model),
+        revision=checkpoint.revision,
+        readings=tuple(readings),
+        encoded=run.folder.encoded("graph"),
+        context=run.context,
+        separator=run.separator,
+        special=tuple(run.special),
+        memory=resources.memory,
+        with_loss=asked.with_loss,
+        dtype=run.model_part.dtype,
+        device=resources.device,
+        sae_device=resources.sae_device or resources.device,
+        precision=asked.precision or ("tf32" if resources.on_gpu else "fp32"),
+    )
+
+
+def _absolute(name: str) -> str:
+    """A path as every worker and machine sees it; names on the hub stay what they are."""
+    path = user_path(name)
+    return str(path.resolve()) if path.exists() else name
+
+
+def _meta(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encoded) -> dict[str, Any]:
+    """What is recorded with a graph."""
+    massive = run.study.graph.massive
+    return {
+        "model": run.within(checkpoint.model),
+        "sae": run.within(run.sae_spec(part, checkpoint)),
+        "corpus": {
+            "spec": run.study.corpus,
+            "fingerprint": run.corpus_fingerprint,
+            "documents": len(text),
+            "tokens": len(text.ids),
+        },
+        "excluded_tokens": run.tokenizer.convert_ids_to_tokens(run.special),
+        "massive_means": f"norm above {massive:g} times the probe's median"
+        if massive
+        else "not left out",
+        "seed": run.study.seed,
+    }
+
+
+def _describe(run: Run, place: Path) -> None:
+    """The paper's own view of the last graph of an SAE (``graph/tables.py``)."""
+    from functok.graph.bipartite import TokenFeatureGraph
+    from functok.graph.tables import views
+
+    graph = TokenFeatureGraph.load(place)
+    for name, table in views(graph, run.vocabulary, run.study.seed):
+        write_table(graph_table(place, name), table)
 
 
 def _growth_evidence(run: Run, firing: dict[int, Firing]) -> None:
     """Do more features fire at the end than in the untrained model, under one recipe?"""
+    from functok.claims.evidence import Evidence, as_columns
+    from functok.consolidation.growth import log_ratio
+    from functok.stats import jackknife_p_value
+
     steps = sorted(firing)
     if len(steps) < 2 or steps[0] != 0:
         run.folder.test("E-growth").unlink(missing_ok=True)  # of other settings
@@ -123,3 +194,56 @@ def _growth_evidence(run: Run, firing: dict[int, Firing]) -> None:
         units=len(late.used),
         seed=run.study.seed,
     ).write(run.folder)
+
+
+def _shows(run: Run) -> Shown:
+    """Coverage, scaling, and what was left out, graph by graph."""
+
+    from functok.graph.tables import summary
+
+    yield from verified_sentences(run)
+    for part in run.study.dictionaries:
+        place = run.graph_folder(part, run.decomposed(part)[-1])
+        if len(run.study.dictionaries) > 1:
+            yield f"\nSAE {part.name}"
+        yield read_frame(graph_table(place, "coverage")).select(
+            "rank", "token", "of_active", "of_all", "random", "log_ratio"
+        )
+        scaling = read_frame(graph_table(place, "scaling"))
+        yield scaling.select("statistic", "value", "low", "high")
+        yield from summary(read_json(place / "meta.json"))
+        yield f"Graph: {place}"
+
+
+def _places(run: Run) -> list[Path]:
+    return [
+        run.graph_folder(part, checkpoint)
+        for checkpoint, parts in _by_checkpoint(run).items()
+        for part in parts
+    ]
+
+
+def _leaves(run: Run) -> Iterable[Path]:
+    """The graphs, without their controls and baselines, which are of other steps."""
+    yield run.folder.consolidation("growth")
+    yield run.folder.encoded("graph")
+    yield run.folder.graphs / "judged.json"
+    for place in _places(run):
+        for inside in sorted(place.iterdir()):
+            if inside.name not in ("controls", "arms") and not inside.name.startswith("step-"):
+                yield inside
+
+
+GRAPH = Step(
+    name="graph",
+    title="Building the token–feature graph",
+    needs=("dictionaries",),
+    settings=lambda run: run.study.graph.model_dump(),
+    work=_work,
+    leaves=_leaves,
+    excuse=needs_sae,
+    evidence=("E-growth",),
+    figures=("token-degree", "cumulative-coverage", "cover-orders", "features-firing"),
+    summary="Build the token–feature graph: of a run, or of any model, SAE and corpus.",
+    shows=_shows,
+)

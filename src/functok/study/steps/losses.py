@@ -1,39 +1,42 @@
-"""The link of the paper's §4 that needs no SAE: the loss by group on held-out text."""
+"""The paper's §4 without an SAE: the loss by transition group on held-out text."""
 
-import polars as pl
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
-from functok.claims.evidence import Evidence, as_columns
-from functok.consolidation.floors import KneserNeyBigram
-from functok.consolidation.losses import (
-    GroupedLoss,
-    contrast,
-    loss_table,
-    model_losses,
-    summary,
-)
-from functok.runtime.store import write_table
-from functok.stats import jackknife_p_value
 from functok.study.run import Run
+from functok.study.step import Step, needs_held_out, rows_of
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
 
 FLOOR = "kneser-ney-bigram"
+_TABLES = ("losses", "floors", "loss_summary")
 
 
-def losses(run: Run, key: str) -> None:
+def _work(run: Run, key: str) -> None:
     """The loss on held-out text by transition group, at every checkpoint and under the floor."""
-    held_out, place = run.encoded("held-out"), (run.study.context, run.separator, run.classes)
+    import polars as pl
+    import pyarrow as pa
+
+    from functok.consolidation.floors import KneserNeyBigram
+    from functok.consolidation.losses import loss_table, model_losses, summary
+    from functok.runtime.progress import ticking
+    from functok.runtime.store import write_table
+
+    held_out, classes = run.encoded("held-out"), run.vocabulary.classes
+    place = (held_out, run.context, run.separator)
     parts = []
-    with run.progress.task("Held-out losses", len(run.checkpoints), "checkpoints") as task:
+    total = len(held_out.ids) * len(run.checkpoints)
+    with run.progress.task("Held-out losses", total, "tokens") as task, ticking(task):
         for checkpoint in run.checkpoints:
-            table = loss_table(model_losses(run.model(checkpoint)), held_out, *place)
+            table = loss_table(model_losses(run.model(checkpoint), *place), held_out, classes)
             step = pa.array([checkpoint.step] * len(table))
             parts.append(table.add_column(0, "step", step))
-            task.advance()
     table = pa.concat_tables(parts)
     write_table(run.folder.consolidation("losses"), table)
 
-    bigram = KneserNeyBigram.fit(run.encoded("train"), run.classes)
-    floor = loss_table(bigram.losses, held_out, *place)
+    bigram = KneserNeyBigram.fit(run.encoded("train"), classes)
+    floor = loss_table(bigram.losses(*place), held_out, classes)
     write_table(
         run.folder.consolidation("floors"), floor.add_column(0, "floor", [[FLOOR] * len(floor)])
     )
@@ -43,8 +46,14 @@ def losses(run: Run, key: str) -> None:
     _loss_evidence(run, frame, floor)
 
 
-def _loss_evidence(run: Run, frame: pl.DataFrame, floor: pa.Table) -> None:
+def _loss_evidence(run: Run, frame: "pl.DataFrame", floor: "pa.Table") -> None:
     """Is function→content harder than content→content beyond what a bigram finds hard?"""
+    import polars as pl
+
+    from functok.claims.evidence import Evidence, as_columns
+    from functok.consolidation.losses import GroupedLoss, contrast
+    from functok.stats import jackknife_p_value
+
     last = run.checkpoints[-1].step
     learned = GroupedLoss(frame.filter(pl.col("step") == last))
     simple = GroupedLoss(pl.DataFrame(pl.from_arrow(floor)))
@@ -62,3 +71,22 @@ def _loss_evidence(run: Run, frame: pl.DataFrame, floor: pa.Table) -> None:
         units=len(learned.used),
         seed=run.study.seed,
     ).write(run.folder)
+
+
+LOSSES = Step(
+    name="losses",
+    title="Splitting the held-out loss by transition group",
+    needs=("pretrain",),
+    settings=lambda run: None,
+    work=_work,
+    leaves=lambda run: map(run.folder.consolidation, _TABLES),
+    excuse=needs_held_out,
+    evidence=("E-loss",),
+    figures=("held-out-loss", "loss-share"),
+    summary="Split the held-out loss by transition group, next to a Kneser–Ney bigram.",
+    shows=rows_of(
+        lambda run: run.folder.consolidation("loss_summary"),
+        ("step", "group", "mean", "mean_low", "mean_high", "share_of_tokens", "share_of_loss"),
+        last=True,
+    ),
+)

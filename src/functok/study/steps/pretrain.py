@@ -1,37 +1,50 @@
-"""The link that pre-trains the model, in one process or in many.
+"""Pre-training the model, in one process or in many; or checking a published one.
 
-Launched as several processes, each runs this link; process 0 alone writes into the run folder.
+Launched as several processes, each runs this step; process 0 alone writes into the run folder.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import polars as pl
-import pyarrow as pa
-
-from functok.consolidation.checkpoints import cut_short
-from functok.encoding.packing import PackedWindows
-from functok.models.language.model import Model, check_tokenizer, layer_of
-from functok.models.losses.groups import GroupLoss, group_names
-from functok.models.training import new_llama, train
-from functok.models.training.metrics import JsonLines
-from functok.models.training.processes import together
-from functok.models.training.state import newest_step
-from functok.models.training.trackers import Watch, tracking
+from functok.consolidation.checkpoints import cut_short, weights_stamp
 from functok.runtime.errors import UserError, require
-from functok.runtime.store import remove_folder, write_table, writing_folder
+from functok.runtime.paths import user_path
+from functok.runtime.store import read_frame, remove_folder, write_table, writing_folder
 from functok.study.run import Run
-from functok.tokens.counting.function_tokens import class_array
+from functok.study.step import ROWS, Step, needs_model
+
+if TYPE_CHECKING:
+    from functok.models.language.model import Model
+    from functok.models.training.metrics import JsonLines
+    from functok.models.training.trackers import Watch
+    from functok.study.step import Shown
 
 
-def model(run: Run, key: str) -> None:
+def pretrain(run: Run, key: str) -> dict[str, Any]:
     """Pre-train the model, or make sure that the published one can be used."""
-    part = run.study.model
-    if part.load:
+    if run.model_part.load:
         _check_published(run)
-        return
+    else:
+        train_here(run, key)
+    return {"models": _fingerprints(run)}
+
+
+def train_here(run: Run, key: str) -> None:
+    """Train in this process, one of those that were launched together or the only one."""
+    import numpy as np
+    import pyarrow as pa
+
+    from functok.encoding.packing import PackedWindows
+    from functok.models.losses.groups import GroupLoss, group_names
+    from functok.models.training import new_llama, train
+    from functok.models.training.processes import together
+    from functok.tokens.counting.function_tokens import class_array
+
+    part = run.model_part
     processes = together(part.training.sharded)
     state = run.folder.resume(f"model-{key}")
     if processes.rank == 0 and not state.exists():
@@ -48,7 +61,7 @@ def model(run: Run, key: str) -> None:
         "document_mask needs a tokenizer with a BOS or EOS token to stand before each document; "
         "set document_mask to false.",
     )
-    function = pl.read_parquet(run.folder.tokens("function_tokens"))["token_id"].to_list()
+    function = read_frame(run.folder.tokens("function_tokens"))["token_id"].to_list()
     with _watching(run) as watch:
         ledger = train(
             model=new_llama(part.shape, size, part.training.context, run.study.seed),
@@ -74,11 +87,85 @@ def model(run: Run, key: str) -> None:
 
 
 def _check_published(run: Run) -> None:
+    from functok.models.language.model import check_tokenizer
+
+    with run.progress.task("Loading", len(run.checkpoints), "checkpoints") as task:
+        for checkpoint in run.checkpoints:
+            check_tokenizer(run.model(checkpoint), run.tokenizer, checkpoint.model)
+            task.advance()
+
+
+def _fingerprints(run: Run) -> dict[str, Any]:
+    """Where each checkpoint lies, and the SHA-256 of its weights as far as they are here."""
+    from functok.runtime.versions import sha256
+
+    return {
+        str(checkpoint.step): {
+            "model": run.within(checkpoint.model),
+            "revision": checkpoint.revision,
+            "sha256": {
+                file.name: sha256(file)
+                for file in sorted(user_path(checkpoint.model).glob("*.safetensors"))
+            },
+        }
+        for checkpoint in run.checkpoints
+    }
+
+
+def _check(run: Run) -> None:
+    """What a loaded model is, without its weights: before the corpus is encoded."""
+    part = run.model_part
     for checkpoint in run.checkpoints:
-        loaded = run.model(checkpoint)
-        check_tokenizer(loaded, run.tokenizer, checkpoint.model)
-        layer_of(loaded, run.study.dictionaries.layer)
-    assert run.decomposed  # steps that the model does not have are refused before the work
+        if part.load is None:
+            break
+        folder = user_path(checkpoint.model)
+        if folder.is_dir():
+            problem = cut_short(folder)
+            require(problem is None, f"Model folder {folder} cannot be used: {problem}.")
+    if part.load is not None:
+        from functok.encoding.tokenizer import load_tokenizer
+        from functok.models.language.model import check_tokenizer
+
+        model = run.architecture
+        run.context  # noqa: B018 (a context that the model was not made for is refused)
+        if run.study.tokenizer.load:
+            name = run.checkpoints[-1].model
+            check_tokenizer(model, load_tokenizer(run.study.tokenizer.load), name)
+
+
+def _shows(run: Run) -> Shown:
+    import polars as pl
+
+    if run.model_part.load:
+        facts = run.facts("pretrain")["models"]
+        yield pl.DataFrame(
+            {
+                "step": [int(step) for step in facts],
+                "model": [one["model"] for one in facts.values()],
+                "revision": [one["revision"] or "" for one in facts.values()],
+            }
+        )
+        yield "Every checkpoint loads and reads the tokenizer's ids; nothing is trained here."
+        return
+    path = run.folder.consolidation("training")
+    table = read_frame(path)
+    yield table.tail(ROWS).select("step", "group", "loss_sum", "count")
+    yield f"{len(table)} rows in {path}"
+
+
+def _settings(run: Run) -> Any:
+    part = run.model_part
+    if part.load:
+        stamps = [weights_stamp(checkpoint) for checkpoint in run.checkpoints]
+        return [part.load, part.revision, part.revisions, part.context, part.dtype, stamps]
+    return [part.model_dump(mode="json"), run.study.checkpoint_steps()]
+
+
+def _leaves(run: Run) -> Iterable[Path]:
+    if run.model_part.load:
+        return []
+    kept = [run.folder.model(step) for step in run.study.checkpoint_steps()]
+    return [run.folder.consolidation("training"), *kept]
 
 
 def _save(run: Run, trained: Model, step: int) -> None:
@@ -96,7 +183,14 @@ def _mend(run: Run, state: Path) -> None:
     Raises:
         UserError: if it will not, because it continues from a later state.
     """
-    found = [step for step in run.study.checkpoint_steps() if run.folder.model(step).exists()]
+    from functok.models.training.state import newest_step
+
+    steps = run.study.checkpoint_steps()
+    found = [step for step in steps if run.folder.model(step).exists()]
+    if not found:
+        remove_folder(state)  # all of them were deleted, and have to be trained again
+    else:
+        found = [step for step in steps if step in found or step < newest_step(state)]
     problems = {step: cut_short(run.folder.model(step)) for step in found}
     good = [step for step, problem in problems.items() if problem is None]
     for step, problem in problems.items():
@@ -112,18 +206,40 @@ def _mend(run: Run, state: Path) -> None:
 
 
 def _live(run: Run) -> JsonLines:
-    """Figures of every step, beside the table that takes their place when the run has ended."""
+    """Metrics of every step, until the table takes their place when the run has ended."""
+    from functok.models.training.metrics import JsonLines
+
     return JsonLines(run.folder.consolidation("training").with_suffix(".jsonl"))
 
 
 @contextmanager
 def _watching(run: Run) -> Iterator[Watch]:
-    """Figures go into a file that grows, and to the trackers asked for."""
-    live, settings = _live(run), run.study.model.model_dump(mode="json")
-    with tracking(run.trackers, run.study.name, run.folder.root, settings) as track:
+    """Metrics go into a file that grows, and to the trackers asked for."""
+    from functok.models.training.trackers import tracking
+
+    live, settings = _live(run), run.model_part.model_dump(mode="json")
+    with tracking(run.resources.trackers, run.study.name, run.folder.root, settings) as track:
 
         def watch(figures: dict[str, float | int]) -> None:
             live(figures)
             track(figures)
 
         yield watch
+
+
+PRETRAIN = Step(
+    name="pretrain",
+    title=lambda study: (
+        "Checking the model" if study.model and study.model.load else "Pre-training the model"
+    ),
+    needs=("documents", "tokens"),
+    settings=_settings,
+    work=pretrain,
+    leaves=_leaves,
+    excuse=needs_model,
+    check=_check,
+    figures=("training-loss",),
+    precious=True,
+    summary="Pre-train the model, or check the published one.",
+    shows=_shows,
+)

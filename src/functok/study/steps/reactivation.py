@@ -1,22 +1,16 @@
-"""The link that asks of every feature what the paper shows of three: does it come back where?"""
+"""What the paper shows of three features, asked of every one: where does it come back?"""
 
-import numpy as np
-import polars as pl
+from __future__ import annotations
 
-from functok.claims.evidence import Evidence, as_columns
-from functok.corpus.splits import document_groups
-from functok.retrieval.reactivation.odds import (
-    adjusted_odds_ratio,
-    at_risk,
-    by_feature,
-    excess,
-    odds_ratio,
-    shifted,
-)
-from functok.retrieval.reactivation.trains import active_trains
-from functok.runtime.store import write_table
-from functok.stats import Estimate, jackknife_p_value
+from typing import TYPE_CHECKING
+
 from functok.study.run import Run
+from functok.study.step import Step, needs_sae, rows_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from functok.stats import Estimate
 
 WINDOW = 32
 """Positions after which a feature no longer counts as established."""
@@ -24,18 +18,33 @@ EVENTS = 50
 """Re-activations that a feature needs to be counted."""
 
 
-def reactivation(run: Run, key: str) -> None:
-    """Re-activation at function and content positions of held-out text, beside shifted trains."""
-    checkpoint, seed = run.decomposed[-1], run.study.seed
-    held_out = run.encoded("held-out").first(run.study.graph.tokens)
+def _work(run: Run, key: str) -> None:
+    """Re-activation at function and content positions of held-out text, next to shifted trains."""
+    import polars as pl
+
+    from functok.claims.evidence import as_columns
+    from functok.corpus.splits import document_groups
+    from functok.models.dictionaries.sites import residual_layer
+    from functok.retrieval.reactivation.odds import (
+        adjusted_odds_ratio,
+        at_risk,
+        by_feature,
+        odds_ratio,
+        shifted,
+    )
+    from functok.retrieval.reactivation.trains import active_trains
+    from functok.runtime.store import write_table
+
+    checkpoint, seed = run.last, run.study.seed
+    held_out = run.encoded("graph")
     observed = active_trains(
         run.model(checkpoint),
-        run.dictionary(checkpoint),
+        run.sae(run.main, checkpoint).dictionary,
         held_out,
-        run.study.dictionaries.layer,
-        run.study.context,
+        residual_layer(run.hook(run.main, checkpoint)),
+        run.context,
         run.separator,
-        run.classes,
+        run.vocabulary.classes,
     )
     groups = document_groups(held_out.keys)
     counted, pooled = {}, []
@@ -53,6 +62,8 @@ def reactivation(run: Run, key: str) -> None:
 
 def _by_class(counted: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """Columns trains, feature, class, at_risk, again; the features with enough re-activations."""
+    import polars as pl
+
     tables = []
     for name, table in counted.items():
         whole = table.group_by("feature", "class").agg(pl.col("at_risk", "again").sum())
@@ -67,6 +78,10 @@ def _by_class(counted: dict[str, pl.DataFrame]) -> pl.DataFrame:
 
 def _evidence(run: Run, counted: dict[str, pl.DataFrame]) -> None:
     """Do features come back at function tokens beyond what their rates and runs would give?"""
+    from functok.claims.evidence import Evidence, as_columns
+    from functok.retrieval.reactivation.odds import excess, odds_ratio
+    from functok.stats import jackknife_p_value
+
     measured, control = (odds_ratio(counted[name], EVENTS) for name in ("observed", "shifted"))
     effect, groups = excess(counted["observed"], counted["shifted"], EVENTS)
     Evidence(
@@ -86,4 +101,26 @@ def _evidence(run: Run, counted: dict[str, pl.DataFrame]) -> None:
 
 
 def _log(estimate: Estimate) -> Estimate:
+    import numpy as np
+
+    from functok.stats import Estimate
+
     return Estimate(*np.log([estimate.value, estimate.low, estimate.high]).tolist())
+
+
+REACTIVATION = Step(
+    name="reactivation",
+    title="Counting where features come back",
+    needs=("graph",),
+    settings=lambda run: None,
+    work=_work,
+    leaves=lambda run: map(run.folder.retrieval, ("reactivation", "reactivation_odds")),
+    excuse=needs_sae,
+    evidence=("E-reactivation",),
+    figures=("reactivation", "reactivation-odds"),
+    summary="Do features come back at function tokens? Next to shifted activity.",
+    shows=rows_of(
+        lambda run: run.folder.retrieval("reactivation_odds"),
+        ("trains", "estimate", "odds_ratio", "odds_ratio_low", "odds_ratio_high"),
+    ),
+)

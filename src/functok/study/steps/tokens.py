@@ -1,113 +1,155 @@
-"""The links before any model: tokenizer, encoded documents, function tokens."""
+"""Counting the corpus, choosing the function tokens, and describing the choice."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-
-from functok.corpus import read_documents
-from functok.corpus.problems import Problems
-from functok.corpus.splits import held_out
-from functok.encoding.bytes import token_bytes
-from functok.encoding.surfaces import surfaces
-from functok.encoding.tokenizer import (
-    encode,
-    load_tokenizer,
-    save_tokenizer,
-    shown_tokens,
-    train_tokenizer,
-    vocabulary_size,
-)
-from functok.runtime.errors import UserError
-from functok.runtime.store import write_table
+from functok.runtime.errors import UserError, require
+from functok.runtime.paths import user_path
+from functok.runtime.store import read_frame
 from functok.study.run import Run
-from functok.study.settings import TokensPart
-from functok.tokens.counting.counts import TokenCounts
-from functok.tokens.counting.function_tokens import FunctionTokens, count_table
-from functok.tokens.definitions import describe
-from functok.tokens.grammar.alignment import align
-from functok.tokens.grammar.closed_class import ClosedClass, by_subclass, by_treebank, type_table
-from functok.tokens.grammar.lexicon import lexicon
-from functok.tokens.grammar.subclasses import subclass_names, subclasses
-from functok.tokens.grammar.treebanks import Treebank, read_treebank
-from functok.tokens.spread.details import Details
+from functok.study.step import ROWS, Step
 
-SPLITS = ("train", "held-out")
+if TYPE_CHECKING:
+    import polars as pl
 
+    from functok.study.settings import Study
+    from functok.study.step import Shown
+    from functok.tokens.counting.corpus import Counted
+    from functok.tokens.counting.counts import TokenCounts
+    from functok.tokens.counting.function_tokens import FunctionTokens
+    from functok.tokens.grammar.treebanks import Treebank
+    from functok.tokens.spread.details import Details
 
-def tokenizer(run: Run, key: str) -> None:
-    """Keep the tokenizer in the run folder."""
-    part = run.study.tokenizer
-    if part.load:
-        found = load_tokenizer(part.load)
-    else:
-        texts = (document.text for document in read_documents(run.corpus))
-        found = train_tokenizer(texts, part.vocabulary_size)
-    save_tokenizer(found, run.folder.tokenizer)
+_COUNTED = ("counts", "function_tokens", "transitions", "problems")
+_DESCRIBED = (
+    *("dispersion", "zipf", "bins", "sweep", "composition", "stability", "definitions"),
+    *("types", "agreement", "ranking", "disagreement", "disagreement_tokens", "homographs"),
+    "overlap",
+)
 
 
-def documents(run: Run, key: str) -> None:
-    """Encode every document once, and split by the hash of its text."""
-    blank = Problems("skip")
-    read = encode(read_documents(run.corpus, blank), run.tokenizer)
-    if blank.total:
-        run.progress.say(f"  {blank.total} documents without any text are left out")
-    # A text that stands twice would be one document in a shard and two across shards.
-    once = np.zeros(len(read), dtype=bool)
-    once[np.unique(read.keys, return_index=True)[1]] = True
-    if not once.all():
-        run.progress.say(f"  {np.count_nonzero(~once)} repeated documents are left out")
-    encoded = read.where(once)
-    apart = held_out(encoded.keys, run.study.held_out)
-    sizes = []
-    parts = {"train": encoded.where(~apart), "held-out": encoded.where(apart)}
-    for split, some in parts.items():
-        if len(some.ids) == 0:
-            raise UserError(
-                f"Corpus {run.corpus.spec!r} is too small: with held_out {run.study.held_out} no "
-                f"document falls into the {split} split; give more documents."
-            )
-    for split, some in parts.items():
-        some.save(run.folder.encoded(split))
-        sizes.append({"split": split, "documents": len(some), "tokens": len(some.ids)})
-    repeated = {"split": "repeated", "documents": int((~once).sum())}
-    repeated["tokens"] = len(read.ids) - len(encoded.ids)
-    empty = {"split": "blank", "documents": blank.total, "tokens": 0}
-    write_table(run.folder.tokens("documents"), pa.Table.from_pylist([*sizes, repeated, empty]))
+def _count(run: Run, key: str) -> dict[str, Any]:
+    """Count tokens, choose the function tokens, and describe the choice.
+
+    The whole corpus is counted, shard by shard; in a study that measures a loaded model on the
+    whole corpus, the graph's own text is, as in the paper.
+    """
+    from functok.runtime.store import write_table
+    from functok.tokens.counting.function_tokens import ARROWS
+    from functok.tokens.definitions import describe
+
+    part, banks = run.study.tokens, _treebanks(run)
+    others = _compared(run)
+    choose = partial(_function_tokens, run, banks)
+    counted, details = _text_counts(run, choose) if run.study.whole else _corpus_counts(run, choose)
+    write_table(run.folder.tokens("counts"), _table(run, counted.tokens))
+    _write_function_tokens(run, counted)
+    groups = list(ARROWS)
+    shares = {
+        "group": groups,
+        "share": [getattr(counted.shares, group) for group in groups],
+        "pairs": [counted.shares.pairs] * len(groups),
+    }
+    write_table(run.folder.tokens("transitions"), shares)
+    write_table(run.folder.tokens("problems"), counted.problems.table())
+    if details is not None:
+        run.progress.say("  Describing the function tokens")
+        tables = describe(
+            *(counted.tokens, details, run.tokenizer, banks, part.languages, part.coverage),
+            run.study.seed,
+        )
+        if others:
+            tables["overlap"] = _overlap(run, others)
+        for name, found in tables.items():
+            write_table(run.folder.tokens(name), found.to_arrow())
+    encoded_by = None if counted.path is None else counted.path._asdict()
+    return {
+        "encoded_by": encoded_by,
+        "function_tokens": part.model_dump(mode="json"),
+        "problems": {
+            "on_error": part.on_error,
+            "total": counted.problems.total,
+            "by_kind": counted.problems.by_kind(),
+        },
+        "counted": {
+            "documents": counted.tokens.corpus_documents,
+            "tokens": int(counted.tokens.occurrences.sum()),
+            "reached": counted.function.reached,
+        },
+    }
 
 
-def tokens(run: Run, key: str) -> None:
-    """Count tokens over all documents, choose the function tokens, and describe the choice."""
-    part, size = run.study.tokens, vocabulary_size(run.tokenizer)
-    banks = _treebanks(part)
-    counts, details = TokenCounts.zero(size), Details.zero(size)
-    for split in SPLITS:
-        counts = counts.merge(TokenCounts.of(run.encoded(split), size))
-    for split in SPLITS:
-        details = details.merge(Details.of(run.encoded(split), counts, run.special))
-    table = count_table(
-        counts,
-        run.special,
-        shown_tokens(run.tokenizer),
-        token_bytes(run.tokenizer),
-        subclass_names(run.tokenizer, lexicon(part.languages)),
-    )
-    chosen = set(_function_tokens(run, counts, banks).ids.tolist())
+def _corpus_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
+    from functok.tokens.counting.corpus import count_corpus
+    from functok.tokens.spread.details import detail_corpus
+
+    part, special = run.study.tokens, run.special
+    # With a model, encoding has stopped at all but blank documents, which are left out.
+    on_error = part.on_error if run.study.model is None else "skip"
+    file, partials = run.folder.tokenizer / "tokenizer.json", run.folder.partials
+    how: dict[str, Any] = {
+        "on_error": on_error,
+        "engine": run.engine,
+        "progress": run.progress,
+    }
+    place = (run.corpus, file, special)
+    counted = count_corpus(*place, partials("counts"), choose=choose, **how)
+    if part.plain:
+        return counted, None
+    return counted, detail_corpus(*place, counted, partials("details"), **how)
+
+
+def _text_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
+    from functok.encoding.tokenizer import vocabulary_size
+    from functok.tokens.counting.corpus import count_text
+    from functok.tokens.spread.details import Details
+
+    encoded = run.encoded("graph")
+    counted = count_text(encoded, vocabulary_size(run.tokenizer), choose)
+    if run.study.tokens.plain:
+        return counted, None
+    return counted, Details.of(encoded, counted.tokens, run.special)
+
+
+def _table(run: Run, counts: TokenCounts) -> Any:
+    from functok.encoding.bytes import token_bytes
+    from functok.encoding.tokenizer import shown_tokens
+    from functok.tokens.counting.function_tokens import count_table
+    from functok.tokens.grammar.lexicon import lexicon
+    from functok.tokens.grammar.subclasses import subclass_names
+
+    tokenizer = run.tokenizer
+    named = subclass_names(tokenizer, lexicon(run.study.tokens.languages))
+    return count_table(counts, run.special, shown_tokens(tokenizer), token_bytes(tokenizer), named)
+
+
+def _write_function_tokens(run: Run, counted: Counted) -> None:
+    from functok.runtime.store import write_table
+
+    table, chosen = _table(run, counted.tokens), set(counted.function.ids.tolist())
     function = table.filter([index in chosen for index in table["token_id"].to_pylist()])
-    described = describe(
-        counts, details, run.tokenizer, banks, part.languages, part.coverage, run.study.seed
-    )
-    write_table(run.folder.tokens("counts"), table)
     write_table(run.folder.tokens("function_tokens"), function)
-    for name, found in described.items():
-        write_table(run.folder.tokens(name), found.to_arrow())
 
 
-def _function_tokens(
-    run: Run, counts: TokenCounts, banks: Mapping[str, Treebank]
-) -> FunctionTokens:
+def _function_tokens(run: Run, banks: dict[str, Treebank], counts: TokenCounts) -> FunctionTokens:
     """The function tokens by the study's definition."""
+    from functok.encoding.surfaces import surfaces
+    from functok.encoding.tokenizer import shown_tokens
+    from functok.tokens.counting.function_tokens import FunctionTokens
+    from functok.tokens.grammar.alignment import align
+    from functok.tokens.grammar.closed_class import (
+        ClosedClass,
+        by_subclass,
+        by_treebank,
+        type_table,
+    )
+    from functok.tokens.grammar.lexicon import lexicon
+    from functok.tokens.grammar.subclasses import subclasses
+
     part = run.study.tokens
     if part.definition == "frequency":
         return FunctionTokens.by_coverage(counts, run.special, part.coverage, part.boundary)
@@ -121,8 +163,118 @@ def _function_tokens(
     )
 
 
-def _treebanks(part: TokensPart) -> dict[str, Treebank]:
-    if part.treebank is None:
-        return {}
-    path = Path(part.treebank).expanduser()
-    return {path.resolve().name.removesuffix(".conllu"): read_treebank(path)}
+def _treebanks(run: Run) -> dict[str, Treebank]:
+    """The study's treebanks, by the name of their file or folder."""
+    from functok.tokens.grammar.treebanks import read_treebank
+
+    found = {}
+    for place in run.study.tokens.treebanks:
+        path = user_path(place)
+        name = path.resolve().name.removesuffix(".conllu")
+        require(name not in found, f"Two treebanks are called {name!r}; rename one.")
+        found[name] = read_treebank(path)
+    return found
+
+
+def _compared(run: Run) -> dict[str, list[str]]:
+    """The strings of the function tokens of other runs, by their folders' names."""
+
+    from functok.encoding.tokenizer import load_tokenizer
+    from functok.runtime.store import RunFolder
+
+    found = {}
+    for root in run.study.tokens.compare:
+        folder = RunFolder(user_path(root))
+        path = folder.tokens("function_tokens")
+        if not path.is_file():
+            raise UserError(
+                f"{root} holds no function tokens; functok tokens -o {root} makes some."
+            )
+        found[root] = _marked(load_tokenizer(str(folder.tokenizer)), read_frame(path))
+    return found
+
+
+def _overlap(run: Run, others: dict[str, list[str]]) -> pl.DataFrame:
+    """``tokens/overlap.parquet``: this set and others (see ``overlap_table``)."""
+
+    from functok.tokens.spread.thresholds import overlap_table
+
+    function = read_frame(run.folder.tokens("function_tokens"))
+    return overlap_table({"here": _marked(run.tokenizer, function), **others})
+
+
+def _marked(tokenizer: Any, function: pl.DataFrame) -> list[str]:
+    """The strings of some tokens, comparable across tokenizers."""
+    from functok.encoding.surfaces import surfaces
+
+    strings = surfaces(tokenizer).marked()
+    return [strings[index] for index in function["token_id"]]
+
+
+def _check(run: Run) -> None:
+    from functok.tokens.grammar.lexicon import lexicon
+
+    lexicon(run.study.tokens.languages)
+    _treebanks(run)
+    _compared(run)
+
+
+def _shows(run: Run) -> Shown:
+
+    from functok.tokens.counting.function_tokens import ARROWS
+
+    folder, part, facts = run.folder, run.study.tokens, run.facts("tokens")
+    table, counted = read_frame(folder.tokens("function_tokens")), facts["counted"]
+    yield table.head(ROWS).select(
+        "rank", "token", "subclass", "fraction", "cumulative", "document_coverage"
+    )
+    rule = f"coverage {part.coverage:g}, boundary {part.boundary!r}"
+    yield (
+        f"{len(table)} function tokens cover {counted['reached']:.2%} of "
+        f"{counted['tokens']:,} tokens in {counted['documents']:,} documents "
+        f"({rule if part.definition == 'frequency' else 'by ' + part.definition}, "
+        "special tokens left out)."
+    )
+    shares = dict(read_frame(folder.tokens("transitions")).select("group", "share").rows())
+    yield f"Transitions: {', '.join(f'{ARROWS[name]} {shares[name]:.3f}' for name in ARROWS)}."
+    if facts["encoded_by"]:
+        yield f"Encoded by {facts['encoded_by']['library']}: {facts['encoded_by']['why']}."
+    if facts["problems"]["total"]:
+        kinds = ", ".join(
+            f"{count:,} {kind}" for kind, count in facts["problems"]["by_kind"].items()
+        )
+        yield f"Left out: {kinds}; where, in {folder.tokens('problems')}"
+    if not part.plain:
+        from functok.tokens.summary import described
+
+        found = {name: folder.tokens(name) for name in _DESCRIBED}
+        yield from described(
+            {name: read_frame(path) for name, path in found.items() if path.exists()}
+        )
+    yield f"All function tokens: {folder.tokens('function_tokens')}"
+
+
+def _settings(run: Run) -> Any:
+    return [run.study.tokens.model_dump(), run.treebank_fingerprints]
+
+
+def _files(run: Run) -> Iterable[Path]:
+    return map(run.folder.tokens, (*_COUNTED, *_DESCRIBED))
+
+
+def _needs(study: Study) -> tuple[str, ...]:
+    return ("tokenizer", "documents") if study.whole else ("tokenizer",)
+
+
+TOKENS = Step(
+    name="tokens",
+    title="Counting tokens, finding the function tokens",
+    needs=_needs,
+    settings=_settings,
+    work=_count,
+    leaves=_files,
+    check=_check,
+    figures=("token-frequency", "token-bins", "document-coverage", "threshold-sweep"),
+    summary="Count tokens and find the function tokens: of a corpus, or of a run.",
+    shows=_shows,
+)

@@ -1,39 +1,42 @@
-"""The links of a study's tiny world: teach it, then trace and steer where the truth is known."""
+"""A study's tiny world: teach it, then trace and steer where the truth is known."""
 
-import numpy as np
-import polars as pl
-import torch
+from __future__ import annotations
 
-from functok.calibration.answers import chance, success, swap_answers
-from functok.calibration.answers_grid import answers_grid
-from functok.models.language.model import residual_stream
-from functok.retrieval.prompts.trace import trace
-from functok.runtime.store import remove_folder, write_table
+from typing import TYPE_CHECKING
+
+from functok.runtime.store import read_frame
 from functok.study.run import Run
-from functok.world.profiles import TrainedWorld, trained_world
-from functok.world.prompts import prompts
+from functok.study.step import Step
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from functok.study.settings import Study
+    from functok.study.step import Shown
+    from functok.world.profiles import TrainedWorld
 
 FRAME = "is"
 """In which the traced prompts and the grid ask: a function token before the answer."""
 _TABLES = ("world_traces", "world_swapped", "world_swaps", "world_grid")
 _PROBE = 200
 """Held-out documents on which a feature's density is measured."""
+_COLUMNS = 3
+"""Prompts of the grid shown; the rates are over all."""
 
 
-def world(run: Run, key: str) -> None:
-    """Train the world's model and SAE, where the study asks for them."""
-    if run.study.world.profile is None:
-        remove_folder(run.folder.world)  # of other settings
-        return
+def _teach(run: Run, key: str) -> None:
     _trained(run)
 
 
-def answers(run: Run, key: str) -> None:
+def _answer(run: Run, key: str) -> None:
     """Trace two prompts that differ in one word, swap every answer, and fill the grid."""
-    if run.study.world.profile is None:
-        for name in _TABLES:
-            run.folder.retrieval(name).unlink(missing_ok=True)
-        return
+    import polars as pl
+
+    from functok.calibration.answers import chance, success, swap_answers
+    from functok.calibration.answers_grid import answers_grid
+    from functok.runtime.store import write_table
+
     trained = _trained(run)
     place = (trained.model, trained.dictionary, trained.layer)
     seed = run.study.seed
@@ -47,6 +50,8 @@ def answers(run: Run, key: str) -> None:
 
 
 def _trained(run: Run) -> TrainedWorld:
+    from functok.world.profiles import trained_world
+
     profile = run.study.world.profile
     assert profile is not None
     return trained_world(profile, run.study.seed, run.folder.world, run.progress)
@@ -55,6 +60,12 @@ def _trained(run: Run) -> TrainedWorld:
 def _traces(trained: TrainedWorld) -> pl.DataFrame:
     """Prompts about two entities, word for word the same otherwise: the paper's Figure 6."""
     words = trained.world.words
+    import numpy as np
+    import polars as pl
+
+    from functok.retrieval.prompts.trace import trace
+    from functok.world.prompts import prompts
+
     tables = []
     density = _density(trained)
     for number, entity in enumerate((0, 1)):
@@ -71,9 +82,62 @@ def _traces(trained: TrainedWorld) -> pl.DataFrame:
 
 def _density(trained: TrainedWorld) -> np.ndarray:
     """Share of the words of held-out documents at which each feature is active."""
+    import numpy as np
+    import torch
+
+    from functok.models.language.capture import residual_stream
+
     passages = trained.world.passages(trained.held_out + np.arange(_PROBE))
     rows = passages.ids[passages.rows(trained.world.settings.tokens)]
     ids = torch.from_numpy(np.pad(rows, ((0, 0), (1, 0))))
     hidden = residual_stream(trained.model, ids, trained.layer)[:, 1:].flatten(0, 1)
     active = trained.dictionary.encode(hidden).features.cpu().numpy()
     return np.bincount(active, minlength=trained.dictionary.features) / rows.size
+
+
+def _shows(run: Run) -> Shown:
+    """As in the paper's Figures 6 and 7, and the swaps by place."""
+    import polars as pl
+
+    from functok.calibration.summary import grid_in_words, swaps_by_place
+    from functok.retrieval.prompts.trace import first_and_again
+
+    tables = {
+        name: read_frame(run.folder.retrieval(f"world_{name}"))
+        for name in ("traces", "grid", "swaps")
+    }
+    for (text,), table in tables["traces"].group_by("text", maintain_order=True):
+        yield str(text)
+        yield first_and_again(table, run.study.trace.features)
+    yield grid_in_words(tables["grid"], _COLUMNS)
+    interval = (pl.col(name).round(3) for name in ("iia", "iia_low", "iia_high"))
+    swapped = pl.format("{} [{}, {}]", *interval).alias("swapped")
+    yield swaps_by_place(tables["swaps"]).select("latent", "place", "method", swapped)
+
+
+def _has_world(study: Study) -> str | None:
+    if study.world.profile is not None:
+        return None
+    return f"Study {study.name} has no tiny world; give it one, with world: {{profile: default}}."
+
+
+WORLD = Step(
+    name="world",
+    title="Teaching a model the tiny world",
+    settings=lambda run: run.study.world.model_dump(),
+    work=_teach,
+    leaves=lambda run: [run.folder.world],
+    excuse=_has_world,
+)
+ANSWERS = Step(
+    name="answers",
+    title="Swapping answers in the tiny world",
+    needs=("world",),
+    settings=lambda run: None,
+    work=_answer,
+    leaves=lambda run: map(run.folder.retrieval, _TABLES),
+    excuse=_has_world,
+    figures=("world-trace", "world-trace-difference", "world-swaps"),
+    summary="Trace and steer in a study's tiny world, where the right answers are known.",
+    shows=_shows,
+)

@@ -1,29 +1,30 @@
 """Counting a corpus: shards → ``CorpusCounts`` → merge, on any engine.
 
 One pass gives occurrences and documents per token, the pairs from which the shares of the
-transition groups follow (``counting/pairs.py``), and the problems met on the way. Nothing that is
-kept grows with the corpus.
+transition groups follow (``counting/pairs.py``), and the problems found. Nothing that is kept grows
+with the corpus.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Integer
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer as Backend
 
 from functok.corpus import Corpus
 from functok.corpus.problems import OnError, Problems
 from functok.encoding.bulk import BulkEncoder, EncodingPath, sample
+from functok.encoding.tokenizer import Encoded
 from functok.runtime.engine import Engine, run_shards
 from functok.runtime.errors import UserError
-from functok.runtime.progress import Progress
-from functok.runtime.store import fingerprint, read_json, write_json
+from functok.runtime.progress import Progress, tick
+from functok.runtime.store import fingerprint, read_json, read_tensors, write_json
 from functok.runtime.threads import mapped, threads_here
 from functok.tokens.counting.counts import TokenCounts
 from functok.tokens.counting.function_tokens import Boundary, FunctionTokens
@@ -38,7 +39,7 @@ from functok.tokens.counting.pairs import (
 )
 
 SAMPLED_SHARDS = 8
-"""Most shards whose first block is looked at before the count."""
+"""Most shards with a first block that is sampled before the count."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class CorpusCounts:
 
     @classmethod
     def load(cls, folder: Path) -> "CorpusCounts":
-        pairs = load_file(folder / "pairs.safetensors")["pairs"]
+        pairs = read_tensors(folder / "pairs.safetensors")["pairs"]
         return cls(TokenCounts.load(folder), pairs, Problems.load(folder))
 
 
@@ -108,6 +109,7 @@ class CountJob:
 
         blocks = self.corpus.blocks(shard, problems)
         for some, among in mapped(counted, blocks, threads_here()):
+            tick(int(some.occurrences.sum()))
             tokens, pairs = tokens.merge(some), pairs + among
         return CorpusCounts(tokens, pairs, problems)
 
@@ -129,7 +131,12 @@ class Counted:
     function: FunctionTokens
     shares: TransitionShares
     problems: Problems
-    path: EncodingPath
+    path: EncodingPath | None
+    """How the corpus was encoded; None where it was encoded before."""
+
+
+Choose = Callable[[TokenCounts], FunctionTokens]
+"""From the counts to the function tokens."""
 
 
 def count_corpus(
@@ -140,6 +147,7 @@ def count_corpus(
     *,
     coverage: float = 0.40,
     boundary: Boundary = "reach",
+    choose: Choose | None = None,
     on_error: OnError = "stop",
     engine: Engine | None = None,
     progress: Progress | None = None,
@@ -153,6 +161,7 @@ def count_corpus(
         partials: where the shards' results are kept.
         coverage: share of the occurrences that the function tokens cover.
         boundary: see ``tokens/counting/function_tokens.py``.
+        choose: finds the function tokens in another way than by coverage.
         on_error: what happens at a line that holds no document.
         engine: where shards run.
         progress: who is told.
@@ -173,7 +182,10 @@ def count_corpus(
             f"Nothing in corpus {corpus.spec!r} could be used (left out: {kinds}); run without "
             "--on-error skip to see where the first of these is."
         )
-    chosen = FunctionTokens.by_coverage(whole.tokens, special, coverage, boundary)
+    choose = choose or partial(
+        FunctionTokens.by_coverage, special=special, coverage=coverage, boundary=boundary
+    )
+    chosen = choose(whole.tokens)
     shares = transition_shares(whole.pairs, codes, chosen.classes)
     if shares is None:
         codes = class_codes(chosen.classes)
@@ -182,6 +194,23 @@ def count_corpus(
         shares = transition_shares(pairs.pairs, codes, chosen.classes)
     assert shares is not None
     return Counted(whole.tokens, chosen, shares, whole.problems, encoder.path)
+
+
+def count_text(encoded: Encoded, vocabulary: int, choose: Choose) -> Counted:
+    """Count documents that are encoded already.
+
+    Args:
+        encoded: the documents.
+        vocabulary: token ids of the tokenizer.
+        choose: finds the function tokens.
+    """
+    tokens = TokenCounts.of(encoded, vocabulary)
+    chosen = choose(tokens)
+    codes = class_codes(chosen.classes)
+    pairs = pair_counts(encoded.ids, encoded.offsets, codes)
+    shares = transition_shares(pairs, codes, chosen.classes)
+    assert shares is not None
+    return Counted(tokens, chosen, shares, Problems(), None)
 
 
 def _heads(corpus: Corpus) -> list[pa.Array]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from functok.encoding.bulk import Ids
 from functok.encoding.tokenizer import Encoded
+from functok.runtime.store import read_tensors
 from functok.tokens.counting.frequencies import document_frequencies
 
 
@@ -56,7 +57,7 @@ class TokenCounts:
 
     @classmethod
     def load(cls, folder: Path) -> "TokenCounts":
-        columns = load_file(folder / "counts.safetensors")
+        columns = read_tensors(folder / "counts.safetensors")
         return cls(
             columns["occurrences"], columns["documents"], int(columns["corpus_documents"][0])
         )

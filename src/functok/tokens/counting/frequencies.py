@@ -4,7 +4,7 @@ Sorting all (document, token) pairs at once costs ten times the encoding. Two wa
 of it:
 
 * *Sort runs* of documents that fit into the processor's cache, as one 32-bit number per pair: the
-  token's id stands in the low bits and the document's number within the run above them; after
+  token's id is in the low bits and the document's number within the run above them; after
   sorting, a pair counts where it differs from the one before.
 * *Mark* each token of a document in a row of bytes, one per token id, and add up the rows: a third
   of the time where documents are long enough to outweigh the empty part of their rows.

@@ -98,7 +98,7 @@ def ranked(
     occurrences[list(special)] = 0
     total = occurrences.sum()
     if total == 0:
-        raise UserError("The corpus holds no token; give one with text in it.")
+        raise UserError("The corpus contains no token; give one with text in it.")
     order = np.argsort(-occurrences, kind="stable")
     order = order[: np.count_nonzero(occurrences)]
     return order, occurrences[order] / total

@@ -2,11 +2,11 @@
 
 The shares of the four transition groups need the function tokens, which are known only after the
 corpus is counted. A second pass would double the cost. So the first pass counts the pairs among
-*candidates*, the tokens most frequent in a sample, with all other tokens as one: where the
-function tokens are among the candidates, the shares follow exactly, at any coverage. Where they
-are not, a second pass counts pairs by class.
+*candidates*, the tokens most frequent in a sample, and merges all other tokens: if the function
+tokens are among the candidates, the shares follow exactly, at any coverage. If they are not, a
+second pass counts pairs by class.
 
-A *code* stands for a candidate (its place among them), for the rest, or for special tokens.
+A *code* represents a candidate (its index among them), the rest, or special tokens.
 """
 
 from typing import NamedTuple
@@ -34,7 +34,7 @@ def candidate_codes(
 
 
 def class_codes(classes: Integer[np.ndarray, " vocabulary"]) -> Integer[np.ndarray, " vocabulary"]:
-    """Codes that tell classes apart and nothing else."""
+    """Codes that distinguish classes only."""
     of_class = np.zeros(3, np.uint8)
     of_class[[FUNCTION, CONTENT, SPECIAL]] = 0, REST, SPECIALS
     return of_class[classes]
@@ -57,7 +57,7 @@ def pair_counts(
 def _neighbours(of: Integer[np.ndarray, " tokens"]) -> Integer[np.ndarray, "codes codes"]:
     """Pairs of the first code and the second, of the third and the fourth, and so on.
 
-    Two codes of a byte, side by side, are a number of two bytes already: no pair is put together.
+    Two adjacent one-byte codes already are a two-byte number: no pair needs to be built.
     """
     pairs = of[: len(of) // 2 * 2].view("<u2")  # current + 256 · next
     counts = np.bincount(pairs, minlength=CODES * CODES).reshape(CODES, CODES)

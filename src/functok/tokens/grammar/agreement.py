@@ -1,4 +1,4 @@
-"""How far do two definitions of "function token" agree?
+"""How well do two definitions of "function token" agree? (``docs/methods.md#agreement``.)
 
 Compared are a prediction (function by frequency, or by any other set of token ids) and a truth
 (closed class by grammar). From the 2×2 table of TP, FP, FN, TN, here as shares of n:

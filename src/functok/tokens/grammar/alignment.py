@@ -1,4 +1,4 @@
-"""Which word does each token belong to? Tokens meet words by character spans.
+"""Which word does each token belong to? Alignment of tokens and words by character spans.
 
 A token takes the class of the word that its span overlaps most (ties: the earlier word); blanks
 belong to no word. The first token of a word carries the word's part of speech, every later one is
@@ -7,12 +7,11 @@ belongs to the word by this rule: of ``don't`` cut as ``don`` + ``'t``, the seco
 ``n't`` and is its first, so it is PART and not ``subword``.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 from jaxtyping import Int
 
+from functok.encoding.bulk import untruncated
 from functok.encoding.tokenizer import Tokenizer
 from functok.runtime.errors import UserError
 from functok.tokens.grammar.treebanks import Treebank
@@ -59,7 +58,7 @@ def align(treebank: Treebank, tokenizer: Tokenizer) -> pl.DataFrame:
     Raises:
         UserError: if the tokenizer gives no character spans.
     """
-    encodings = tokenizer.backend_tokenizer.encode_batch(
+    encodings = untruncated(tokenizer.backend_tokenizer).encode_batch(
         list(treebank.texts), add_special_tokens=False
     )
     spans = [np.array(encoding.offsets, np.int64).reshape(-1, 2) for encoding in encodings]
@@ -108,9 +107,3 @@ def align(treebank: Treebank, tokenizer: Tokenizer) -> pl.DataFrame:
             .otherwise("upos")
         )
     )
-
-
-def token_texts(treebank: Treebank, aligned: pl.DataFrame) -> Sequence[str]:
-    """The characters of each aligned token."""
-    rows = aligned.select("document", "start", "stop").iter_rows()
-    return [treebank.texts[document][start:stop] for document, start, stop in rows]

@@ -1,15 +1,15 @@
 """Function tokens by grammar instead of frequency: closed-class words.
 
 In linguistics a function word belongs to a closed class: adpositions, auxiliaries, conjunctions,
-determiners, particles, pronouns (Universal Dependencies; NUM is closed too, but a switch here).
-Punctuation and whitespace are neither; switches say whether they count. Two levels:
+determiners, particles, pronouns (Universal Dependencies; NUM is also closed, but optional here).
+Punctuation and whitespace are neither; options say whether they count. Two levels:
 
 * per *occurrence*, from a treebank: ``to`` is PART in "to go" and ADP in "to school";
-* per *type*, the class that most occurrences of a token id have, with its purity (their share),
-  since a set of token ids is what every later analysis takes.
+* per *type*, the class of most occurrences of a token id, with its purity (their share), since
+  every later analysis takes a set of token ids.
 
-Token ids that no treebank shows are content, unless a lexicon is given to decide. A set made here
-is a ``FunctionTokens`` like the one by coverage, and is taken wherever that one is.
+Token ids that occur in no treebank are content, unless a lexicon is given. The result is a
+``FunctionTokens`` like the one by coverage, and can be used in its place.
 """
 
 from collections.abc import Sequence

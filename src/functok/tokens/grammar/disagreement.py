@@ -1,6 +1,6 @@
-"""Where do two definitions of "function token" part? The cells, with their tokens.
+"""Where do two definitions of "function token" differ? The cells, with their tokens.
 
-A single κ hides what kind of token it stumbles on. Each aligned occurrence falls into one cell by
+A single κ hides which kinds of token differ. Each aligned occurrence falls into one cell by
 whether its token id is in the set and by its class at this place:
 
 =========================  ====================================================

@@ -1,10 +1,10 @@
 """Closed-class words by language: the linguistic definition that needs no download and no tagger.
 
-A closed class takes no new members: determiners, adpositions, conjunctions, auxiliaries,
-pronouns, particles. So its forms can be listed. Each form stands once under the class in which
-it mostly occurs in running text; its other classes are listed apart (``that``: SCONJ, also PRON
-and DET). Class names and borders are those of Universal Dependencies: possessives such as
-``my`` are PRON, ``to`` before an infinitive and ``not`` are PART, ``than`` is ADP.
+A closed class takes no new members: determiners, adpositions, conjunctions, auxiliaries, pronouns,
+particles. So its forms can be listed. Each form is listed once, under the class in which it mostly
+occurs in running text; its other classes are listed separately (``that``: SCONJ, also PRON and
+DET). Class names and borders are those of Universal Dependencies: possessives such as ``my`` are
+PRON, ``to`` before an infinitive and ``not`` are PART, ``than`` is ADP.
 
 The English list is meant to be complete for the standard written language; the French, German and
 Chinese ones hold the frequent forms. Degree adverbs, number words and interjections are left

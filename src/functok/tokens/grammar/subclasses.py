@@ -26,7 +26,7 @@ between words (Chinese, Japanese, Thai, …), of which no string says where a wo
 
 What would surprise: a capital letter alone, ``I`` or ``A``, is PRON or DET here; a word-initial
 piece such as ``␣un`` is ``content``, since no string says that more will follow; and one form has
-one sub-class (``␣to`` is PART), whatever its role. Occurrences are told apart only by alignment
+one sub-class (``␣to`` is PART), whatever its role. Occurrences are distinguished only by alignment
 with a treebank (``alignment.py``).
 """
 

@@ -3,15 +3,20 @@
 Reads CoNLL-U (universaldependencies.org/format). The text is rebuilt from the words and their
 ``SpaceAfter=No``, so spans are exact by construction. Sentences of one document are joined by a
 blank (none where the last word says ``SpaceAfter=No``), paragraphs by an empty line, so tokens
-stand in the contexts they have in running text.
+have the contexts they have in running text.
 
 What would surprise: a *multiword token* (``don't`` = ``do`` + ``n't``, French ``du`` = ``de`` +
 ``le``) is one stretch of text with several words. Where the words' letters add up to the text,
 each gets its own span; where they do not (``du``), the whole stretch is one span with the first
 word's tag. *Empty nodes* (``8.1``) have no text and are left out.
+
+Only a treebank with words and universal tags is a gold standard. Some are released without their
+words, for copyright (``_`` in their place), some without UPOS or with a language's own tags there;
+these are refused.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +33,9 @@ UPOS = (
 """The 17 universal part-of-speech tags."""
 
 _COLUMNS = 10
+_NUMBER = re.compile(r"[1-9][0-9]*(-[1-9][0-9]*)?|[0-9]+\.[1-9][0-9]*")
+"""A word, a multiword token, an empty node."""
+_WITHHELD = re.compile("_+")
 _SCHEMA = {name: pl.Int64() for name in ("document", "sentence", "start", "stop")}
 _SCHEMA |= {name: pl.String() for name in ("form", "upos")}
 
@@ -58,6 +66,8 @@ class _Document:
     text: str = ""
     gap: str = ""
     rows: list[tuple[int, int, int, str, str]] = field(default_factory=list)
+    withheld: list[int] = field(default_factory=list)
+    """Lines with underscores for a word; as punctuation or a symbol they may be one."""
 
     def add(self, surface: str, words: list[tuple[str, str]], sentence: int) -> None:
         """Append ``surface``, which stands for ``words`` (form, tag), after the open gap."""
@@ -78,7 +88,8 @@ def read_treebank(path: Path) -> Treebank:
     Documents are those that ``# newdoc`` marks; a file without the mark is one document.
 
     Raises:
-        UserError: if nothing is there, or a line is not CoNLL-U.
+        UserError: if nothing is there, a line is not CoNLL-U, a tag is not one of ``UPOS``, or the
+            words of a document are withheld.
     """
     files = _files(path)
     texts: list[str] = []
@@ -88,13 +99,13 @@ def read_treebank(path: Path) -> Treebank:
         document = _Document()
         for comments, lines in _sentences(file):
             if any(comment.startswith("# newdoc") for comment in comments) and document.text:
-                _close(document, texts, rows)
+                _close(document, texts, rows, file)
                 document = _Document()
             if any(comment.startswith("# newpar") for comment in comments):
                 document.gap = "\n\n"
             _add_sentence(document, lines, sentence, file)
             sentence += 1
-        _close(document, texts, rows)
+        _close(document, texts, rows, file)
     return Treebank(tuple(texts), pl.DataFrame(rows, schema=pl.Schema(_SCHEMA), orient="row"))
 
 
@@ -116,7 +127,9 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _close(document: _Document, texts: list[str], rows: list) -> None:
+def _close(document: _Document, texts: list[str], rows: list, file: Path) -> None:
+    if 2 * len(document.withheld) > len(document.rows):
+        raise _withheld(file, document.withheld[0])
     if document.text:
         rows += [(len(texts), *row) for row in document.rows]
         texts.append(document.text)
@@ -129,19 +142,26 @@ def _sentences(file: Path) -> Iterator[tuple[list[str], list[tuple[int, list[str
     with file.open("rb") as stream:
         for number, raw in enumerate(stream, 1):
             try:
-                line = raw.decode().rstrip("\r\n")
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
                 raise UserError(f"{file}, line {number} is not UTF-8; convert it.") from error
             if line.startswith("#"):
                 comments.append(line)
             elif line.strip():
                 columns = line.split("\t")
-                if len(columns) != _COLUMNS or not columns[0][:1].isdigit():
+                if len(columns) != _COLUMNS or not _NUMBER.fullmatch(columns[0]):
                     raise UserError(
                         f"{file}, line {number} is not CoNLL-U: it has {len(columns)} columns "
                         f"where {_COLUMNS} belong, the first a word's number; give a treebank in "
                         "the format of Universal Dependencies."
                     )
+                if columns[0].isdigit() and columns[3] not in UPOS:
+                    raise UserError(
+                        f"{file}, line {number} has {columns[3]!r} where a universal tag (UPOS) "
+                        f"belongs; give a treebank with the tags {UPOS[0]}, {UPOS[1]} … {UPOS[-1]}."
+                    )
+                if not columns[1].strip():
+                    raise UserError(f"{file}, line {number} has no word in column 2; fix it.")
                 lines.append((number, columns))
             elif lines:
                 yield comments, lines
@@ -157,6 +177,16 @@ def _add_sentence(
     words = {
         int(columns[0]): (columns[1], columns[3]) for _, columns in lines if columns[0].isdigit()
     }
+    withheld = [
+        number
+        for number, columns in lines
+        if columns[0].isdigit()
+        and _WITHHELD.fullmatch(columns[1])
+        and columns[3] not in ("PUNCT", "SYM")
+    ]
+    if len(withheld) > 1 and 2 * len(withheld) > len(words):
+        raise _withheld(file, withheld[0])
+    document.withheld += withheld
     covered = 0  # the last word of the multiword token that was just added
     for number, columns in lines:
         identity, surface, misc = columns[0], columns[1], columns[9]
@@ -164,8 +194,15 @@ def _add_sentence(
             continue
         first, _, last = identity.partition("-")
         inside = range(int(first), int(last or first) + 1)
-        if any(word not in words for word in inside):
-            raise UserError(f"{file}, line {number} spans words that do not follow it; mend it.")
+        if not inside or any(word not in words for word in inside):
+            raise UserError(f"{file}, line {number} spans words that do not follow it; fix it.")
         document.add(surface, [words[word] for word in inside], sentence)
         covered = inside[-1]
         document.gap = "" if "SpaceAfter=No" in misc.split("|") else " "
+
+
+def _withheld(file: Path, line: int) -> UserError:
+    return UserError(
+        f"{file}, line {line} has '_' for a word, as have most words around it: the words are "
+        "withheld; merge them in as the treebank's README says, or leave these sentences out."
+    )

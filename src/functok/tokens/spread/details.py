@@ -1,7 +1,7 @@
-"""A second pass over a counted corpus: how its tokens spread, and what stands beside them.
+"""A second pass over a counted corpus: dispersion of tokens, and their neighbours.
 
 The first pass (``counting``) is as fast as encoding and gives the function tokens. This one knows
-the frequencies, and gathers what everything else about the definition rests on: ``Spread`` for
+the frequencies, and collects what everything else about the definition needs: ``Spread`` for
 dispersion, Zipf's exponent and stability; pairs of neighbours by *level*, from which follow the
 shares of the transition groups at every threshold; and ``Neighbours``. What it keeps does not
 grow with the corpus.
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Integer
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from functok.corpus import Corpus
 from functok.corpus.problems import OnError, Problems
@@ -24,7 +24,7 @@ from functok.encoding.bulk import EncodingPath, Ids
 from functok.encoding.tokenizer import Encoded
 from functok.runtime.engine import Engine, merge_all, run_shards
 from functok.runtime.progress import Progress
-from functok.runtime.store import fingerprint
+from functok.runtime.store import fingerprint, read_tensors
 from functok.runtime.threads import mapped, threads_here
 from functok.tokens.counting.corpus import Counted, shared_encoder
 from functok.tokens.counting.counts import TokenCounts
@@ -89,7 +89,7 @@ class Details:
 
     @classmethod
     def load(cls, folder: Path) -> "Details":
-        pairs = load_file(folder / "pairs.safetensors")["pairs"]
+        pairs = read_tensors(folder / "pairs.safetensors")["pairs"]
         return cls(Spread.load(folder), pairs, Neighbours.load(folder))
 
 
@@ -162,5 +162,6 @@ def detail_corpus(
     progress: Progress | None = None,
 ) -> Details:
     """The details of ``corpus``, which ``count_corpus`` has counted with the same arguments."""
+    assert counted.path is not None
     job = detail_job(corpus, tokenizer, special, counted.tokens, counted.path, on_error)
     return run_shards(job, corpus.shards(), partials, engine, progress, "Measuring spread")

@@ -1,4 +1,4 @@
-"""How evenly a token spreads over a corpus, and which function tokens that would give.
+"""How evenly a token is dispersed over a corpus, and the function tokens that this would give.
 
 The paper (§2.2, Figure 3) shows that its function tokens occur in most documents. So does
 anything frequent: a token drawn at random N_t times reaches many documents by chance alone. The
@@ -22,7 +22,8 @@ entropy              −Σ_d v_d log₂ v_d, bits                               
 
 Sources: Juilland & Chang-Rodríguez (1964), with population sd; Gries (2008), DPnorm corrected by
 Lijffijt & Gries (2012); adaptation: Church (2000); adjustment for frequency: Gries (2022), as in
-R's ``tlda``; E[DF] is hypergeometric rarefaction, as in ecology.
+R's ``tlda``; E[DF] is hypergeometric rarefaction, as in ecology. See
+``docs/methods.md#dispersion``.
 
 What would surprise: every measure but burstiness and dp_adjusted is itself a function of frequency
 (a token that occurs once has DP ≈ 1), and burstiness is 0 for every token that occurs once. So a
@@ -264,7 +265,7 @@ def sets_by_score(
         shares = np.cumsum(candidates["occurrences"].to_numpy()[order]) / total
         reaching = int(np.searchsorted(shares, like.reached * (1 - 1e-12))) + 1
         size = min(len(like.ids) if same == "size" else reaching, len(order))
-        ids = np.sort(order[:size])  # rows of the table stand by falling frequency
+        ids = np.sort(order[:size])  # rows of the table are in order of falling frequency
         ids = candidates["token_id"].to_numpy()[ids]
         reached = float(shares[size - 1]) if size else 0.0
         sets[score] = FunctionTokens(ids, class_array(ids, special, vocabulary), reached)

@@ -1,10 +1,9 @@
-"""What stands before and after a token: how diverse, and how predictable, at equal exposure.
+"""The diversity of the tokens before and after a token, at equal exposure.
 
-A frequent token meets more different neighbours for no other reason than that it occurs more
-often. So every token is judged by the same number of occurrences, ``EXPOSURE`` of them drawn
-without replacement. (In psycholinguistics such context diversity predicts better than frequency,
-Adelman et al. 2006.) Over these n occurrences, with K distinct
-next tokens in shares p:
+A frequent token has more different neighbours merely because it occurs more often. So every token
+is measured on the same number of occurrences, ``EXPOSURE`` of them drawn without replacement. (In
+psycholinguistics such contextual diversity predicts better than frequency, Adelman et al. 2006;
+``docs/methods.md#neighbours``.) Over these n occurrences, with K distinct next tokens in shares p:
 
 ==================  ==========================================================================
 column              formula
@@ -29,19 +28,21 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from jaxtyping import Integer
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from functok.corpus.splits import splitmix64
 from functok.encoding.bulk import Ids
 from functok.encoding.tokenizer import Encoded
+from functok.runtime.store import read_tensors
 from functok.tokens.counting.counts import TokenCounts
-from functok.tokens.spread.partitions import content_keys, mixed
+from functok.tokens.spread.partitions import content_keys
 
 EXPOSURE = 100
-"""Occurrences by which each token is judged; rarer tokens are not."""
+"""Occurrences on which each token is measured; rarer tokens are not."""
 MOST = 10_000
-"""Most tokens that are judged, the most frequent ones."""
+"""Most tokens that are measured, the most frequent ones."""
 NEVER = 64
-"""The thinning of a token that is not judged."""
+"""The thinning of a token that is not measured."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -89,7 +90,7 @@ class Neighbours:
         place = np.arange(len(ids), dtype=np.uint64) - np.repeat(offsets[:-1], lengths).astype(
             np.uint64
         )
-        priority = mixed(np.repeat(keys, lengths) + (place + np.uint64(1)) * _GOLDEN)
+        priority = splitmix64(np.repeat(keys, lengths) + (place + np.uint64(1)) * _GOLDEN)
         shift = thinning[ids]
         kept = np.flatnonzero(
             (shift < NEVER) & (priority <= np.uint64(0xFFFFFFFFFFFFFFFF) >> (shift & 63))
@@ -119,7 +120,7 @@ class Neighbours:
 
     @classmethod
     def load(cls, folder: Path) -> "Neighbours":
-        return cls(**load_file(folder / "neighbours.safetensors"))
+        return cls(**read_tensors(folder / "neighbours.safetensors"))
 
 
 def neighbour_table(sample: Neighbours, exposure: int = EXPOSURE) -> pl.DataFrame:

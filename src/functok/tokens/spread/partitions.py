@@ -18,11 +18,13 @@ from typing import cast
 import numpy as np
 import polars as pl
 from jaxtyping import Int, Integer
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from scipy import sparse
 
+from functok.corpus.splits import splitmix64
 from functok.encoding.bulk import Ids
 from functok.encoding.tokenizer import Encoded
+from functok.runtime.store import read_tensors
 from functok.tokens.counting.frequencies import document_frequencies
 
 PARTS = 100
@@ -35,22 +37,12 @@ def content_keys(
     """64 bits per document from its tokens (in any order): the same in every shard and run."""
     sums = np.zeros(len(ids) + 1, np.uint64)
     np.cumsum(_marks(vocabulary)[ids], out=sums[1:])  # wraps around, and so does the difference
-    return mixed(sums[offsets[1:]] - sums[offsets[:-1]])
-
-
-def mixed(numbers: Integer[np.ndarray, " numbers"]) -> Integer[np.ndarray, " numbers"]:
-    """Well-mixed 64 bits of each number (the finaliser of splitmix64; Steele et al. 2014)."""
-    mixed = numbers.astype(np.uint64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed ^= mixed >> np.uint64(shift)
-        mixed *= np.uint64(factor)
-    mixed ^= mixed >> np.uint64(31)
-    return mixed
+    return splitmix64(sums[offsets[1:]] - sums[offsets[:-1]])
 
 
 @cache
 def _marks(vocabulary: int) -> np.ndarray:
-    return mixed(np.arange(1, vocabulary + 1, dtype=np.uint64))
+    return splitmix64(np.arange(1, vocabulary + 1, dtype=np.uint64))
 
 
 @dataclass(frozen=True)
@@ -95,12 +87,6 @@ class PartCounts:
         return cls(sparse.csr_array((counts, token, bounds), shape=(parts, vocabulary)))
 
     @classmethod
-    def by_document(cls, documents: Encoded | Ids, vocabulary: int) -> "PartCounts":
-        """Every document is a part."""
-        count = len(documents.offsets) - 1
-        return cls.of(documents, np.arange(count), count, vocabulary)
-
-    @classmethod
     def zero(cls, vocabulary: int, parts: int = PARTS) -> "PartCounts":
         """The identity of ``merge``."""
         return cls(sparse.csr_array((parts, vocabulary), dtype=np.int64))
@@ -133,7 +119,7 @@ class PartCounts:
 
 @dataclass(frozen=True)
 class Spread:
-    """All that dispersion needs of a corpus beside its counts, from one pass, mergeable."""
+    """What dispersion needs of a corpus besides its counts, from one pass, mergeable."""
 
     parts: PartCounts
     """Occurrences per (hash part, token)."""
@@ -190,7 +176,7 @@ class Spread:
 
     @classmethod
     def load(cls, folder: Path) -> "Spread":
-        columns = load_file(folder / "spread.safetensors")
+        columns = read_tensors(folder / "spread.safetensors")
         table = sparse.csr_array(
             (columns["data"], columns["indices"], columns["indptr"]),
             shape=tuple(int(side) for side in columns["shape"]),

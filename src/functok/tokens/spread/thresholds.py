@@ -1,13 +1,13 @@
-"""What hangs on the choice of 40 %? The set at every threshold, and how firmly it stands.
+"""How much depends on the choice of 40 %? The set at every threshold, and its stability.
 
-The paper takes the tokens that cover 40 % of all occurrences and gives no reason (§2.2); a
-reviewer asked. The sweep recomputes, for thresholds from 10 to 80 %, the size of the set, what it
-is made of (sub-classes), and the shares of the four transition groups, which decide how much of a
-total loss each group can hold. Stability asks whether another sample of documents, another corpus
-or another tokenizer would give the same tokens.
+The paper takes the tokens that cover 40 % of all occurrences and gives no reason (§2.2). For
+thresholds from 10 to 80 %, the sweep computes the size of the set, its composition (sub-classes),
+and the shares of the four transition groups, which limit each group's share of the total loss.
+Stability asks whether another sample of documents, another corpus or another tokenizer would give
+the same tokens. See ``docs/methods.md#function-tokens``.
 
 What would surprise: the four shares are not free. A share c of function positions forces
-P(f→c) ≈ P(c→f), so only P(f→f) is left to be measured; independence would give c².
+P(f→c) ≈ P(c→f), so only P(f→f) remains to be measured; independence would give c².
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def sweep_sets(
 def level_codes(
     sets: Mapping[float, FunctionTokens], special: Sequence[int], vocabulary: int
 ) -> Integer[np.ndarray, " vocabulary"]:
-    """The code of every token id: the place of the first of ``sets``, each in the next, to hold it.
+    """The code of every token id: the index of the first of the nested ``sets`` that contains it.
 
     ``REST`` for a token that is in none, ``SPECIALS`` for a special one.
     """

@@ -5,15 +5,15 @@ power law over the ranks a … b: α solves
 
     E_α[log r] = Σ_r f_r log r / Σ_r f_r,   P_α(r) ∝ r^(−α).
 
-Two things make the usual estimate wrong, and are mended. Ranks and frequencies from the same
-counts are not independent, since noise sorts itself into a falling curve; so ranks come from one
-half of the hash parts and frequencies from the other (Piantadosi 2014, Psychonomic Bulletin &
-Review 21). And occurrences inside a document are not independent; so the interval is a
-delete-one jackknife over the parts.
+Two errors of the usual estimate are avoided. Ranks and frequencies from the same counts are not
+independent, since noise sorts itself into a falling curve; so ranks come from one half of the hash
+parts and frequencies from the other (Piantadosi 2014, Psychonomic Bulletin & Review 21). And
+occurrences inside a document are not independent; so the interval is a delete-one jackknife over
+the parts. See ``docs/methods.md#zipf``.
 
 What would surprise: tokenizer vocabularies are no single power law. The exponent depends on the
-range of ranks, so the table gives several ranges, and the distance of the fit (Kolmogorov–Smirnov)
-beside each.
+range of ranks, so the table gives several ranges, each with the distance of its fit
+(Kolmogorov–Smirnov).
 """
 
 from functools import partial

@@ -1,8 +1,8 @@
 """``release/sae_id`` of SAELens' registry, through SAELens itself.
 
-SAELens knows where thousands of published SAEs lie and how each family's files are to be read; its
-own loader reads them, and the result is taken over with its settings. Gemma Scope alone is read by
-functok: SAELens would hold decoder and encoder in fp32 at once, 30 GB at a million features.
+SAELens lists thousands of published SAEs and knows the file format of each family; its own loader
+reads them, and the result is converted with its settings. Only Gemma Scope is loaded by functok
+itself: SAELens would keep decoder and encoder in fp32 at once, 30 GB at a million features.
 """
 
 import os

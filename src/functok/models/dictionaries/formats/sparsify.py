@@ -1,7 +1,7 @@
-"""sparsify folders: ``cfg.json`` and ``sae.safetensors``, named after the module that they read.
+"""sparsify folders: ``cfg.json`` and ``sae.safetensors``, named after their hook point.
 
-TopK on ``x − b_dec`` (a transcoder takes x as it is, and predicts something else than it reads, so
-its decoder is not used here). ``num_latents`` 0 means ``expansion_factor · d_in``. Weights are
+TopK on ``x − b_dec`` (a transcoder takes x as it is, and predicts something other than its input,
+so its decoder is not used here). ``num_latents`` 0 means ``expansion_factor · d_in``. Weights are
 stored as ``nn.Linear`` keeps them: ``encoder.weight`` [features, d_model]. ``k`` is kept of the
 rectified values, so fewer than k features are active where fewer are positive.
 """

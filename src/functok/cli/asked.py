@@ -1,0 +1,70 @@
+"""What trace, steer and find-feature ask about: a run, or a model and an SAE by their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from functok.runtime.errors import UserError, require
+
+if TYPE_CHECKING:
+    from functok.retrieval.prompts.subject import Subject
+
+
+def subject(
+    command: str,
+    target: Path | None,
+    output: Path | None,
+    replace: bool,
+    model: str | None,
+    sae: str | None,
+    **more: object,
+) -> Subject:
+    """The subject of the run of ``target``, or else of a model and an SAE.
+
+    Args:
+        command: that asks.
+        target: a run folder or a study file.
+        output, replace: of a run.
+        model, sae: names.
+        more: of a model and an SAE, see ``functok.study.asking.Named``.
+
+    Raises:
+        UserError: if both are given, or neither.
+    """
+    from functok.cli.work import bring, find, quiet_libraries
+    from functok.study.asking import Named, subject_named, subject_of
+
+    if target is not None:
+        refuse_names(target, model, sae, *more.values())
+        return subject_of(bring(find(target, output), ["graph"], replace, whole=True))
+    if model is None or sae is None:
+        raise UserError(
+            f"functok {command} needs a run folder or a study file, or --model and --sae."
+        )
+    require(output is None and not replace, "Without a run nothing is kept; omit -o.")
+    quiet_libraries()
+    return subject_named(Named(model, sae, **more))  # type: ignore[arg-type]
+
+
+def refuse_names(target: Path, *names: object) -> None:
+    """Refuse names given together with a run or a study.
+
+    Raises:
+        UserError: if there is one.
+    """
+    require(
+        all(name is None for name in names),
+        f"{target} is a run or a study, which names its own model and SAE.",
+    )
+
+
+def study_answer(
+    target: Path, name: str, output: Path | None, replace: bool, python: list[str] | None = None
+) -> None:
+    """Answer by the study's own prompts; ``python`` names files that it may run."""
+    from functok.cli.work import bring, find, show
+    from functok.study.resources import Resources
+
+    resources = Resources(python=tuple(python or ()))
+    show(bring(find(target, output, resources), [name], replace), name)

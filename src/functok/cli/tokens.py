@@ -1,0 +1,105 @@
+"""``functok tokens``: of a run or a study, or of a corpus, which makes a study of its own."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from functok.cli.arguments import Address, Engine, Engines, Output, Replace, Workers, short_name
+from functok.runtime.errors import UserError, require
+
+
+class Bounds(StrEnum):
+    reach = "reach"
+    below = "below"
+
+
+class OnErrors(StrEnum):
+    stop = "stop"
+    skip = "skip"
+
+
+def tokens(
+    target: Annotated[
+        str, typer.Argument(help="A corpus; or a run folder, or a study file (.yaml).")
+    ],
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Of a corpus: tokenizer by name, folder or tokenizer.json.")
+    ] = None,
+    coverage: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the occurrences to cover.")
+    ] = 0.40,
+    boundary: Annotated[
+        Bounds, typer.Option(help="Reach the share, or stop at the last token below it.")
+    ] = Bounds.reach,
+    on_error: Annotated[
+        OnErrors, typer.Option(help="At what is no document: stop, or leave it out and say so.")
+    ] = OnErrors.stop,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain",
+            help="Counts alone: half the time and memory, and no sweep or dispersion.",
+        ),
+    ] = False,
+    treebank: Annotated[
+        list[Path] | None,
+        typer.Option(help="Compare with the grammar of this .conllu file or folder (repeatable)."),
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(help="Whose closed classes sort tokens: en (default), fr, de, zh; several."),
+    ] = None,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(help="Compare with the function tokens of this folder, too (repeatable)."),
+    ] = None,
+    engine: Engine = Engines.local,
+    address: Address = None,
+    workers: Workers = 1,
+    output: Output = None,
+    replace: Replace = False,
+) -> None:
+    """Count tokens and find the function tokens: of a corpus, or of a run.
+
+    A corpus is read twice: for the counts, at the speed of encoding, and for dispersion and
+    neighbours. What is finished is kept; after a file was added, only its counts are made, and the
+    second pass again.
+    """
+    from functok.cli.work import bring, find, made, show
+    from functok.runtime.store import RunFolder
+    from functok.study.resources import Resources
+    from functok.study.settings import Study, TokenizerPart, TokensPart
+
+    resources = Resources(workers=workers, cluster=engine.value, address=address)
+    if target.endswith((".yaml", ".yml")) or RunFolder(Path(target)).study.is_file():
+        require(tokenizer is None, f"{target} is a run or a study, which has its own tokenizer.")
+        run = find(Path(target), output, resources)
+    else:
+        if tokenizer is None:
+            raise UserError(
+                f"{target} holds no run; to count it as a corpus, name a tokenizer with "
+                "--tokenizer."
+            )
+        require(coverage > 0, "--coverage 0 asks for no token at all; ask for more.")
+        part = TokensPart(
+            coverage=coverage,
+            boundary=boundary.value,
+            on_error=on_error.value,
+            plain=plain,
+            treebanks=tuple(map(str, treebank or ())),
+            languages=tuple(language or ("en",)),
+            compare=tuple(map(str, compare or ())),
+        )
+        study = Study(
+            name=short_name("tokens", target, tokenizer),
+            corpus=target,
+            tokenizer=TokenizerPart(load=tokenizer),
+            tokens=part,
+            model=None,
+            dictionaries=(),
+        )
+        run = made(study, output, resources)
+    names = ["tokens"] if run.study.model is None else ["documents", "tokens"]
+    show(bring(run, names, replace), "tokens")

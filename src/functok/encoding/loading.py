@@ -1,0 +1,217 @@
+"""The tokenizer that was named, and no other.
+
+``AutoTokenizer`` builds a tokenizer from its class: the class's own pre-tokenizer replaces the one
+in ``tokenizer.json`` (Qwen, Cohere, Gemma …), and a folder's ``tokenizer.json`` replaces any other
+file that was named. So the file itself encodes here, by ``tokenizers``; transformers tells only
+which tokens are special and what the chat template is.
+
+A folder without ``tokenizer.json`` is converted by its class, and the conversion is compared with
+what the folder holds: the ids of its SentencePiece model on hostile texts, or the ids in
+``vocab.json`` or ``vocab.txt``. Where they differ, or nothing tells how text is split into words,
+the folder is refused.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as Backend
+
+from functok.encoding.check_texts import hostile_texts
+from functok.encoding.tokenizer_file import check_tokenizer_file
+from functok.runtime.errors import UserError, first_line, require
+from functok.runtime.paths import user_path
+
+FILE = "tokenizer.json"
+_NAMED = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+
+def named_tokenizer(name: str) -> Any:
+    """A ``PreTrainedTokenizerFast`` that gives the ids of the tokenizer at ``name``.
+
+    Args:
+        name: a folder, a file in the format of ``tokenizer.json``, or a name on the hub.
+
+    Raises:
+        UserError: if nothing there can be used.
+    """
+    path = user_path(name)
+    file = path / FILE if path.is_dir() else path
+    place = str(file.parent) if file.is_file() or path.is_dir() else name
+    found = file if file.is_file() else None if path.is_dir() else _on_hub(name)
+    if found is None:
+        return _converted(name, place)
+    check_tokenizer_file(found)
+    try:
+        backend = Backend.from_file(str(found))
+    except Exception as error:
+        raise _refused(name, error) from error
+    return wrapped(checked(backend, name), _settings(place))
+
+
+def wrapped(backend: Backend, settings: dict[str, Any]) -> Any:
+    """``backend`` itself as a Hugging Face tokenizer.
+
+    Args:
+        backend: left as it is: of the special tokens, those that it does not have are dropped.
+        settings: special tokens, ``extra_special_tokens`` and ``chat_template``.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    special = {f"{name}_token": settings.get(f"{name}_token") for name in _NAMED}
+    special = {name: token for name, token in special.items() if _has(backend, token)}
+    extra = [token for token in settings.get("extra_special_tokens", ()) if _has(backend, token)]
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        clean_up_tokenization_spaces=False,
+        extra_special_tokens=extra,
+        chat_template=settings.get("chat_template"),
+        **special,
+    )
+    # The constructor adds the special tokens to its copy, which changes how text is cut.
+    tokenizer._tokenizer = backend
+    return tokenizer
+
+
+def checked(backend: Backend, name: str) -> Backend:
+    """``backend``, set to encode texts whole.
+
+    Raises:
+        UserError: if it has no tokens, or gives no fixed ids.
+    """
+    dropout = getattr(backend.model, "dropout", None)
+    require(
+        not dropout,
+        f"Tokenizer {name!r} leaves out merges at random (dropout {dropout}), so its ids change "
+        f"from call to call; set dropout to null in its {FILE}.",
+    )
+    require(
+        backend.get_vocab_size(with_added_tokens=True) > 0,
+        f"Tokenizer {name!r} has no tokens; give one that is trained.",
+    )
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def _on_hub(name: str) -> Path | None:
+    """The hub's ``tokenizer.json``, from the cache or fetched; ``None`` where there is none."""
+    from transformers.utils.hub import cached_file
+
+    try:
+        found = cached_file(name, FILE, _raise_exceptions_for_missing_entries=False)
+    except Exception as error:
+        raise _refused(name, error) from error
+    return Path(found) if found else None
+
+
+def _settings(place: str) -> dict[str, Any]:
+    """Special tokens and chat template at ``place``: by its class, else as its files say."""
+    from transformers import AutoTokenizer
+
+    try:
+        found = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+    except Exception:  # a class that cannot be built from this vocabulary, or wants to run code
+        return _written(Path(place))
+    settings = {f"{name}_token": getattr(found, f"{name}_token", None) for name in _NAMED}
+    extra = list(found.all_special_tokens)
+    return settings | {"extra_special_tokens": extra, "chat_template": found.chat_template}
+
+
+def _written(folder: Path) -> dict[str, Any]:
+    """What a folder's own files say of special tokens and the chat template."""
+    settings: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        try:
+            content = json.loads((folder / name).read_bytes())
+        except (OSError, ValueError):
+            continue
+        settings |= content if isinstance(content, dict) else {}
+    template = folder / "chat_template.jinja"
+    if template.is_file():
+        settings["chat_template"] = template.read_text(errors="replace")
+    found = {name: _content(settings.get(name)) for name in (f"{one}_token" for one in _NAMED)}
+    template = settings.get("chat_template")
+    return found | {"chat_template": template if isinstance(template, str) else None}
+
+
+def _content(token: Any) -> Any:
+    return token.get("content") if isinstance(token, dict) else token
+
+
+def _has(backend: Backend, token: Any) -> bool:
+    return isinstance(token, str) and backend.token_to_id(token) is not None
+
+
+def _converted(name: str, place: str) -> Any:
+    """A tokenizer that its class builds from other files than ``tokenizer.json``."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+    except Exception as error:
+        raise _refused(name, error) from error
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    require(
+        isinstance(backend, Backend),
+        f"Tokenizer {name!r} is not a fast one; give one with {FILE}.",
+    )
+    assert isinstance(backend, Backend)
+    why = _difference(backend, Path(place))
+    require(
+        why is None,
+        f"Tokenizer {name!r} has no {FILE}, and {why}; give a folder that holds {FILE}.",
+    )
+    settings = {f"{one}_token": getattr(tokenizer, f"{one}_token", None) for one in _NAMED}
+    return wrapped(checked(backend, name), settings | {"chat_template": tokenizer.chat_template})
+
+
+def _difference(backend: Backend, folder: Path) -> str | None:
+    """How a conversion differs from the files that it was made from, in words."""
+    models = sorted(folder.glob("*.model")) if folder.is_dir() else []
+    if models:
+        return _other_ids(backend, models[0])
+    listed = _listed(folder)
+    vocabulary = backend.get_vocab(with_added_tokens=True)
+    if any(vocabulary.get(token) != index for token, index in listed.items()):
+        return "transformers gives other ids than its vocabulary file"
+    if backend.pre_tokenizer is None and backend.normalizer is None:
+        return "nothing there tells how text is split"
+    return None
+
+
+def _other_ids(backend: Backend, model: Path) -> str | None:
+    """Compare with the SentencePiece model itself, on texts without added tokens."""
+    try:
+        from sentencepiece import SentencePieceProcessor
+
+        exact = SentencePieceProcessor(model_file=str(model))
+    except Exception as error:
+        return f"{model.name} cannot be read to check its ids ({first_line(error)})"
+    if backend.get_vocab_size(with_added_tokens=True) > exact.get_piece_size():
+        return f"transformers adds tokens that {model.name} does not have"
+    added = [token.content for token in backend.get_added_tokens_decoder().values()]
+    texts = [text for text in hostile_texts(backend) if not any(token in text for token in added)]
+    found = [encoding.ids for encoding in backend.encode_batch(texts, add_special_tokens=False)]
+    differ = sum(one != other for one, other in zip(found, exact.encode(texts), strict=True))
+    if differ:
+        return f"transformers gives other ids than {model.name} on {differ} of {len(texts)} texts"
+    return None
+
+
+def _listed(folder: Path) -> dict[str, int]:
+    """The ids in ``vocab.json`` or ``vocab.txt``; none where neither is there."""
+    try:
+        if (folder / "vocab.json").is_file():
+            return json.loads((folder / "vocab.json").read_bytes())
+        lines = (folder / "vocab.txt").read_text().splitlines()
+        return {line.rstrip("\n"): index for index, line in enumerate(lines)}
+    except (OSError, ValueError):
+        return {}
+
+
+def _refused(name: str, error: Exception) -> UserError:
+    return UserError(
+        f"Tokenizer {name!r} cannot be loaded ({first_line(error)}); give the name of one on the "
+        f"Hugging Face hub, or a folder that holds {FILE}."
+    )

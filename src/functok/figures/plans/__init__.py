@@ -1,1 +1,0 @@
-"""Every figure of the report, one file per section."""

@@ -1,0 +1,51 @@
+"""The last step of a study: its figures and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from functok.study.run import Run
+from functok.study.step import Step
+from functok.study.steps import STEPS as STUDY_STEPS
+from functok.study.steps.claims import CLAIMS
+
+if TYPE_CHECKING:
+    from functok.study.step import Shown
+
+
+def _work(run: Run, key: str) -> None:
+    from functok.report.write import write_report
+
+    write_report(run.folder)
+
+
+def _leaves(run: Run) -> Iterable[Path]:
+    return [run.folder.report, run.folder.figures]
+
+
+def _shows(run: Run) -> Shown:
+    """The claims with their verdicts, whether the model learned, and where the report lies."""
+    from functok.report.findings import learned
+
+    if run.study.model is not None:
+        assert CLAIMS.shows is not None
+        *findings, _ = CLAIMS.shows(run)
+        yield from findings
+        yield learned(run.folder)
+    yield f"Report: {run.folder.report}"
+
+
+REPORT = Step(
+    name="report",
+    title="Drawing the figures, writing the report",
+    needs=("tokens", "claims", "trace", "reactivation", "answers"),
+    settings=lambda run: run.study.trace.features,
+    work=_work,
+    leaves=_leaves,
+    summary="Draw the figures and write the report.",
+    shows=_shows,
+)
+STEPS = (*STUDY_STEPS, REPORT)
+"""A study's steps and, last, its report."""

@@ -1,0 +1,26 @@
+"""A path as the user wrote it."""
+
+import os
+from pathlib import Path
+
+from functok.runtime.errors import UserError
+
+
+def user_path(text: str | Path) -> Path:
+    """``text`` as a path, with ``~`` and ``~user`` written out.
+
+    Raises:
+        UserError: if no path can be called that: there is no such user, or the name is longer than
+            the system allows.
+    """
+    try:
+        path = Path(text).expanduser()
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return path
+    except (RuntimeError, OSError, ValueError) as error:
+        # RuntimeError: no such user; OSError: too long, or links in a circle; ValueError: NUL
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        shown = str(text) if len(str(text)) < 80 else f"{str(text)[:80]}…"
+        raise UserError(f"{shown!r} is no path that can be used ({why.rstrip('.')}).") from error
+    return path

@@ -1,0 +1,129 @@
+"""What is measured: the graph, its controls, traces, steering, and the tiny world."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from functok.controls.names import BASELINE_NAMES, CONTROL_NAMES
+from functok.runtime.errors import nearest
+from functok.runtime.sizes import in_bytes
+from functok.study.settings.part import Count, Part
+
+Size = Annotated[
+    int,
+    Field(ge=0),
+    BeforeValidator(
+        lambda size: in_bytes(size, "graph.occurrences") if isinstance(size, str) else size
+    ),
+]
+
+
+class GraphPart(Part):
+    """The token–feature graph, and the count of features that fire."""
+
+    tokens: Count | None = 60_000
+    """Tokens of the graph's text, the same at every checkpoint; null: all of them."""
+    documents: Count | None = None
+    """Documents of that text at most."""
+    massive: Annotated[float, Field(ge=0)] = 0.0
+    """Drop positions whose residual norm exceeds this many times the median (massive activations);
+    0 disables."""
+    dense: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Drop features active at more than this share of the positions; 1 disables."""
+    occurrences: Size | None = None
+    """Largest occurrence store that is kept, in bytes or as 4g; null keeps any, 0 none."""
+    with_loss: bool = False
+    """Whether the whole model is run, and each token's loss kept in the occurrence store."""
+    precision: Literal["fp32", "tf32", "bf16"] | None = None
+    """Of the SAEs' matrix products; null: tf32 on a GPU, else fp32."""
+
+
+class ControlsPart(Part):
+    """Is it frequency? What the graph's degrees and coverage are compared with."""
+
+    only: tuple[str, ...] = ()
+    """Which controls are run, by name; none: all (``functok controls --help`` lists them)."""
+    unit: Literal["documents", "occurrences"] = "documents"
+    """One exposure of a token: a document, by one occurrence in it, or every occurrence."""
+    exposure: Count | None = None
+    """Exposures at which token types are compared; none: the most that 30 of either class have."""
+    treebank: str | None = None
+    """The .conllu file or folder that the corpus is the text of, so that each occurrence has its
+    part of speech; none: the first of tokens.treebanks."""
+    arms: tuple[str, ...] = ("reinitialised", "step-0", "shuffled-document", "frozen-decoder")
+    """Baselines of the last graph, each with an SAE and a graph of its own: see
+    ``functok.controls.baselines``; none of them: [], and whether the gap is learned stays open."""
+
+    @field_validator("only")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in CONTROL_NAMES:
+                raise ValueError(f"there is no control {name!r}; {nearest(name, CONTROL_NAMES)}")
+        return names
+
+    @field_validator("arms")
+    @classmethod
+    def _known_arms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in BASELINE_NAMES:
+                raise ValueError(f"there is no baseline {name!r}; {nearest(name, BASELINE_NAMES)}")
+        return names
+
+
+class TracePart(Part):
+    """Which token of a prompt switches on which feature."""
+
+    prompts: tuple[str, ...] = ("The cat sat on the mat, and the cat",)
+    features: Count = 16
+    """Features shown, those with the highest peaks."""
+
+
+class ConditionPart(Part):
+    """One row of a grid: features added together."""
+
+    name: str
+    """Such as ``Speak Chinese``."""
+    features: dict[int, float]
+    """Strength by feature, in the grid's unit."""
+    success: str | None = None
+    """When an answer shows what the condition is for: ``language:zh``, or ``Moscow|Russia``."""
+
+
+class GridPart(Part):
+    """Prompts × conditions, as in the paper's Figures 7 and 11."""
+
+    prompts: tuple[str, ...] = ()
+    conditions: tuple[ConditionPart, ...] = ()
+    """None: there is no grid."""
+    at: str = "last-function"
+    """Where features are added, see ``functok.retrieval.prompts.positions``."""
+    unit: Literal["activation", "maximum", "norm"] = "norm"
+    """Of strengths: one unit of activation (the paper's α), the feature's largest activation in the
+    corpus, or the residual stream's norm."""
+    generated: Count = 16
+    """Tokens of each answer."""
+
+
+class SteerPart(Part):
+    """Features added at the last function token."""
+
+    features: Count = 24
+    """Features steered, chosen at random among those neither rare nor dense."""
+    prompts: Count = 64
+    """Held-out documents whose beginnings serve as prompts."""
+    strength: Annotated[float, Field(gt=0)] = 1.0
+    """Norm of what is added, in units of the residual stream's own norm there."""
+    shown: str = "The cat sat on the mat, and the"
+    """The prompt whose continuation is shown."""
+    generated: Count = 24
+    """Tokens of that continuation."""
+    grid: GridPart = GridPart()
+    """Named conditions on prompts of your own."""
+
+
+class WorldPart(Part):
+    """A tiny world next to the study's own text: the retrieval that can be judged exactly."""
+
+    profile: Literal["default", "ci"] | None = None
+    """Which of ``functok.world.profiles`` to train, from the study's seed; none leaves it out."""

@@ -1,0 +1,67 @@
+"""The model and its SAEs."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from functok.models.dictionaries.settings import DictionarySettings
+from functok.models.training.settings import LlamaShape, TrainingSettings
+from functok.study.settings.part import Layer, Part
+
+
+class ModelPart(Part):
+    """The model: pre-trained here, or published checkpoints."""
+
+    load: str | None = None
+    """A causal LM's folder or its name on the hub; without it one is pre-trained."""
+    revision: str | None = None
+    """The one revision of a loaded model on the hub."""
+    revisions: tuple[str, ...] = ()
+    """Checkpoints of a loaded model: revisions on the hub, or subfolders."""
+    shape: LlamaShape = LlamaShape()
+    training: TrainingSettings = TrainingSettings()
+    context: Annotated[int, Field(ge=2)] | None = 128
+    """Positions per row when a loaded model is measured; null: 512, or as many as it was made for.
+    A model trained here uses its own."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of a loaded model; ``auto`` is its own."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ModelPart":
+        if self.revision is not None and self.revisions:
+            raise ValueError("give revision or revisions, not both")
+        if self.load is None and (self.revision is not None or self.revisions):
+            raise ValueError("a model trained here has no revisions; name one with load")
+        return self
+
+
+class DictionaryPart(Part):
+    """SAEs of one kind: one for each chosen checkpoint, at one place of the model."""
+
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")] = "main"
+    """Names its folders: dictionaries/<name> and graph/<name>."""
+    load: str | None = None
+    """A published SAE: SAELens or sparsify folder, params.npz, or release/sae_id. Among several
+    checkpoints, ``{checkpoint}`` stands for the checkpoint's own revision or folder name."""
+    layer: Layer | None = None
+    """Decoder layer whose output is decomposed, from 0; by default 1, or what a loaded SAE says."""
+    site: (
+        Literal["resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out", "mlp_in", "z"] | None
+    ) = None
+    """What a loaded SAE was trained on, where it does not say."""
+    checkpoints: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Steps whose checkpoints are decomposed; none: all of a loaded model's, else the last."""
+    recipe: DictionarySettings | None = None
+    """How SAEs are trained; of a loaded one, how those of its baselines are."""
+    quality_tokens: Annotated[int, Field(ge=0)] = 15_000
+    """Held-out tokens on which quality is measured; 0 measures none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trained(cls, content: Any) -> Any:
+        """An SAE that is trained here has a layer and a recipe."""
+        if not isinstance(content, dict) or content.get("load") is not None:
+            return content
+        defaults = {"layer": 1, "recipe": {}}
+        given = {name: value for name, value in content.items() if value is not None}
+        return {**defaults, **given}

@@ -1,0 +1,92 @@
+"""A study: *what* is measured. Where the work runs is in ``functok.study.resources``."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from functok.models.training.schedule import log_spaced
+from functok.study.settings.measures import (
+    ControlsPart,
+    GraphPart,
+    SteerPart,
+    TracePart,
+    WorldPart,
+)
+from functok.study.settings.model import DictionaryPart, ModelPart
+from functok.study.settings.part import Part, Seed, Share
+from functok.study.settings.text import TokenizerPart, TokensPart
+
+
+class Study(Part):
+    """One study."""
+
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=200)]
+    """Names the run folder: runs/<name>."""
+    seed: Seed = 0
+    """Everything random follows from it."""
+    corpus: str = "python-docs"
+    """See ``functok.corpus``."""
+    held_out: Share | None = 0.15
+    """Share of the documents kept from training, chosen by the hash of their text. null: nothing
+    is trained here, and a loaded model and its SAEs are measured on the whole corpus."""
+    tokenizer: TokenizerPart = TokenizerPart()
+    tokens: TokensPart = TokensPart()
+    model: ModelPart | None = ModelPart()
+    """null: only tokens are counted."""
+    dictionaries: tuple[DictionaryPart, ...] = (DictionaryPart(),)
+    """SAEs. The claims are judged on the first. One mapping stands for a list of one; [] for
+    none, and then nothing that needs an SAE is run."""
+    graph: GraphPart = GraphPart()
+    controls: ControlsPart = ControlsPart()
+    trace: TracePart = TracePart()
+    steer: SteerPart = SteerPart()
+    world: WorldPart = WorldPart()
+
+    @field_validator("dictionaries", mode="before")
+    @classmethod
+    def _listed(cls, content: Any) -> Any:
+        return [content] if isinstance(content, dict | DictionaryPart) else content
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Study":
+        if bool(self.steer.grid.conditions) != bool(self.steer.grid.prompts):
+            raise ValueError("steer.grid needs both prompts and conditions")
+        names = [part.name for part in self.dictionaries]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two dictionaries are called {name!r}; give each its own name")
+        if self.model is None:
+            return self
+        if self.held_out is None:
+            trained = [part.name for part in self.dictionaries if part.load is None]
+            if self.model.load is None or trained:
+                what = "the model" if self.model.load is None else f"dictionaries {trained}"
+                raise ValueError(f"held_out is null, but {what} would be trained on what is left")
+        if self.model.load is None:
+            self._check_trained(self.model)
+        return self
+
+    def _check_trained(self, model: ModelPart) -> None:
+        for part in self.dictionaries:
+            if part.layer is not None and part.layer >= model.shape.layers:
+                raise ValueError(
+                    f"dictionaries.layer {part.layer} does not exist: the model has "
+                    f"layers 0 to {model.shape.layers - 1}"
+                )
+            beyond = [step for step in part.checkpoints if step > model.training.steps]
+            if beyond:
+                raise ValueError(
+                    f"dictionaries.checkpoints {beyond} lie beyond the last step, "
+                    f"{model.training.steps}"
+                )
+
+    @property
+    def whole(self) -> bool:
+        """Whether a loaded model is measured on the whole corpus, with nothing held out."""
+        return self.model is not None and self.held_out is None
+
+    def checkpoint_steps(self) -> list[int]:
+        """Steps at which a model trained here is kept."""
+        assert self.model is not None
+        decomposed = {step for part in self.dictionaries for step in part.checkpoints}
+        return sorted({*log_spaced(self.model.training.steps), *decomposed})

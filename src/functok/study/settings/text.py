@@ -1,0 +1,63 @@
+"""Which tokenizer, and which tokens are function tokens."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from functok.study.settings.part import Part
+
+
+class TokenizerPart(Part):
+    """Where token ids come from: ``load`` one, or train one of ``vocabulary_size``."""
+
+    load: str | None = None
+    """A fast tokenizer's folder, its tokenizer.json, or its name on the hub."""
+    vocabulary_size: Annotated[int, Field(ge=1, lt=2**24)] = 2048
+    """Size of a byte-level BPE trained on the corpus, when nothing is loaded."""
+
+
+class TokensPart(Part):
+    """Which tokens are function tokens; every later step takes the set that comes of it."""
+
+    definition: Literal["frequency", "lexicon", "treebank"] = "frequency"
+    """The most frequent tokens, as the paper has it; or closed-class words, by a built-in lexicon
+    or by the commonest tag in the first treebank."""
+    coverage: Annotated[float, Field(gt=0, le=1)] = 0.40
+    """Share of all occurrences that the set covers; the paper gives no reason for 40 %."""
+    boundary: Literal["reach", "below"] = "reach"
+    """Whether the set reaches ``coverage`` or, as the paper's list, stays just below it."""
+    treebanks: tuple[str, ...] = ()
+    """.conllu files or folders of Universal Dependencies to compare with; ``treebank: PATH`` names
+    one. The definition by treebank takes the first."""
+    languages: tuple[str, ...] = ("en",)
+    """Whose closed classes sort tokens into sub-classes: en, fr, de, zh."""
+    also: tuple[Literal["punctuation", "numbers", "whitespace"], ...] = ()
+    """What counts as function in addition to the closed classes."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """Whether a line of the corpus that holds no document ends the count or is left out."""
+    compare: tuple[str, ...] = ()
+    """Run folders whose function tokens are compared with these."""
+    plain: bool = False
+    """Counts alone: half the time and memory, and no sweep, dispersion or stability."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_treebank(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or "treebank" not in content:
+            return content
+        content = dict(content)
+        one = content.pop("treebank")
+        if "treebanks" in content:
+            raise ValueError("give treebank or treebanks, not both")
+        return {**content, "treebanks": [] if one is None else [one]}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TokensPart":
+        if self.definition == "treebank" and not self.treebanks:
+            raise ValueError("the definition by treebank needs treebanks, and there are none")
+        return self
+
+    @property
+    def treebank(self) -> str | None:
+        """The first treebank."""
+        return self.treebanks[0] if self.treebanks else None

@@ -1,0 +1,110 @@
+"""A step of a study: everything about it in one place.
+
+What needs torch or polars is imported by the functions that use it, not by the module: the command
+line lists the steps, and says whether they are finished, without loading either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from functok.runtime.store import read_frame
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from functok.study.run import Run
+    from functok.study.settings import Study
+
+    Shown = Iterable[str | pl.DataFrame]
+    """Sentences and tables for the terminal, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One part of a study."""
+
+    name: str
+    title: str | Callable[[Study], str]
+    """What it does, for people."""
+    needs: tuple[str, ...] | Callable[[Study], tuple[str, ...]] = ()
+    """Steps that come first."""
+    settings: Callable[[Run], Any]
+    """What, in addition to the steps it needs, determines its results."""
+    work: Callable[[Run, str], dict[str, Any] | None]
+    """Does it, given the step's key; returns facts to record that no table holds."""
+    leaves: Callable[[Run], Iterable[Path]]
+    """Files and folders that it wrote; those that are not there are passed over."""
+    heals: bool = False
+    """Whether its work checks what is there: then of damaged files only these are removed before
+    it is done again, and not all that it left."""
+    precious: bool = False
+    """Whether its files are too costly to be made again without a question."""
+    number: int = 1
+    """Raised when the step's results change for the same settings."""
+    excuse: Callable[[Study], str | None] = lambda study: None
+    """Why it does not apply to a study, one sentence; None where it does."""
+    check: Callable[[Run], None] = lambda run: None
+    """Refuses what cannot work, before the first of the steps on the way to it begins."""
+    evidence: tuple[str, ...] = ()
+    """Tests whose evidence it writes."""
+    figures: tuple[str, ...] = ()
+    """Figures that are drawn from its tables."""
+    summary: str | None = None
+    """What the command of its name does; None: there is no such command."""
+    shows: Callable[[Run], Shown] | None = None
+    """What its command prints."""
+
+    def title_of(self, study: Study) -> str:
+        """The title in this study."""
+        return self.title if isinstance(self.title, str) else self.title(study)
+
+    def needs_of(self, study: Study) -> tuple[str, ...]:
+        """The steps that come first in this study."""
+        return self.needs if isinstance(self.needs, tuple) else self.needs(study)
+
+
+ROWS = 20
+"""Most rows of a long table on the terminal."""
+
+
+def rows_of(
+    place: Callable[[Run], Path], columns: tuple[str, ...], last: bool = False
+) -> Callable[[Run], Shown]:
+    """Show some columns of a table, its first rows or its last, and where the whole of it lies."""
+
+    def shows(run: Run) -> Shown:
+
+        path = place(run)
+        table = read_frame(path)
+        yield (table.tail(ROWS) if last else table.head(ROWS)).select(columns)
+        yield f"{len(table)} rows in {path}"
+
+    return shows
+
+
+def needs_model(study: Study) -> str | None:
+    """The excuse of a step that runs a model."""
+    if study.model is not None:
+        return None
+    return f"Study {study.name} has no model; give it one, with model: {{load: NAME}}."
+
+
+def needs_sae(study: Study) -> str | None:
+    """The excuse of a step that decomposes a model with an SAE."""
+    if study.model is None or study.dictionaries:
+        return needs_model(study)
+    return f"Study {study.name} has no SAE; list one under dictionaries."
+
+
+def needs_held_out(study: Study) -> str | None:
+    """The excuse of a step that learns from some documents and measures on others."""
+    if not study.whole:
+        return needs_model(study)
+    return (
+        f"Study {study.name} holds no documents out, so there are none to learn from; give it a "
+        "share for held_out."
+    )

@@ -1,0 +1,157 @@
+"""Features added at the last function token: does the model follow?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from functok.runtime.errors import require
+from functok.runtime.store import write_table
+from functok.study.run import Run
+from functok.study.step import Step, needs_sae, rows_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def _work(run: Run, key: str) -> None:
+    """Steer random features at the last function token, and show one continuation."""
+    import numpy as np
+    import polars as pl
+
+    from functok.graph.bipartite import TokenFeatureGraph
+    from functok.models.dictionaries.sites import residual_layer
+    from functok.retrieval.questions import steered
+    from functok.retrieval.steering.gains import (
+        following,
+        function_prompts,
+        pick_features,
+        steering_effects,
+    )
+    from functok.retrieval.steering.grid import Condition
+    from functok.study.asking import subject_of
+
+    part, seed = run.study.steer, run.study.seed
+    model, dictionary = run.model(run.last), run.sae(run.main, run.last).dictionary
+    layer = residual_layer(run.hook(run.main, run.last))
+    graph = TokenFeatureGraph.load(run.judged)
+    features = pick_features(graph, part.features, seed)
+    held_out = run.measured
+    learning = np.arange(len(held_out)) % 2 == 0  # what following means; prompts are the others
+    expected = following(
+        model,
+        dictionary,
+        held_out.where(learning),
+        features,
+        layer,
+        run.context,
+        run.separator,
+        run.vocabulary.classes,
+    )
+    prompts = function_prompts(
+        held_out.where(~learning), run.vocabulary.classes, part.prompts, run.separator
+    )
+    require(
+        bool(prompts) and bool(expected.any()),
+        "The held-out documents give no prompt to steer, or none of the features is followed by "
+        "anything in them; raise held_out or give more text.",
+    )
+    effects = steering_effects(
+        model, dictionary, prompts, features, expected, layer, part.strength, seed
+    )
+    write_table(run.folder.retrieval("steering"), effects.to_arrow())
+    _steering_evidence(run, effects)
+    best = (
+        effects.filter(pl.col("direction") == "feature")
+        .group_by("feature")
+        .agg(pl.col("gain").mean())
+        .sort("gain", "feature", descending=[True, False])
+        .row(0, named=True)
+    )
+    likely = np.argsort(-expected[list(features).index(best["feature"])], kind="stable")[:8]
+    condition = Condition(f"feature {best['feature']}", {best["feature"]: part.strength})
+    text = steered(subject_of(run), [part.shown], [condition], tokens=part.generated).with_columns(
+        feature=pl.lit(best["feature"]),
+        strength=pl.lit(part.strength),
+        follows_in_text=pl.lit(", ".join(run.vocabulary.shown[token] for token in likely)),
+    )
+    write_table(run.folder.retrieval("steered_text"), text.to_arrow())
+    _grid(run)
+
+
+def _grid(run: Run) -> None:
+    """The study's own prompts and conditions, where it names any."""
+    from functok.retrieval.prompts.judging import judge
+    from functok.retrieval.questions import steered
+    from functok.retrieval.steering.grid import Condition, judged
+    from functok.study.asking import subject_of
+
+    part, path = run.study.steer.grid, run.folder.retrieval("grid")
+    if not part.conditions:
+        path.unlink(missing_ok=True)  # of other settings
+        return
+    conditions = [Condition(one.name, one.features) for one in part.conditions]
+    trusted = [Path(file) for file in run.resources.python]
+    judges = {
+        one.name: judge(one.success, trusted) for one in part.conditions if one.success is not None
+    }
+    table = steered(subject_of(run), part.prompts, conditions, part.at, part.unit, part.generated)
+    write_table(path, judged(table, judges).to_arrow())
+
+
+def _check(run: Run) -> None:
+    """Refuse a rule that nobody allowed, or that says nothing, before anything is computed."""
+    from functok.retrieval.prompts.judging import judge, python_file
+
+    for one in run.study.steer.grid.conditions:
+        if one.success is not None and python_file(one.success) is not None:
+            judge(one.success, [Path(file) for file in run.resources.python])
+
+
+def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:
+    """Does the model follow the feature more than a random direction of the same norm?"""
+    import polars as pl
+
+    from functok.claims.evidence import Evidence, as_columns
+    from functok.stats import jackknife_p_value, jackknife_ratio
+
+    sums = {
+        direction: effects.filter(pl.col("direction") == direction)
+        .group_by("document", maintain_order=True)
+        .agg(pl.col("gain").sum().alias("gain"), pl.len().alias("steered"))
+        for direction in ("feature", "random")
+    }
+    count = sums["feature"]["steered"].to_numpy().astype(float)
+    gain, chance = (sums[name]["gain"].to_numpy() for name in ("feature", "random"))
+    effect = jackknife_ratio(gain - chance, count)
+    Evidence(
+        test="E-steering",
+        statistic="log-probability gained by the tokens that follow the feature in text, nats",
+        **as_columns("measured", jackknife_ratio(gain, count)),
+        control="a random direction of the same norm at the same position",
+        control_value=float(chance.sum() / count.sum()),
+        effect_name="difference, nats",
+        **as_columns("effect", effect),
+        p_value=jackknife_p_value(effect, len(count)),
+        unit="held-out prompts",
+        units=len(count),
+        seed=run.study.seed,
+    ).write(run.folder)
+
+
+STEER = Step(
+    name="steer",
+    title="Steering features",
+    needs=("graph",),
+    settings=lambda run: run.study.steer.model_dump(),
+    work=_work,
+    check=_check,
+    leaves=lambda run: map(run.folder.retrieval, ("steering", "steered_text", "grid")),
+    excuse=needs_sae,
+    evidence=("E-steering",),
+    figures=("steering-gain",),
+    summary="Add, set or ablate features at chosen tokens.",
+    shows=rows_of(
+        lambda run: run.folder.retrieval("steered_text"), ("direction", "at", "answer"), last=True
+    ),
+)

@@ -1,0 +1,138 @@
+"""The first steps: the tokenizer, and the documents as token ids."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from functok.runtime.errors import UserError
+from functok.study.run import Run
+from functok.study.step import Step, needs_model
+
+
+def _make_tokenizer(run: Run, key: str) -> dict[str, Any]:
+    """Keep the tokenizer in the run folder."""
+    from functok.corpus import read_documents
+    from functok.encoding.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+    from functok.runtime.versions import sha256
+
+    part = run.study.tokenizer
+    if part.load:
+        found = load_tokenizer(part.load)
+    else:
+        texts = (document.text for document in read_documents(run.corpus))
+        found = train_tokenizer(texts, part.vocabulary_size)
+    save_tokenizer(found, run.folder.tokenizer)
+    return {
+        "tokenizer": {"sha256": sha256(run.folder.tokenizer / "tokenizer.json")},
+        "excluded": {
+            "token_ids": run.special,
+            "tokens": run.tokenizer.convert_ids_to_tokens(run.special),
+            "from": "counts, function tokens, graph, losses, SAE training",
+        },
+    }
+
+
+def _check_tokenizer(run: Run) -> None:
+    from functok.encoding.tokenizer import load_tokenizer
+
+    if run.study.tokenizer.load:
+        load_tokenizer(run.study.tokenizer.load)
+
+
+def _encode(run: Run, key: str) -> None:
+    """Encode the documents that a model is trained or measured on."""
+    if run.study.whole:
+        _encode_whole(run)
+    else:
+        _encode_splits(run)
+
+
+def _encode_whole(run: Run) -> None:
+    """The graph's own text: the first documents of the corpus, each once."""
+    from functok.encoding.documents import encoded_corpus
+
+    part = run.study.graph
+    found, repeated = encoded_corpus(run.corpus, run.tokenizer, part.documents, part.tokens)
+    if repeated:
+        run.progress.say(f"  {repeated} repeated documents are left out")
+    found.save(run.folder.encoded("graph"))
+    graph = {"split": "graph", "documents": len(found), "tokens": len(found.ids)}
+    _write_sizes(run, [graph, {"split": "repeated", "documents": repeated, "tokens": None}])
+
+
+def _encode_splits(run: Run) -> None:
+    """Every document once, split by the hash of its text."""
+    import numpy as np
+
+    from functok.corpus import read_documents
+    from functok.corpus.problems import Problems
+    from functok.corpus.splits import held_out
+    from functok.encoding.tokenizer import encode
+
+    share = run.study.held_out
+    assert share is not None
+    blank = Problems("skip")
+    read = encode(read_documents(run.corpus, blank), run.tokenizer)
+    if blank.total:
+        run.progress.say(f"  {blank.total} documents without any text are left out")
+    # A text that stands twice would be one document in a shard and two across shards.
+    once = np.zeros(len(read), dtype=bool)
+    once[np.unique(read.keys, return_index=True)[1]] = True
+    if not once.all():
+        run.progress.say(f"  {np.count_nonzero(~once)} repeated documents are left out")
+    encoded = read.where(once)
+    apart = held_out(encoded.keys, share)
+    parts = {"train": encoded.where(~apart), "held-out": encoded.where(apart)}
+    for split, some in parts.items():
+        if len(some.ids) == 0:
+            raise UserError(
+                f"Corpus {run.corpus.spec!r} is too small: with held_out {share} no "
+                f"document falls into the {split} split; give more documents."
+            )
+    sizes = []
+    for split, some in parts.items():
+        some.save(run.folder.encoded(split))
+        sizes.append({"split": split, "documents": len(some), "tokens": len(some.ids)})
+    repeated = {"split": "repeated", "documents": int((~once).sum())}
+    repeated["tokens"] = len(read.ids) - len(encoded.ids)
+    _write_sizes(run, [*sizes, repeated, {"split": "blank", "documents": blank.total, "tokens": 0}])
+
+
+def _write_sizes(run: Run, rows: list[dict[str, Any]]) -> None:
+    """``tokens/documents.parquet``: columns split, documents, tokens (null where not counted)."""
+    import pyarrow as pa
+
+    from functok.runtime.store import write_table
+
+    write_table(run.folder.tokens("documents"), pa.Table.from_pylist(rows))
+
+
+def _what_is_encoded(run: Run) -> Any:
+    part = run.study.graph
+    return [part.documents, part.tokens] if run.study.whole else run.study.held_out
+
+
+def _encoded_files(run: Run) -> Iterable[Path]:
+    splits = ("graph",) if run.study.whole else ("train", "held-out")
+    return [run.folder.tokens("documents"), *map(run.folder.encoded, splits)]
+
+
+TOKENIZER = Step(
+    name="tokenizer",
+    title=lambda study: (
+        "Loading the tokenizer" if study.tokenizer.load else "Training the tokenizer on the corpus"
+    ),
+    settings=lambda run: [run.corpus_fingerprint, run.study.tokenizer.model_dump()],
+    work=_make_tokenizer,
+    leaves=lambda run: [run.folder.tokenizer],
+    check=_check_tokenizer,
+)
+DOCUMENTS = Step(
+    name="documents",
+    title="Encoding the documents",
+    needs=("tokenizer",),
+    settings=_what_is_encoded,
+    work=_encode,
+    leaves=_encoded_files,
+    excuse=needs_model,
+)

@@ -1,0 +1,52 @@
+"""Which token of a prompt switches on which feature: the study's own prompts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from functok.runtime.store import read_frame
+from functok.study.run import Run
+from functok.study.step import Step, needs_sae
+
+if TYPE_CHECKING:
+    from functok.study.step import Shown
+
+
+def _work(run: Run, key: str) -> None:
+    """Trace the study's prompts through the last checkpoint's SAE."""
+    import polars as pl
+
+    from functok.retrieval.questions import traced
+    from functok.runtime.store import write_table
+    from functok.study.asking import subject_of
+
+    subject = subject_of(run)
+    tables = [
+        traced(subject, prompt).with_columns(prompt=pl.lit(number), text=pl.lit(prompt))
+        for number, prompt in enumerate(run.study.trace.prompts)
+    ]
+    write_table(run.folder.retrieval("traces"), pl.concat(tables).to_arrow())
+
+
+def _shows(run: Run) -> Shown:
+
+    from functok.retrieval.prompts.trace import first_and_again
+
+    traces = read_frame(run.folder.retrieval("traces"))
+    for (text,), table in traces.group_by("text", maintain_order=True):
+        yield str(text)
+        yield first_and_again(table, run.study.trace.features)
+
+
+TRACE = Step(
+    name="trace",
+    title="Tracing features through prompts",
+    needs=("graph",),
+    settings=lambda run: run.study.trace.prompts,
+    work=_work,
+    leaves=lambda run: [run.folder.retrieval("traces")],
+    excuse=needs_sae,
+    figures=("trace", "trace-difference"),
+    summary="Which token of a prompt switches on which feature.",
+    shows=_shows,
+)

@@ -1,0 +1,133 @@
+"""Arms built end to end on a tiny Llama, killed in between, and built again."""
+
+import numpy as np
+import pytest
+
+from functok.controls.baselines import build as arms
+from functok.controls.baselines.build import (
+    BASELINES,
+    Trained,
+    build_baseline,
+    named_baselines,
+    possible,
+)
+from functok.encoding.tokenizer import Encoded
+from functok.models.dictionaries.activations import sample_activations
+from functok.models.dictionaries.training import (
+    DictionarySettings,
+    train_dictionary,
+)
+from functok.models.language.hooks import HookPoint
+from functok.models.language.model import load_model
+from functok.models.training import LlamaShape, new_llama
+from functok.runtime.engine import InProcess
+from functok.runtime.errors import UserError
+from functok.runtime.store import read_json
+from functok.tokens.counting.function_tokens import class_array
+
+VOCABULARY = 40
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Trained:
+    root = tmp_path_factory.mktemp("trained")
+    shape = LlamaShape(hidden_size=16, layers=2, heads=2, key_value_heads=2, intermediate_size=32)
+    new_llama(shape, VOCABULARY, 16, 3).save_pretrained(root / "model")
+    chance = np.random.default_rng(0)
+    ids = (chance.zipf(1.4, 1200) % (VOCABULARY - 1) + 1).astype(np.int32)
+    encoded = Encoded(ids, np.arange(0, 1201, 12), np.arange(100) * 7919)
+    classes = class_array(np.arange(1, 6), (0,), VOCABULARY)
+    recipe = DictionarySettings(width=32, k=4, steps=20, batch=64, activations=800, dead_window=10)
+    model = load_model(str(root / "model"))
+    x = sample_activations(model, encoded, 1, 16, 0, classes, 800)
+    train_dictionary(x, recipe, 1, 0, root / "sae")
+    return Trained(
+        key="trained",
+        model=str(root / "model"),
+        sae=str(root / "sae"),
+        hook=HookPoint.residual(1),
+        recipe=recipe,
+        training=encoded,
+        encoded=encoded,
+        context=16,
+        separator=0,
+        special=(0,),
+        classes=classes,
+        seed=5,
+        quality_tokens=400,
+    )
+
+
+@pytest.mark.parametrize(
+    "arm", [one for one in BASELINES if one.name != "step-0"], ids=lambda a: a.name
+)
+def test_every_arm_is_a_graph_of_as_many_positions(arm, trained, tmp_path):
+    folder = tmp_path / arm.name
+    graph = build_baseline(arm, trained, folder)
+    assert graph.positions == 1200
+    assert graph.features == 32
+    assert graph.meta["arm"] == arm.name
+    told = read_json(folder / "arm.json")
+    assert told["l0"] == pytest.approx(4, abs=0.01)
+    assert told["explained_variance"] < 1
+    assert (folder / "sae").exists() == arm.trains
+    counts = np.bincount(trained.encoded.ids, minlength=VOCABULARY)
+    same = graph.token_occurrences.sum(0)
+    assert sorted(same) == sorted(counts)
+    assert (same == counts).all() or arm.name == "renamed"
+    assert not (folder / "model").exists()
+
+
+def test_step_0_is_the_model_that_is_named(trained, tmp_path):
+    arm = named_baselines(["step-0"])[0]
+    assert possible(arm, trained) == "The run has no checkpoint of step 0."
+    with pytest.raises(UserError, match="no checkpoint of step 0"):
+        build_baseline(arm, trained, tmp_path / "none")
+    known = Trained(**{**vars(trained), "start": (trained.model, None)})
+    assert build_baseline(arm, known, tmp_path / "arm").positions == 1200
+
+
+def test_an_arm_killed_on_its_way_goes_on_and_equals_one_that_was_not(
+    trained, tmp_path, monkeypatch
+):
+    arm = named_baselines(["reinitialised"])[0]
+    whole = build_baseline(arm, trained, tmp_path / "whole")
+    killed = tmp_path / "killed"
+    for step in ("train_dictionary", "build_graphs", "dictionary_quality"):
+        with monkeypatch.context() as patched:
+
+            def dies(*given: object, **named: object) -> None:
+                raise KeyboardInterrupt
+
+            patched.setattr(arms, step, dies)
+            with pytest.raises(KeyboardInterrupt):
+                build_baseline(arm, trained, killed)
+    made = (killed / "sae" / "cfg.json").stat().st_mtime_ns
+    again = build_baseline(arm, trained, killed, InProcess())
+    assert (killed / "sae" / "cfg.json").stat().st_mtime_ns == made
+    assert (again.key == whole.key).all()
+    assert (again.sum == whole.sum).all()
+
+
+def test_a_finished_arm_is_read_and_one_of_other_settings_is_built_anew(
+    trained, tmp_path, monkeypatch
+):
+    arm = named_baselines(["shuffled-corpus"])[0]
+    first = build_baseline(arm, trained, tmp_path / "arm")
+    with monkeypatch.context() as patched:
+        patched.setattr(arms, "build_graphs", None)
+        assert (build_baseline(arm, trained, tmp_path / "arm").key == first.key).all()
+    other = Trained(**{**vars(trained), "seed": 6})
+    assert len(build_baseline(arm, other, tmp_path / "arm").key) != len(first.key)
+
+
+def test_an_sae_elsewhere_than_on_a_residual_stream_has_no_arm_of_its_own(trained):
+    beside = Trained(**{**vars(trained), "hook": HookPoint.parse("blocks.1.hook_mlp_out")})
+    sentences = [possible(arm, beside) for arm in BASELINES]
+    assert sum(sentence is None for sentence in sentences) == 4
+    assert "hook_mlp_out" in (sentences[0] or "")
+
+
+def test_an_arm_that_there_is_not_is_named():
+    with pytest.raises(UserError, match="did you mean 'frozen-decoder'"):
+        named_baselines(["frozen-decoderr"])

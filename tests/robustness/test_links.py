@@ -1,0 +1,105 @@
+"""Whatever a received run folder points at stays as it is."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from functok.runtime.errors import UserError
+from functok.runtime.store import RunFolder, remove_folder, write_text, writing_folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "run")
+    with folder.opened():
+        write_text(folder.study, "name: x\n")
+    return folder
+
+
+def test_a_lock_that_is_a_link_does_not_empty_its_target(run: RunFolder, tmp_path: Path) -> None:
+    victim = tmp_path / "bashrc"
+    victim.write_text("export PRECIOUS=1\n")
+    (run.root / ".state/lock").unlink()
+    (run.root / ".state/lock").symlink_to(victim)
+    with pytest.raises(UserError, match="is no file of functok's"), run.opened():
+        pass
+    assert victim.read_text() == "export PRECIOUS=1\n"
+
+
+def test_a_lock_that_is_a_pipe_is_not_waited_for(run: RunFolder) -> None:
+    (run.root / ".state/lock").unlink()
+    os.mkfifo(run.root / ".state/lock")
+    with pytest.raises(UserError, match="is no file of functok's"), run.opened():
+        pass
+
+
+@pytest.mark.parametrize("part", ["models", ".state"])
+def test_nothing_is_written_or_removed_through_a_linked_folder(
+    run: RunFolder, tmp_path: Path, part: str
+) -> None:
+    outside = tmp_path / "elsewhere"
+    outside.mkdir()
+    (outside / "lock").touch()
+    (outside / "kept").mkdir()
+    if part == ".state":
+        (run.root / ".state/lock").unlink()
+        (run.root / ".state").rmdir()
+    (run.root / part).symlink_to(outside)
+    with pytest.raises(UserError, match="symbolic link"):
+        write_text(run.root / part / "new", "x")
+    with pytest.raises(UserError, match="symbolic link"), writing_folder(run.root / part / "new"):
+        pass
+    with pytest.raises(UserError, match="symbolic link"):
+        remove_folder(run.root / part / "kept")
+    assert sorted(os.listdir(outside)) == ["kept", "lock"]
+
+
+def test_a_file_that_is_a_link_is_replaced_and_its_target_kept(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    (tmp_path / "outside").write_text("old")
+    run.claims.symlink_to(tmp_path / "outside")
+    write_text(run.claims, "new")
+    assert (tmp_path / "outside").read_text() == "old"
+    assert not run.claims.is_symlink()
+
+
+def test_of_a_linked_folder_only_the_link_is_removed_or_replaced(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    outside = tmp_path / "big-disk"
+    outside.mkdir()
+    (outside / "weights").touch()
+    (run.root / "models").symlink_to(outside)
+    remove_folder(run.root / "models")
+    assert not (run.root / "models").is_symlink()
+    (run.root / "models").symlink_to(outside)
+    with writing_folder(run.root / "models"):
+        pass
+    assert (outside / "weights").exists()
+    assert not (run.root / "models").is_symlink()
+
+
+def test_only_names_that_functok_gives_are_swept(run: RunFolder, tmp_path: Path) -> None:
+    outside = tmp_path / "documents"
+    outside.mkdir()
+    (outside / "thesis").touch()
+    (run.root / ".replaced-notes").write_text("mine")
+    (run.root / ".unfinished-plan").write_text("mine")
+    (run.root / ".unfinished-0123abcd-models").symlink_to(outside)
+    (run.root / "figures").symlink_to(outside)
+    (outside / ".unfinished-0123abcd-x").touch()
+    with run.opened():
+        pass
+    assert (run.root / ".replaced-notes").exists()
+    assert (run.root / ".unfinished-plan").exists()
+    assert not (run.root / ".unfinished-0123abcd-models").is_symlink()
+    assert sorted(os.listdir(outside)) == [".unfinished-0123abcd-x", "thesis"]
+
+
+@pytest.mark.parametrize("name", ["../precious", "/etc/passwd", "a/b", "", ".."])
+def test_a_name_from_a_table_names_one_file_of_the_run(run: RunFolder, name: str) -> None:
+    for place in (run.tokens, run.test, run.retrieval, run.partials):
+        with pytest.raises(UserError, match="is no name of a file"):
+            place(name)
