@@ -18,11 +18,10 @@ from torch import Tensor, nn
 from functok.models.interventions.intervention import Intervention, steer
 from functok.models.interventions.prefixes import shares_prefix
 from functok.models.interventions.sweeps import Trial, sweep
-from functok.models.language.capture import capture
+from functok.models.language.capture import capture, residual_stream
 from functok.models.language.generation import generate
 from functok.models.language.hooks import HookPoint
 from functok.models.language.layers import decoder_layers
-from functok.models.language.model import residual_stream
 from functok.models.language.probe import check_model
 from functok.runtime.errors import UserError
 

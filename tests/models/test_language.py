@@ -182,7 +182,8 @@ def test_a_file_of_weights_cut_short_is_refused(saved):
 @pytest.mark.parametrize("config", ["{", "{}", '{"model_type": "no-such"}'])
 def test_a_folder_whose_configuration_is_broken_is_refused(saved, config):
     (saved / "config.json").write_text(config)
-    assert "cannot be loaded" in refusal(saved)
+    sentence = refusal(saved)
+    assert "cannot be loaded" in sentence or "is damaged" in sentence
 
 
 @pytest.mark.parametrize("change", [{"num_hidden_layers": 4}, {"intermediate_size": 32}])

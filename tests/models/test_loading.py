@@ -10,9 +10,9 @@ from architectures import VOCABULARY, tiny
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from functok.models.language.capture import capture
+from functok.models.language.capture import capture, residual_stream
 from functok.models.language.hooks import HookPoint
-from functok.models.language.model import load_model, residual_stream
+from functok.models.language.model import load_model
 from functok.runtime.errors import UserError
 
 
@@ -104,7 +104,7 @@ def test_activations_that_overflow_are_refused() -> None:
             getattr(model.model.layers[1].mlp, part).weight.mul_(300)
     ids = torch.arange(6)[None] % VOCABULARY
     assert residual_stream(model, ids, 0).isfinite().all()
-    with pytest.raises(UserError, match=r"activations at layer 1 are not finite in torch\.float16"):
+    with pytest.raises(UserError, match=r"hook_resid_post are not finite in torch\.float16"):
         residual_stream(model, ids, 1)
     with pytest.raises(UserError, match=r"layers\.1\.mlp are not finite"):
         capture(model, ids, [HookPoint.parse("layers.1.mlp")])

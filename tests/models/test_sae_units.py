@@ -296,5 +296,5 @@ def test_an_sae_of_one_head_is_refused_by_its_width(tmp_path: Path, model) -> No
     narrow = Dictionary(noise(6, N), noise(N), noise(N, 6), noise(6), "standard")
     for name in ("blocks.1.attn.hook_z", "layers.1.mlp", "blocks.1.hook_mlp_out"):
         sae = type(wide)("s", "sae_lens", narrow, HookPoint.parse(name))
-        with pytest.raises(UserError, match="reads 6 dimensions but the model's"):
+        with pytest.raises(UserError, match="expects 6 dimensions but the model's"):
             placed(sae, None, model)
