@@ -41,6 +41,7 @@ COVERAGE = Step(
     work=_work,
     leaves=lambda run: [],
     excuse=needs_sae,
+    reads=("graph",),
     evidence=("E-coverage",),
     summary="Coverage of the most frequent tokens, compared with random positions.",
     shows=rows_of(
