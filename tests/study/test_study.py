@@ -278,7 +278,7 @@ def test_a_step_done_again_leaves_none_that_follows_from_it_done(tmp_path: Path)
     run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
     runner = Runner(run, toy(DIAMOND, done))
     runner.bring("d")
-    run.folder.records.spoil("b")
+    run.folder.records.spoil("b", "a")
     runner.bring("b")
     assert [name for name, _ in DIAMOND if runner.is_done(name)] == ["a", "b", "c"]
 
