@@ -79,7 +79,11 @@ def test_sandwich_norms_are_told_from_norms_before_the_mlp() -> None:
         ("blocks.0.attn.hook_z", "z", 0),
         ("layers.7", "resid_post", 7),
         ("h.7", "resid_post", 7),
+        ("blocks.3.hook_resid_mid", "resid_mid", 3),
+        ("blocks.3.mlp.hook_in", "mlp_in", 3),
         ("layers.7.mlp", "module", 7),
+        ("layers.7.mlp.hook_in", "module_in", 7),
+        ("model.layers.7", "module", 7),
         ("embed_tokens", "module", None),
         ("hook_embed", "embed", None),
     ],
@@ -88,7 +92,9 @@ def test_names_of_the_field_are_understood(name: str, site: str, layer: int | No
     assert HookPoint.parse(name) == HookPoint(name, site, layer)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["blocks.3.hook_resid_mid", "blocks.x.hook_mlp_out", "a b", ""])
+@pytest.mark.parametrize(
+    "name", ["blocks.3.hook_q", "blocks.x.hook_mlp_out", "blocks.3.ln2.hook_normalized", "a b", ""]
+)
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(UserError, match="hook point"):
         HookPoint.parse(name)

@@ -12,7 +12,8 @@ from torch import nn
 
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Clamp, Intervention, steer
-from functok.models.interventions.sweeps import Trial, batches, sweep
+from functok.models.interventions.prefixes import batches
+from functok.models.interventions.sweeps import Trial, sweep
 from functok.runtime.errors import UserError
 
 RANDOM = torch.Generator().manual_seed(7)

@@ -49,6 +49,13 @@ SaeName = Annotated[
     typer.Option(help="An SAE: SAELens or sparsify folder, params.npz, or release/sae_id."),
 ]
 Layer = Annotated[int | None, typer.Option(help="Decoder layer, from 0; default: the SAE's own.")]
+Site = Annotated[
+    str | None,
+    typer.Option(
+        help="Site that the SAE was trained on, if its folder does not name one: resid_post, "
+        "resid_pre, resid_mid, attn_out, mlp_out, mlp_in or z."
+    ),
+]
 TokenizerName = Annotated[str | None, typer.Option(help="Tokenizer; default: the model's own.")]
 FunctionTokensFolder = Annotated[
     Path | None,

@@ -52,6 +52,13 @@ def graph(
         list[int] | None,
         typer.Option(help="Decoder layer, from 0; default: the SAE's own. Repeatable."),
     ] = None,
+    site: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the SAE was trained on, where it does not say: resid_post, resid_pre, "
+            "resid_mid, attn_out, mlp_out, mlp_in or z. Repeatable."
+        ),
+    ] = None,
     corpus: Annotated[str | None, typer.Option(help="The text, as for functok tokens.")] = None,
     tokenizer: TokenizerName = None,
     documents: Annotated[
@@ -142,7 +149,7 @@ def graph(
         tokenizer=TokenizerPart(load=tokenizer or model),
         tokens=TokensPart(plain=True),
         model=ModelPart(load=model, revision=revision, context=context, dtype=dtype.value),
-        dictionaries=_dictionaries(sae, layer or []),
+        dictionaries=_dictionaries(sae, layer or [], site or []),
         controls=ControlsPart(arms=()),  # no recipe is known to train the SAEs of baselines by
         graph=GraphPart(
             tokens=max_tokens,
@@ -157,20 +164,25 @@ def graph(
     show(bring(made(study, output, resources), ["graph"], replace), "graph")
 
 
-def _dictionaries(saes: list[str], layers: list[int]) -> tuple[DictionaryPart, ...]:
+def _dictionaries(
+    saes: list[str], layers: list[int], sites: list[str]
+) -> tuple[DictionaryPart, ...]:
     """An entry for each SAE, named after it.
 
     Raises:
-        UserError: if there are more layers than one and not one for each SAE, or an SAE is named
-            twice for the same layer.
+        UserError: if there are more layers or sites than one and not one for each SAE, or an SAE is
+            named twice for the same layer.
     """
     from functok.study.settings import DictionaryPart
 
-    require(
-        len(layers) in (0, 1, len(saes)),
-        f"There are {len(layers)} --layer for {len(saes)} --sae; give one for all, or one each.",
-    )
-    each = [None] * len(saes) if not layers else layers * (len(saes) if len(layers) == 1 else 1)
+    for option, given in (("--layer", layers), ("--site", sites)):
+        require(
+            len(given) in (0, 1, len(saes)),
+            f"There are {len(given)} {option} for {len(saes)} --sae; give one for all, or one "
+            "each.",
+        )
+    each = layers * len(saes) if len(layers) == 1 else layers or [None] * len(saes)
+    at = sites * len(saes) if len(sites) == 1 else sites or [None] * len(saes)
     names: list[str] = []
     for spec, layer in zip(saes, each, strict=True):
         name = _name(spec)
@@ -179,8 +191,8 @@ def _dictionaries(saes: list[str], layers: list[int]) -> tuple[DictionaryPart, .
         require(name not in names, f"SAE {spec!r} is named twice; name it once.")
         names.append(name)
     return tuple(
-        DictionaryPart(name=name, load=spec, layer=layer, quality_tokens=0)
-        for name, spec, layer in zip(names, saes, each, strict=True)
+        DictionaryPart(name=name, load=spec, layer=layer, site=site, quality_tokens=0)  # type: ignore[arg-type]
+        for name, spec, layer, site in zip(names, saes, each, at, strict=True)
     )
 
 

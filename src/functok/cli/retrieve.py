@@ -18,6 +18,7 @@ from functok.cli.arguments import (
     Replace,
     Revision,
     SaeName,
+    Site,
     TokenizerName,
 )
 from functok.runtime.errors import UserError, require
@@ -79,6 +80,7 @@ def steer(
     revision: Revision = None,
     sae: SaeName = None,
     layer: Layer = None,
+    site: Site = None,
     tokenizer: TokenizerName = None,
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
@@ -96,12 +98,13 @@ def steer(
             "functok steer needs a run folder or a study file, or --prompt and --feature.",
         )
         assert target is not None
-        refuse_names(target, model, revision, sae, layer, tokenizer, function_tokens)
+        refuse_names(target, model, revision, sae, layer, site, tokenizer, function_tokens)
         study_answer(target, "steer", output, replace, allow_python)
         return
     asked = subject(
         *("steer", target, output, replace, model, sae),
         layer=layer,
+        site=site,
         revision=revision,
         tokenizer=tokenizer,
         function_tokens=function_tokens,
@@ -110,7 +113,9 @@ def steer(
     from functok.retrieval.questions import steered
     from functok.retrieval.steering.grid import Condition
 
-    strengths = dict(_strength(text, strength) for text in feature)
+    strengths: dict[int, float] = {}
+    for number, wanted in (_strength(text, strength) for text in feature):
+        strengths[number] = strengths.get(number, 0.0) + wanted
     name = " + ".join(str(number) for number in strengths)
     conditions = [Condition(name, strengths)]
     table = steered(asked, prompt, conditions, at, unit.value, tokens, temperature, chat, do.value)
@@ -159,6 +164,7 @@ def find_feature(
     revision: Revision = None,
     sae: SaeName = None,
     layer: Layer = None,
+    site: Site = None,
     tokenizer: TokenizerName = None,
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
@@ -180,6 +186,7 @@ def find_feature(
     asked = subject(
         *("find-feature", target, output, replace, model, sae),
         layer=layer,
+        site=site,
         revision=revision,
         tokenizer=tokenizer,
         function_tokens=function_tokens,

@@ -15,6 +15,7 @@ from functok.cli.arguments import (
     Replace,
     Revision,
     SaeName,
+    Site,
     TokenizerName,
 )
 from functok.runtime.errors import require
@@ -35,6 +36,7 @@ def trace(
     revision: Revision = None,
     sae: SaeName = None,
     layer: Layer = None,
+    site: Site = None,
     tokenizer: TokenizerName = None,
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
@@ -45,7 +47,7 @@ def trace(
 
     if prompt is None and target is not None:
         require(not (feature or chat), "--feature and --chat need --prompt.")
-        refuse_names(target, model, revision, sae, layer, tokenizer, function_tokens)
+        refuse_names(target, model, revision, sae, layer, site, tokenizer, function_tokens)
         study_answer(target, "trace", output, replace)
         return
     require(prompt is not None, "functok trace needs a run folder or a study file, or --prompt.")
@@ -53,6 +55,7 @@ def trace(
     asked = subject(
         *("trace", target, output, replace, model, sae),
         layer=layer,
+        site=site,
         revision=revision,
         tokenizer=tokenizer,
         function_tokens=function_tokens,

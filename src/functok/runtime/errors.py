@@ -1,6 +1,7 @@
 """The kind of error that a user can fix, and the nearest valid name to what was typed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -49,3 +50,22 @@ def first_line(error: Exception) -> str:
     """The first line of what a library says, or the error's kind where it says nothing."""
     said = str(error).strip()
     return said.splitlines()[0].rstrip(".") if said else type(error).__name__
+
+
+@contextmanager
+def outside(what: str, advice: str) -> Iterator[None]:
+    """The boundary to a library that reads the user's input: what it raises becomes one sentence.
+
+    Args:
+        what: the clause before the library's own words, such as "Model 'm' cannot be loaded".
+        advice: the clause after them.
+
+    Raises:
+        UserError: for any exception but a ``UserError``, which passes.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{what} ({first_line(error)[:300]}); {advice}.") from error

@@ -31,6 +31,8 @@ class Named(NamedTuple):
     """As ``open_sae`` takes it."""
     layer: int | None = None
     """Decoder layer that the SAE decomposes, if it does not say."""
+    site: str | None = None
+    """Likewise, one of ``hooks.SITES``."""
     revision: str | None = None
     """Of a model on the hub."""
     tokenizer: str | None = None
@@ -54,7 +56,7 @@ def subject_of(run: Run) -> Subject:
         model=model,
         tokenizer=run.tokenizer,
         dictionary=sae.dictionary,
-        place=placed(sae, run.main.layer, model),
+        place=placed(sae, run.main.layer, model, run.main.site),
         vocabulary=run.vocabulary,
         density=active / graph.positions,
         maximum=maximum,
@@ -77,7 +79,7 @@ def subject_named(names: Named) -> Subject:
         model=model,
         tokenizer=tokenizer,
         dictionary=sae.dictionary,
-        place=placed(sae, names.layer, model),
+        place=placed(sae, names.layer, model, names.site),
         vocabulary=Vocabulary.of(tokenizer, size, _function(tokenizer, names.function_tokens)),
         density=np.zeros(sae.dictionary.features),
     )

@@ -8,7 +8,8 @@ on TransformerLens models with centred writing weights), a layer norm, or a resc
 SAELens saves BatchTopK and Matryoshka as this), or gated: [x > 0] for the gate's pre-activation,
 the magnitude from a second, scaled one. A feature is *active* where z > 0. Where an SAE scales
 activations by its decoder's norms, the norms are folded into the encoder on loading, so that a
-feature's activation is the norm of what it writes.
+feature's activation is the norm of what it writes. An SAE that normalises at run time writes in
+the units of p(x); ``unit`` and ``reconstructed`` lead back to the stream's.
 """
 
 from dataclasses import dataclass, replace
@@ -53,16 +54,25 @@ class Dictionary:
     """What SAELens' ``normalize_activations`` does at run time."""
     magnitude: tuple[Tensor, Tensor] | None = None
     """Scale and bias of the magnitude's pre-activation (``gated``; b_enc is the gate's)."""
+    transcodes: bool = False
+    """Whether it predicts something else than it reads, as a transcoder does."""
 
     @property
     def features(self) -> int:
         return self.W_enc.shape[1]
 
-    @property
-    def finite(self) -> bool:
-        """Whether every weight is a number; their sums say so without another copy of them."""
-        weights = (self.W_enc, self.b_enc, self.W_dec, self.b_dec)
-        return all(bool(weight.sum().isfinite()) for weight in weights)
+    def unit(self, x: Float[Tensor, "row d_model"]) -> Float[Tensor, "row 1"]:
+        """How far activation 1 of a feature carries the stream at ``x``, in lengths of its W_dec.
+
+        One where inputs are taken as they are. Where an SAE rescales each input, what it writes is
+        scaled back, so the unit is the input's own scale.
+        """
+        x = x.to(device=self.W_enc.device, dtype=self.W_enc.dtype)
+        if self.normalisation == "layer_norm":
+            return x.std(dim=-1, keepdim=True)
+        if self.normalisation == "constant_norm_rescale":
+            return x.norm(dim=-1, keepdim=True) / x.shape[-1] ** 0.5
+        return x.new_ones(len(x), 1)
 
     def prepared(self, x: Float[Tensor, "row d_model"]) -> Float[Tensor, "row d_model"]:
         """``x`` as in training: where the SAE lives, centred and normalised, b_dec not yet off."""
@@ -72,7 +82,7 @@ class Dictionary:
         if self.normalisation == "layer_norm":
             return x / (x.std(dim=-1, keepdim=True) + 1e-5)
         if self.normalisation == "constant_norm_rescale":
-            return x * (x.shape[-1] ** 0.5 / x.norm(dim=-1, keepdim=True))
+            return x * (x.shape[-1] ** 0.5 / x.norm(dim=-1, keepdim=True).clamp(min=1e-30))
         return x
 
     def encode(self, x: Float[Tensor, "row d_model"], tile: int | None = None) -> Activations:
@@ -144,6 +154,16 @@ class Dictionary:
             per_sample_weights=active.values,
         )
         return written + self.b_dec
+
+    def reconstructed(
+        self, active: Activations, x: Float[Tensor, "row d_model"]
+    ) -> Float[Tensor, "row d_model"]:
+        """``x`` as its active features give it back: in the stream's own units, not prepared."""
+        found = self.decode(active, len(x))
+        x = x.to(found)
+        mean = x.mean(dim=-1, keepdim=True)
+        shifted = self.centred or self.normalisation == "layer_norm"
+        return found * self.unit(x) + (mean if shifted else 0)
 
     def scaled(self, factor: float) -> "Dictionary":
         """The same SAE for inputs that are not yet multiplied by ``factor``, as it expects."""

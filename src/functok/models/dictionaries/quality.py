@@ -113,7 +113,7 @@ def _add(
     rows, counted = batch.rows, batch.counted
     x = batch.hidden[0].float().cpu()
     active = dictionary.encode(x)
-    reconstruction = dictionary.decode(active, len(x))
+    reconstruction = dictionary.reconstructed(active, x)
 
     group = groups[rows.document[counted]]
     sums.positions += np.bincount(group, minlength=GROUPS)

@@ -8,6 +8,10 @@ from typing import Any
 from functok.models.dictionaries.dictionary import Dictionary
 from functok.models.dictionaries.formats import sae_lens as sae_lens_folder
 from functok.models.language.hooks import HookPoint
+from functok.runtime.errors import require
+
+_HEADS = ("hook_head_index", "hook_point_head_index")
+_TOLD = ("hook_name", "hook_point", "l0", "model_name", "context_size", *_HEADS)
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,25 @@ class Sae:
 
 def described(spec: str, kind: str, dictionary: Dictionary, config: dict[str, Any]) -> Sae:
     """An SAE with what SAELens' settings say of it."""
-    hook = sae_lens_folder.told(config, "hook_name") or config.get("hook_point")
-    l0 = sae_lens_folder.told(config, "l0")
+    told = {name: sae_lens_folder.told(config, name) for name in _TOLD}
+    hook, l0 = told["hook_name"] or told["hook_point"], told["l0"]
+    head = next((told[name] for name in _HEADS if told[name] is not None), None)
+    require(
+        head is None,
+        f"SAE {spec!r} was trained on attention head {head} alone, which functok does not read; "
+        "give one of a whole layer.",
+    )
+    require(
+        (hook is None or isinstance(hook, str)) and (l0 is None or isinstance(l0, int | float)),
+        f"SAE {spec!r} has hook_name {hook!r} and l0 {l0!r} in its cfg.json; functok needs a name "
+        "and a number.",
+    )
     return Sae(
         spec=spec,
         format=kind,
         dictionary=dictionary,
         hook=HookPoint.parse(hook) if hook else None,
-        model=sae_lens_folder.told(config, "model_name"),
+        model=told["model_name"],
         published_l0=float(l0) if l0 else None,
-        context=sae_lens_folder.told(config, "context_size"),
+        context=told["context_size"],
     )

@@ -1,13 +1,19 @@
 """The hook point of each SAE in the model, or one sentence on why there is none."""
 
 from functok.models.dictionaries import Sae
-from functok.models.language.hooks import HookPoint, module_at
-from functok.models.language.model import Model, decoder_layers
+from functok.models.language.capture import capture
+from functok.models.language.hooks import SITES, HookPoint, module_at, resolved
+from functok.models.language.layers import Model, decoder_layers
+from functok.models.language.probe import probe_ids
 from functok.runtime.errors import UserError, require
 
 
-def placed(sae: Sae, layer: int | None, model: Model) -> HookPoint:
+def placed(sae: Sae, layer: int | None, model: Model, site: str | None = None) -> HookPoint:
     """The hook point of ``sae`` in this model.
+
+    Args:
+        layer: where it is asked to read; needed where nothing says.
+        site: likewise, one of ``hooks.SITES``.
 
     Raises:
         UserError: if it is not at the layer asked for, or nowhere in this model, or of another
@@ -16,26 +22,48 @@ def placed(sae: Sae, layer: int | None, model: Model) -> HookPoint:
     count = len(decoder_layers(model))
     if layer is not None and not 0 <= layer < count:
         raise UserError(f"There is no layer {layer}: the model has layers 0 to {count - 1}.")
+    if site is not None:
+        HookPoint.at(0, site)
     hook = sae.hook
     if hook is None:
-        if layer is None:
-            raise UserError(f"SAE {sae.spec!r} does not name its layer; give it with --layer.")
-        hook = HookPoint.residual(layer)
+        if layer is None or site is None:
+            raise UserError(
+                f"SAE {sae.spec!r} does not say what it was trained on; name the place with "
+                f"--layer and --site, which is one of {', '.join(SITES)}."
+            )
+        hook = HookPoint.at(layer, site)
+    hook = resolved(model, hook)
+    if site not in (None, hook.site):
+        raise UserError(
+            f"SAE {sae.spec!r} was trained on {hook.name!r}, not on {site}; leave --site out."
+        )
     reads = hook.layer if hook.site != "resid_pre" else (hook.layer or 0) - 1
     if layer is not None and layer not in (hook.layer, reads):
         raise UserError(
             f"SAE {sae.spec!r} belongs at {hook.name!r}, not layer {layer}; omit --layer, or give "
             f"an SAE of layer {layer}."
         )
-    module_at(model, hook)
-    width = model.config.get_text_config().hidden_size
-    features = sae.dictionary.W_enc.shape[0]
-    if hook.site not in ("z", "module") and features != width:
+    width = _width(model, hook)
+    reads = sae.dictionary.W_enc.shape[0]
+    if width is not None and reads != width:
+        place = "residual stream" if hook.site in _STREAM else f"{hook.name!r}"
         raise UserError(
-            f"SAE {sae.spec!r} expects {features} dimensions but the model's residual stream has "
-            f"{width}; it was trained on another model{f', {sae.model}' if sae.model else ''}."
+            f"SAE {sae.spec!r} expects {reads} dimensions but the model's {place} has {width}; it "
+            f"was trained on another model{f', {sae.model}' if sae.model else ''}, or on a part of "
+            "the site."
         )
     return hook
+
+
+def _width(model: Model, hook: HookPoint) -> int | None:
+    """Dimensions at ``hook``; without weights those of the stream alone are known."""
+    if model.device.type == "meta":
+        return model.config.get_text_config().hidden_size if hook.site in _STREAM else None
+    module_at(model, hook)
+    return capture(model, probe_ids(model)[:1], [hook]).hidden[0].shape[-1]
+
+
+_STREAM = ("resid_post", "resid_pre", "resid_mid")
 
 
 def residual_layer(hook: HookPoint) -> int:

@@ -21,7 +21,7 @@ from functok.models.dictionaries.formats import sae_lens as sae_lens_folder
 from functok.models.dictionaries.formats import sparsify as sparsify_folder
 from functok.models.dictionaries.sae import Sae, described
 from functok.models.language.hooks import HookPoint
-from functok.runtime.errors import UserError, require
+from functok.runtime.errors import UserError
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_json
 
@@ -51,7 +51,8 @@ def open_sae(spec: str, device: str = "cpu", decoder: bool = False) -> Sae:
         )
     if (path / "sae.safetensors").is_file():
         dictionary = sparsify_folder.read_folder(path, device, decoder)
-        return Sae(spec, "sparsify", dictionary, _module_hook(path.resolve().name))
+        hook = _module_hook(path.resolve().name, dictionary.transcodes)
+        return Sae(spec, "sparsify", dictionary, hook)
     if path.is_dir():
         dictionary = sae_lens_folder.read_folder(path, device, decoder)
         return described(spec, "sae_lens", dictionary, read_json(path / "cfg.json"))
@@ -71,11 +72,7 @@ def open_whole_sae(spec: str, device: str = "cpu") -> Sae:
     Raises:
         UserError: as ``open_sae``; or if its weights are not finite.
     """
-    found = open_sae(spec, device, decoder=True)
-    require(
-        found.dictionary.finite, f"SAE {spec!r} holds weights that are not finite; give another."
-    )
-    return found
+    return open_sae(spec, device, decoder=True)
 
 
 def load_dictionary(folder: Path, device: str = "cpu") -> Dictionary:
@@ -87,6 +84,7 @@ def load_dictionary(folder: Path, device: str = "cpu") -> Dictionary:
     return open_whole_sae(str(folder), device).dictionary
 
 
-def _module_hook(folder: str) -> HookPoint | None:
-    known = re.fullmatch(r"(?:layers|h)\.\d+(\.\w+)*|embed_tokens|wte", folder)
-    return HookPoint.parse(folder) if known else None
+def _module_hook(folder: str, transcodes: bool) -> HookPoint | None:
+    """The module that a folder is named after: a transcoder takes its input."""
+    known = re.fullmatch(r"(?:\w+\.)*(?:layers|h|blocks)\.\d+(\.\w+)*|embed_tokens|wte", folder)
+    return HookPoint.parse(f"{folder}.hook_in" if transcodes else folder) if known else None

@@ -37,7 +37,7 @@ class Verification:
     l0: float
     """Active features per position."""
     explained_variance: float
-    """Share of the variance, at most 1; NaN where the decoder was not loaded."""
+    """Share of the variance, at most 1; NaN without a decoder, and for a transcoder."""
     silent: float
     """Share of the features that are never active on the probe (dead, or merely rare)."""
     median_norm: float
@@ -100,7 +100,7 @@ def measured(
     active = dictionary.encode(x, tile)
     l0 = len(active.values) / len(x)
     features = len(torch.unique(active.features))
-    if len(dictionary.W_dec) == 0:
+    if len(dictionary.W_dec) == 0 or dictionary.transcodes:
         return l0, float("nan"), features
     error = (prepared - dictionary.decode(active, len(x))).double().square().sum()
     total = (prepared - prepared.mean(dim=0)).double().square().sum()

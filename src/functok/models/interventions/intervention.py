@@ -3,9 +3,10 @@
     h_p ← h_p + v               (add)
     h_p ← v                     (set: activation patching)
     h_p ← h_p − (h_p·v̂) v̂      (ablate: nothing is left along v̂ = v/‖v‖)
-    h_p ← h_p + (a − z_f(h_p)) d_f   (``Clamp``: SAE feature f is held at activation a)
+    h_p ← h_p + (a − z_f(h_p)) u d_f   (``Clamp``: SAE feature f is held at activation a)
 
-after one decoder layer. Positions are counted from the first token of the prompt, whatever the
+after one decoder layer; u is the SAE's unit at h_p (``Dictionary.unit``: 1 where it does not
+rescale its inputs). Positions are counted from the first token of the prompt, whatever the
 padding before it and whatever a key–value cache already holds, so the same intervention works in
 one forward pass and inside ``generate``. An integer names one position of the prompt and leaves
 generated tokens alone, as in the paper's App. A; a ``Where`` chooses by token and position, in the
@@ -117,6 +118,11 @@ class Clamp:
             f"The SAE expects {len(self.dictionary.b_dec)} dimensions but the residual stream has "
             f"{width}; it belongs to another model.",
         )
+        require(
+            not self.dictionary.transcodes,
+            "A transcoder writes something else than it reads, so none of its features can be "
+            "clamped; give an SAE.",
+        )
 
     def apply(
         self, hidden: Float[Tensor, "chosen d_model"], rows: Int[Tensor, " chosen"]
@@ -126,7 +132,8 @@ class Clamp:
         z = torch.zeros(len(hidden), device=hidden.device)
         z[active.rows[this]] = active.values[this].float()
         direction = self.dictionary.W_dec[self.feature].to(hidden)
-        return hidden + (self.activation - z).to(hidden)[:, None] * direction
+        change = (self.activation - z)[:, None] * self.dictionary.unit(hidden).to(z)
+        return hidden + change.to(hidden) * direction
 
 
 @contextmanager
@@ -144,15 +151,11 @@ def steer(model: Model, interventions: Sequence[Change]) -> Iterator[None]:
         change.check(width)
         if isinstance(change.position, int) and change.position < 0:
             raise UserError(f"There is no position {change.position}; count from 0.")
-    reading: list[Tensor | None] = [None, None]  # the ids and positions of the pass under way
-
-    def measure(module: nn.Module, inputs: tuple, named: dict) -> None:
-        ids = named.get("input_ids", inputs[0] if inputs else None)
-        reading[:] = [ids, _positions(ids, named) if ids is not None else None]
+    reading = _Reading()
 
     def changer(change: Change) -> Any:
         def write(module: nn.Module, inputs: Any, output: Any) -> Any:
-            ids, positions = reading
+            ids, positions = reading.ids, reading.positions
             if ids is None or positions is None:
                 raise UserError("Interventions need the model to be called with input_ids.")
             where = change.position
@@ -168,20 +171,60 @@ def steer(model: Model, interventions: Sequence[Change]) -> Iterator[None]:
         return write
 
     with ExitStack() as handles:
-        handles.callback(
-            model.base_model.register_forward_pre_hook(measure, with_kwargs=True).remove
-        )
+        # the whole model knows the padding; the base model may be called by itself
+        for part in dict.fromkeys((model.base_model, model)):
+            handles.callback(
+                part.register_forward_pre_hook(reading.begins, with_kwargs=True).remove
+            )
+            handles.callback(
+                part.register_forward_hook(reading.ends, with_kwargs=True, always_call=True).remove
+            )
         for change in interventions:
             layer = layer_of(model, change.layer)
             handles.callback(layer.register_forward_hook(changer(change)).remove)
         yield
 
 
-def _positions(ids: Int[Tensor, "batch new"], named: dict) -> Int[Tensor, "batch new"]:
-    """Positions of the tokens that a forward pass reads, from the row's first; −1 for padding."""
-    mask, cache = named.get("attention_mask"), named.get("past_key_values")
-    if isinstance(mask, Tensor) and mask.ndim == 2:
-        real = mask.long()
-        return torch.where(real > 0, real.cumsum(1) - 1, -1)[:, -ids.shape[1] :]
-    cached = int(cache.get_seq_length()) if cache is not None else 0
-    return (cached + torch.arange(ids.shape[1], device=ids.device)).expand_as(ids)
+class _Reading:
+    """The ids and positions of the forward pass under way."""
+
+    def __init__(self) -> None:
+        self.ids: Tensor | None = None
+        self.positions: Tensor | None = None
+        self._under_way: nn.Module | None = None
+        self._state: Any = None
+        """What the last pass left for the next: keys and values, or another state."""
+
+    def begins(self, module: nn.Module, inputs: tuple, named: dict) -> None:
+        if self._under_way is not None:
+            return
+        self._under_way = module
+        self.ids = named.get("input_ids", inputs[0] if inputs else None)
+        if self.ids is not None:
+            self.positions = self._positions(self.ids, named)
+
+    def ends(self, module: nn.Module, inputs: tuple, named: dict, output: Any) -> None:
+        if module is self._under_way:
+            self._under_way = None
+            made = {name: getattr(output, name, None) for name in _STATES}
+            self._state = _state(named) or _state(made)
+
+    def _positions(self, ids: Int[Tensor, "batch new"], named: dict) -> Int[Tensor, "batch new"]:
+        """Positions of the tokens read, from the row's first; −1 for padding."""
+        mask, state = named.get("attention_mask"), _state(named)
+        if isinstance(mask, Tensor) and mask.ndim == 2:
+            real = mask.long()
+            return torch.where(real > 0, real.cumsum(1) - 1, -1)[:, -ids.shape[1] :]
+        after = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        if state is not None and state is self._state and self.positions is not None:
+            return self.positions[:, -1:] + 1 + after
+        held = named.get("past_key_values")
+        return after + (int(held.get_seq_length()) if held is not None else 0)
+
+
+def _state(named: dict) -> Any:
+    """What a pass takes over from those before it, by the names that architectures give it."""
+    return next((named[name] for name in _STATES if named.get(name) is not None), None)
+
+
+_STATES = ("past_key_values", "cache_params", "state")

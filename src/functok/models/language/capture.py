@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from functok.models.language.hooks import HookPoint, module_at
-from functok.models.language.model import Model, hidden_of, token_losses
+from functok.models.language.layers import Model, hidden_of, input_of
+from functok.models.language.model import numbers, token_losses
 from functok.runtime.errors import UserError
 
 
@@ -57,6 +58,7 @@ def capture(
         seen[index] = hidden_of(found)
         if last and len(seen) == len(points):
             raise _Stop
+        seen[index] = seen[index].clone()  # Falcon, for one, adds attention to it in place
 
     with ExitStack() as handles:
         for index, point in enumerate(points):
@@ -70,7 +72,15 @@ def capture(
                 losses = token_losses(model, ids, targets)
         except _Stop:
             pass
-    return Captured([seen[index] for index in range(len(points))], losses)
+    hidden = [
+        numbers(_by_position(seen[index], ids), point.name) for index, point in enumerate(points)
+    ]
+    return Captured(hidden, losses)
+
+
+def _by_position(hidden: Tensor, ids: Tensor) -> Tensor:
+    """Some modules see the tokens of a batch in one row."""
+    return hidden if hidden.ndim == 3 else hidden.reshape(*ids.shape, -1)
 
 
 def _hooked(module: nn.Module, reads_input: bool, index: int, note: Any) -> Any:
@@ -78,7 +88,7 @@ def _hooked(module: nn.Module, reads_input: bool, index: int, note: Any) -> Any:
         return module.register_forward_hook(lambda module, inputs, output: note(index, output))
 
     def before(module: nn.Module, inputs: tuple, named: dict) -> None:
-        note(index, inputs[0] if inputs else named["hidden_states"])
+        note(index, input_of(inputs, named))
 
     return module.register_forward_pre_hook(before, with_kwargs=True)
 

@@ -7,6 +7,7 @@ import torch
 from transformers import GenerationConfig
 
 from functok.models.language.model import Model
+from functok.models.language.probe import bears_padding
 
 
 @torch.no_grad()
@@ -28,7 +29,10 @@ def generate(
         temperature: 0 always takes the likeliest token; 1 samples from the model's distribution.
         seed: of the samples.
     """
-    longest = max(len(prompt) for prompt in prompts)
+    lengths = [len(prompt) for prompt in prompts]
+    if min(lengths) < max(lengths) and not bears_padding(model):
+        return [generate(model, [prompt], tokens, temperature, seed)[0] for prompt in prompts]
+    longest = max(lengths)
     ids = torch.zeros(len(prompts), longest, dtype=torch.long, device=model.device)
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):

@@ -1,21 +1,6 @@
 """Hook points of SAEs, by the names the field gives them.
 
-===========================  =====================================================================
-name                         activation
-===========================  =====================================================================
-``blocks.L.hook_resid_post``  the output of decoder layer L
-``blocks.L.hook_resid_pre``   the input of decoder layer L
-``blocks.L.hook_mlp_out``     what the MLP adds to the stream: where a family norms it before it is
-                             added (Gemma-2 and -3, OLMo-2), the output of that norm
-``blocks.L.hook_attn_out``    likewise for attention
-``blocks.L.attn.hook_z``      the input of attention's output projection
-``hook_embed``               the output of the token embedding
-``layers.3``, ``h.3.mlp`` …   the output of that module of the base model (sparsify's names)
-===========================  =====================================================================
-
-What would surprise: an SAE for Gemma-2's ``hook_mlp_out`` explains nothing of the output of the MLP
-module itself, which lacks the norm after it.
-"""
+================================  ========================================================="""
 
 import re
 from dataclasses import dataclass
@@ -23,18 +8,45 @@ from typing import Literal
 
 from torch import nn
 
-from functok.models.language.model import Model, layer_of
-from functok.runtime.errors import UserError, require
+from functok.models.language.layers import Model, decoder_layers, layer_of
+from functok.models.language.parts import added
+from functok.runtime.errors import UserError, nearest, require
 
-Site = Literal["resid_post", "resid_pre", "mlp_out", "attn_out", "z", "embed", "module"]
+Site = Literal[
+    "resid_post",
+    "resid_pre",
+    "resid_mid",
+    "mlp_out",
+    "attn_out",
+    "mlp_in",
+    "z",
+    "embed",
+    "module",
+    "module_in",
+]
+SITES = ("resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out", "mlp_in", "z")
+"""Those that a layer has, as ``--site`` names them."""
 
+_NAMES = {site: f"blocks.{{}}.hook_{site}" for site in SITES} | {
+    "mlp_in": "blocks.{}.mlp.hook_in",
+    "z": "blocks.{}.attn.hook_z",
+}
 _BLOCK = re.compile(
-    r"blocks\.(\d+)\.(?:hook_(resid_post|resid_pre|mlp_out|attn_out)|attn\.hook_(z))"
+    r"blocks\.(\d+)\.(?:hook_(resid_post|resid_pre|resid_mid|mlp_out|attn_out)|(mlp\.hook_in|attn\.hook_z))"
 )
 _LAYER = re.compile(r"(?:layers|h)\.(\d+)")
-_NAMES = {"mlp_out": ("mlp",), "attn_out": ("self_attn", "attn", "attention")}
-_NORMS = {"mlp_out": "post_feedforward_layernorm", "attn_out": "post_attention_layernorm"}
-_PROJECTIONS = ("o_proj", "c_proj", "dense", "out_proj")
+_IN_PATH = re.compile(r"(?:^|\.)(?:layers?|h|blocks)\.(\d+)(?:\.|$)")
+_ATTENTION = (
+    "self_attn",
+    "attn",
+    "attention",
+    "self_attention",
+    "linear_attn",
+    "multi_head_attention",
+)
+_MLP = ("mlp", "feed_forward", "ffn", "block_sparse_moe", "moe", "mlp_block")
+_PROJECTIONS = ("o_proj", "c_proj", "dense", "out_proj", "output_proj")
+_INPUT = ".hook_in"
 
 
 @dataclass(frozen=True)
@@ -49,8 +61,8 @@ class HookPoint:
 
     @property
     def reads_input(self) -> bool:
-        """Whether the site is the module's input, not its output."""
-        return self.site in ("resid_pre", "z")
+        """Whether the module's input is read, not its output."""
+        return self.site in ("resid_pre", "resid_mid", "mlp_in", "z", "module_in")
 
     @classmethod
     def parse(cls, name: str) -> "HookPoint":
@@ -60,24 +72,37 @@ class HookPoint:
             UserError: if functok does not know it.
         """
         if match := _BLOCK.fullmatch(name):
-            return cls(name, match[2] or match[3], int(match[1]))  # type: ignore[arg-type]
+            other = {"mlp.hook_in": "mlp_in", "attn.hook_z": "z"}
+            return cls(name, match[2] or other[match[3]], int(match[1]))  # type: ignore[arg-type]
         if name == "hook_embed":
             return cls(name, "embed", None)
         if match := _LAYER.fullmatch(name):
             return cls(name, "resid_post", int(match[1]))
         if re.fullmatch(r"\w+(\.\w+)*", name) and not name.startswith(("blocks.", "hook_")):
-            match = _LAYER.match(name)
-            return cls(name, "module", int(match[1]) if match else None)
+            match = _IN_PATH.search(name)
+            site: Site = "module_in" if name.endswith(_INPUT) else "module"
+            if site == "module_in" or "hook_" not in name:
+                return cls(name, site, int(match[1]) if match else None)
         raise UserError(
             f"The SAE's hook point {name!r} is unknown; functok knows blocks.L.hook_resid_post, "
-            "hook_resid_pre, hook_mlp_out, hook_attn_out and attn.hook_z, hook_embed, and modules "
-            "by their path."
+            "hook_resid_pre, hook_resid_mid, hook_mlp_out, hook_attn_out, mlp.hook_in and "
+            "attn.hook_z, hook_embed, and modules by their path."
         )
+
+    @classmethod
+    def at(cls, layer: int, site: str) -> "HookPoint":
+        """The place that ``site``, one of ``SITES``, names at ``layer``.
+
+        Raises:
+            UserError: for a site that a layer does not have.
+        """
+        require(site in SITES, f"There is no site {site!r}; {nearest(site, SITES)}")
+        return cls.parse(_NAMES[site].format(layer))
 
     @classmethod
     def residual(cls, layer: int) -> "HookPoint":
         """The residual stream after ``layer``."""
-        return cls(f"blocks.{layer}.hook_resid_post", "resid_post", layer)
+        return cls.at(layer, "resid_post")
 
 
 def module_at(model: Model, point: HookPoint) -> nn.Module:
@@ -88,29 +113,52 @@ def module_at(model: Model, point: HookPoint) -> nn.Module:
     """
     if point.site == "embed":
         return model.get_input_embeddings()
-    if point.site == "module":
-        found = dict(model.base_model.named_modules()).get(point.name)
-        require(found is not None, f"{type(model).__name__} has no module {point.name!r}.")
-        assert found is not None
+    if point.site in ("module", "module_in"):
+        path = point.name.removesuffix(_INPUT)
+        found = _by_path(model, path)
+        if found is None:
+            raise UserError(f"{type(model).__name__} has no module {path!r}.")
         return found
     assert point.layer is not None
     layer = layer_of(model, point.layer)
     if point.site in ("resid_post", "resid_pre"):
         return layer
+    if point.site == "mlp_in":
+        return _first(layer, _MLP, point)
     if point.site == "z":
-        return _first(_first(layer, _NAMES["attn_out"], point), _PROJECTIONS, point)
-    if hasattr(
-        layer, "post_feedforward_layernorm"
-    ):  # both outputs are normed before they are added
-        return getattr(layer, _NORMS[point.site])
-    return _first(layer, _NAMES[point.site], point)
+        attention = _first(layer, _ATTENTION, point)
+        named = {name.rsplit(".", 1)[-1]: module for name, module in attention.named_modules()}
+        return _first(named, _PROJECTIONS, point)
+    parts = added(model, point.layer)
+    if point.site not in parts:
+        raise UserError(
+            f"{point.name!r} cannot be read in {type(model).__name__}: no module of layer "
+            f"{point.layer} gives what is added to the residual stream; give an SAE of "
+            f"blocks.{point.layer}.hook_resid_post or hook_resid_pre."
+        )
+    return parts[point.site]
 
 
-def _first(parent: nn.Module, names: tuple[str, ...], point: HookPoint) -> nn.Module:
+def resolved(model: Model, point: HookPoint) -> HookPoint:
+    """``point`` as the residual stream where it names a decoder layer by its path in the model."""
+    if point.site in ("module", "module_in"):
+        found = module_at(model, point)
+        for index, layer in enumerate(decoder_layers(model)):
+            if layer is found:
+                return HookPoint.at(index, "resid_post" if point.site == "module" else "resid_pre")
+    return point
+
+
+def _by_path(model: Model, path: str) -> nn.Module | None:
+    """A module by its path in the base model, or in the whole."""
+    return dict(model.base_model.named_modules()).get(path) or dict(model.named_modules()).get(path)
+
+
+def _first(parent: nn.Module | dict, names: tuple[str, ...], point: HookPoint) -> nn.Module:
+    children = parent if isinstance(parent, dict) else dict(parent.named_children())
     for name in names:
-        if hasattr(parent, name):
-            return getattr(parent, name)
+        if name in children:
+            return children[name]
     raise UserError(
-        f"{type(parent).__name__} has none of {', '.join(names)}; functok cannot find "
-        f"{point.name!r} in this model."
+        f"functok cannot find {point.name!r} in this model: there is no {', '.join(names)}."
     )

@@ -7,7 +7,7 @@ layer that is asked for is computed.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from functok.models.language.checkpoint import check_adapter, check_keys
 from functok.models.language.folder import check_model_folder
-from functok.runtime.errors import UserError, first_line
+from functok.models.language.layers import Model as Model
+from functok.models.language.layers import decoder_layers as decoder_layers
+from functok.models.language.layers import hidden_of, layer_of, with_hidden
+from functok.models.language.probe import check_model, finite
+from functok.runtime.errors import UserError, outside, require
 from functok.runtime.paths import user_path
-
-Model = Any
-"""A ``transformers`` causal LM."""
 
 
 def load_model(
@@ -35,12 +37,14 @@ def load_model(
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
 
     Raises:
-        UserError: if there is none by that name, or the folder holds no weights.
+        UserError: if there is none by that name, if the folder holds no weights, others than its
+            configuration says, or an adapter that is not used, or if it is no causal LM.
     """
     from transformers import AutoModelForCausalLM
 
     folder = _folder_with_weights(name)
-    try:
+    check_adapter(folder, name, revision)
+    with _loading(name):
         model, report = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             name if folder is None else str(folder),
             revision=revision,
@@ -50,15 +54,10 @@ def load_model(
             ignore_mismatched_sizes=True,  # reported below, in words
             output_loading_info=True,
         )
-    except Exception as error:  # whatever transformers says of a model
-        raise _unloadable(name, error) from error
-    unset = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
-    if unset:
-        raise UserError(
-            f"Model {name!r} cannot be used: {len(unset)} of its weights are missing or of another "
-            f"shape than its config.json says, such as {min(unset)}; give a complete checkpoint."
-        )
-    return model.to(torch.device(device)).eval()  # type: ignore[arg-type]
+        model = model.to(torch.device(device)).eval()  # type: ignore[arg-type]
+    check_keys(model, report, name)
+    check_model(model, name)
+    return model
 
 
 def _folder_with_weights(name: str) -> Path | None:
@@ -74,10 +73,10 @@ def _folder_with_weights(name: str) -> Path | None:
     return folder
 
 
-def _unloadable(name: str, error: Exception) -> UserError:
-    return UserError(
-        f"Model {name!r} cannot be loaded ({first_line(error)[:300]}); give a Hugging Face folder, "
-        "or the name of a causal LM on the hub."
+def _loading(name: str) -> AbstractContextManager[None]:
+    return outside(
+        f"Model {name!r} cannot be loaded",
+        "give a Hugging Face folder, or the name of a causal LM on the hub",
     )
 
 
@@ -90,14 +89,12 @@ def architecture(name: str, revision: str | None = None) -> Model:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     folder = _folder_with_weights(name)
-    try:
+    with _loading(name):
         config = AutoConfig.from_pretrained(
             name if folder is None else str(folder), revision=revision, trust_remote_code=False
         )
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
-    except Exception as error:  # whatever transformers says of a model
-        raise _unloadable(name, error) from error
 
 
 def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
@@ -124,46 +121,18 @@ def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
             )
 
 
-def decoder_layers(model: Model) -> nn.ModuleList:
-    """The decoder layers: the one ``ModuleList`` as long as the configuration says.
+def numbers(hidden: Tensor, place: str) -> Tensor:
+    """``hidden``, if all its values are numbers.
 
     Raises:
-        UserError: if the architecture has none or several.
+        UserError: naming the place, if not.
     """
-    count = model.config.get_text_config().num_hidden_layers
-    found = [
-        module
-        for module in model.base_model.modules()
-        if isinstance(module, nn.ModuleList) and len(module) == count
-    ]
-    if len(found) != 1:
-        raise UserError(
-            f"{type(model).__name__} has {len(found)} lists of {count} layers; functok needs a "
-            "model with exactly one list of decoder layers."
-        )
-    return found[0]
-
-
-def layer_of(model: Model, layer: int) -> nn.Module:
-    """Decoder layer ``layer``, counting from 0.
-
-    Raises:
-        UserError: if there is no such layer.
-    """
-    layers = decoder_layers(model)
-    if not 0 <= layer < len(layers):
-        raise UserError(f"There is no layer {layer}: the model has layers 0 to {len(layers) - 1}.")
-    return layers[layer]
-
-
-def hidden_of(output: Any) -> Tensor:
-    """A layer's hidden state: transformers 5 returns it bare, earlier versions in a tuple."""
-    return output[0] if isinstance(output, tuple) else output
-
-
-def with_hidden(output: Any, hidden: Tensor) -> Any:
-    """``output`` with its hidden state replaced."""
-    return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+    require(
+        finite(hidden),
+        f"The model's activations at {place} are not finite in {hidden.dtype}; load it in another "
+        "dtype.",
+    )
+    return hidden
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def attribute(
     if source is not None:
         wanted = dictionary.encode(residual_stream(model, torch.tensor([list(source)]), layer)[0])
     place, feature, before, after = _both(active, wanted, dictionary.features)
-    changes = (after - before).to(hidden)
+    changes = ((after - before)[:, None] * dictionary.unit(hidden)[place]).squeeze(1).to(hidden)
     directions = dictionary.W_dec[feature].to(hidden)
     written = torch.zeros_like(hidden).index_add_(0, place, changes[:, None] * directions)
     effect = torch.zeros_like(changes)

@@ -10,6 +10,7 @@ from functok.models.dictionaries import Dictionary
 from functok.models.dictionaries.sites import residual_layer
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
+from functok.runtime.errors import require
 from functok.tokens.vocabulary import Vocabulary
 
 
@@ -38,4 +39,9 @@ class Subject:
         Raises:
             UserError: if the SAE does not decompose the residual stream.
         """
+        require(
+            not self.dictionary.transcodes,
+            f"The SAE at {self.place.name!r} is a transcoder, which writes something else than its "
+            "input; features are steered and searched with an SAE of the residual stream.",
+        )
         return residual_layer(self.place)

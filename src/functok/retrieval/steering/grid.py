@@ -3,12 +3,14 @@
 A condition is one or more features, each with its strength s; what is added at every position p
 chosen is
 
-    Σ_f  s · d_f                    (unit ``activation``: the paper's α)
-    Σ_f  s · max_f · d_f            (unit ``maximum``: max_f is the feature's largest in a corpus)
+    Σ_f  s · u · d_f                (unit ``activation``: the paper's α)
+    Σ_f  s · u · max_f · d_f        (unit ``maximum``: max_f is the feature's largest in a corpus)
     Σ_f  s · ‖h_p‖ · d_f / ‖d_f‖    (unit ``norm``)
 
+where u is 1, or the scale of h_p where the SAE rescales its inputs (``Dictionary.unit``);
+
 or, if features are to be *set* to these strengths or *ablated*, the difference to their activations
-z_f(h_p): Σ_f (wanted − z_f) d_f. At generated tokens the mean of the vectors of the prompt's
+z_f(h_p): Σ_f (wanted − z_f u) d_f. At generated tokens the mean of the vectors of the prompt's
 positions is added, or that of its last position if none of them is changed.
 
 The control of each condition is a random direction of the same norm at the same positions. For the
@@ -65,7 +67,13 @@ def steering_vector(
     Raises:
         UserError: for a feature that does not exist, or that never fires in the corpus.
     """
+    require(
+        not dictionary.transcodes,
+        "A transcoder writes something else than it reads, so none of its features can be steered; "
+        "give an SAE.",
+    )
     found = torch.zeros_like(hidden)
+    carried = float(dictionary.unit(hidden[None]))
     active: dict[int, float] = {}
     if kind != "add":
         now = dictionary.encode(hidden[None])
@@ -76,18 +84,18 @@ def steering_vector(
             f"There is no feature {feature}: the SAE has features 0 to {dictionary.features - 1}.",
         )
         direction = dictionary.W_dec[feature].to(hidden)
-        scale = 1.0
+        scale = carried
         if unit == "norm":
             scale = float(hidden.norm() / direction.norm())
         elif unit == "maximum" and kind != "ablate":
-            scale = 0.0 if maximum is None else float(maximum[feature])
+            scale = 0.0 if maximum is None else carried * float(maximum[feature])
             require(
                 scale > 0,
                 f"Feature {feature} never fires in the corpus, so it has no largest activation; "
                 "give its strength in another unit.",
             )
         wanted = 0.0 if kind == "ablate" else strength * scale
-        found = found + (wanted - active.get(feature, 0.0)) * direction
+        found = found + (wanted - active.get(feature, 0.0) * carried) * direction
     return found
 
 

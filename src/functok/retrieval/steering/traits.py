@@ -157,10 +157,11 @@ def find_feature(
         "prompt.",
     )
     alpha = float(active.values.max()) if strength is None else strength
+    written = alpha * float(dictionary.unit(hidden[None]))
     rows = [_row("plain", layer, 0, None, examination.success(layer, None), None)]
 
     def shows(k: int) -> bool:
-        vector = alpha * dictionary.W_dec[features[:k]].sum(0)
+        vector = written * dictionary.W_dec[features[:k]].sum(0)
         rates = examination.success(layer, vector), examination.control(layer, vector)
         rows.append(_row("features", layer, k, int(features[k - 1]), *rates))
         return rates[0] >= threshold
@@ -181,7 +182,7 @@ def find_feature(
         middle = (fails + holds) // 2
         fails, holds = (fails, middle) if shows(middle) else (middle, holds)
     feature = int(features[holds - 1])
-    alone = alpha * dictionary.W_dec[feature]
+    alone = written * dictionary.W_dec[feature]
     rates = examination.success(layer, alone), examination.control(layer, alone)
     rows.append(_row("alone", layer, 1, feature, *rates))
     return Trait(layer, feature, alpha, pl.DataFrame(rows, schema=_SCHEMA))

@@ -45,6 +45,10 @@ class DictionaryPart(Part):
     checkpoints, ``{checkpoint}`` stands for the checkpoint's own revision or folder name."""
     layer: Layer | None = None
     """Decoder layer whose output is decomposed, from 0; by default 1, or what a loaded SAE says."""
+    site: (
+        Literal["resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out", "mlp_in", "z"] | None
+    ) = None
+    """What a loaded SAE was trained on, where it does not say."""
     checkpoints: tuple[Annotated[int, Field(ge=0)], ...] = ()
     """Steps whose checkpoints are decomposed; none: all of a loaded model's, else the last."""
     recipe: DictionarySettings | None = None

@@ -71,7 +71,7 @@ def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> None:
 
     sae = run.sae(part, checkpoint)
     model = run.model(checkpoint, run.resources.device)
-    hook = placed(sae, part.layer, model)
+    hook = placed(sae, part.layer, model, part.site)
     text, place = run.measured, (run.context, run.separator, run.special)
     (probe,) = probe_activations(model, text, [hook], *place)
     found = verify(sae, probe)
@@ -140,7 +140,7 @@ def _check(run: Run) -> None:
         if part.load is not None:
             sae = open_sae(run.sae_spec(part, checkpoint))
             if loaded:
-                placed(sae, part.layer, run.architecture)
+                placed(sae, part.layer, run.architecture, part.site)
         elif loaded:
             assert part.layer is not None
             layer_of(run.architecture, part.layer)

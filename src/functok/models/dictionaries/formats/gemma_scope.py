@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from functok.models.dictionaries.dictionary import Dictionary
+from functok.models.dictionaries.formats.weights import check_finite
 from functok.models.language.hooks import HookPoint
-from functok.runtime.errors import UserError, require
+from functok.runtime.errors import outside, require
 
 MEMBERS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
 
@@ -26,13 +27,11 @@ def read_npz(file: Path, device: str = "cpu", decoder: bool = True) -> Dictionar
     Raises:
         UserError: if the file is not one.
     """
-    try:
+    with outside(
+        f"{file} cannot be read as Gemma Scope's params.npz",
+        f"it needs the arrays {', '.join(MEMBERS)}",
+    ):
         found = {name: _member(file, name) for name in MEMBERS}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, struct.error) as error:
-        raise UserError(
-            f"{file} cannot be read as Gemma Scope's params.npz ({error}); it needs the arrays "
-            f"{', '.join(MEMBERS)}."
-        ) from error
     d_model, features = found["W_enc"].shape if found["W_enc"].ndim == 2 else (-1, -1)
     wanted = {"W_dec": (features, d_model), "b_dec": (d_model,)}
     shapes = {name: array.shape for name, array in found.items()}
@@ -47,6 +46,7 @@ def read_npz(file: Path, device: str = "cpu", decoder: bool = True) -> Dictionar
     weights = {
         name: torch.from_numpy(np.array(found[name], dtype=np.float32)).to(device) for name in kept
     }
+    check_finite(weights, str(file))
     return Dictionary(
         W_enc=weights["W_enc"],
         b_enc=weights["b_enc"],
@@ -65,11 +65,11 @@ def hook_of(path: str) -> HookPoint | None:
     read the input of the output projection.
     """
     layer = re.search(r"layer_(\d+)", path)
-    if layer is None:
-        return None
     kind = re.search(r"gemma-scope-[^/]*-(res|mlp|att)(?:-|/|$)", path)
-    names = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"}
-    return HookPoint.parse(f"blocks.{layer[1]}.{names[kind[1] if kind else 'res']}")
+    if layer is None or kind is None:
+        return None
+    names = {"res": "resid_post", "mlp": "mlp_out", "att": "z"}
+    return HookPoint.at(int(layer[1]), names[kind[1]])
 
 
 def published_l0(path: str) -> float | None:

@@ -14,7 +14,7 @@ from functok.models.dictionaries.formats import gemma_scope
 from functok.models.dictionaries.formats.sae_lens import assembled, unloaded
 from functok.models.dictionaries.sae import Sae, described
 from functok.models.language.hooks import HookPoint
-from functok.runtime.errors import UserError, first_line, nearest
+from functok.runtime.errors import UserError, nearest, outside
 
 
 def from_registry(spec: str, device: str, decoder: bool) -> Sae:
@@ -36,15 +36,11 @@ def from_registry(spec: str, device: str, decoder: bool) -> Sae:
             f"Release {release!r} of SAELens' registry has no SAE {identity!r}; "
             f"{_hint(identity, entry.saes_map)}"
         )
-    try:
+    with outside(
+        f"SAE {spec!r} cannot be loaded from {entry.repo_id}",
+        "check the network, or put it into the Hugging Face cache beforehand",
+    ):
         found = _read(spec, release, identity, entry, device, decoder)
-    except UserError:
-        raise
-    except (OSError, ValueError, KeyError, AssertionError) as error:
-        raise UserError(
-            f"SAE {spec!r} cannot be loaded from {entry.repo_id} ({first_line(error)}); check the "
-            "network, or put it into the Hugging Face cache beforehand."
-        ) from error
     l0, variance = entry.expected_l0.get(identity), entry.expected_var_explained.get(identity)
     return Sae(
         spec=spec,

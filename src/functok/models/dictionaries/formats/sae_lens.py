@@ -9,11 +9,16 @@ refused.
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from functok.models.dictionaries.dictionary import Dictionary
-from functok.runtime.errors import UserError, require
+from functok.models.dictionaries.formats.weights import (
+    check_finite,
+    check_known,
+    factors,
+    read_safetensors,
+)
+from functok.runtime.errors import UserError, outside, require
 from functok.runtime.store import read_json
 
 ARCHITECTURES = ("standard", "topk", "jumprelu", "gated")
@@ -26,20 +31,12 @@ def read_folder(folder: Path, device: str = "cpu", decoder: bool = True) -> Dict
     Raises:
         UserError: if the folder is not one, or its semantics are not honoured here.
     """
-    try:
+    advice = "it needs cfg.json and sae_weights.safetensors as SAELens writes them"
+    with outside(f"SAE folder {folder} cannot be read", advice):
         config = read_json(folder / "cfg.json")
-        file = folder / "sae_weights.safetensors"
-        with safe_open(str(file), framework="pt", device=device) as opened:
-            names = set(opened.keys())
-            needs_decoder = decoder or rescales(config)
-            kept = names if needs_decoder else names - {"W_dec"}
-            weights = {name: opened.get_tensor(name) for name in sorted(kept)}
-            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in names}
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            f"SAE folder {folder} cannot be read ({error}); it needs cfg.json and "
-            "sae_weights.safetensors as SAELens writes them."
-        ) from error
+    unread = set() if decoder or rescales(config) else {"W_dec"}
+    file = folder / "sae_weights.safetensors"
+    weights, shapes = read_safetensors(file, device, unread, advice)
     return assembled(config, weights, shapes, str(folder), decoder)
 
 
@@ -59,12 +56,18 @@ def assembled(
         place: for the sentence of a refusal.
         decoder: whether W_dec is kept.
     """
-    architecture, k = _architecture(config, place)
+    with outside(f"SAE {place} cannot be read", "its cfg.json is not as SAELens writes it"):
+        architecture, k = _architecture(config, place)
+        centred = centred_in_training(config)
     _check_weights(shapes, architecture, place)
+    check_finite(weights, place)
     weights = {name: weight.float() for name, weight in weights.items()}
     W_enc, b_dec = weights["W_enc"], weights["b_dec"]
     b_enc = weights["b_gate" if architecture == "gated" else "b_enc"]
     W_dec = weights.get("W_dec", W_enc.new_empty(0, W_enc.shape[0]))
+    tuned = factors(weights)
+    if tuned is not None and len(W_dec):
+        W_dec = W_dec * tuned[:, None]
     if rescales(config):
         norms = W_dec.norm(dim=1).clamp(min=1e-8)
         W_enc, b_enc, W_dec = W_enc * norms, b_enc * norms, W_dec / norms[:, None]
@@ -80,7 +83,7 @@ def assembled(
         k=k,
         threshold=weights.get("threshold"),
         subtract_b_dec=config.get("apply_b_dec_to_input", True),
-        centred=centred_in_training(config),
+        centred=centred,
         normalisation=config.get("normalize_activations") or "none",
         magnitude=magnitude,
     )
@@ -93,7 +96,8 @@ def rescales(config: Any) -> bool:
 
 def told(config: dict[str, Any], name: str) -> Any:
     """A piece of metadata: under ``metadata`` since version 6, flat before."""
-    return (config.get("metadata") or {}).get(name) or config.get(name)
+    found = (config.get("metadata") or {}).get(name)
+    return config.get(name) if found is None else found
 
 
 def centred_in_training(config: dict[str, Any]) -> bool:
@@ -124,8 +128,8 @@ def _architecture(config: Any, place: str) -> tuple[str, int]:
     )
     if architecture != "topk":
         return architecture, 0
-    if not k:
-        raise UserError(f"SAE {place} is topk but its cfg.json names no k.")
+    if not k or int(k) < 1:
+        raise UserError(f"SAE {place} is topk but its cfg.json names no k of at least 1.")
     return architecture, int(k)
 
 
@@ -133,6 +137,8 @@ def _check_weights(shapes: dict[str, tuple[int, ...]], architecture: str, place:
     extra = {"jumprelu": ["threshold"], "gated": ["b_gate", "b_mag", "r_mag"]}
     biases = [] if architecture == "gated" else ["b_enc"]
     names = ["W_enc", *biases, "W_dec", "b_dec", *extra.get(architecture, [])]
+    known = {*names, "scaling_factor", "finetuning_scaling_factor", "b_enc"}
+    check_known(shapes, known, place)
     lacking = [name for name in names if name not in shapes]
     require(not lacking, f"SAE {place} is {architecture} but holds no {', '.join(lacking)}.")
     features, d_model = shapes[names[1] if biases else "b_gate"][0], shapes["b_dec"][0]

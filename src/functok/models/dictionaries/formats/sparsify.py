@@ -8,11 +8,12 @@ rectified values, so fewer than k features are active where fewer are positive.
 
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from functok.models.dictionaries.dictionary import Dictionary
-from functok.runtime.errors import UserError, require
+from functok.models.dictionaries.formats.weights import check_known, read_safetensors
+from functok.runtime.errors import outside, require
 from functok.runtime.store import read_json
+
+NAMES = ("encoder.weight", "encoder.bias", "W_dec", "b_dec")
 
 
 def read_folder(folder: Path, device: str = "cpu", decoder: bool = True) -> Dictionary:
@@ -21,21 +22,18 @@ def read_folder(folder: Path, device: str = "cpu", decoder: bool = True) -> Dict
     Raises:
         UserError: if the folder is not one, or is of a kind that functok does not encode with.
     """
-    try:
+    place, advice = str(folder), "it needs cfg.json and sae.safetensors as sparsify writes them"
+    with outside(f"SAE folder {folder} cannot be read", advice):
         config = read_json(folder / "cfg.json")
-        with safe_open(str(folder / "sae.safetensors"), framework="pt", device=device) as file:
-            names = set(file.keys())
-            wanted = {"encoder.weight", "encoder.bias", "b_dec"} | ({"W_dec"} if decoder else set())
-            require(wanted <= names, f"SAE {folder} holds no {', '.join(sorted(wanted - names))}.")
-            weights = {name: file.get_tensor(name).float() for name in sorted(wanted)}
         d_model, k = int(config["d_in"]), int(config["k"])
         features = int(config.get("num_latents") or d_model * config["expansion_factor"])
-    except (OSError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(
-            f"SAE folder {folder} cannot be read ({error}); it needs cfg.json and sae.safetensors "
-            "as sparsify writes them."
-        ) from error
-    kind = config.get("activation", "topk")
+    unread = set() if decoder else {"W_dec"}
+    weights, shapes = read_safetensors(folder / "sae.safetensors", device, unread, advice)
+    lacking = sorted(set(NAMES) - set(shapes))
+    require(not lacking, f"SAE {folder} holds no {', '.join(lacking)}.")
+    check_known(shapes, {*NAMES, "W_skip"}, place)
+    weights = {name: weight.float() for name, weight in weights.items()}
+    kind, transcodes = config.get("activation", "topk"), bool(config.get("transcode", False))
     extras = [name for name in ("signed", "gram_lookup") if config.get(name)]
     require(
         kind == "topk" and not extras,
@@ -43,9 +41,11 @@ def read_folder(folder: Path, device: str = "cpu", decoder: bool = True) -> Dict
         "functok reads sparsify's topk.",
     )
     require(
-        tuple(weights["encoder.weight"].shape) == (features, d_model)
-        and tuple(weights["encoder.bias"].shape) == (features,)
-        and tuple(weights["b_dec"].shape) == (d_model,),
+        shapes["encoder.weight"] == (features, d_model)
+        and shapes["encoder.bias"] == (features,)
+        and shapes["W_dec"] == (features, d_model)
+        and shapes["b_dec"] == (d_model,)
+        and k > 0,
         f"SAE {folder} holds weights of other shapes than its cfg.json says, {features} features "
         f"of {d_model} dimensions.",
     )
@@ -57,5 +57,6 @@ def read_folder(folder: Path, device: str = "cpu", decoder: bool = True) -> Dict
         b_dec=weights["b_dec"],
         architecture="topk",
         k=min(k, features),
-        subtract_b_dec=not config.get("transcode", False),
+        subtract_b_dec=not transcodes,
+        transcodes=transcodes,
     )
