@@ -1,4 +1,4 @@
-.PHONY: setup demo test lint bench calibrate clean
+.PHONY: setup demo test lint bench calibrate robustness fuzz clean
 
 python ?= python3
 venv := .venv
@@ -40,6 +40,13 @@ bench: setup
 	$(bin)/python benchmarks/sweeps.py $(addprefix --rival ,$(rivals))
 	$(bin)/python benchmarks/world.py
 	$(bin)/python benchmarks/training.py
+
+# every file of a finished run, damaged in every way, under every command
+robustness: $(venv)/ready-to-test
+	FUNCTOK_TRIALS=all $(bin)/pytest -s tests/robustness
+
+fuzz: $(venv)/ready-to-test
+	FUNCTOK_FUZZ=5000 $(bin)/pytest tests/robustness/test_fuzz.py
 
 calibrate: setup
 	$(bin)/python benchmarks/calibrate.py

@@ -273,14 +273,14 @@ def test_a_step_that_several_need_is_done_once_and_first(tmp_path: Path) -> None
     assert done == ["a", "b", "c", "d"]
 
 
-def test_a_step_done_again_leaves_none_that_follows_from_it_done(tmp_path: Path) -> None:
+def test_a_step_made_again_as_it_was_spoils_nothing(tmp_path: Path) -> None:
     done: list[str] = []
     run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
     runner = Runner(run, toy(DIAMOND, done))
     runner.bring("d")
-    run.folder.records.spoil("b")
+    run.folder.records.spoil("b", "a")
     runner.bring("b")
-    assert [name for name, _ in DIAMOND if runner.is_done(name)] == ["a", "b", "c"]
+    assert [name for name, _ in DIAMOND if runner.is_done(name)] == ["a", "b", "c", "d"]
 
 
 def test_a_step_that_fails_is_not_done(tmp_path: Path) -> None:
@@ -298,19 +298,18 @@ def test_a_step_that_fails_is_not_done(tmp_path: Path) -> None:
     assert done == ["a", "b", "c", "d"]
 
 
-def test_a_deleted_file_is_made_again_with_all_that_follows_from_it(tmp_path: Path) -> None:
+def test_a_deleted_file_is_made_again(tmp_path: Path) -> None:
     done: list[str] = []
     run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
     steps = toy(DIAMOND, done)
     Runner(run, steps).bring("d")
-    for gone, again in (("d", "d"), ("c", "c"), ("b c", "bc"), ("a d", "abcd")):
+    for gone in (["d"], ["c"], ["b", "c"], ["a", "d"]):
         done.clear()
-        for name in gone.split():
+        for name in gone:
             (tmp_path / name).unlink()
-        Runner(run, steps).bring(again[0])
-        assert done == [again[0]], "what it needs is there, or is not needed"
-        Runner(run, steps).bring("d")
-        assert sorted(done) == sorted({*again, "d"}), gone
+        for name in gone:
+            Runner(run, steps).bring(name)
+        assert done == gone, "what each needs is there, or is made again"
         assert all((tmp_path / name).is_file() for name in "abcd")
 
 

@@ -26,63 +26,61 @@ def _there(target: Path | None) -> Path | None:
 
 Target = Annotated[
     Path,
-    typer.Argument(
-        help="A run folder, or a study file (.yaml), whose run is made.", callback=_there
-    ),
+    typer.Argument(help="A run folder, or a study file (.yaml).", callback=_there),
 ]
 OptionalTarget = Annotated[
     Path | None,
     typer.Argument(
-        help="A run folder, or a study file (.yaml), whose run is made; may be omitted.",
+        help="A run folder, or a study file (.yaml); may be omitted.",
         callback=_there,
     ),
 ]
-Prompt = Annotated[list[str] | None, typer.Option(help="A prompt; repeatable.")]
+Prompt = Annotated[list[str] | None, typer.Option(help="A prompt. Repeatable.")]
 Chat = Annotated[
     bool,
-    typer.Option("--chat", help="Prompts are a user's turn: render them by the chat template."),
+    typer.Option("--chat", help="Render prompts as a user turn with the chat template."),
 ]
 ModelName = Annotated[
     str | None, typer.Option(help="A causal LM: Hugging Face folder, or name on the hub.")
 ]
-Revision = Annotated[str | None, typer.Option(help="Of a model on the hub.")]
+Revision = Annotated[str | None, typer.Option(help="Revision of a model on the hub.")]
 SaeName = Annotated[
     str | None,
-    typer.Option(help="Its SAE: SAELens or sparsify folder, params.npz, or release/sae_id."),
+    typer.Option(help="An SAE: SAELens or sparsify folder, params.npz, or release/sae_id."),
 ]
-Layer = Annotated[
-    int | None, typer.Option(help="Decoder layer, from 0; by default what the SAE says.")
-]
+Layer = Annotated[int | None, typer.Option(help="Decoder layer, from 0; default: the SAE's own.")]
 Site = Annotated[
     str | None,
     typer.Option(
-        help="What the SAE was trained on, where it does not say: resid_post, resid_pre, "
-        "resid_mid, attn_out, mlp_out, mlp_in or z."
+        help="Site that the SAE was trained on, if its folder does not name one: resid_post, "
+        "resid_pre, resid_mid, attn_out, mlp_out, mlp_in or z."
     ),
 ]
-TokenizerName = Annotated[str | None, typer.Option(help="By default the model's own.")]
+TokenizerName = Annotated[str | None, typer.Option(help="Tokenizer; default: the model's own.")]
 FunctionTokensFolder = Annotated[
     Path | None,
     typer.Option(
-        help="A folder of functok tokens, whose function tokens are meant; by default closed-class "
+        help="A folder written by functok tokens, for its function tokens; default: closed-class "
         "words, punctuation and blanks."
     ),
 ]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="Run folder; by default under runs/.")
+    Path | None, typer.Option("-o", "--output", help="Run folder; default: under runs/.")
 ]
 Replace = Annotated[
     bool,
     typer.Option(
-        "--replace", help="Where the run folder's study had other settings, compute again."
+        "--replace", help="Recompute what depends on settings that differ from the run folder's."
     ),
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that work on shards in parallel.")]
+Workers = Annotated[int, typer.Option(min=1, help="Number of worker processes.")]
 AllowPython = Annotated[
     list[str] | None,
-    typer.Option(help="Run this Python file where the study asks for it (repeatable)."),
+    typer.Option(help="Allow the study to run this Python file. Repeatable."),
 ]
-Address = Annotated[str | None, typer.Option(help="Of a running Ray cluster: auto, or host:port.")]
+Address = Annotated[
+    str | None, typer.Option(help="Address of a running Ray cluster: auto, or host:port.")
+]
 
 
 class Engines(StrEnum):
@@ -90,7 +88,9 @@ class Engines(StrEnum):
     ray = "ray"
 
 
-Engine = Annotated[Engines, typer.Option(help="Where shards run.")]
+Engine = Annotated[
+    Engines, typer.Option(help="Where shards run: on this machine, or on a Ray cluster.")
+]
 
 
 def short_name(*parts: str) -> str:

@@ -59,7 +59,7 @@ def run(
     workers: Workers = 1,
     allow_python: AllowPython = None,
 ) -> None:
-    """Run a whole study, or whatever of it is not done yet."""
+    """Run a whole study, or the steps that are not done yet."""
     _bring_and_show(study, "report", output, replace, workers, allow_python)
 
 
@@ -117,7 +117,7 @@ def world(
     spec: Annotated[
         str, typer.Argument(help="A tiny world, as a corpus: tiny-world?entities=64&seed=0.")
     ] = "tiny-world",
-    document: Annotated[int, typer.Option(min=0, help="Number of the document shown.")] = 0,
+    document: Annotated[int, typer.Option(min=0, help="Number of the document to show.")] = 0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for the world's own tokenizer.")
     ] = None,

@@ -14,11 +14,11 @@ def controls(
     target: Target,
     only: Annotated[
         list[str] | None,
-        typer.Option(help=f"One control alone (repeatable): {', '.join(CONTROL_NAMES)}."),
+        typer.Option(help=f"Run only this control. Repeatable. {', '.join(CONTROL_NAMES)}."),
     ] = None,
     treebank: Annotated[
         Path | None,
-        typer.Option(help="The .conllu file or folder that the corpus is the text of."),
+        typer.Option(help="The .conllu file or folder that the corpus's text comes from."),
     ] = None,
     output: Output = None,
     replace: Replace = False,
@@ -26,7 +26,7 @@ def controls(
 ) -> None:
     """Is it frequency? The controls of degree and coverage, all of them or some.
 
-    What is done is kept; a run or study is first brought as far as its graph.
+    Finished controls are kept; the graph is built first if necessary.
     """
     from functok.cli.work import bring, bring_controls, find, show
     from functok.runtime.errors import nearest

@@ -50,7 +50,7 @@ def graph(
     ] = None,
     layer: Annotated[
         list[int] | None,
-        typer.Option(help="Decoder layer, from 0; by default what the SAE says. Repeatable."),
+        typer.Option(help="Decoder layer, from 0; default: the SAE's own. Repeatable."),
     ] = None,
     site: Annotated[
         list[str] | None,
@@ -61,17 +61,19 @@ def graph(
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="The text, as for functok tokens.")] = None,
     tokenizer: TokenizerName = None,
-    documents: Annotated[int | None, typer.Option(min=1, help="Documents at most.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens at most.")] = None,
+    documents: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of documents.")
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Maximum number of tokens.")] = None,
     context: Annotated[
         int | None,
-        typer.Option(min=2, help="Positions per row; by default 512, or what the model reads."),
+        typer.Option(min=2, help="Positions per row; default: 512, or the model's maximum."),
     ] = None,
     memory: Annotated[
-        str, typer.Option(help="Memory at most, in addition to the weights: 512m, 2g.")
+        str, typer.Option(help="Memory limit, in addition to the weights: 512m, 2g.")
     ] = "2g",
     occurrences: Annotated[
-        str, typer.Option(help="Largest occurrence store to keep, uncompressed; 0 keeps none.")
+        str, typer.Option(help="Largest occurrence store to keep, uncompressed; 0 disables.")
     ] = "4g",
     massive: Annotated[
         float,
@@ -90,14 +92,15 @@ def graph(
     with_loss: Annotated[
         bool, typer.Option("--with-loss", help="Run the whole model and keep each token's loss.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of random orders.")] = 0,
-    dtype: Annotated[Precisions, typer.Option(help="Of the model.")] = Precisions.auto,
-    device: Annotated[str, typer.Option(help="Of the model: cpu, cuda, cuda:1.")] = "cpu",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random orders.")] = 0,
+    dtype: Annotated[Precisions, typer.Option(help="Data type of the model.")] = Precisions.auto,
+    device: Annotated[str, typer.Option(help="Device of the model: cpu, cuda, cuda:1.")] = "cpu",
     sae_device: Annotated[
-        str | None, typer.Option(help="Of the SAEs; by default the model's.")
+        str | None, typer.Option(help="Device of the SAEs; default: the model's.")
     ] = None,
     precision: Annotated[
-        Products | None, typer.Option(help="Of the SAEs' products; tf32 on a GPU, else fp32.")
+        Products | None,
+        typer.Option(help="Precision of the SAEs' products; default: tf32 on a GPU, else fp32."),
     ] = None,
     engine: Engine = Engines.local,
     address: Address = None,

@@ -27,10 +27,10 @@ def pretrain(
     workers: Workers = 1,
     track: Annotated[
         list[str] | None,
-        typer.Option(help="A tracker that accelerate knows: tensorboard, wandb, mlflow …"),
+        typer.Option(help="Experiment tracker: tensorboard, wandb, mlflow … Repeatable."),
     ] = None,
 ) -> None:
-    """Pre-train the model, or check the published one; under accelerate launch, in processes."""
+    """Pre-train the model, or check the loaded one; several processes under accelerate launch."""
     from functok.cli.work import bring, find, show
     from functok.study.resources import Resources
 

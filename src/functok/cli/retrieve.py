@@ -47,31 +47,33 @@ def steer(
     prompt: Prompt = None,
     feature: Annotated[
         list[str] | None,
-        typer.Option(help="NUMBER or NUMBER=STRENGTH; given again, features are added together."),
+        typer.Option(help="NUMBER or NUMBER=STRENGTH. Repeatable; features are added together."),
     ] = None,
     at: Annotated[
         str,
         typer.Option(
-            help="Where: a position from 0 or, as -1, from the end; all, function, content, a "
-            "sub-class such as punct-final; last-function, last-content …; with +generated also "
-            "among the tokens generated, generated alone only there."
+            help="Positions: a number from 0, or -1 from the end; all, function, content, a "
+            "sub-class such as punct-final; last-function, last-content …; +generated includes "
+            "generated tokens, generated alone means only these."
         ),
     ] = "last-function",
     do: Annotated[
         Kinds,
         typer.Option(help="Add the features, set them to the strengths, or ablate them."),
     ] = Kinds.add,
-    strength: Annotated[float, typer.Option(help="Of features without one of their own.")] = 1.0,
+    strength: Annotated[
+        float, typer.Option(help="Strength of features without one of their own.")
+    ] = 1.0,
     unit: Annotated[
         Units,
         typer.Option(
-            help="Of strengths: the residual stream's norm there, the feature's largest "
-            "activation in the corpus, or one unit of activation."
+            help="Unit of strengths: the residual norm at the position, the feature's largest "
+            "activation in the corpus, or 1."
         ),
     ] = Units.norm,
     tokens: Tokens = 24,
     temperature: Annotated[
-        float, typer.Option(min=0, help="0 takes the likeliest token; 1 samples.")
+        float, typer.Option(min=0, help="0 takes the most likely token; 1 samples.")
     ] = 0.0,
     chat: Chat = False,
     model: ModelName = None,
@@ -85,7 +87,7 @@ def steer(
     replace: Replace = False,
     allow_python: AllowPython = None,
 ) -> None:
-    """Add, set or ablate features at chosen tokens; next to unsteered and random."""
+    """Steer features at chosen tokens, compared with no steering and a random direction."""
     from functok.cli.asked import refuse_names, study_answer, subject
 
     if prompt is not None and feature is None:
@@ -129,7 +131,7 @@ def find_feature(
     tests: Annotated[
         Path,
         typer.Option(
-            help="A text file with a test prompt on each line, none of which asks for it.",
+            help="A text file with one test prompt per line, which do not ask for the trait.",
             exists=True,
             dir_okay=False,
         ),
@@ -137,13 +139,13 @@ def find_feature(
     success: Annotated[
         str,
         typer.Option(
-            help="Strings, of which one must occur: Moscow|Russia; or language:CODE; or "
-            "python:FILE.py:FUNCTION, of the answer's text."
+            help="What the answer must show: one of several strings, Moscow|Russia; "
+            "language:CODE; or python:FILE.py:FUNCTION."
         ),
     ],
     strength: Annotated[
         float | None,
-        typer.Option(help="α, in units of activation; by default the trait's largest."),
+        typer.Option(help="α, in units of activation; default: the trait's largest."),
     ] = None,
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the test prompts that must show it.")
@@ -153,8 +155,8 @@ def find_feature(
         int,
         typer.Option(
             min=0,
-            help="Effects of the trait prompt's features by gradient: so many of the largest, and "
-            "of the others at random, are measured beside it; 0 leaves the screen out.",
+            help="Attribution screen of the trait prompt: number of the largest effects, and of "
+            "random others, that are also measured exactly; 0 disables.",
         ),
     ] = 8,
     chat: Chat = False,
@@ -215,12 +217,10 @@ def find_feature(
 def _show_screen(screen: "Screen") -> None:
     from functok.cli.show import print_line, print_table
 
-    print_line(
-        f"What log p({screen.answer}) after the trait prompt loses or gains without a feature"
-    )
+    print_line(f"Change of log p({screen.answer}) after the trait prompt without each feature")
     print_table(screen.checked)
     print_line(
-        "Rank correlation of effects by gradient and measured: "
+        "Rank correlation of estimated and measured effects: "
         + ", ".join(f"{value:.2f} ({name})" for name, value in screen.agreement.items())
     )
     print_table(screen.shares)

@@ -21,39 +21,39 @@ class OnErrors(StrEnum):
 
 
 def tokens(
-    target: Annotated[
-        str, typer.Argument(help="A corpus; or a run folder, or a study file (.yaml).")
-    ],
+    target: Annotated[str, typer.Argument(help="A corpus, a run folder, or a study file (.yaml).")],
     tokenizer: Annotated[
-        str | None, typer.Option(help="Of a corpus: tokenizer by name, folder or tokenizer.json.")
+        str | None, typer.Option(help="Tokenizer of a corpus: name, folder or tokenizer.json.")
     ] = None,
     coverage: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the occurrences to cover.")
+        float,
+        typer.Option(min=0, max=1, help="Share of occurrences that the function tokens cover."),
     ] = 0.40,
     boundary: Annotated[
         Bounds, typer.Option(help="Reach the share, or stop at the last token below it.")
     ] = Bounds.reach,
     on_error: Annotated[
-        OnErrors, typer.Option(help="At what is no document: stop, or leave it out and say so.")
+        OnErrors,
+        typer.Option(help="At a line that is not a document: stop, or skip and report it."),
     ] = OnErrors.stop,
     plain: Annotated[
         bool,
         typer.Option(
             "--plain",
-            help="Counts alone: half the time and memory, and no sweep or dispersion.",
+            help="Counts only: half the time and memory; no sweep or dispersion.",
         ),
     ] = False,
     treebank: Annotated[
         list[Path] | None,
-        typer.Option(help="Compare with the grammar of this .conllu file or folder (repeatable)."),
+        typer.Option(help="Compare with the tags of this .conllu file or folder. Repeatable."),
     ] = None,
     language: Annotated[
         list[str] | None,
-        typer.Option(help="Whose closed classes sort tokens: en (default), fr, de, zh; several."),
+        typer.Option(help="Language of the closed classes: en (default), fr, de, zh. Repeatable."),
     ] = None,
     compare: Annotated[
         list[Path] | None,
-        typer.Option(help="Compare with the function tokens of this folder, too (repeatable)."),
+        typer.Option(help="Compare with the function tokens of this run folder. Repeatable."),
     ] = None,
     engine: Engine = Engines.local,
     address: Address = None,
@@ -64,8 +64,8 @@ def tokens(
     """Count tokens and find the function tokens: of a corpus, or of a run.
 
     A corpus is read twice: for the counts, at the speed of encoding, and for dispersion and
-    neighbours. What is finished is kept; after a file was added, only its counts are made, and the
-    second pass again.
+    neighbours. Finished work is kept; when a file is added, only that file is counted, and the
+    second pass is repeated.
     """
     from functok.cli.work import bring, find, made, show
     from functok.runtime.store import RunFolder

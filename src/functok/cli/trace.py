@@ -26,10 +26,10 @@ def trace(
     prompt: Prompt = None,
     feature: Annotated[
         list[int] | None,
-        typer.Option(help="A feature to show; by default the strongest. Repeatable."),
+        typer.Option(help="A feature to show; default: the strongest. Repeatable."),
     ] = None,
     features: Annotated[
-        int, typer.Option(min=1, help="How many of the strongest, where none is named.")
+        int, typer.Option(min=1, help="Number of strongest features, if none is named.")
     ] = 16,
     chat: Chat = False,
     model: ModelName = None,
@@ -42,7 +42,7 @@ def trace(
     output: Output = None,
     replace: Replace = False,
 ) -> None:
-    """Which token of a prompt switches on which feature; several prompts are compared."""
+    """Which token of a prompt activates which feature; several prompts are compared."""
     from functok.cli.asked import refuse_names, study_answer, subject
 
     if prompt is None and target is not None:

@@ -44,6 +44,7 @@ REPORT = Step(
     settings=lambda run: run.study.trace.features,
     work=_work,
     leaves=_leaves,
+    reads=("claims", "losses"),
     summary="Draw the figures and write the report.",
     shows=_shows,
 )

@@ -1,8 +1,8 @@
-"""What prompts are asked about: a finished run, or a model and an SAE by their names.
+"""The model and SAE that prompts are run on: of a finished run, or by name.
 
-Without a corpus nothing is known of how often a token occurs or a feature is active. So the
-function tokens are those of a folder of counts, or else those that their own text shows to be
-function tokens: closed-class words, punctuation and blanks. And no feature counts as too dense.
+Without a corpus the frequency of tokens and the density of features are unknown. So the function
+tokens come from a folder of counts, or else are closed-class words, punctuation and blanks; and no
+feature is left out as too dense.
 """
 
 from pathlib import Path

@@ -90,7 +90,8 @@ class Runner:
         Raises:
             UserError: if files that are costly to make are damaged.
         """
-        if self.is_done(name) and not whole:
+        read = [one for one in self.step(name).reads if self._applies(one)]
+        if self.is_done(name) and not whole and all(map(self.is_done, read)):
             return
         # of the steps it needs, a later one may spoil an earlier one
         while left := [other for other in self._before(name) if not self.is_done(other)]:

@@ -55,6 +55,8 @@ class Step:
     """Figures that are drawn from its tables."""
     summary: str | None = None
     """What the command of its name does; None: there is no such command."""
+    reads: tuple[str, ...] = ()
+    """Steps that wrote files which its command prints, where these are not its own."""
     shows: Callable[[Run], Shown] | None = None
     """What its command prints."""
 

@@ -13,15 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from functok.runtime.atomic import writing
 from functok.runtime.errors import UserError, first_line
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    import pyarrow as pa
 
 LARGEST_JSON = 1 << 28
 """Bytes of a JSON file that is read; a list of a million problems has fewer."""
@@ -37,20 +35,26 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def write_table(path: Path, table: pa.Table | dict[str, Any]) -> None:
+def write_table(path: Path, table: "pa.Table | dict[str, Any]") -> None:
     """Write a table, or columns by name, as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     if isinstance(table, dict):
         table = pa.table(table)
     with writing(path) as temporary, open(temporary, "wb") as stream:
         pq.write_table(table, stream, compression="zstd")
 
 
-def read_table(path: Path) -> pa.Table:
+def read_table(path: Path) -> "pa.Table":
     """A Parquet file.
 
     Raises:
         DamagedError: if it is not one, or is cut short.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     with _readable(path), pa.OSFile(os.fsencode(path), "rb") as stream:
         return pq.read_table(stream)
 
@@ -67,7 +71,7 @@ def read_frame(path: Path) -> "pl.DataFrame":
         return pl.read_parquet(stream)
 
 
-def read_tensors(path: Path) -> dict[str, np.ndarray]:
+def read_tensors(path: Path) -> "dict[str, np.ndarray]":
     """A safetensors file's arrays by name.
 
     Raises:

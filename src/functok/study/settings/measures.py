@@ -46,13 +46,13 @@ class ControlsPart(Part):
     unit: Literal["documents", "occurrences"] = "documents"
     """One exposure of a token: a document, by one occurrence in it, or every occurrence."""
     exposure: Count | None = None
-    """Exposures at which token types are compared; none: the most that 30 of either class have."""
+    """Exposures at which token types are compared; none: the most that 30 of each class reach."""
     treebank: str | None = None
-    """The .conllu file or folder that the corpus is the text of, so that each occurrence has its
+    """The .conllu file or folder that the corpus's text comes from, so that each occurrence has its
     part of speech; none: the first of tokens.treebanks."""
     arms: tuple[str, ...] = ("reinitialised", "step-0", "shuffled-document", "frozen-decoder")
-    """Baselines of the last graph, each with an SAE and a graph of its own: see
-    ``functok.controls.baselines``; none of them: [], and whether the gap is learned stays open."""
+    """Baselines of the last graph, each with its own graph: see ``functok.controls.baselines``;
+    with none, [], it is undecided whether the gap is learned."""
 
     @field_validator("only")
     @classmethod
@@ -72,11 +72,11 @@ class ControlsPart(Part):
 
 
 class TracePart(Part):
-    """Which token of a prompt switches on which feature."""
+    """Which token of a prompt activates which feature."""
 
     prompts: tuple[str, ...] = ("The cat sat on the mat, and the cat",)
     features: Count = 16
-    """Features shown, those with the highest peaks."""
+    """Features shown, those with the highest activations."""
 
 
 class ConditionPart(Part):
@@ -87,7 +87,7 @@ class ConditionPart(Part):
     features: dict[int, float]
     """Strength by feature, in the grid's unit."""
     success: str | None = None
-    """When an answer shows what the condition is for: ``language:zh``, or ``Moscow|Russia``."""
+    """When an answer counts as a success: ``language:zh``, or ``Moscow|Russia``."""
 
 
 class GridPart(Part):
@@ -99,8 +99,8 @@ class GridPart(Part):
     at: str = "last-function"
     """Where features are added, see ``functok.retrieval.prompts.positions``."""
     unit: Literal["activation", "maximum", "norm"] = "norm"
-    """Of strengths: one unit of activation (the paper's α), the feature's largest activation in the
-    corpus, or the residual stream's norm."""
+    """Unit of strengths: activation (the paper's α), the feature's largest activation in the
+    corpus, or the residual norm."""
     generated: Count = 16
     """Tokens of each answer."""
 
@@ -111,11 +111,11 @@ class SteerPart(Part):
     features: Count = 24
     """Features steered, chosen at random among those neither rare nor dense."""
     prompts: Count = 64
-    """Held-out documents whose beginnings serve as prompts."""
+    """Prompts, the beginnings of held-out documents."""
     strength: Annotated[float, Field(gt=0)] = 1.0
-    """Norm of what is added, in units of the residual stream's own norm there."""
+    """Norm of what is added, in units of the residual norm at the position."""
     shown: str = "The cat sat on the mat, and the"
-    """The prompt whose continuation is shown."""
+    """The prompt with a continuation in the report."""
     generated: Count = 24
     """Tokens of that continuation."""
     grid: GridPart = GridPart()
@@ -123,7 +123,7 @@ class SteerPart(Part):
 
 
 class WorldPart(Part):
-    """A tiny world next to the study's own text: the retrieval that can be judged exactly."""
+    """A tiny world in addition to the study's own text: retrieval with known answers."""
 
     profile: Literal["default", "ci"] | None = None
     """Which of ``functok.world.profiles`` to train, from the study's seed; none leaves it out."""

@@ -21,7 +21,7 @@ class ModelPart(Part):
     shape: LlamaShape = LlamaShape()
     training: TrainingSettings = TrainingSettings()
     context: Annotated[int, Field(ge=2)] | None = 128
-    """Positions per row when a loaded model is measured; null: 512, or as many as it was made for.
+    """Positions per row when a loaded model is measured; null: 512, or its maximum.
     A model trained here uses its own."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of a loaded model; ``auto`` is its own."""

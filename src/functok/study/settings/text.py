@@ -17,11 +17,11 @@ class TokenizerPart(Part):
 
 
 class TokensPart(Part):
-    """Which tokens are function tokens; every later step takes the set that comes of it."""
+    """Which tokens are function tokens, for all later steps."""
 
     definition: Literal["frequency", "lexicon", "treebank"] = "frequency"
-    """The most frequent tokens, as the paper has it; or closed-class words, by a built-in lexicon
-    or by the commonest tag in the first treebank."""
+    """The most frequent tokens, as in the paper; or closed-class words, by a built-in lexicon or by
+    the most common tag in the first treebank."""
     coverage: Annotated[float, Field(gt=0, le=1)] = 0.40
     """Share of all occurrences that the set covers; the paper gives no reason for 40 %."""
     boundary: Literal["reach", "below"] = "reach"
@@ -30,15 +30,15 @@ class TokensPart(Part):
     """.conllu files or folders of Universal Dependencies to compare with; ``treebank: PATH`` names
     one. The definition by treebank takes the first."""
     languages: tuple[str, ...] = ("en",)
-    """Whose closed classes sort tokens into sub-classes: en, fr, de, zh."""
+    """Languages of the closed classes: en, fr, de, zh."""
     also: tuple[Literal["punctuation", "numbers", "whitespace"], ...] = ()
     """What counts as function in addition to the closed classes."""
     on_error: Literal["stop", "skip"] = "stop"
-    """Whether a line of the corpus that holds no document ends the count or is left out."""
+    """Whether a line of the corpus that is not a document stops the count or is skipped."""
     compare: tuple[str, ...] = ()
     """Run folders whose function tokens are compared with these."""
     plain: bool = False
-    """Counts alone: half the time and memory, and no sweep, dispersion or stability."""
+    """Counts only: half the time and memory; no sweep, dispersion or stability."""
 
     @model_validator(mode="before")
     @classmethod

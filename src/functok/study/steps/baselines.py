@@ -1,4 +1,4 @@
-"""The baselines of the graph: untrained models, shuffled text, held SAEs, each with its graph.
+"""The baselines of the graph: untrained models, shuffled text, frozen SAEs, each with its graph.
 
 ``controls/baselines/build.py`` lists them; here they get the study's own documents, recipe and
 seed. Step 0 needs no building where the study decomposes it anyway. What cannot be built is left

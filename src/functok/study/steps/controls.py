@@ -167,7 +167,7 @@ def _leaves(run: Run) -> Iterable[Path]:
 
 CONTROLS = Step(
     name="controls",
-    title="Asking whether it is frequency",
+    title="Running the controls of frequency",
     needs=("coverage", "arms"),
     settings=_settings,
     work=_work,

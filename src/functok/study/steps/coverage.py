@@ -1,4 +1,4 @@
-"""Cumulative coverage of the most frequent tokens, next to as many random positions."""
+"""Cumulative coverage of the most frequent tokens, and of as many random positions."""
 
 from functok.runtime.store import graph_table
 from functok.study.run import Run
@@ -41,8 +41,9 @@ COVERAGE = Step(
     work=_work,
     leaves=lambda run: [],
     excuse=needs_sae,
+    reads=("graph",),
     evidence=("E-coverage",),
-    summary="Coverage of the most frequent tokens, next to as many random positions.",
+    summary="Coverage of the most frequent tokens, compared with random positions.",
     shows=rows_of(
         lambda run: graph_table(run.judged, "coverage"),
         ("rank", "token", "of_active", "random", "log_ratio", "log_ratio_low", "log_ratio_high"),

@@ -1,4 +1,4 @@
-"""The SAEs: train them, or verify published ones; and measure how faithful they are."""
+"""The SAEs: train them, or verify published ones, and measure their quality."""
 
 from __future__ import annotations
 
@@ -195,6 +195,6 @@ DICTIONARIES = Step(
     check=_check,
     heals=True,
     figures=("sae-quality",),
-    summary="Train SAEs at the chosen checkpoints, or verify published ones; measure them.",
+    summary="Train SAEs at the chosen checkpoints, or verify published ones; measure quality.",
     shows=_shows,
 )

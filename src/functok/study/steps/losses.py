@@ -83,7 +83,7 @@ LOSSES = Step(
     excuse=needs_held_out,
     evidence=("E-loss",),
     figures=("held-out-loss", "loss-share"),
-    summary="Split the held-out loss by transition group, next to a Kneser–Ney bigram.",
+    summary="Held-out loss by transition group, compared with a Kneser–Ney bigram.",
     shows=rows_of(
         lambda run: run.folder.consolidation("loss_summary"),
         ("step", "group", "mean", "mean_low", "mean_high", "share_of_tokens", "share_of_loss"),

@@ -145,7 +145,7 @@ def _shows(run: Run) -> Shown:
                 "revision": [one["revision"] or "" for one in facts.values()],
             }
         )
-        yield "Every checkpoint loads and reads the tokenizer's ids; nothing is trained here."
+        yield "Every checkpoint loads and accepts the tokenizer's ids; nothing is trained here."
         return
     path = run.folder.consolidation("training")
     table = read_frame(path)
@@ -240,6 +240,6 @@ PRETRAIN = Step(
     check=_check,
     figures=("training-loss",),
     precious=True,
-    summary="Pre-train the model, or check the published one.",
+    summary="Pre-train the model, or check the loaded one.",
     shows=_shows,
 )

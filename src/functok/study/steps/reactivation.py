@@ -1,4 +1,4 @@
-"""What the paper shows of three features, asked of every one: where does it come back?"""
+"""Re-activation of every feature; the paper shows three."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVENTS = 50
 
 
 def _work(run: Run, key: str) -> None:
-    """Re-activation at function and content positions of held-out text, next to shifted trains."""
+    """Re-activation at function and content positions of held-out text, and in shifted trains."""
     import polars as pl
 
     from functok.claims.evidence import as_columns
@@ -77,7 +77,7 @@ def _by_class(counted: dict[str, pl.DataFrame]) -> pl.DataFrame:
 
 
 def _evidence(run: Run, counted: dict[str, pl.DataFrame]) -> None:
-    """Do features come back at function tokens beyond what their rates and runs would give?"""
+    """Are features re-activated at function tokens beyond what their rates and runs give?"""
     from functok.claims.evidence import Evidence, as_columns
     from functok.retrieval.reactivation.odds import excess, odds_ratio
     from functok.stats import jackknife_p_value
@@ -110,7 +110,7 @@ def _log(estimate: Estimate) -> Estimate:
 
 REACTIVATION = Step(
     name="reactivation",
-    title="Counting where features come back",
+    title="Counting re-activations",
     needs=("graph",),
     settings=lambda run: None,
     work=_work,
@@ -118,7 +118,7 @@ REACTIVATION = Step(
     excuse=needs_sae,
     evidence=("E-reactivation",),
     figures=("reactivation", "reactivation-odds"),
-    summary="Do features come back at function tokens? Next to shifted activity.",
+    summary="Are features re-activated at function tokens? Compared with shifted activity.",
     shows=rows_of(
         lambda run: run.folder.retrieval("reactivation_odds"),
         ("trains", "estimate", "odds_ratio", "odds_ratio_low", "odds_ratio_high"),

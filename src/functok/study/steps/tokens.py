@@ -243,7 +243,7 @@ def _shows(run: Run) -> Shown:
         kinds = ", ".join(
             f"{count:,} {kind}" for kind, count in facts["problems"]["by_kind"].items()
         )
-        yield f"Left out: {kinds}; where, in {folder.tokens('problems')}"
+        yield f"Left out: {kinds}; listed in {folder.tokens('problems')}"
     if not part.plain:
         from functok.tokens.summary import described
 
@@ -275,6 +275,6 @@ TOKENS = Step(
     leaves=_files,
     check=_check,
     figures=("token-frequency", "token-bins", "document-coverage", "threshold-sweep"),
-    summary="Count tokens and find the function tokens: of a corpus, or of a run.",
+    summary="Count tokens and find the function tokens of a corpus or a run.",
     shows=_shows,
 )

@@ -1,4 +1,4 @@
-"""Which token of a prompt switches on which feature: the study's own prompts."""
+"""Which token of a prompt activates which feature: the study's own prompts."""
 
 from __future__ import annotations
 
@@ -47,6 +47,6 @@ TRACE = Step(
     leaves=lambda run: [run.folder.retrieval("traces")],
     excuse=needs_sae,
     figures=("trace", "trace-difference"),
-    summary="Which token of a prompt switches on which feature.",
+    summary="Which token of a prompt activates which feature.",
     shows=_shows,
 )

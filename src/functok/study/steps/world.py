@@ -123,7 +123,7 @@ def _has_world(study: Study) -> str | None:
 
 WORLD = Step(
     name="world",
-    title="Teaching a model the tiny world",
+    title="Training a model on the tiny world",
     settings=lambda run: run.study.world.model_dump(),
     work=_teach,
     leaves=lambda run: [run.folder.world],
@@ -138,6 +138,6 @@ ANSWERS = Step(
     leaves=lambda run: map(run.folder.retrieval, _TABLES),
     excuse=_has_world,
     figures=("world-trace", "world-trace-difference", "world-swaps"),
-    summary="Trace and steer in a study's tiny world, where the right answers are known.",
+    summary="Trace and steer in a study's tiny world, with known right answers.",
     shows=_shows,
 )
