@@ -54,6 +54,7 @@ def study_of(path: tuple[str, ...], value: Any) -> dict[str, Any]:
         (("dictionaries", "recipe", "learning_rate"), float("nan")),
         (("controls", "exposure"), HUGE),
         (("graph", "tokens"), HUGE),
+        (("trace", "prompts"), []),
     ],
 )
 def test_a_number_or_name_that_no_run_can_use_is_refused(

@@ -17,7 +17,7 @@ from functok.cli import work as commands
 from functok.report.step import STEPS
 from functok.runtime.errors import UserError
 from functok.runtime.progress import Silent
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, write_json
 from functok.study.run import Run, open_run
 from functok.study.runner import Runner
 from functok.study.settings import Study, differences, dump_study, load_study
@@ -281,6 +281,17 @@ def test_a_step_made_again_as_it_was_spoils_nothing(tmp_path: Path) -> None:
     run.folder.records.spoil("b", "a")
     runner.bring("b")
     assert [name for name, _ in DIAMOND if runner.is_done(name)] == ["a", "b", "c", "d"]
+
+
+def test_a_step_made_again_as_something_else_spoils_what_follows(tmp_path: Path) -> None:
+    run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
+    runner = Runner(run, toy(DIAMOND, []))
+    runner.bring("d")
+    record = run.folder.records.read("b")
+    record["files"]["b"]["sha256"] = "of other content, which d was made from"
+    write_json(tmp_path / ".state/done/b.json", record)
+    runner.bring("b")
+    assert [name for name, _ in DIAMOND if runner.is_done(name)] == ["a", "b", "c"]
 
 
 def test_a_step_that_fails_is_not_done(tmp_path: Path) -> None:

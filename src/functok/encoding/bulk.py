@@ -138,9 +138,9 @@ def _by_tokenizers(exact: Backend, texts: pa.Array) -> Ids:
         encodings = _patiently(
             lambda: exact.encode_batch_fast(held, add_special_tokens=False), texts.nbytes
         )
-    except UserError:
+    except (UserError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # tokenizers raises bare ones: no token for an unknown word
+    except BaseException as error:  # tokenizers raises bare ones, and panics are no Exception
         raise UserError(
             f"The tokenizer cannot encode the corpus ({first_line(error)}); give one that has a "
             "token for every text."

@@ -14,6 +14,8 @@ HIGHEST_ID = 1 << 24
 """Token ids stay below it: what is counted for each token is kept in arrays that long."""
 GROWTH = 64
 """Characters that a normaliser may make of one; full Unicode decomposition makes at most 18."""
+LONGEST = 1000
+"""Characters of an added token; the time to look for it grows with its square."""
 
 _MARKS = ("continuing_subword_prefix", "end_of_word_suffix")
 
@@ -29,6 +31,7 @@ def check_tokenizer_file(file: Path) -> None:
         model, added = content["model"], content.get("added_tokens") or []
         ids = [*_ids(model.get("vocab")), *(token["id"] for token in added)]
         highest = max(ids, default=0)
+        longest = max((len(token["content"]) for token in added), default=0)
         marks = [str(model.get(name) or "") for name in _MARKS]
     except UserError:
         raise
@@ -50,6 +53,11 @@ def check_tokenizer_file(file: Path) -> None:
         growth <= GROWTH,
         f"Tokenizer file {file} has a normalizer that makes up to {growth:,} characters of one; "
         f"at most {GROWTH} are allowed.",
+    )
+    require(
+        longest <= LONGEST,
+        f"Tokenizer file {file} has an added token of {longest:,} characters; at most {LONGEST:,} "
+        "are allowed.",
     )
     require(
         max(map(len, marks)) <= GROWTH,

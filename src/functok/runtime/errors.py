@@ -46,7 +46,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return "valid are " + ", ".join(options)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of what a library says, or the error's kind where it says nothing."""
     said = str(error).strip()
     return said.splitlines()[0].rstrip(".") if said else type(error).__name__

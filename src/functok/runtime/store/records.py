@@ -82,7 +82,7 @@ class Records:
             files[file.relative_to(self.root).as_posix()] = told
         write_json(self._place(part), {"key": key, "files": files, "facts": facts})
 
-    def spoil(self, part: str, by: str) -> None:
+    def spoil(self, part: str, by: str = "other input") -> None:
         """Before work on ``by`` starts: what ``part`` left before is no longer to be trusted."""
         record = self.read(part)
         if record and record.get("stale") in (None, part):

@@ -74,7 +74,9 @@ class ControlsPart(Part):
 class TracePart(Part):
     """Which token of a prompt activates which feature."""
 
-    prompts: tuple[str, ...] = ("The cat sat on the mat, and the cat",)
+    prompts: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "The cat sat on the mat, and the cat",
+    )
     features: Count = 16
     """Features shown, those with the highest activations."""
 
