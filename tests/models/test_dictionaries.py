@@ -261,6 +261,6 @@ def test_a_folder_that_is_not_whole_is_refused(folders, tmp_path, file, content)
     (folder / file).unlink()
     if content is not None:
         (folder / file).write_bytes(content)
-    with pytest.raises(UserError, match="cannot be read|is damaged") as caught:
+    with pytest.raises(UserError, match=r"cannot be read|is damaged") as caught:
         load_dictionary(folder)
     assert "\n" not in str(caught.value)
