@@ -72,7 +72,7 @@ def test_a_graph_alone_has_its_controls_and_says_what_could_not_be_run(here: Pat
         assert bool(row["tables"]) != bool(row["absent"]), row["control"]
         for name in row["tables"].split():
             table(here, name)
-    assert "Not run, homographs: Nothing tells the uses of one token apart" in said
+    assert "Not run, homographs: The uses of one token cannot be distinguished" in said
     (place,) = here.glob("graphs/graph/*")
     assert f"Tables: {place / 'controls'}" in said
     assert "P1" in said

@@ -115,7 +115,7 @@ def test_a_disk_that_fills_while_spilling_loses_nothing(
 
 def test_a_small_store_limit_keeps_no_store_and_says_so(inputs: Path, tmp_path: Path) -> None:
     outcome = graph(inputs, "-o", tmp_path / "run", "--occurrences", "1k", "--massive", 0)
-    assert "is not kept; --occurrences" in outcome.out
+    assert "is not kept; --occurrences" in outcome.err
     here = place(tmp_path / "run")
     assert not (here / "occurrences").exists()
     meta = json.loads((here / "meta.json").read_text())

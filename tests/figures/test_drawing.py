@@ -47,11 +47,13 @@ def test_charts_name_their_axes_and_answer_the_pointer(folder: RunFolder):
 def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
     wanted = ("trace-1", "token-degree")
     drawn = [figure for figure in figures(folder, 4) if figure.name in wanted]
-    stale = folder.figure("gone", "png")
+    stale, own = folder.figure("trace-7", "png"), folder.figure("my-own", "png")
     stale.parent.mkdir()
     stale.write_bytes(b"")
+    own.write_bytes(b"")
     draw(drawn, folder)
     assert not stale.exists()
+    assert own.exists()
     for figure in drawn:
         assert folder.figure(figure.name, "png").read_bytes().startswith(b"\x89PNG\r\n")
         svg = folder.figure(figure.name, "svg").read_text("utf-8")

@@ -226,7 +226,8 @@ def _places(run: Run) -> list[Path]:
 def _leaves(run: Run) -> Iterable[Path]:
     """The graphs, without their controls and baselines, which are of other steps."""
     yield run.folder.consolidation("growth")
-    yield run.folder.encoded("graph")
+    if not run.study.whole:  # else it is of the documents step
+        yield run.folder.encoded("graph")
     yield run.folder.graphs / "judged.json"
     for place in _places(run):
         for inside in sorted(place.iterdir()):
