@@ -153,7 +153,7 @@ def odd(inputs: Path, folder: Path, what: str) -> dict[str, object]:
     if what == "width":
         return {"sae": write_sae(folder / "wide", width=24)}
     if what == "hook":
-        return {"sae": write_sae(folder / "hook", hook="blocks.1.hook_resid_mid")}
+        return {"sae": write_sae(folder / "hook", hook="blocks.1.hook_nowhere")}
     if what == "deep":
         return {"sae": write_sae(folder / "deep", layer=7)}
     if what == "context":
@@ -183,7 +183,7 @@ def odd(inputs: Path, folder: Path, what: str) -> dict[str, object]:
         ("layer", "There is no layer 9: the model has layers 0 to 2"),
         ("other layer", "belongs at 'blocks.1.hook_resid_post', not layer 0"),
         ("width", "expects 24 dimensions but the model's residual stream has 16"),
-        ("hook", "The SAE's hook point 'blocks.1.hook_resid_mid' is unknown"),
+        ("hook", "The SAE's hook point 'blocks.1.hook_nowhere' is unknown"),
         ("deep", "There is no layer 7"),
         ("context", "A context of 129 exceeds the maximum of model"),
         ("memory", "--memory must be at least 32m"),
@@ -191,7 +191,7 @@ def odd(inputs: Path, folder: Path, what: str) -> dict[str, object]:
         ("sae", "There is no SAE"),
         ("corpus", "nothing.jsonl"),
         ("weights", "holds no threshold"),
-        ("tokenizer", "The tokenizer does not match model"),
+        ("tokenizer", "The tokenizer differs from the one in the folder of model"),
     ],
 )
 def test_bad_input_is_one_sentence(inputs: Path, tmp_path: Path, what: str, sentence: str) -> None:

@@ -1,6 +1,7 @@
 """Questions to a finished run: trace, steer and find-feature, and bad input to them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,9 +60,9 @@ def test_a_question_that_has_no_answer_is_refused_and_the_run_left_as_it_is(
         ({"--trait": ""}, "The prompt is empty"),
         ({"--trait": "the lamp " * 200}, "but the model takes at most 64; shorten it."),
         ({"--trait": "QXZ"}, "The prompt has no function token to change"),
-        ({"--tests": "the lamp " * 200}, "2 more are to be generated, but the model reads"),
+        ({"--tests": "the lamp " * 200}, "2 more are to be generated, but the model takes"),
         ({"--tests": ""}, "Give at least one test prompt"),
-        ({"--strength": "nan", "--success": " "}, "Name at least one string to expect"),
+        ({"--strength": "nan", "--success": " "}, "Give at least one string to look for"),
         ({"--success": "language:xx"}, "There is no language 'xx'"),
     ],
     ids=["empty", "long", "no function token", "long test", "no test", "no string", "language"],
@@ -80,9 +81,9 @@ def test_a_trait_that_cannot_be_searched_is_refused(
     assert different(run_copy, whole_run) == []
 
 
-def damaged(run: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
-    """Change the weights of the run's last SAE, and its settings with them."""
-    folder = run / "dictionaries" / "main" / "step-000024"
+def damaged(run: Path, folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+    """Copy the run's last SAE, and change its weights and its settings with them."""
+    shutil.copytree(run / "dictionaries" / "main" / "step-000024", folder)
     weights = load_file(folder / "sae_weights.safetensors")
     change(weights)
     contiguous = {name: weight.contiguous() for name, weight in weights.items()}
@@ -104,8 +105,8 @@ def without_numbers(weights: dict[str, torch.Tensor]) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (widened, "The SAE expects 64 dimensions but the residual stream has 32"),
-        (without_numbers, "holds weights that are not finite"),
+        (widened, "expects 64 dimensions but the model's residual stream has 32"),
+        (without_numbers, "holds values in W_dec that are not finite"),
     ],
 )
 @pytest.mark.parametrize("command", ["trace", "steer", "find-feature"])
@@ -113,10 +114,11 @@ def test_an_sae_of_another_width_or_without_numbers_is_refused(
     command: str,
     change: Callable[[dict[str, torch.Tensor]], None],
     sentence: str,
-    run_copy: Path,
+    whole_run: Path,
     tmp_path: Path,
 ) -> None:
-    damaged(run_copy, change)
+    damaged(whole_run, tmp_path / "sae", change)
+    names = ("--model", whole_run / "models" / "step-000024", "--sae", tmp_path / "sae")
     (tmp_path / "tests.txt").write_text("The river and the")
     asked = {
         "trace": ["--prompt", "the lamp"],
@@ -126,7 +128,7 @@ def test_an_sae_of_another_width_or_without_numbers_is_refused(
             *("--tests", tmp_path / "tests.txt"),
         ],
     }
-    assert sentence in functok(command, run_copy, *asked[command]).complaint
+    assert sentence in functok(command, *names, *asked[command]).complaint
 
 
 def test_a_prompt_is_traced_through_a_finished_run(run_copy: Path) -> None:

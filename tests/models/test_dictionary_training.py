@@ -141,7 +141,8 @@ def test_the_seed_decides_every_byte(tmp_path, architecture):
 
 
 def test_a_diverging_sae_is_refused_and_not_saved(tmp_path):
-    settings = DictionarySettings(width=32, k=4, steps=20, batch=64, learning_rate=1e30)
+    settings = DictionarySettings(width=32, k=4, steps=20, batch=64)
+    object.__setattr__(settings, "learning_rate", 1e30)  # beyond what a study may ask for
     with pytest.raises(UserError, match="SAE 3 diverged; lower learning_rate \\(now 1e\\+30\\)"):
         train_dictionary(planted(500), settings, 0, 0, tmp_path / "sae", name="SAE 3")
     assert list(tmp_path.iterdir()) == []

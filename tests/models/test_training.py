@@ -197,8 +197,9 @@ def claimed(message: str) -> int:
 @pytest.mark.parametrize("checkpoints", [[0, 1, 2, 4], [0, 2], range(13)])
 def test_a_divergence_names_the_last_checkpoint_whose_loss_is_finite(tmp_path, checkpoints):
     settings = TrainingSettings(
-        steps=12, batch=5, context=CONTEXT, learning_rate=1e30, warm_up=0, save_every=1
+        steps=12, batch=5, context=CONTEXT, learning_rate=1.0, warm_up=0, save_every=1
     )
+    object.__setattr__(settings, "learning_rate", 1e30)  # beyond what a study may ask for
     good: list[int] = []
 
     def save(model: nn.Module, step: int) -> None:
