@@ -124,7 +124,7 @@ def test_the_public_names_are_those_that_are_listed_and_each_can_be_had() -> Non
         ({"tokens": 4}, "tokens: "),
         ({"trace": {"prompts": "not a list"}}, "trace.prompts: "),
         ({"model": {"training": {"steps": "few"}}}, "model.training.steps: "),
-        ({"model": {"training": {"steps": 0}}}, "steps must be at least 1."),
+        ({"model": {"training": {"steps": 0}}}, "steps 0 must lie between 1 and "),
         ({"model": {"shape": {"heads": 3}}}, "hidden_size 32 must be an even multiple"),
         ({"dictionaries": {"recipe": {"k": 65}}}, "k 65 must not exceed width 64."),
         ({"dictionaries": {"layer": 2}}, "the model has layers 0 to 1"),
@@ -145,12 +145,12 @@ def test_a_study_that_no_study_can_be_is_refused_by_its_key(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"name: [unclosed", "is not YAML: "),
-        (b"name: \xff\xfe", "is not YAML: "),
+        (b"name: [unclosed", "is not YAML that can be used: "),
+        (b"name: \xff\xfe", "is damaged"),
         (b"", "holds no keys; it needs at least name: NAME."),
         (b"- a list", "holds no keys; it needs at least name: NAME."),
         (b"seed: 3\n", "the key 'name' is missing."),
-        (b"? [1, 2]\n: x\n", "is not YAML: "),
+        (b"? [1, 2]\n: x\n", "is not YAML that can be used: "),
         (b"name: x\n3: y\n", "3: Keys should be strings."),
     ],
 )
@@ -282,7 +282,9 @@ def test_a_model_folder_without_weights_is_refused_before_the_corpus_is_encoded(
         dictionaries={"checkpoints": []},
     )
     complaint = functok("run", study, "-o", tmp_path / "run").complaint
-    assert f"Model folder {model} contains no weights" in complaint
+    assert (
+        f"Model folder {model} cannot be used: config.json or the weights are missing" in complaint
+    )
     assert not (tmp_path / "run").exists()
     shutil.copy(whole_run / "models" / "step-000024" / "model.safetensors", model)
     outcome = functok("losses", study, "-o", tmp_path / "run")
@@ -302,7 +304,12 @@ def test_a_tokenizer_that_is_not_the_models_own_is_refused(
     vocabulary: int, tmp_path: Path, whole_run: Path
 ) -> None:
     model = str(whole_run / "models" / "step-000024")
-    study = a_study(tmp_path, model={"load": model}, tokenizer={"vocabulary_size": vocabulary})
+    study = a_study(
+        tmp_path,
+        model={"load": model},
+        tokenizer={"vocabulary_size": vocabulary},
+        dictionaries={"checkpoints": []},
+    )
     complaint = functok("run", study, "-o", tmp_path / "run").complaint
     assert complaint.startswith("functok: The tokenizer ")
     assert model in complaint
@@ -335,7 +342,7 @@ def test_a_layer_that_a_loaded_model_does_not_have_is_refused(
 ) -> None:
     model = str(whole_run / "models" / "step-000024")
     study = a_study(
-        *(tmp_path,),
+        tmp_path,
         model={"load": model},
         tokenizer={"load": model},
         dictionaries={"layer": 7, "checkpoints": []},
@@ -378,7 +385,7 @@ def test_without_saelens_the_way_to_install_it_is_named_and_finished_work_is_kep
 def test_a_loaded_model_is_checked_and_not_pre_trained(tmp_path: Path, whole_run: Path) -> None:
     model = str(whole_run / "models" / "step-000024")
     study = a_study(
-        *(tmp_path,),
+        tmp_path,
         model={"load": model},
         tokenizer={"load": model},
         dictionaries={"checkpoints": []},
@@ -394,7 +401,7 @@ def test_a_loaded_model_is_checked_and_not_pre_trained(tmp_path: Path, whole_run
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"model": {"context": 65}}, "A context of 65 is longer than model"),
+        ({"model": {"context": 65}}, "A context of 65 exceeds the maximum of model"),
         ({"dictionaries": {"layer": 7}}, "There is no layer 7"),
         ({"dictionaries": {"load": "nowhere"}}, "There is no SAE 'nowhere'"),
         ({"tokenizer": {"load": "nowhere"}}, "Tokenizer 'nowhere' cannot be loaded"),
@@ -499,7 +506,7 @@ def test_a_changed_corpus_is_refused_and_a_missing_one_is_not_needed(
     assert functok("tokens", study, "-o", tmp_path / "run").code == 0
     before = results(tmp_path / "run")
     corpus.write_text(json.dumps({"text": "Another text altogether, and the rest of it."}) + "\n")
-    assert "has changed since" in functok("tokens", tmp_path / "run").complaint
+    assert "has changed since" in functok("tokens", study, "-o", tmp_path / "run").complaint
     corpus.unlink()
     assert functok("tokens", tmp_path / "run").code == 0
     assert results(tmp_path / "run").keys() == before.keys()

@@ -80,7 +80,7 @@ def test_a_study_leaves_every_table_that_the_claims_rest_on(whole_run: Path) -> 
         "graph/main/step-000024/coverage.parquet",
         "graph/main/step-000024/arms/reinitialised/graph/edges/by-token.parquet",
         "graph/main/step-000024/arms/shuffled-document/graph/edges/by-token.parquet",
-        "graph/main/step-000024/controls/arms.parquet",
+        "graph/main/step-000024/controls/baselines.parquet",
         "consolidation/losses.parquet",
         "consolidation/floors.parquet",
         "consolidation/growth.parquet",
@@ -475,7 +475,7 @@ def test_closed_classes_serve_as_the_function_tokens_of_every_later_link(
         assert "␣the" in function["token"]
         assert ("." in function["token"]) == (name == "lexicon")
         run = open_run(tmp_path / name, Silent())
-        run.model = lambda _: SimpleNamespace(get_input_embeddings=lambda: Embedding(300, 1))
+        run.architecture = SimpleNamespace(get_input_embeddings=lambda: Embedding(300, 1))
         known = run.vocabulary.classes == FUNCTION
         assert np.flatnonzero(known).tolist() == sorted(function["token_id"])
     wanting = changed(tiny_study, tmp_path / "no.yaml", tokens={"definition": "treebank"})

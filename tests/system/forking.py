@@ -26,7 +26,6 @@ import transformers  # noqa: F401
 
 import functok.report.step
 from functok.cli import main
-from functok.runtime import store
 
 _TEMPORARY = re.compile(r"\.(?:unfinished|replaced)-[0-9a-f]{8}-")
 _RUN = re.compile(r"^.*?/run-[^/]*/")
@@ -45,8 +44,8 @@ class Writes:
         self.replace, self.fsync, self.rmtree = os.replace, os.fsync, shutil.rmtree
 
     def watch(self) -> None:
-        store.os.replace, store.os.fsync = self._replace, self._fsync
-        store.shutil.rmtree = self._rmtree
+        os.replace, os.fsync = self._replace, self._fsync
+        shutil.rmtree = self._rmtree
 
     def _at(self, moment: str, path: object) -> bool:
         where = target(path)

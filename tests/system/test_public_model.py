@@ -88,11 +88,11 @@ def test_a_published_model_is_far_below_the_bigram_floor(run: Path) -> None:
 
 def test_a_published_model_leaves_the_tables_of_a_study_and_no_weights(run: Path) -> None:
     assert not (run / "models").exists()
-    step = run / "graph" / "step-000000"
+    step = run / "graph" / "main"
     for path in (
         run / "claims.parquet",
         run / "tokens" / "function_tokens.parquet",
-        run / "dictionaries" / "main" / "step-000000" / "sae_weights.safetensors",
+        run / "dictionaries" / "main" / "sae_weights.safetensors",
         step / "edges/by-token.parquet",
         step / "degree.parquet",
         step / "coverage.parquet",
@@ -125,7 +125,7 @@ def test_a_trained_sae_recovers_most_of_what_the_layer_carries(run: Path) -> Non
 
 
 def test_the_published_model_is_traced(run: Path) -> None:
-    names = ("--model", MODEL, "--sae", run / "dictionaries" / "main" / "step-000000")
+    names = ("--model", MODEL, "--sae", run / "dictionaries" / "main")
     prompts = ("--prompt", "Once upon a time, there was", "--prompt", "One day, there was a dog")
     for target in ([run], [*names, "--layer", 2, "--function-tokens", run]):
         said = functok("trace", *target, *prompts)

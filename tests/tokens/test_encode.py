@@ -176,5 +176,5 @@ def test_every_token_is_shown_and_blanks_are_visible(tokenizer):
 @pytest.mark.parametrize("content", ["", "{", '{"model": {"type": "nothing"}}', "[]"])
 def test_a_damaged_tokenizer_file_is_refused_in_a_sentence(tmp_path, content):
     (tmp_path / "tokenizer.json").write_text(content)
-    with pytest.raises(UserError, match="cannot be loaded"):
+    with pytest.raises(UserError, match=r"cannot be (loaded|read)"):
         load_tokenizer(str(tmp_path))

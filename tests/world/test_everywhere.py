@@ -43,7 +43,7 @@ def test_a_study_pretrains_measures_losses_and_builds_graphs_on_a_world(
     losses = pl.read_parquet(tmp_path / "run/consolidation/loss_summary.parquet")
     assert losses["step"].max() == 24
     assert set(losses["group"]) >= {"fc", "cf"}
-    assert any((tmp_path / "run/graph/step-000024").iterdir())
+    assert any((tmp_path / "run/graph/main/step-000024").iterdir())
 
 
 def test_the_world_command_shows_a_document_with_its_labels(tmp_path: Path) -> None:

@@ -155,7 +155,10 @@ class Run:
             return part.training.context
         from functok.models.language.capture import fitting_context
 
-        return fitting_context(self.architecture, part.context, part.load)
+        usual = type(part).model_fields["context"].default
+        longest = fitting_context(self.architecture, None, part.load)
+        asked = min(usual, longest) if part.context == usual else part.context
+        return fitting_context(self.architecture, asked, part.load)
 
     @cached_property
     def checkpoints(self) -> list[Checkpoint]:
