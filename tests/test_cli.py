@@ -333,6 +333,7 @@ def test_a_model_or_revision_that_does_not_exist_is_refused(
         tmp_path,
         model={"load": str(models), **model},
         tokenizer={"load": str(models / "step-000024")},
+        dictionaries={"checkpoints": []},
     )
     assert sentence in functok("run", study, "-o", tmp_path / "run").complaint
 
