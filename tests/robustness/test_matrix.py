@@ -11,9 +11,8 @@ from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import polars as pl
 import pytest
-from pyarrow import ArrowInvalid
 
 from system.tiny import Outcome, functok
 
@@ -64,17 +63,19 @@ def trials(run: Path) -> Iterator[tuple[str, str, str]]:
     yield from whole if wanted == "all" else random.Random(0).sample(whole, int(wanted))
 
 
-def tables(run: Path) -> dict[str, object]:
+def tables(run: Path) -> dict[str, pl.DataFrame]:
     """Every table of a run; those of seconds and dates are none."""
     found = {}
     for path in run.rglob("*.parquet"):
         if path.is_file() and ".state" not in path.parts and "training" not in path.name:
-            with suppress(ArrowInvalid):  # damaged still, since the command did not need it
-                found[path.relative_to(run).as_posix()] = pq.ParquetFile(path).read()
+            with suppress(
+                pl.exceptions.ComputeError
+            ):  # damaged still, since the command did not need it
+                found[path.relative_to(run).as_posix()] = pl.read_parquet(path)
     return found
 
 
-def problem(done: Outcome, before: dict[str, object], run: Path) -> str | None:
+def problem(done: Outcome, before: dict[str, pl.DataFrame], run: Path) -> str | None:
     """What is wrong with how a command ended."""
     if "Traceback" in done.err or done.code not in (0, 1, 2):
         return f"exit {done.code}: {done.err.strip().splitlines()[-1]}"
@@ -83,7 +84,7 @@ def problem(done: Outcome, before: dict[str, object], run: Path) -> str | None:
         return None if len(said) == 1 else f"{len(said)} sentences: {done.err}"
     if done.code == 0:
         after = tables(run)
-        other = [name for name in after if name in before and after[name] != before[name]]
+        other = [name for name in after if name in before and not after[name].equals(before[name])]
         return f"other tables, exit 0: {other[:3]}" if other else None
     return None
 
