@@ -43,7 +43,7 @@ bench: setup
 
 # every file of a finished run, damaged in every way, under every command
 robustness: $(venv)/ready-to-test
-	FUNCTOK_TRIALS=all $(bin)/pytest -s tests/robustness
+	FUNCTOK_TRIALS=all $(bin)/pytest -s tests/robustness tests/system/test_kill.py
 
 fuzz: $(venv)/ready-to-test
 	FUNCTOK_FUZZ=5000 $(bin)/pytest tests/robustness/test_fuzz.py

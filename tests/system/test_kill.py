@@ -14,7 +14,7 @@ import pytest
 
 from system.tiny import different, results, settings, unfinished, write_corpus, write_study
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(3000)
 
 
 class Forks:
@@ -117,6 +117,9 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_tables(forks: Forks, whol
     assert unfinished(folder) == []
 
 
+@pytest.mark.skipif(
+    os.environ.get("FUNCTOK_TRIALS") != "all", reason="takes over ten minutes: make robustness"
+)
 def test_a_run_killed_inside_every_write_ends_with_the_same_tables(
     forks: Forks, whole: Path
 ) -> None:
