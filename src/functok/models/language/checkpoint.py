@@ -1,4 +1,4 @@
-"""What lies in a checkpoint beside the weights that its architecture asks for.
+"""What a checkpoint contains in addition to the weights that its architecture asks for.
 
 transformers ignores it in silence. An adapter, or the scales of a quantised layer, change what the
 model computes: without them it is another one.
@@ -21,7 +21,7 @@ def check_adapter(folder: Path | None, name: str, revision: str | None) -> None:
     """Refuse a model with an adapter that would not be used.
 
     Raises:
-        UserError: if an adapter lies beside the weights, and peft is not installed.
+        UserError: if there is an adapter next to the weights, and peft is not installed.
     """
     from transformers.utils.import_utils import is_peft_available
     from transformers.utils.peft_utils import find_adapter_config_file
