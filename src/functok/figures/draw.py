@@ -12,8 +12,7 @@ from altair.typing import ChartType
 
 from functok.figures.catalogue import PLANS, Figure, figures
 from functok.figures.glyphs import fonts_note
-from functok.runtime.atomic import check_inside
-from functok.runtime.store import RunFolder, write_table, write_text, writing
+from functok.runtime.store import RunFolder, remove_file, write_table, write_text, writing
 
 _OURS = re.compile(
     rf"({'|'.join(re.escape(plan.name) for plan in PLANS)})(-\d+)?\.(png|svg|parquet)"
@@ -33,10 +32,9 @@ def draw(drawn: Iterable[Figure], folder: RunFolder) -> None:
     Only names that figures have are removed: a user's own file there stays.
     """
     kept = {place for figure in drawn for place in write_figure(figure, folder)}
-    check_inside(folder.figures / "any")
     for left in set(folder.figures.iterdir()) - kept if folder.figures.is_dir() else ():
         if _OURS.fullmatch(left.name) and (left.is_file() or left.is_symlink()):
-            left.unlink()
+            remove_file(left)
 
 
 def write_figure(figure: Figure, folder: RunFolder) -> list[Path]:

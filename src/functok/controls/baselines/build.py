@@ -51,7 +51,7 @@ from functok.models.language.untrained import write_untrained
 from functok.runtime.engine import Engine
 from functok.runtime.errors import UserError, nearest, require
 from functok.runtime.progress import Progress
-from functok.runtime.store import fingerprint, read_json, remove_folder, write_json
+from functok.runtime.store import fingerprint, read_json, remove_file, remove_folder, write_json
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def build_baseline(
     quality = _quality(baseline, trained, (model, revision), sae, text)
     for left in ("model", "partials"):  # they follow from the seed
         remove_folder(folder / left)
-    place.unlink()
+    remove_file(place)
     write_json(folder / "arm.json", {"key": key, "arm": baseline.name, **quality})
     return TokenFeatureGraph.load(folder / "graph")
 

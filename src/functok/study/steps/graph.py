@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import Checkpoint
 from functok.runtime.paths import user_path
-from functok.runtime.store import graph_table, read_frame, read_json, remove_folder, write_table
+from functok.runtime.store import (
+    graph_table,
+    read_frame,
+    read_json,
+    remove_file,
+    remove_folder,
+    write_table,
+)
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 from functok.study.steps.dictionaries import verified_sentences
@@ -177,7 +184,7 @@ def _growth_evidence(run: Run, firing: dict[int, Firing]) -> None:
 
     steps = sorted(firing)
     if len(steps) < 2 or steps[0] != 0:
-        run.folder.test("E-growth").unlink(missing_ok=True)  # of other settings
+        remove_file(run.folder.test("E-growth"))  # of other settings
         return  # no untrained model among the checkpoints: the claim stays without its control
     late, untrained = firing[steps[-1]], firing[0]
     effect = log_ratio(late, untrained)

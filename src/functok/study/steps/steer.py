@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from functok.runtime.errors import require
-from functok.runtime.store import write_table
+from functok.runtime.store import remove_file, write_table
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae, rows_of
 
@@ -88,7 +88,7 @@ def _grid(run: Run) -> None:
 
     part, path = run.study.steer.grid, run.folder.retrieval("grid")
     if not part.conditions:
-        path.unlink(missing_ok=True)  # of other settings
+        remove_file(path)  # of other settings
         return
     conditions = [Condition(one.name, one.features) for one in part.conditions]
     trusted = [Path(file) for file in run.resources.python]
