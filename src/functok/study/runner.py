@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from functok.runtime.disk import check_disk
 from functok.runtime.errors import UserError
 from functok.runtime.store import fingerprint, write_json
 from functok.runtime.store.records import MISSING, read_record
@@ -105,7 +106,9 @@ class Runner:
         self._clear(step, before)
         for other in [name] if again else self._following(name):
             records.spoil(other, name)
-        self.run.progress.say(step.title_of(self.run.study))
+        title = step.title_of(self.run.study)
+        check_disk(step.disk(self.run), self.run.folder.root, title)
+        self.run.progress.say(title)
         started = time.monotonic()
         try:
             facts = step.work(self.run, self.key(name))

@@ -36,6 +36,8 @@ class Step:
     """What, in addition to the steps it needs, determines its results."""
     work: Callable[[Run, str], dict[str, Any] | None]
     """Does it, given the step's key; returns facts to record that no table holds."""
+    disk: Callable[[Run], int] = lambda run: 0
+    """Bytes that its work will write, about; where that is not known before, 0."""
     leaves: Callable[[Run], Iterable[Path]]
     """Files and folders that it wrote; those that are not there are passed over."""
     heals: bool = False

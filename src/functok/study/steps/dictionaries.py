@@ -174,6 +174,12 @@ def _settings(run: Run) -> Any:
     return [parts, stamps, bool(run.study.graph.massive)]
 
 
+def _disk(run: Run) -> int:
+    """Encoder and decoder of every SAE that is trained here, in fp32."""
+    features = sum(part.recipe.width for part, _ in _each(run) if part.load is None and part.recipe)
+    return 2 * 4 * features * run.architecture.get_input_embeddings().weight.shape[1]
+
+
 def _leaves(run: Run) -> Iterable[Path]:
     folders = [run.sae_folder(*one) for one in _each(run)]
     return [*folders, *(_quality_table(run, part) for part in run.study.dictionaries)]
@@ -193,6 +199,7 @@ DICTIONARIES = Step(
     leaves=_leaves,
     excuse=needs_sae,
     check=_check,
+    disk=_disk,
     heals=True,
     figures=("sae-quality",),
     summary="Train SAEs at the chosen checkpoints, or verify published ones; measure quality.",

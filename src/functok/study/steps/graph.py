@@ -230,6 +230,23 @@ def _places(run: Run) -> list[Path]:
     ]
 
 
+def _disk(run: Run) -> int:
+    """Firings as they are spilled and as they are kept, from each SAE's L0 on the probe."""
+    from functok.graph.occurrences import store_size
+
+    text = run.folder.encoded("graph" if run.study.whole else "held-out")
+    tokens, most = text.stat().st_size // 4, run.study.graph.tokens
+    tokens = tokens if most is None else min(tokens, most)
+    size = 0
+    for checkpoint, parts in _by_checkpoint(run).items():
+        for part in parts:
+            file = run.folder.verified(part.name, run.step_of(checkpoint))
+            usual = part.recipe.k if part.recipe is not None else 0
+            l0 = read_json(file).get("l0", usual) if file.exists() else usual
+            size += 2 * store_size(tokens, l0)
+    return size
+
+
 def _leaves(run: Run) -> Iterable[Path]:
     """The graphs, without their controls and baselines, which are of other steps."""
     yield run.folder.consolidation("growth")
@@ -247,6 +264,7 @@ GRAPH = Step(
     title="Building the token–feature graph",
     needs=("dictionaries",),
     settings=lambda run: run.study.graph.model_dump(),
+    disk=_disk,
     work=_work,
     leaves=_leaves,
     excuse=needs_sae,

@@ -161,6 +161,17 @@ def _settings(run: Run) -> Any:
     return [part.model_dump(mode="json"), run.study.checkpoint_steps()]
 
 
+def _disk(run: Run) -> int:
+    """Every checkpoint, and two states of weights and moments."""
+    part = run.model_part
+    if part.load:
+        return 0
+    from functok.models.training.llama import weight_bytes
+
+    copies = len(run.study.checkpoint_steps()) + 2 * 3
+    return copies * weight_bytes(part.shape, len(run.tokenizer))
+
+
 def _leaves(run: Run) -> Iterable[Path]:
     if run.model_part.load:
         return []
@@ -238,6 +249,7 @@ PRETRAIN = Step(
     leaves=_leaves,
     excuse=needs_model,
     check=_check,
+    disk=_disk,
     figures=("training-loss",),
     precious=True,
     summary="Pre-train the model, or check the loaded one.",

@@ -254,6 +254,14 @@ def _shows(run: Run) -> Shown:
     yield f"All function tokens: {folder.tokens('function_tokens')}"
 
 
+_PER_SHARD = 3 << 19
+"""Bytes that counting keeps of a shard: two hash tables of pairs and the neighbours of tokens."""
+
+
+def _disk(run: Run) -> int:
+    return 0 if run.study.whole else _PER_SHARD * len(run.corpus.shards())
+
+
 def _settings(run: Run) -> Any:
     return [run.study.tokens.model_dump(), run.treebank_fingerprints]
 
@@ -274,6 +282,7 @@ TOKENS = Step(
     work=_count,
     leaves=_files,
     check=_check,
+    disk=_disk,
     figures=("token-frequency", "token-bins", "document-coverage", "threshold-sweep"),
     summary="Count tokens and find the function tokens of a corpus or a run.",
     shows=_shows,
