@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from functok.cli.arguments import AllowPython, Output, Replace, Target, Workers
-from functok.cli.check import check
+from functok.cli.check import check, report
 from functok.cli.controls import controls
 from functok.cli.graph import graph
 from functok.cli.pretrain import pretrain
@@ -100,6 +100,7 @@ _OWN = {
     "controls": controls,
     "trace": trace,
     "steer": steer,
+    "report": report,
 }
 """Commands that take more than a run or a study."""
 

@@ -53,8 +53,7 @@ def bring(run: Run, names: Sequence[str], replace: bool = False, whole: bool = F
     run.corpus_fingerprint  # noqa: B018 (a corpus that is not there is refused before the rest)
     try:
         runner.check(*names)
-        read_only = run.reopened and not run.folder.writable
-        if read_only and not whole and all(runner.is_done(name) for name in names):
+        if run.reopened and not run.folder.writable and runner.is_whole(names, whole):
             return run  # a finished run opens from read-only media too
         with run.folder.opened():
             runner.settle(replace)

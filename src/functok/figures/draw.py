@@ -8,7 +8,6 @@ from textwrap import wrap
 from typing import Any
 
 import vl_convert
-from altair.typing import ChartType
 
 from functok.figures.catalogue import PLANS, Figure, figures
 from functok.figures.glyphs import fonts_note
@@ -19,11 +18,6 @@ _OURS = re.compile(
 )
 _SCALE = 2
 """Pixels of the PNG per pixel of the chart."""
-
-
-def specification(chart: ChartType) -> dict[str, Any]:
-    """The Vega-Lite specification with its data in it."""
-    return chart.to_dict()
 
 
 def draw(drawn: Iterable[Figure], folder: RunFolder) -> None:
@@ -39,7 +33,7 @@ def draw(drawn: Iterable[Figure], folder: RunFolder) -> None:
 
 def write_figure(figure: Figure, folder: RunFolder) -> list[Path]:
     """Write one figure; where its files lie."""
-    spec = _with_note(specification(figure.chart))
+    spec = _with_note(figure.specification)
     # No address is allowed: a specification must contain all that is needed to draw it.
     svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
     write_text(folder.figure(figure.name, "svg"), svg)

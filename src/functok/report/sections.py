@@ -4,7 +4,6 @@ import base64
 from pathlib import Path
 
 from functok.figures.catalogue import PLANS, Figure
-from functok.figures.draw import specification
 from functok.report.frequency import frequency
 from functok.report.grids import grid_table
 from functok.report.markup import (
@@ -51,7 +50,7 @@ def section(name: str, folder: RunFolder, figures: list[Figure]) -> str:
 
 def figure_block(figure: Figure, folder: RunFolder) -> str:
     """A chart, how to read it, its control, and its data."""
-    spec = specification(figure.chart)
+    spec = dict(figure.specification)
     heading = spec.pop("title", {})
     subtitle = heading.get("subtitle", "") if isinstance(heading, dict) else ""
     # The static picture is shown until the chart is drawn, and if scripts do not run.

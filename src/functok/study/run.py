@@ -7,12 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.consolidation.checkpoints import Checkpoint, published
+from functok.consolidation.checkpoints import Checkpoint, published, stamp, weights_stamp
 from functok.runtime.errors import UserError
 from functok.runtime.paths import user_path
 from functok.runtime.progress import Progress, Silent
 from functok.runtime.store import RunFolder, read_frame, read_json
 from functok.runtime.store.records import read_record
+from functok.study.published import check_as_read
 from functok.study.resources import Resources
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Run:
         from functok.corpora import open_corpus
 
         found = open_corpus(self.study.corpus, absolute=self.resources.cluster == "ray")
-        if self.reopened and self._known.get("corpus", found.fingerprint) != found.fingerprint:
+        if self.reopened and self.known.get("corpus", found.fingerprint) != found.fingerprint:
             raise UserError(self.changed(f"Corpus {self.study.corpus!r}"))
         return found
 
@@ -64,7 +65,7 @@ class Run:
         Raises:
             UserError: if it is gone and was never read.
         """
-        known = self._known.get("corpus")
+        known = self.known.get("corpus")
         if self.reopened and isinstance(known, str):
             return known
         try:
@@ -82,7 +83,7 @@ class Run:
         Raises:
             UserError: if one is gone and was never read.
         """
-        known = self._known.get("treebanks")
+        known = self.known.get("treebanks")
         if not self.study.tokens.treebanks:
             return []
         if self.reopened and known:
@@ -98,7 +99,7 @@ class Run:
             return known
 
     @property
-    def _known(self) -> dict[str, Any]:
+    def known(self) -> dict[str, Any]:
         """The input as it was when this run read it; empty before that."""
         return read_record(self.folder.inputs)
 
@@ -258,6 +259,7 @@ class Run:
     def model(self, checkpoint: Checkpoint, device: str = "cpu") -> Model:
         from functok.models.language.model import load_model
 
+        check_as_read(self, f"model {checkpoint.name}", weights_stamp(checkpoint))
         return load_model(checkpoint.model, checkpoint.revision, device, self.model_part.dtype)
 
     def sae(self, part: DictionaryPart, checkpoint: Checkpoint) -> Sae:
@@ -268,7 +270,10 @@ class Run:
         """
         from functok.models.dictionaries.sources import open_whole_sae
 
-        return open_whole_sae(self.sae_spec(part, checkpoint))
+        spec = self.sae_spec(part, checkpoint)
+        if part.load is not None:
+            check_as_read(self, f"SAE {spec}", stamp(user_path(spec)))
+        return open_whole_sae(spec)
 
 
 def open_run(path: Path, progress: Progress, resources: Resources | None = None) -> Run:

@@ -53,6 +53,18 @@ class Runner:
         """Whether there is nothing to do for ``name``."""
         return self.run.folder.records.is_done(name, self.key(name))
 
+    def is_whole(self, names: Sequence[str], whole: bool) -> bool:
+        """Whether there is nothing to do for ``names``, and what they read is whole.
+
+        Args:
+            names: of steps.
+            whole: whether the files of all steps that they need are going to be read too.
+        """
+        read = {other for name in names for other in self.step(name).reads if self._applies(other)}
+        if whole:
+            read |= {other for name in names for other in self._before(name)}
+        return all(map(self.is_done, {*names, *read}))
+
     def settle(self, replace: bool) -> None:
         """Make the run's folder that of its study: what does not apply to the study goes.
 

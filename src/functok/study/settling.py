@@ -1,8 +1,11 @@
 """A run folder belongs to one study: what it holds of another is not overwritten unasked."""
 
+from typing import Any
+
 from functok.runtime.errors import UserError
 from functok.runtime.store import write_json, write_text
 from functok.runtime.store.records import read_record
+from functok.study.published import stamps
 from functok.study.run import Run
 
 
@@ -17,7 +20,9 @@ def settle(run: Run, replace: bool) -> None:
     from functok.study.settings import differences, dump_study, load_study
 
     study, folder = run.study, run.folder
-    now = {"corpus": run.corpus_fingerprint, "treebanks": run.treebank_fingerprints}
+    now: dict[str, Any] = {"corpus": run.corpus_fingerprint, "treebanks": run.treebank_fingerprints}
+    if found := stamps(run):
+        now["stamps"] = {name: [[*file] for file in files] for name, files in found.items()}
     before = read_record(folder.inputs)
     if folder.study.exists() and not replace:
         old = load_study(folder.study).model_dump(mode="json")

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.consolidation.checkpoints import Checkpoint, stamp
+from functok.consolidation.checkpoints import Checkpoint
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, read_json, write_json, write_table
+from functok.study.published import stamps
 from functok.study.run import Run
 from functok.study.step import ROWS, Step, needs_sae
 
@@ -169,9 +170,11 @@ def verified_sentences(run: Run) -> Shown:
 
 
 def _settings(run: Run) -> Any:
-    stamps = [stamp(user_path(run.sae_spec(*one))) for one in _each(run) if one[0].load is not None]
+    loaded = [run.sae_spec(*one) for one in _each(run) if one[0].load is not None]
+    known = stamps(run)
+    found = [known[f"SAE {spec}"] for spec in loaded]
     parts = [part.model_dump(mode="json") for part in run.study.dictionaries]
-    return [parts, stamps, bool(run.study.graph.massive)]
+    return [parts, found, bool(run.study.graph.massive)]
 
 
 def _disk(run: Run) -> int:

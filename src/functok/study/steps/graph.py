@@ -242,7 +242,7 @@ def _disk(run: Run) -> int:
         for part in parts:
             file = run.folder.verified(part.name, run.step_of(checkpoint))
             usual = part.recipe.k if part.recipe is not None else 0
-            l0 = read_json(file).get("l0", usual) if file.exists() else usual
+            l0 = float(read_json(file).get("l0", usual) if file.exists() else usual)
             size += 2 * store_size(tokens, l0)
     return size
 

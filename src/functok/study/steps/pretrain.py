@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.consolidation.checkpoints import cut_short, weights_stamp
+from functok.consolidation.checkpoints import cut_short
 from functok.runtime.errors import UserError, require
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, remove_folder, write_table, writing_folder
+from functok.study.published import stamps
 from functok.study.run import Run
 from functok.study.step import ROWS, Step, needs_model
 
@@ -156,8 +157,9 @@ def _shows(run: Run) -> Shown:
 def _settings(run: Run) -> Any:
     part = run.model_part
     if part.load:
-        stamps = [weights_stamp(checkpoint) for checkpoint in run.checkpoints]
-        return [part.load, part.revision, part.revisions, part.context, part.dtype, stamps]
+        known = stamps(run)
+        found = [known[f"model {checkpoint.name}"] for checkpoint in run.checkpoints]
+        return [part.load, part.revision, part.revisions, part.context, part.dtype, found]
     return [part.model_dump(mode="json"), run.study.checkpoint_steps()]
 
 
