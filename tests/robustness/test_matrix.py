@@ -4,18 +4,15 @@
 """
 
 import hashlib
-import json
 import os
 import random
 import shutil
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
-import vl_convert
 
 from system.tiny import Outcome, functok
 
@@ -114,25 +111,8 @@ def problem(done: Outcome, run: Path, whole: Path, damaged: str) -> str | None:
     return None
 
 
-@pytest.fixture
-def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each picture is drawn once for all trials: the same data give the same picture."""
-    pictures: dict[str, Any] = {}
-    to_svg, to_png = vl_convert.vegalite_to_svg, vl_convert.svg_to_png
-
-    def svg(spec: dict[str, Any], **options: Any) -> str:
-        key = json.dumps(spec, sort_keys=True, default=str)
-        return pictures.get(key) or pictures.setdefault(key, to_svg(spec, **options))
-
-    def png(picture: str, **options: Any) -> bytes:
-        return pictures.get(picture) or pictures.setdefault(picture, to_png(picture, **options))
-
-    monkeypatch.setattr(vl_convert, "vegalite_to_svg", svg)
-    monkeypatch.setattr(vl_convert, "svg_to_png", png)
-
-
 @pytest.mark.timeout(9000)
-@pytest.mark.usefixtures("drawn_once")
+@pytest.mark.usefixtures("undrawn")
 def test_damage_leads_to_the_right_tables_or_to_one_sentence(whole_run: Path, tmp_path: Path):
     other = tmp_path / "other-run's-file"
     other.write_bytes(b'{"key": "another"}')
