@@ -38,6 +38,11 @@ def main() -> None:
     except BrokenPipeError:  # whoever read the output has seen enough
         _quiet()
         raise SystemExit(0) from None
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        _quiet()  # typer has met it first, and would end with 1
+        raise SystemExit(0) from None
     except MemoryError:
         _end("There is not enough memory for this; choose smaller sizes.", REFUSED)
     except OSError as error:
