@@ -15,12 +15,13 @@ import re
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 _TEMPORARY = re.compile(r"\.(?:unfinished|replaced)-[0-9a-f]{8}-")
 _RUN = re.compile(r"^.*?/run(?:-[^/]*)?/")
 
 
-def target(path: object) -> str:
+def target(path: Any) -> str:
     """Where a path will be in its run folder, whatever temporary name it has now."""
     return _RUN.sub("", _TEMPORARY.sub("", str(path)))
 
@@ -46,7 +47,7 @@ class Writes:
     def unwatch(self) -> None:
         os.replace, os.fsync, shutil.rmtree = self.replace, self.fsync, self.rmtree
 
-    def _at(self, moment: str, path: object) -> bool:
+    def _at(self, moment: str, path: Any) -> bool:
         where = target(path)
         if self.log:
             with open(self.log, "a") as log:
@@ -56,7 +57,7 @@ class Writes:
         self.left -= 1
         return self.left == 0
 
-    def _replace(self, source: object, place: object) -> None:
+    def _replace(self, source: Any, place: Any) -> None:
         aside = ".replaced-" in str(place) or ".unfinished-" in str(place)
         kinds = ("before aside", "after aside") if aside else ("before", "after")
         if self._at(kinds[0], place):
@@ -77,7 +78,7 @@ class Writes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         self.fsync(descriptor)
 
-    def _rmtree(self, path: object, **options: object) -> None:
+    def _rmtree(self, path: Any, **options: Any) -> None:
         if self._at("half", path):
             for file in [file for file in sorted(Path(str(path)).rglob("*")) if file.is_file()][:1]:
                 file.unlink()
