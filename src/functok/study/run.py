@@ -259,7 +259,9 @@ class Run:
     def model(self, checkpoint: Checkpoint, device: str = "cpu") -> Model:
         from functok.models.language.model import load_model
 
-        check_as_read(self, f"model {checkpoint.name}", weights_stamp(checkpoint))
+        if self.reopened:
+            now = weights_stamp(checkpoint)
+            check_as_read(f"model {checkpoint.name}", now, self.known, self.folder.root)
         return load_model(checkpoint.model, checkpoint.revision, device, self.model_part.dtype)
 
     def sae(self, part: DictionaryPart, checkpoint: Checkpoint) -> Sae:
@@ -271,8 +273,8 @@ class Run:
         from functok.models.dictionaries.sources import open_whole_sae
 
         spec = self.sae_spec(part, checkpoint)
-        if part.load is not None:
-            check_as_read(self, f"SAE {spec}", stamp(user_path(spec)))
+        if part.load is not None and self.reopened:
+            check_as_read(f"SAE {spec}", stamp(user_path(spec)), self.known, self.folder.root)
         return open_whole_sae(spec)
 
 

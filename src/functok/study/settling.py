@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from functok.consolidation.checkpoints import Stamp, stamp, weights_stamp
 from functok.runtime.errors import UserError
+from functok.runtime.paths import user_path
 from functok.runtime.store import write_json, write_text
 from functok.runtime.store.records import read_record
-from functok.study.published import stamps
+from functok.study.published import known_stamps
 from functok.study.run import Run
 
 
@@ -45,3 +47,23 @@ def settle(run: Run, replace: bool) -> None:
         write_text(folder.study, dump_study(study))
     if before != now:
         write_json(folder.inputs, now)
+
+
+def stamps(run: Run) -> dict[str, Stamp]:
+    """The files of each loaded model and SAE: as they are; where they are gone or the run was
+    opened by its folder, as they were when it read them."""
+    if run.study.model is None:
+        return {}
+    found = {}
+    if run.model_part.load:
+        found = {f"model {one.name}": weights_stamp(one) for one in run.checkpoints}
+    for part in run.study.dictionaries:
+        if part.load is not None:
+            for checkpoint in run.decomposed(part):
+                spec = run.sae_spec(part, checkpoint)
+                found[f"SAE {spec}"] = stamp(user_path(spec))
+    known = known_stamps(run.known)
+    return {
+        name: known.get(name, now) if run.reopened or not now else now
+        for name, now in found.items()
+    }

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from functok.consolidation.checkpoints import Checkpoint
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, read_json, write_json, write_table
-from functok.study.published import stamps
 from functok.study.run import Run
+from functok.study.settling import stamps
 from functok.study.step import ROWS, Step, needs_sae
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from functok.consolidation.checkpoints import cut_short
 from functok.runtime.errors import UserError, require
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, remove_folder, write_table, writing_folder
-from functok.study.published import stamps
 from functok.study.run import Run
+from functok.study.settling import stamps
 from functok.study.step import ROWS, Step, needs_model
 
 if TYPE_CHECKING:
