@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from functok.models.interventions.intervention import Intervention, steer
 from functok.models.interventions.prefixes import shares_prefix
 from functok.models.interventions.sweeps import Trial, sweep
+from functok.models.language.attention import attending
 from functok.models.language.capture import capture, fitting_context, residual_stream
 from functok.models.language.generation import generate
 from functok.models.language.hooks import HookPoint
@@ -98,6 +99,29 @@ def test_the_stream_between_is_what_enters_plus_attention(model: nn.Module, kind
         }, "parallel layers have no such place"
         return
     torch.testing.assert_close(before + attention, middle, rtol=1e-5, atol=1e-5)
+
+
+def test_a_closed_key_is_read_by_itself_alone_or_is_refused(model: nn.Module, kind: str) -> None:
+    window = 4 if ADDING.get(kind, OTHERS.get(kind, {})).get("sliding_window") else 9
+    ids = IDS[:, :window].repeat(2, 1)
+    ids[1, 1] = 36
+
+    def closed(ids: Tensor) -> Tensor:
+        edges = torch.ones(*ids.shape, ids.shape[1], dtype=torch.bool)
+        edges[:, :, 1] = False
+        return edges
+
+    try:
+        with torch.no_grad(), attending(model, closed):
+            one, two = model(ids, use_cache=False).logits
+            if window == 4:
+                with pytest.raises(UserError, match="attends within 4 tokens"):
+                    model(IDS, use_cache=False)
+    except UserError:
+        assert kind in {*OTHERS, *PLAIN_FIRST, "opt", "qwen3_next"}
+        return
+    torch.testing.assert_close(one[2:], two[2:], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(one[1], two[1], rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("layer", range(LAYERS - 1))
