@@ -48,9 +48,7 @@ def _kinds(folder: Path) -> dict[str, list[str]]:
     (folder / "f.TXT.gz").write_bytes(gzip.compress(TEXTS[2].encode()))
     (folder / "g.txt.zst").write_bytes(zstandard.compress(TEXTS[0].encode()))
     whole = {"a.txt": TEXTS[1:2], "f.TXT.gz": TEXTS[2:3], "g.txt.zst": TEXTS[:1]}
-    return whole | dict.fromkeys(
-        ("b.jsonl", "c.jsonl.gz", "d.jsonl.zst", "e.parquet"), TEXTS
-    )
+    return whole | dict.fromkeys(("b.jsonl", "c.jsonl.gz", "d.jsonl.zst", "e.parquet"), TEXTS)
 
 
 def test_every_kind_of_file_gives_its_texts_in_order(tmp_path):
