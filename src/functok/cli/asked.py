@@ -32,7 +32,8 @@ def subject(
     Raises:
         UserError: if both are given, or neither.
     """
-    from functok.cli.work import bring, find, quiet_libraries
+    from functok.cli.console import ConsoleProgress
+    from functok.cli.work import bring, find, leave_room, quiet_libraries
     from functok.study.asking import Named, subject_named, subject_of
 
     if target is not None:
@@ -44,6 +45,7 @@ def subject(
         )
     require(output is None and not replace, "Without a run nothing is kept; omit -o.")
     quiet_libraries()
+    leave_room(ConsoleProgress())
     return subject_named(Named(model, sae, **more))  # type: ignore[arg-type]
 
 
