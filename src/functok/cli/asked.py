@@ -49,6 +49,17 @@ def subject(
     return subject_named(Named(model, sae, **more))  # type: ignore[arg-type]
 
 
+def kept(target: Path | None, output: Path | None, name: str) -> Path | None:
+    """Where the run of ``target`` keeps what was found out about it; None without one, and where
+    nothing can be written."""
+    from functok.cli.work import find
+
+    if target is None:
+        return None
+    folder = find(target, output).folder
+    return folder.retrieval(name) if folder.writable else None
+
+
 def refuse_names(target: Path, *names: object) -> None:
     """Refuse names given together with a run or a study.
 

@@ -16,6 +16,7 @@ from functok.report.markup import (
     script_json,
     table,
 )
+from functok.retrieval.steering.limit import control_kl, warning
 from functok.runtime.store import RunFolder, graph_table, read_frame
 
 TITLES = {
@@ -169,9 +170,21 @@ def continuations(folder: RunFolder) -> str:
     return (
         f"<h3>One prompt, steered</h3><p>Prompt: <q>{escaped(one['prompt'])}</q>; changed at "
         f"<code>{escaped(one['at'])}</code>, feature {one['feature']}, strength "
-        f"{number(one['strength'])} of the residual norm there. One example, chosen for the "
-        "largest gain: an illustration, not evidence.</p>"
+        f"{number(one['strength'])} of the residual norm there. {_how_hard(folder)}One example, "
+        "chosen for the largest gain: an illustration, not evidence.</p>"
         f'{likely}<div class="texts">{texts}</div>'
+    )
+
+
+def _how_hard(folder: RunFolder) -> str:
+    """What the control of steering did to the next token: whether text was left of the text."""
+    path = folder.retrieval("steering")
+    if not path.exists():
+        return ""
+    kl = control_kl(read_frame(path))
+    return escaped(
+        f"A random direction of this norm has a KL of {number(kl)} nats (median over the prompts). "
+        + (f"{doubt} " if (doubt := warning(kl)) else "")
     )
 
 
