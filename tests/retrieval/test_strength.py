@@ -44,7 +44,9 @@ def median_kl(model, share: float) -> float:
 def test_at_the_strength_found_a_random_direction_has_the_kl_asked_for(model, nats):
     found = strength_by_kl(model, PROMPTS, PLACES, 1, nats)
     assert 1 / 1024 < found.share < 1
-    assert median_kl(model, found.share) == pytest.approx(nats, rel=0.2)  # a median, between steps of √2
+    assert median_kl(model, found.share) == pytest.approx(
+        nats, rel=0.2
+    )  # a median, between steps of √2
     assert found.kl == nats
 
 

@@ -64,14 +64,15 @@ def figure_block(figure: Figure, folder: RunFolder) -> str:
         f"Data: {rows:,d} of {len(figure.table):,d} rows; all in {link}",
         table(figure.table.drop("text", strict=False), limit=_ROWS),
     )
+    reading, control = figure.plan.words(figure.table)
     title, identity = escaped(figure.plan.title), escaped(f"spec-{figure.name}")
     return (
         f"<h3>{title}</h3>"
         f'<figure data-chart="{identity}"><p class="sub">{escaped(subtitle)}</p>'
         f'<div class="chart" role="img" aria-label="{title}">'
         f'<img alt="{title}" src="data:image/svg+xml;base64,{svg}"></div>'
-        f"<figcaption><p><b>Reading.</b> {escaped(figure.plan.reading)}</p>"
-        f"<p><b>Control.</b> {escaped(figure.plan.control)}</p></figcaption></figure>{data}"
+        f"<figcaption><p><b>Reading.</b> {escaped(reading)}</p>"
+        f"<p><b>Control.</b> {escaped(control)}</p></figcaption></figure>{data}"
         f'<script type="application/json" id="{identity}">{script_json(spec)}</script>'
     )
 

@@ -21,6 +21,7 @@ from functok.report.findings import RULE, claims_table, learned
 from functok.report.markup import escaped
 from functok.report.provenance import provenance
 from functok.report.sections import TITLES, section
+from functok.report.subject import subject
 from functok.runtime.store import RunFolder, read_frame, write_text
 
 
@@ -75,8 +76,12 @@ def _findings(folder: RunFolder) -> str:
         claims = claims_table(read_frame(folder.claims))
     else:
         claims = '<p class="absent">The claims were not assembled.</p>'
+    about = "".join(
+        f"<dt>{escaped(name)}</dt><dd>{escaped(said)}</dd>"
+        for name, said in subject(folder).items()
+    )
     return (
-        f'{claims}<p class="rule">{escaped(RULE)}</p>'
+        (f"<dl>{about}</dl>" if about else "") + f'{claims}<p class="rule">{escaped(RULE)}</p>'
         f"<h3>Did the model learn?</h3><p>{escaped(learned(folder))}</p>"
     )
 
