@@ -3,9 +3,9 @@
 import polars as pl
 
 from functok.report.markup import escaped, interval, number
-from functok.report.subject import model_name
 from functok.runtime.store import RunFolder, read_frame
 from functok.stats import jackknife_ratio
+from functok.study.summary import model_name
 
 RULE = (
     "A claim is supported if every test of it was run and each effect (the measurement compared "

@@ -21,8 +21,8 @@ from functok.report.findings import RULE, claims_table, learned
 from functok.report.markup import escaped
 from functok.report.provenance import provenance
 from functok.report.sections import TITLES, section
-from functok.report.subject import subject
 from functok.runtime.store import RunFolder, read_frame, write_text
+from functok.study.summary import summary
 
 
 def write_report(folder: RunFolder) -> None:
@@ -78,7 +78,7 @@ def _findings(folder: RunFolder) -> str:
         claims = '<p class="absent">The claims were not assembled.</p>'
     about = "".join(
         f"<dt>{escaped(name)}</dt><dd>{escaped(said)}</dd>"
-        for name, said in subject(folder).items()
+        for name, said in summary(folder).items()
     )
     return (
         (f"<dl>{about}</dl>" if about else "") + f'{claims}<p class="rule">{escaped(RULE)}</p>'

@@ -200,7 +200,9 @@ def _shows(run: Run) -> Shown:
     """Coverage, scaling, and what was left out, graph by graph."""
 
     from functok.graph.tables import summary
+    from functok.study.summary import sentences
 
+    yield from sentences(run.folder)
     yield from verified_sentences(run)
     for part in run.study.dictionaries:
         place = run.graph_folder(part, run.decomposed(part)[-1])

@@ -89,7 +89,7 @@ def train_here(run: Run, key: str) -> None:
 def _check_published(run: Run) -> None:
     from functok.models.language.model import check_tokenizer
 
-    with run.progress.task("Loading", len(run.checkpoints), "checkpoints") as task:
+    with run.progress.task("Loading", len(run.checkpoints)) as task:
         for checkpoint in run.checkpoints:
             check_tokenizer(run.model(checkpoint), run.tokenizer, checkpoint.model)
             task.advance()
@@ -176,7 +176,8 @@ def _settings(run: Run) -> Any:
     part = run.model_part
     if part.load:
         stamps = [weights_stamp(checkpoint) for checkpoint in run.checkpoints]
-        return [part.load, part.revision, part.revisions, part.context, part.dtype, stamps]
+        steps = [checkpoint.step for checkpoint in run.checkpoints]
+        return [part.load, part.revision, steps, part.revisions, part.context, part.dtype, stamps]
     return [part.model_dump(mode="json"), run.study.checkpoint_steps()]
 
 

@@ -172,6 +172,7 @@ STEER = Step(
     check=_check,
     leaves=lambda run: map(run.folder.retrieval, ("steering", "steered_text", "grid")),
     excuse=needs_sae,
+    number=2,
     evidence=("E-steering",),
     figures=("steering-gain",),
     summary="Add, set or ablate features at chosen tokens.",

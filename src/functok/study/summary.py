@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from functok.report.markup import number
 from functok.runtime.store import RunFolder, read_json
 
 
-def subject(folder: RunFolder) -> dict[str, str]:
+def summary(folder: RunFolder) -> dict[str, str]:
     """One sentence each on Model, SAE and Text, as far as the run has them."""
     if not folder.provenance.exists():
         return {}
@@ -19,6 +18,11 @@ def subject(folder: RunFolder) -> dict[str, str]:
         "Text": _text(found, meta),
     }
     return {name: sentence for name, sentence in said.items() if sentence}
+
+
+def sentences(folder: RunFolder) -> list[str]:
+    """The same for the terminal."""
+    return [f"{name}: {said}." for name, said in summary(folder).items()]
 
 
 def model_name(folder: RunFolder) -> str | None:
@@ -43,9 +47,7 @@ def _model(model: dict[str, Any]) -> str:
 def _sae(meta: dict[str, Any]) -> str:
     if not meta:
         return ""
-    return (
-        f"{meta['sae']} at {meta['hook']}, {meta['features']:,} features, L0 {number(meta['l0'])}"
-    )
+    return f"{meta['sae']} at {meta['hook']}, {meta['features']:,} features, L0 {meta['l0']:.3g}"
 
 
 def _text(found: dict[str, Any], meta: dict[str, Any]) -> str:
