@@ -54,7 +54,7 @@ def test_a_loaded_model_is_called_by_its_name_and_what_cannot_be_made_is_named(
     losses = functok("losses", study, "-o", tmp_path / "run")
     assert losses.code == 0, losses.err
     controls = functok("controls", study, "-o", tmp_path / "run", "--only", "baselines")
-    assert "Baseline step-0 cannot be made: No checkpoint of step 0" in controls.err
+    assert "Baseline step-0 cannot be made: There is no checkpoint" in controls.err
     assert "Baseline frozen-decoder cannot be made: The SAE was not trained here" in controls.err
     told = json.loads((tmp_path / "run" / "provenance.json").read_text())
     assert list(told["baselines_missing"]) == ["step-0", "frozen-decoder"]

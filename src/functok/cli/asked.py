@@ -38,7 +38,10 @@ def subject(
 
     if target is not None:
         refuse_names(target, model, sae, *more.values())
-        return subject_of(bring(find(target, output), ["graph"], replace, whole=True))
+        run = bring(find(target, output), ["graph"], replace, whole=True)
+        quiet_libraries()
+        leave_room(run.progress)
+        return subject_of(run)
     if model is None or sae is None:
         raise UserError(
             f"functok {command} needs a run folder or a study file, or --model and --sae."

@@ -138,7 +138,7 @@ def _show(search: Search, layer: int, place: Path | None) -> None:
     from functok.retrieval.steering.limit import warning
 
     heard = search.answers.filter(pl.col("direction") != "random")
-    columns = ("layer", "prompt", "answer", "shows")
+    columns = ("step", "layer", "prompt", "answer", "shows")
     print_table(heard.filter(pl.col("step").is_in(["trait", "plain", "layer"])).select(columns))
     print_table(search.scan.drop("k", "feature"))
     scanned = search.scan.filter(step="layer").sort("success", "layer", descending=[True, False])

@@ -69,7 +69,7 @@ def _quality_dots(table: pl.DataFrame) -> ChartType:
         base = alt.Chart(table, width=WIDTH, height=26).encode(
             color=alt.value(MEASURED), tooltip=value_tips(name, form, title)
         )
-        x = alt.X(f"{name}:Q", title=None).scale(zero=name == "l0", nice=True)
+        x = alt.X(f"{name}:Q", title=None).scale(zero=name == "l0", nice=True, padding=8)
         drawn = with_intervals(base, x, f"{name}_low", f"{name}_high", size=70)
         panels.append(drawn.properties(title=alt.TitleParams(title, fontSize=12)))
     return styled(
@@ -152,7 +152,7 @@ PLANS = (
         "quality requires no learning.",
         alone=(
             "Higher explained variance and more recovered cross-entropy mean a more faithful SAE.",
-            "None here: a SAE of an untrained model is among the graph's baselines, if the study "
+            "None here: an SAE of an untrained model is among the graph's baselines, if the study "
             "names them.",
         ),
         absent="No SAE was evaluated.",
