@@ -171,6 +171,11 @@ class Run:
         return [Checkpoint(step, str(self.folder.model(step))) for step in steps]
 
     @property
+    def last_trained(self) -> Checkpoint:
+        """The last checkpoint, whether it has an SAE or not."""
+        return self.checkpoints[-1]
+
+    @property
     def main(self) -> DictionaryPart:
         """The SAEs that the claims are judged on; steps without any do not get here."""
         return self.study.dictionaries[0]
@@ -185,6 +190,12 @@ class Run:
             return self.checkpoints if self.model_part.load else self.checkpoints[-1:]
         found = [one for one in self.checkpoints if one.step in part.checkpoints]
         missing = set(part.checkpoints) - {one.step for one in found}
+        if missing and self.last_trained.step is None:
+            raise UserError(
+                f"dictionaries.checkpoints names the steps {sorted(missing)}, but model "
+                f"{self.last_trained.called} is loaded as it is; omit checkpoints, or list the "
+                "model's revisions."
+            )
         if missing:
             raise UserError(
                 f"dictionaries.checkpoints names the steps {sorted(missing)}, which the model "
@@ -199,8 +210,7 @@ class Run:
 
     def step_of(self, checkpoint: Checkpoint) -> int | None:
         """The step that names the checkpoint's folders; None for a model without steps."""
-        part = self.model_part
-        return None if part.load and not part.revisions else checkpoint.step
+        return checkpoint.step
 
     def sae_folder(self, part: DictionaryPart, checkpoint: Checkpoint) -> Path:
         return self.folder.dictionary(part.name, self.step_of(checkpoint))
@@ -253,7 +263,7 @@ class Run:
         """The model without its weights."""
         from functok.models.language.model import architecture
 
-        last = self.checkpoints[-1]
+        last = self.last_trained
         return architecture(last.model, last.revision)
 
     def model(self, checkpoint: Checkpoint, device: str = "cpu") -> Model:

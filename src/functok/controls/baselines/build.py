@@ -143,7 +143,7 @@ def named_baselines(names: Sequence[str]) -> list[Baseline]:
 def possible(baseline: Baseline, trained: Trained) -> str | None:
     """Why this baseline cannot be built, one sentence; None if it can."""
     if baseline.model == "step-0" and trained.start is None:
-        return "The run has no checkpoint of step 0."
+        return "There is no checkpoint from before the training."
     if baseline.trains and (trained.recipe is None or trained.training is None):
         return "The SAE was not trained here, and the study has no recipe to train another by."
     if baseline.trains and trained.hook.site != "resid_post":

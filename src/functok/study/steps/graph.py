@@ -35,7 +35,7 @@ def _work(run: Run, key: str) -> dict[str, Any]:
     from functok.graph.coverage import degree_table
 
     text = _text(run)
-    firing = {}
+    firing: dict[int | None, Firing] = {}
     for checkpoint, parts in _by_checkpoint(run).items():
         built = _build(run, key, checkpoint, parts, text)
         for part, graph in zip(parts, built, strict=True):
@@ -90,7 +90,7 @@ def _build(
         partials,
         run.engine,
         run.progress,
-        "Graph" if step is None else f"Graph at step {step}",
+        checkpoint.its("Graph"),
         [_meta(run, part, checkpoint, text) for part in parts],
     )
     remove_folder(partials)
@@ -176,13 +176,13 @@ def _describe(run: Run, place: Path) -> None:
         write_table(graph_table(place, name), table)
 
 
-def _growth_evidence(run: Run, firing: dict[int, Firing]) -> None:
+def _growth_evidence(run: Run, firing: dict[int | None, Firing]) -> None:
     """Do more features fire at the end than in the untrained model, under one recipe?"""
     from functok.claims.evidence import Evidence, as_columns
     from functok.consolidation.growth import log_ratio
     from functok.stats import jackknife_p_value
 
-    steps = sorted(firing)
+    steps = sorted(step for step in firing if step is not None)
     if len(steps) < 2 or steps[0] != 0:
         remove_file(run.folder.test("E-growth"))  # of other settings
         return  # no untrained model among the checkpoints: the claim stays without its control
@@ -207,7 +207,9 @@ def _shows(run: Run) -> Shown:
     """Coverage, scaling, and what was left out, graph by graph."""
 
     from functok.graph.tables import summary
+    from functok.study.summary import sentences
 
+    yield from sentences(run.folder)
     yield from verified_sentences(run)
     for part in run.study.dictionaries:
         place = run.graph_folder(part, run.decomposed(part)[-1])

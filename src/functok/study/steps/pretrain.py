@@ -16,7 +16,7 @@ from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, remove_folder, write_table, writing_folder
 from functok.study.run import Run
 from functok.study.settling import stamps
-from functok.study.step import ROWS, Step, needs_model
+from functok.study.step import ROWS, Step, known, needs_model
 
 if TYPE_CHECKING:
     from functok.models.language.model import Model
@@ -31,7 +31,7 @@ def pretrain(run: Run, key: str) -> dict[str, Any]:
         _check_published(run)
     else:
         train_here(run, key)
-    return {"models": _fingerprints(run)}
+    return {"model": _described(run), "models": _fingerprints(run)}
 
 
 def train_here(run: Run, key: str) -> None:
@@ -90,10 +90,27 @@ def train_here(run: Run, key: str) -> None:
 def _check_published(run: Run) -> None:
     from functok.models.language.model import check_tokenizer
 
-    with run.progress.task("Loading", len(run.checkpoints), "checkpoints") as task:
+    with run.progress.task("Loading", len(run.checkpoints)) as task:
         for checkpoint in run.checkpoints:
             check_tokenizer(run.model(checkpoint), run.tokenizer, checkpoint.model)
             task.advance()
+
+
+def _described(run: Run) -> dict[str, Any]:
+    """The model in words and sizes, for whoever reads about it."""
+    from functok.models.language.model import decoder_layers
+
+    part, model = run.model_part, run.architecture
+    return {
+        "name": run.last_trained.called if part.load else "trained here",
+        "loaded": part.load,
+        "revisions": [one.revision or one.name for one in run.checkpoints] if part.load else [],
+        "kind": type(model).__name__,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "layers": len(decoder_layers(model)),
+        "d_model": model.config.get_text_config().hidden_size,
+        "context": run.context,
+    }
 
 
 def _fingerprints(run: Run) -> dict[str, Any]:
@@ -101,7 +118,7 @@ def _fingerprints(run: Run) -> dict[str, Any]:
     from functok.runtime.versions import sha256
 
     return {
-        str(checkpoint.step): {
+        checkpoint.name if checkpoint.step is None else str(checkpoint.step): {
             "model": run.within(checkpoint.model),
             "revision": checkpoint.revision,
             "sha256": {
@@ -138,15 +155,17 @@ def _shows(run: Run) -> Shown:
     import polars as pl
 
     if run.model_part.load:
-        facts = run.facts("pretrain")["models"]
-        yield pl.DataFrame(
+        table = pl.DataFrame(
             {
-                "step": [int(step) for step in facts],
-                "model": [one["model"] for one in facts.values()],
-                "revision": [one["revision"] or "" for one in facts.values()],
-            }
+                "step": [checkpoint.step for checkpoint in run.checkpoints],
+                "model": [run.within(checkpoint.model) for checkpoint in run.checkpoints],
+                "revision": [checkpoint.revision for checkpoint in run.checkpoints],
+            },
+            {"step": pl.Int64, "model": pl.String, "revision": pl.String},
         )
-        yield "Every checkpoint loads and accepts the tokenizer's ids; nothing is trained here."
+        yield known(table, *table.columns)
+        each = "Every checkpoint" if len(table) > 1 else "The model"
+        yield f"{each} loads and accepts the tokenizer's ids; nothing is trained here."
         return
     path = run.folder.consolidation("training")
     table = read_frame(path)
@@ -157,9 +176,10 @@ def _shows(run: Run) -> Shown:
 def _settings(run: Run) -> Any:
     part = run.model_part
     if part.load:
-        known = stamps(run)
-        found = [known[f"model {checkpoint.name}"] for checkpoint in run.checkpoints]
-        return [part.load, part.revision, part.revisions, part.context, part.dtype, found]
+        of_files = stamps(run)
+        found = [of_files[f"model {checkpoint.name}"] for checkpoint in run.checkpoints]
+        steps = [checkpoint.step for checkpoint in run.checkpoints]
+        return [part.load, part.revision, steps, part.revisions, part.context, part.dtype, found]
     return [part.model_dump(mode="json"), run.study.checkpoint_steps()]
 
 
@@ -243,7 +263,9 @@ def _watching(run: Run) -> Iterator[Watch]:
 PRETRAIN = Step(
     name="pretrain",
     title=lambda study: (
-        "Checking the model" if study.model and study.model.load else "Pre-training the model"
+        f"Checking the model {study.model.load}"
+        if study.model and study.model.load
+        else "Pre-training the model"
     ),
     needs=("documents", "tokens"),
     settings=_settings,
