@@ -17,6 +17,7 @@ from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.corpus import Corpus
+    from functok.encoding.contexts import RowFormat
     from functok.encoding.tokenizer import Encoded, Tokenizer
     from functok.models.dictionaries import Sae
     from functok.models.language.hooks import HookPoint
@@ -116,6 +117,7 @@ class Run:
 
     @cached_property
     def separator(self) -> int | None:
+        """What stands before each document where a model is trained here."""
         from functok.encoding.tokenizer import separator_id
 
         return separator_id(self.tokenizer)
@@ -159,6 +161,13 @@ class Run:
         longest = fitting_context(self.architecture, None, part.load)
         asked = min(usual, longest) if part.context == usual else part.context
         return fitting_context(self.architecture, asked, part.load)
+
+    @cached_property
+    def row_format(self) -> RowFormat:
+        """How documents become the rows on which the model is measured."""
+        from functok.study.rows import row_format
+
+        return row_format(self)
 
     @cached_property
     def checkpoints(self) -> list[Checkpoint]:

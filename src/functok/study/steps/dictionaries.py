@@ -53,7 +53,7 @@ def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> 
     assert part.layer is not None
     assert part.recipe is not None
     sample = sample_activations(
-        *(run.model(checkpoint), run.encoded("train"), part.layer, run.context, run.separator),
+        *(run.model(checkpoint), run.encoded("train"), part.layer, run.row_format),
         *(run.vocabulary.classes, part.recipe.activations),
     )
     name = f"SAE at step {checkpoint.step}"
@@ -72,7 +72,7 @@ def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> None:
     sae = run.sae(part, checkpoint)
     model = run.model(checkpoint, run.resources.device)
     hook = placed(sae, part.layer, model, part.site)
-    text, place = run.measured, (run.context, run.separator, run.special)
+    text, place = run.measured, (run.row_format, run.special)
     (probe,) = probe_activations(model, text, [hook], *place)
     found = verify(sae, probe)
     if found.warning is not None and hook.site == "resid_post":
@@ -100,8 +100,7 @@ def _quality(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> dict[str
         dictionary,
         run.measured.first(part.quality_tokens),
         residual_layer(run.hook(part, checkpoint)),
-        run.context,
-        run.separator,
+        run.row_format,
         run.vocabulary.classes,
     )
     return {"step": checkpoint.step, "width": dictionary.features, **quality.columns()}
@@ -171,7 +170,7 @@ def verified_sentences(run: Run) -> Shown:
 def _settings(run: Run) -> Any:
     stamps = [stamp(user_path(run.sae_spec(*one))) for one in _each(run) if one[0].load is not None]
     parts = [part.model_dump(mode="json") for part in run.study.dictionaries]
-    return [parts, stamps, bool(run.study.graph.massive)]
+    return [parts, stamps, bool(run.study.graph.massive), run.model_part.overlap]
 
 
 def _leaves(run: Run) -> Iterable[Path]:
@@ -189,6 +188,7 @@ DICTIONARIES = Step(
     title=_title,
     needs=("pretrain",),
     settings=_settings,
+    number=2,
     work=_work,
     leaves=_leaves,
     excuse=needs_sae,
