@@ -48,9 +48,9 @@ class RowFormat:
         return int(self.start is not None)
 
 
-def usual_overlap(context: int) -> int:
-    """The overlap where none is set: a quarter of the row."""
-    return context // 4
+def row_format(context: int, start: int | None, overlap: int | None) -> RowFormat:
+    """Rows with this overlap; where it is None, with one of a quarter of the row."""
+    return RowFormat(context, start, context // 4 if overlap is None else overlap)
 
 
 @dataclass(frozen=True)

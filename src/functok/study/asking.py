@@ -21,7 +21,6 @@ from functok.models.language.row_start import RowStart, measured_start, set_star
 from functok.retrieval.prompts.subject import Subject
 from functok.runtime.errors import UserError, require
 from functok.runtime.store import RunFolder, read_frame
-from functok.study.rows import row_start
 from functok.study.run import Run
 from functok.tokens.vocabulary import Vocabulary
 
@@ -64,7 +63,7 @@ def subject_of(run: Run) -> Subject:
         tokenizer=run.tokenizer,
         dictionary=sae.dictionary,
         place=placed(sae, run.main.layer, model, run.main.site),
-        start=row_start(run),
+        start=run.row_start,
         vocabulary=run.vocabulary,
         density=active / graph.positions,
         maximum=maximum,

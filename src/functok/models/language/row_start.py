@@ -4,7 +4,8 @@ No configuration says so. SmolLM2-Instruct names a chat mark as its BOS, and pre
 behind ``<|endoftext|>``; Gemma-3 loses more than a nat a token without ``<bos>``. So the candidates
 are tried: the loss of the same tokens behind each, on the beginnings of some documents. The best
 wins where it gains more than two standard errors over the choice of the tokenizer's own
-post-processor (paired by document); else the post-processor decides.
+post-processor (paired by document); else, and where a model predicts hardly better than by
+guessing, the post-processor decides.
 """
 
 import re
@@ -17,7 +18,7 @@ from jaxtyping import Float
 from functok.corpus.splits import mixed
 from functok.encoding.contexts import RowFormat
 from functok.encoding.documents import joined
-from functok.encoding.tokenizer import Encoded, Tokenizer, special_ids
+from functok.encoding.tokenizer import Encoded, Tokenizer, separator_id, special_ids
 from functok.models.forward import forward
 from functok.models.language.capture import fitting_context
 from functok.models.language.model import Model
@@ -26,6 +27,8 @@ from functok.stats import jackknife_ratio
 
 DOCUMENTS, TOKENS = 32, 64
 """Of the probe."""
+GUESSING = 0.1
+"""Nats below the logarithm of the vocabulary from which on a model knows anything of the text."""
 NOTHING = "none"
 """How a setting says that nothing is added."""
 _POST_PROCESSOR = "as the tokenizer's post-processor says"
@@ -88,8 +91,9 @@ def set_start(tokenizer: Tokenizer, name: str) -> RowStart:
     return RowStart(found, name, "as set")
 
 
-def trained_start(tokenizer: Tokenizer, separator: int | None) -> RowStart:
-    """The start of a model that was trained here, each document after ``separator``."""
+def trained_start(tokenizer: Tokenizer) -> RowStart:
+    """The start of a model that is trained here, with a separator before each document."""
+    separator = separator_id(tokenizer)
     return RowStart(separator, _name(tokenizer, separator), "as in training")
 
 
@@ -135,11 +139,12 @@ def measured_start(model: Model, tokenizer: Tokenizer, text: Encoded, of: str) -
         return RowStart(tried[0], _name(tokenizer, tried[0]), _POST_PROCESSOR)
     best = int(losses.sum(1).argmin())
     gain = jackknife_ratio(losses[0] - losses[best], counts)
-    chosen = best if gain.low > 0 else 0
+    means = (losses.sum(1) / counts.sum()).tolist()
+    knows = means[best] < np.log(model.get_input_embeddings().weight.shape[0]) - GUESSING
+    chosen = best if gain.low > 0 and knows else 0
     said = f"measured on {int(np.count_nonzero(counts))} {of}"
     if not chosen:
         said = f"{_POST_PROCESSOR} ({said})"
-    means = (losses.sum(1) / counts.sum()).tolist()
     return RowStart(
         tried[chosen],
         _name(tokenizer, tried[chosen]),
@@ -157,7 +162,7 @@ def _beginnings(text: Encoded, documents: int, tokens: int) -> Encoded:
     """The first ``tokens`` tokens of documents picked by hash."""
     order = np.argsort(mixed(text.keys, 9), kind="stable")
     long = order[np.diff(text.offsets)[order] > 2]  # shorter ones have nothing to compare
-    return joined([text.slice(one, one + 1).first(tokens) for one in long[:documents]])
+    return joined([text.slice(one, one + 1).first(tokens) for one in long[:documents].tolist()])
 
 
 def _losses(

@@ -29,10 +29,8 @@ def pretrain(run: Run, key: str) -> dict[str, Any]:
     """Pre-train the model, or make sure that the published one can be used."""
     if run.model_part.load:
         return {"row_start": vars(_check_published(run)), "models": _fingerprints(run)}
-    from functok.study.rows import row_start
-
     train_here(run, key)
-    return {"row_start": vars(row_start(run)), "models": _fingerprints(run)}
+    return {"row_start": vars(run.row_start), "models": _fingerprints(run)}
 
 
 def train_here(run: Run, key: str) -> None:
@@ -57,9 +55,9 @@ def train_here(run: Run, key: str) -> None:
         _mend(run, state)
     processes.wait()
     size = len(run.tokenizer)
-    windows = PackedWindows(run.encoded("train"), part.training.context, run.separator)
+    windows = PackedWindows(run.encoded("train"), part.training.context, run.row_start.id)
     require(
-        run.separator is not None or not part.training.document_mask,
+        run.row_start.id is not None or not part.training.document_mask,
         "document_mask needs a tokenizer with a BOS or EOS token to stand before each document; "
         "set document_mask to false.",
     )
@@ -91,7 +89,6 @@ def train_here(run: Run, key: str) -> None:
 def _check_published(run: Run) -> RowStart:
     """Load every checkpoint, and see what the last one's rows begin with."""
     from functok.models.language.model import check_tokenizer
-    from functok.study.rows import found_start
 
     model = None
     with run.progress.task("Loading", len(run.checkpoints), "checkpoints") as task:
@@ -99,9 +96,22 @@ def _check_published(run: Run) -> RowStart:
             model = run.model(checkpoint)
             check_tokenizer(model, run.tokenizer, checkpoint.model)
             task.advance()
-    start = found_start(run, model)
+    start = _found_start(run, model)
     run.progress.say(f"  {start.sentence}")
     return start
+
+
+def _found_start(run: Run, model: Model) -> RowStart:
+    """What a loaded model's rows begin with: as the study sets it, else by a probe of its text."""
+    from functok.models.language.row_start import measured_start, probe_tokens, set_start
+    from functok.runtime.progress import ticking
+
+    asked, text = run.model_part.row_start, run.measured
+    if asked != "auto":
+        return set_start(run.tokenizer, asked)
+    total = probe_tokens(run.tokenizer, text)
+    with run.progress.task("What rows begin with", total, "tokens") as task, ticking(task):
+        return measured_start(model, run.tokenizer, text, "documents of the corpus")
 
 
 def _fingerprints(run: Run) -> dict[str, Any]:
@@ -153,8 +163,6 @@ def _shows(run: Run) -> Shown:
     import polars as pl
 
     if run.model_part.load:
-        from functok.study.rows import row_start
-
         facts = run.facts("pretrain")["models"]
         yield pl.DataFrame(
             {
@@ -164,7 +172,7 @@ def _shows(run: Run) -> Shown:
             }
         )
         yield "Every checkpoint loads and accepts the tokenizer's ids; nothing is trained here."
-        yield row_start(run).sentence
+        yield run.row_start.sentence
         return
     path = run.folder.consolidation("training")
     table = read_frame(path)
