@@ -11,6 +11,7 @@ from functok.controls.baselines.build import (
     named_baselines,
     possible,
 )
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries.activations import sample_activations
 from functok.models.dictionaries.training import (
@@ -27,6 +28,8 @@ from functok.tokens.counting.function_tokens import class_array
 
 VOCABULARY = 40
 
+ROWS = RowFormat(16, start=0, overlap=4)
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Trained:
@@ -39,7 +42,7 @@ def trained(tmp_path_factory) -> Trained:
     classes = class_array(np.arange(1, 6), (0,), VOCABULARY)
     recipe = DictionarySettings(width=32, k=4, steps=20, batch=64, activations=800, dead_window=10)
     model = load_model(str(root / "model"))
-    x = sample_activations(model, encoded, 1, 16, 0, classes, 800)
+    x = sample_activations(model, encoded, 1, ROWS, classes, 800)
     train_dictionary(x, recipe, 1, 0, root / "sae")
     return Trained(
         key="trained",
@@ -49,8 +52,7 @@ def trained(tmp_path_factory) -> Trained:
         recipe=recipe,
         training=encoded,
         encoded=encoded,
-        context=16,
-        separator=0,
+        row_format=ROWS,
         special=(0,),
         classes=classes,
         seed=5,

@@ -10,6 +10,7 @@ from families import VOCABULARY, WIDTH, edited_logits, tiny
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
 from functok.models.dictionaries.quality import DictionaryQuality, dictionary_quality
@@ -52,7 +53,7 @@ def perfect_dictionary() -> Dictionary:
 
 def measure(model: nn.Module, dictionary: Dictionary, separator, layer=1) -> DictionaryQuality:
     return dictionary_quality(
-        model, dictionary, encoded(documents()), layer, 32, separator, CLASSES
+        model, dictionary, encoded(documents()), layer, RowFormat(32, separator, 8), CLASSES
     )
 
 
@@ -65,6 +66,7 @@ def naive(model: nn.Module, dictionary: Dictionary, separator, layer: int = 1) -
         with torch.no_grad():
             hidden = model(ids, output_hidden_states=True).hidden_states[layer + 1][0]
         kept = torch.tensor([False] * len(lead) + [CLASSES[token] != SPECIAL for token in document])
+        kept[0] = False  # the sink
         z = torch.relu((hidden - dictionary.b_dec) @ dictionary.W_enc + dictionary.b_enc)
         rebuilt = z @ dictionary.W_dec + dictionary.b_dec
         xs.append(hidden[kept].double())
@@ -124,9 +126,11 @@ def test_a_reconstruction_of_zero_recovers_nothing():
 def test_the_mean_alone_explains_no_variance():
     model, perfect = tiny("Llama"), perfect_dictionary()
     rows = [
-        model(torch.tensor([d]), output_hidden_states=True).hidden_states[2][0] for d in documents()
+        model(torch.tensor([d]), output_hidden_states=True).hidden_states[2][0, 1:]
+        for d in documents()
     ]
-    kept = torch.tensor([CLASSES[token] != SPECIAL for d in documents() for token in d])
+    # what stands first in a row does not count
+    kept = torch.tensor([CLASSES[token] != SPECIAL for d in documents() for token in d[1:]])
     mean = torch.cat(rows)[kept].mean(0).detach()
     constant = Dictionary(
         perfect.W_enc, perfect.b_enc, torch.zeros_like(perfect.W_dec), mean, "standard"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary, load_dictionary, open_sae
 from functok.models.dictionaries.activations import sample_activations
@@ -180,9 +181,10 @@ def test_the_sample_is_the_residual_stream_at_the_first_tokens_that_are_not_spec
         if kept:
             with torch.no_grad():
                 ids = torch.tensor([lead + kept])
-                hidden = model(ids, output_hidden_states=True).hidden_states[1][0, len(lead) :]
-            expected += [row for row, token in zip(hidden, kept, strict=True) if token != 1]
-    sample = sample_activations(model, encoded, 0, 32, separator, classes, count)
+                hidden = model(ids, output_hidden_states=True).hidden_states[1][0, 1:]
+            text = kept if lead else kept[1:]  # what stands first does not count
+            expected += [row for row, token in zip(hidden, text, strict=True) if token != 1]
+    sample = sample_activations(model, encoded, 0, RowFormat(32, separator), classes, count)
     assert len(sample) == len(expected)
     key = lambda row: row[0].item()  # noqa: E731
     torch.testing.assert_close(

@@ -16,6 +16,7 @@ from functok.cli.arguments import (
     Output,
     Replace,
     Revision,
+    RowStartName,
     SaeName,
     Site,
     TokenizerName,
@@ -78,6 +79,7 @@ def find_feature(
     layer: Layer = None,
     site: Site = None,
     tokenizer: TokenizerName = None,
+    row_start: RowStartName = None,
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
     replace: Replace = False,
@@ -107,6 +109,7 @@ def find_feature(
         site=site,
         revision=revision,
         tokenizer=tokenizer,
+        row_start=row_start,
         function_tokens=function_tokens,
     )
     search = feature_of_trait(

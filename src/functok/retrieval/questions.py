@@ -17,7 +17,7 @@ from functok.retrieval.causal.attribution import (
 from functok.retrieval.prompts.judging import Judge
 from functok.retrieval.prompts.positions import in_answer, in_prompt, positions
 from functok.retrieval.prompts.subject import Subject
-from functok.retrieval.prompts.trace import prompt_ids, trace
+from functok.retrieval.prompts.trace import trace
 from functok.retrieval.steering.grid import Condition, Kind, Unit, steering_grid
 from functok.retrieval.steering.limit import Strength
 from functok.retrieval.steering.strength import strength_by_kl
@@ -34,7 +34,7 @@ from functok.runtime.progress import Progress
 
 def traced(subject: Subject, prompt: str, chat: bool = False) -> pl.DataFrame:
     """One prompt's trace (see ``retrieval.trace.trace``)."""
-    ids = prompt_ids(subject.tokenizer, prompt, subject.model, chat=chat)
+    ids = subject.prompt_ids(prompt, chat=chat)
     return trace(
         subject.model,
         subject.dictionary,
@@ -68,7 +68,7 @@ def steered(
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
     vocabulary = subject.vocabulary
     classes, named = vocabulary.classes, vocabulary.subclasses
-    ids = [prompt_ids(subject.tokenizer, prompt, model, tokens, chat) for prompt in prompts]
+    ids = [subject.prompt_ids(prompt, tokens, chat) for prompt in prompts]
     places = [in_prompt(place, some, classes, named) for some in ids]
     answers = [in_answer(place, some, classes, named) for some in ids]
     require(
@@ -114,7 +114,7 @@ def usual_strength(
 ) -> Strength:
     """The strength for these prompts at these places where none is stated."""
     tokenizer, model, words = subject.tokenizer, subject.model, subject.vocabulary
-    ids = [prompt_ids(tokenizer, prompt, model, tokens, chat) for prompt in prompts]
+    ids = [subject.prompt_ids(prompt, tokens, chat) for prompt in prompts]
     places = [in_prompt(place, some, words.classes, words.subclasses) for some in ids]
     places = [at or [len(some) - 1] for at, some in zip(places, ids, strict=True)]
     return strength_by_kl(model, ids, places, subject.layer, seed=subject.seed)
@@ -161,8 +161,8 @@ def feature_of_trait(
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
     for each in layers or ():
         layer_of(model, each)
-    ids = prompt_ids(subject.tokenizer, trait, model, tokens, chat)
-    others = [prompt_ids(subject.tokenizer, test, model, tokens, chat) for test in tests]
+    ids = subject.prompt_ids(trait, tokens, chat)
+    others = [subject.prompt_ids(test, tokens, chat) for test in tests]
     (position,) = positions("last-function", ids, subject.vocabulary.classes)
     places = [positions("last-function", other, subject.vocabulary.classes)[0] for other in others]
     examination = Examination(
@@ -201,7 +201,7 @@ def screened(subject: Subject, prompt: str, top: int, chat: bool = False) -> Scr
     """The attribution screen of a prompt; ``top`` effects and as many random others are
     measured."""
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
-    ids = prompt_ids(subject.tokenizer, prompt, model, chat=chat)
+    ids = subject.prompt_ids(prompt, chat=chat)
     answer = int(sweep(model, [ids], [Trial(0)])[0].argmax())
     metric = log_probability(answer)
     table = attribute(model, dictionary, ids, layer, metric)

@@ -18,10 +18,12 @@ from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.corpus import Corpus
+    from functok.encoding.contexts import RowFormat
     from functok.encoding.tokenizer import Encoded, Tokenizer
     from functok.models.dictionaries import Sae
     from functok.models.language.hooks import HookPoint
     from functok.models.language.model import Model
+    from functok.models.language.row_start import RowStart
     from functok.runtime.engine import Engine
     from functok.study.settings import DictionaryPart, ModelPart, Study
     from functok.tokens.vocabulary import Vocabulary
@@ -116,12 +118,6 @@ class Run:
         return load_tokenizer(str(self.folder.tokenizer))
 
     @cached_property
-    def separator(self) -> int | None:
-        from functok.encoding.tokenizer import separator_id
-
-        return separator_id(self.tokenizer)
-
-    @cached_property
     def special(self) -> list[int]:
         from functok.encoding.tokenizer import special_ids
 
@@ -160,6 +156,22 @@ class Run:
         longest = fitting_context(self.architecture, None, part.load)
         asked = min(usual, longest) if part.context == usual else part.context
         return fitting_context(self.architecture, asked, part.load)
+
+    @cached_property
+    def row_start(self) -> RowStart:
+        """What rows begin with; of a loaded model, as was found when the model was checked."""
+        from functok.models.language.row_start import RowStart, trained_start
+
+        if self.model_part.load:
+            return RowStart(**self.facts("pretrain")["row_start"])
+        return trained_start(self.tokenizer)
+
+    @cached_property
+    def row_format(self) -> RowFormat:
+        """How documents become the rows on which the model is measured."""
+        from functok.encoding.contexts import row_format
+
+        return row_format(self.context, self.row_start.id, self.model_part.overlap)
 
     @cached_property
     def checkpoints(self) -> list[Checkpoint]:

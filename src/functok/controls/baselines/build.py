@@ -32,6 +32,7 @@ import numpy as np
 from jaxtyping import Int
 
 from functok.controls.names import BASELINE_NAMES
+from functok.encoding.contexts import RowFormat
 from functok.encoding.shuffles import Text, altered
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
@@ -114,8 +115,7 @@ class Trained:
     """Documents on which the baselines' own SAEs are trained; None if there are none for that."""
     encoded: Encoded
     """Documents of the graph."""
-    context: int
-    separator: int | None
+    row_format: RowFormat
     special: tuple[int, ...]
     classes: Int[np.ndarray, " vocabulary"]
     seed: int
@@ -186,8 +186,7 @@ def build_baseline(
             Reading(sae, trained.hook, dense=trained.dense, keeps_store=baseline.is_alternative),
         ),
         encoded=place,
-        context=trained.context,
-        separator=trained.separator,
+        row_format=trained.row_format,
         special=trained.special,
         device=trained.device,
         sae_device=trained.device,
@@ -246,8 +245,7 @@ def _sae(
             load_model(*model, device=trained.device),
             trained.training,
             layer,
-            trained.context,
-            trained.separator,
+            trained.row_format,
             trained.classes,
             trained.recipe.activations,
         )
@@ -267,8 +265,7 @@ def _quality(
         open_sae(sae, decoder=True).dictionary,
         text.first(trained.quality_tokens),
         trained.hook.layer,
-        trained.context,
-        trained.separator,
+        trained.row_format,
         trained.classes,
     )
     return found.columns()

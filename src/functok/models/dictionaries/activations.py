@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from functok.corpus.splits import mixed
-from functok.encoding.contexts import ContextRows
+from functok.encoding.contexts import ContextRows, RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.forward import forward
 from functok.models.language.hooks import HookPoint
@@ -22,8 +22,7 @@ def sample_activations(
     model: Model,
     encoded: Encoded,
     layer: int,
-    context: int,
-    separator: int | None,
+    row_format: RowFormat,
     classes: Int[np.ndarray, " vocabulary"],
     count: int,
 ) -> Float[Tensor, "positions d_model"]:
@@ -31,8 +30,7 @@ def sample_activations(
     batches = forward(
         model,
         encoded.first(count),
-        context,
-        separator,
+        row_format,
         [HookPoint.residual(layer)],
         excluded=classes == SPECIAL,
     )
@@ -43,14 +41,13 @@ def probe_activations(
     model: Model,
     encoded: Encoded,
     points: list[HookPoint],
-    context: int,
-    separator: int | None,
+    row_format: RowFormat,
     special: list[int],
     positions: int = PROBE,
 ) -> list[Float[Tensor, "positions width"]]:
     """Activations at ``points``, on the first tokens of documents picked by hash.
 
-    Of a long document the first ``context`` tokens alone are taken, or a book would be the whole
+    Of a long document the tokens of one row alone are taken, or a book would be the whole
     probe.
 
     Args:
@@ -60,6 +57,7 @@ def probe_activations(
     Raises:
         UserError: if no token is left.
     """
+    context = row_format.context
     order = np.argsort(mixed(encoded.keys, 6), kind="stable")
     sizes = np.minimum(np.diff(encoded.offsets), context)[order]
     wanted = order[: int(np.searchsorted(np.cumsum(sizes), positions)) + 1]
@@ -72,8 +70,7 @@ def probe_activations(
     batches = forward(
         model,
         encoded.where(chosen),
-        context,
-        separator,
+        row_format,
         points,
         among=among,
         rows=max(positions // context, 1),

@@ -5,11 +5,12 @@
     CE recovered        (H* − H₀) / (H − H₀)
 
 H is the model's cross-entropy, H* with x̂ in place of x, H₀ with zero in place of x (the paper's
-reconstruction score, App. C). Substitution and ablation spare the separators, which SAEs are not
-trained on. Every sum is kept by hash group of documents, for the jackknife.
+reconstruction score, App. C). Substitution and ablation spare the added tokens, which SAEs are not
+trained on; rows do not overlap here, or what precedes a row's new tokens would be spared too.
+Every sum is kept by hash group of documents, for the jackknife.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,11 +19,13 @@ from torch import Tensor
 
 from functok.claims.evidence import as_columns
 from functok.corpus.splits import GROUPS, document_groups
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
 from functok.models.forward import Batch, forward
+from functok.models.language.head import token_losses
 from functok.models.language.hooks import HookPoint
-from functok.models.language.model import Model, replacing, token_losses
+from functok.models.language.model import Model, replacing
 from functok.stats import Estimate, jackknife, jackknife_ratio
 from functok.tokens.counting.function_tokens import SPECIAL
 
@@ -72,8 +75,7 @@ def dictionary_quality(
     dictionary: Dictionary,
     encoded: Encoded,
     layer: int,
-    context: int,
-    separator: int | None,
+    row_format: RowFormat,
     classes: Int[np.ndarray, " vocabulary"],
 ) -> DictionaryQuality:
     """Measure ``dictionary`` on the residual stream of ``model`` after ``layer``."""
@@ -82,8 +84,7 @@ def dictionary_quality(
     for batch in forward(
         model,
         encoded,
-        context,
-        separator,
+        replace(row_format, overlap=0),
         [HookPoint.residual(layer)],
         excluded=classes == SPECIAL,
         with_losses=True,

@@ -1,13 +1,15 @@
 """Which features are active where, through whole documents: the input of the re-activation
 statistics.
 
-A document longer than a row continues in further rows, without the preceding context
-(``encoding/contexts.py``); its activity is concatenated all the same.
+A document longer than a row continues in further rows, after an overlap
+(``encoding/contexts.py``); its activity is concatenated all the same. No feature counts as active
+at a token that stands first in a row with nothing added before it.
 """
 
 import numpy as np
 from jaxtyping import Int
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
 from functok.models.forward import forward
@@ -21,13 +23,12 @@ def active_trains(
     dictionary: Dictionary,
     encoded: Encoded,
     layer: int,
-    context: int,
-    separator: int | None,
+    row_format: RowFormat,
     classes: Int[np.ndarray, " vocabulary"],
 ) -> Trains:
     """Every activation in ``encoded``, in the order of its tokens."""
     places, features = [], []
-    for batch in forward(model, encoded, context, separator, [HookPoint.residual(layer)]):
+    for batch in forward(model, encoded, row_format, [HookPoint.residual(layer)]):
         rows, counted = batch.rows, batch.counted
         active = dictionary.encode(batch.hidden[0])
         place = encoded.offsets[rows.document[counted]] + rows.position[counted]

@@ -106,7 +106,8 @@ class Examination:
         layer: int,
         vector: Float[Tensor, " d_model"] | None,
     ) -> float:
-        places = torch.tensor(self.positions, device=self.model.device)[:, None]
+        at = [place % len(ids) for place, ids in zip(self.positions, self.prompts, strict=True)]
+        places = torch.tensor(at, device=self.model.device)[:, None]
         change = []
         if vector is not None:
             change = [Intervention(layer, lambda ids, positions: positions == places, vector)]

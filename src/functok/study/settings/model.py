@@ -23,6 +23,12 @@ class ModelPart(Part):
     context: Annotated[int, Field(ge=2)] | None = 128
     """Positions per row when a loaded model is measured; null: 512, or its maximum.
     A model trained here uses its own."""
+    row_start: str = "auto"
+    """What a loaded model's rows begin with: a token, or ``none``. ``auto`` tries what may have
+    stood before a document in training. The rows of a model trained here begin as in training."""
+    overlap: Annotated[int, Field(ge=0)] | None = None
+    """Tokens that a long document's next row repeats as context alone; null: a quarter of the
+    context."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of a loaded model; ``auto`` is its own."""
 
@@ -32,6 +38,10 @@ class ModelPart(Part):
             raise ValueError("give revision or revisions, not both")
         if self.load is None and (self.revision is not None or self.revisions):
             raise ValueError("a model trained here has no revisions; name one with load")
+        if self.load is None and self.row_start != "auto":
+            raise ValueError(
+                "the rows of a model trained here begin as in training; row_start belongs to load"
+            )
         return self
 
 

@@ -56,7 +56,7 @@ def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> 
     assert part.layer is not None
     assert part.recipe is not None
     sample = sample_activations(
-        *(run.model(checkpoint), run.encoded("train"), part.layer, run.context, run.separator),
+        *(run.model(checkpoint), run.encoded("train"), part.layer, run.row_format),
         *(run.vocabulary.classes, part.recipe.activations),
     )
     name = checkpoint.its(f"SAE {part.name}, layer {part.layer}," if step is None else "SAE")
@@ -75,7 +75,7 @@ def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> None:
     sae = run.sae(part, checkpoint)
     model = run.model(checkpoint, run.resources.device)
     hook = placed(sae, part.layer, model, part.site)
-    text, place = run.measured, (run.context, run.separator, run.special)
+    text, place = run.measured, (run.row_format, run.special)
     (probe,) = probe_activations(model, text, [hook], *place)
     found = verify(sae, probe)
     if found.warning is not None and hook.site == "resid_post":
@@ -103,8 +103,7 @@ def _quality(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> dict[str
         dictionary,
         run.measured.first(part.quality_tokens),
         residual_layer(run.hook(part, checkpoint)),
-        run.context,
-        run.separator,
+        run.row_format,
         run.vocabulary.classes,
     )
     return {"width": dictionary.features, **quality.columns()}
@@ -176,7 +175,7 @@ def _settings(run: Run) -> Any:
     of_files = stamps(run)
     found = [of_files[f"SAE {spec}"] for spec in loaded]
     parts = [part.model_dump(mode="json") for part in run.study.dictionaries]
-    return [parts, found, bool(run.study.graph.massive)]
+    return [parts, found, bool(run.study.graph.massive), run.model_part.overlap]
 
 
 def _disk(run: Run) -> int:
@@ -200,6 +199,7 @@ DICTIONARIES = Step(
     title=_title,
     needs=("pretrain",),
     settings=_settings,
+    number=2,
     work=_work,
     leaves=_leaves,
     excuse=needs_sae,

@@ -25,7 +25,7 @@ def _work(run: Run, key: str) -> None:
     from functok.runtime.store import write_table
 
     held_out, classes = run.encoded("held-out"), run.vocabulary.classes
-    place = (held_out, run.context, run.separator)
+    place = (held_out, run.row_format)
     parts = []
     total = len(held_out.ids) * len(run.checkpoints)
     with run.progress.task("Held-out losses", total, "tokens") as task, ticking(task):
@@ -78,7 +78,8 @@ LOSSES = Step(
     name="losses",
     title="Splitting the held-out loss by transition group",
     needs=("pretrain",),
-    settings=lambda run: None,
+    settings=lambda run: run.model_part.overlap,
+    number=2,
     work=_work,
     leaves=lambda run: map(run.folder.consolidation, _TABLES),
     excuse=needs_held_out,

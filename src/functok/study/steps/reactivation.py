@@ -42,8 +42,7 @@ def _work(run: Run, key: str) -> None:
         run.sae(run.main, checkpoint).dictionary,
         held_out,
         residual_layer(run.hook(run.main, checkpoint)),
-        run.context,
-        run.separator,
+        run.row_format,
         run.vocabulary.classes,
     )
     groups = document_groups(held_out.keys)

@@ -48,12 +48,11 @@ def _work(run: Run, key: str) -> dict[str, Any]:
         held_out.where(learning),
         features,
         layer,
-        run.context,
-        run.separator,
+        run.row_format,
         run.vocabulary.classes,
     )
     prompts = function_prompts(
-        held_out.where(~learning), run.vocabulary.classes, part.prompts, run.separator
+        held_out.where(~learning), run.vocabulary.classes, part.prompts, run.row_format.start
     )
     require(
         bool(prompts) and bool(expected.any()),
