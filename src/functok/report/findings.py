@@ -37,6 +37,8 @@ def _rows(claim: dict, ran: list[dict], missing: list[str]) -> list[str]:
     span = f' rowspan="{max(len(ran), 1)}"'
     verdict = claim["verdict"]
     badge = f'<span class="badge {verdict.replace(" ", "-")}">{escaped(verdict)}</span>'
+    if claim["sae_warning"]:
+        badge += f"<small>{escaped(claim['sae_warning'])}</small>"
     account = claim["explanation"]
     why = f"<small>Explanation: {account}. {escaped(claim['reason'])}</small>" if account else ""
     left = (

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from functok.corpus import Corpus
     from functok.encoding.tokenizer import Encoded, Tokenizer
     from functok.models.dictionaries import Sae
+    from functok.models.exclusions import Exclusions
     from functok.models.language.hooks import HookPoint
     from functok.models.language.model import Model
     from functok.runtime.engine import Engine
@@ -155,10 +156,23 @@ class Run:
             return part.training.context
         from functok.models.language.capture import fitting_context
 
-        usual = type(part).model_fields["context"].default
-        longest = fitting_context(self.architecture, None, part.load)
-        asked = min(usual, longest) if part.context == usual else part.context
-        return fitting_context(self.architecture, asked, part.load)
+        return fitting_context(self.architecture, part.context, part.load)
+
+    @cached_property
+    def exclusions(self) -> Exclusions:
+        """What counts nowhere."""
+        from functok.models.exclusions import Exclusions
+
+        part = self.study.graph
+        return Exclusions(special=tuple(self.special), massive=part.massive, dense=part.dense)
+
+    def layer(self, part: DictionaryPart) -> int:
+        """Of an SAE that is trained here: the study's, or the model's middle one."""
+        if part.layer is not None:
+            return part.layer
+        from functok.models.language.layers import middle_layer
+
+        return middle_layer(self.architecture)
 
     @cached_property
     def checkpoints(self) -> list[Checkpoint]:
@@ -223,8 +237,7 @@ class Run:
         from functok.models.language.hooks import HookPoint
 
         if part.load is None:
-            assert part.layer is not None
-            return HookPoint.residual(part.layer)
+            return HookPoint.residual(self.layer(part))
         verified = read_json(self.folder.verified(part.name, self.step_of(checkpoint)))
         return HookPoint.parse(verified["hook"])
 
@@ -244,7 +257,7 @@ class Run:
 
     @property
     def measured(self) -> Encoded:
-        """The documents on which a model is measured."""
+        """The documents from which those that a model is measured on are drawn."""
         return self.encoded("graph" if self.study.whole else "held-out")
 
     @cached_property

@@ -10,10 +10,12 @@ from jaxtyping import Int
 
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
+from functok.models.exclusions import usual
 from functok.models.forward import forward
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
 from functok.retrieval.reactivation.odds import Trains
+from functok.tokens.counting.function_tokens import SPECIAL
 
 
 def active_trains(
@@ -24,20 +26,33 @@ def active_trains(
     context: int,
     separator: int | None,
     classes: Int[np.ndarray, " vocabulary"],
+    limit: float = float("inf"),
+    left_out: Int[np.ndarray, " features"] | None = None,
 ) -> Trains:
-    """Every activation in ``encoded``, in the order of its tokens."""
+    """Every activation in ``encoded``, in the order of its tokens.
+
+    Args:
+        limit: norm above which a position is massive: nothing is active there, and its class is
+            that of special tokens.
+        left_out: features that count as never active.
+    """
     places, features = [], []
-    for batch in forward(model, encoded, context, separator, [HookPoint.residual(layer)]):
+    point, seen = HookPoint.residual(layer), np.zeros(len(encoded.ids), bool)
+    for batch in usual(forward(model, encoded, context, separator, [point]), limit):
         rows, counted = batch.rows, batch.counted
         active = dictionary.encode(batch.hidden[0])
         place = encoded.offsets[rows.document[counted]] + rows.position[counted]
+        seen[place] = True
         places.append(place[active.rows.cpu().numpy()])
         features.append(active.features.cpu().numpy())
     row, feature = np.concatenate(places), np.concatenate(features)
+    if left_out is not None:
+        kept = ~np.isin(feature, left_out)
+        row, feature = row[kept], feature[kept]
     order = np.lexsort([feature, row])
     return Trains(
         row[order].astype(np.int64),
         feature[order].astype(np.int64),
         np.asarray(encoded.offsets).astype(np.int64),
-        classes[encoded.ids].astype(np.int64),
+        np.where(seen, classes[encoded.ids], SPECIAL).astype(np.int64),
     )

@@ -8,6 +8,7 @@ from functok.models.training.schedule import log_spaced
 from functok.study.settings.measures import (
     ControlsPart,
     GraphPart,
+    LossesPart,
     SteerPart,
     TracePart,
     WorldPart,
@@ -37,6 +38,7 @@ class Study(Part):
     """SAEs. The claims are judged on the first. One mapping stands for a list of one; [] for
     none, and then nothing that needs an SAE is run."""
     graph: GraphPart = GraphPart()
+    losses: LossesPart = LossesPart()
     controls: ControlsPart = ControlsPart()
     trace: TracePart = TracePart()
     steer: SteerPart = SteerPart()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from functok.consolidation.checkpoints import Checkpoint
 from functok.runtime.paths import user_path
 from functok.runtime.store import graph_table, read_frame, read_json, remove_folder, write_table
+from functok.study.health import health_sentences
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 from functok.study.steps.dictionaries import verified_sentences
@@ -47,14 +48,14 @@ def _work(run: Run, key: str) -> dict[str, Any]:
 
 
 def _text(run: Run) -> Encoded:
-    """The graph's text, kept where shards read it."""
+    """The graph's text, drawn by hash and kept where shards read it."""
+    from functok.encoding.documents import drawn, sample_sentence
+
     if run.study.whole:
         return run.encoded("graph")
-    part, found = run.study.graph, run.encoded("held-out")
-    if part.documents is not None:
-        found = found.slice(0, min(part.documents, len(found)))
-    if part.tokens is not None:
-        found = found.first(part.tokens)
+    part, whole = run.study.graph, run.encoded("held-out")
+    found = drawn(whole, part.tokens, part.documents)
+    run.progress.say(f"  Graph of {sample_sentence(found, whole)}")
     found.save(run.folder.encoded("graph"))
     return found
 
@@ -95,12 +96,10 @@ def _reading(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encod
     from functok.graph.occurrences import store_size
 
     asked, spec = run.study.graph, run.sae_spec(part, checkpoint)
-    file = run.folder.verified(part.name, run.step_of(checkpoint))
-    verified = read_json(file) if file.exists() else {}
-    massive, keeps = float("inf"), True
-    if asked.massive:
-        massive = asked.massive * verified["median_norm"]
-    if asked.occurrences is not None and "l0" in verified:
+    verified = read_json(run.folder.verified(part.name, run.step_of(checkpoint)))
+    limit, keeps = verified["norm_above"], True
+    massive = float("inf") if limit is None else limit
+    if asked.occurrences is not None:
         size = store_size(len(text.ids), verified["l0"])
         keeps = size <= asked.occurrences
         if not keeps:
@@ -141,7 +140,10 @@ def _absolute(name: str) -> str:
 
 def _meta(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encoded) -> dict[str, Any]:
     """What is recorded with a graph."""
+    import numpy as np
+
     massive = run.study.graph.massive
+    special = int(np.isin(text.ids, run.special).sum())
     return {
         "model": run.within(checkpoint.model),
         "sae": run.within(run.sae_spec(part, checkpoint)),
@@ -152,6 +154,7 @@ def _meta(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encoded)
             "tokens": len(text.ids),
         },
         "excluded_tokens": run.tokenizer.convert_ids_to_tokens(run.special),
+        "special_tokens_left_out": special,
         "massive_means": f"norm above {massive:g} times the probe's median"
         if massive
         else "not left out",
@@ -212,6 +215,7 @@ def _shows(run: Run) -> Shown:
         scaling = read_frame(graph_table(place, "scaling"))
         yield scaling.select("statistic", "value", "low", "high")
         yield from summary(read_json(place / "meta.json"))
+        yield from health_sentences(run, part)
         yield f"Graph: {place}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from functok.runtime.store import read_json
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae, rows_of
 
@@ -20,6 +21,7 @@ EVENTS = 50
 
 def _work(run: Run, key: str) -> None:
     """Re-activation at function and content positions of held-out text, and in shifted trains."""
+    import numpy as np
     import polars as pl
 
     from functok.claims.evidence import as_columns
@@ -36,7 +38,8 @@ def _work(run: Run, key: str) -> None:
     from functok.runtime.store import write_table
 
     checkpoint, seed = run.last, run.study.seed
-    held_out = run.encoded("graph")
+    held_out, meta = run.encoded("graph"), read_json(run.judged / "meta.json")
+    limit = meta["excluded"]["norm_above"]
     observed = active_trains(
         run.model(checkpoint),
         run.sae(run.main, checkpoint).dictionary,
@@ -45,6 +48,8 @@ def _work(run: Run, key: str) -> None:
         run.context,
         run.separator,
         run.vocabulary.classes,
+        float("inf") if limit is None else limit,
+        np.array(meta["features_left_out"], np.int64),
     )
     groups = document_groups(held_out.keys)
     counted, pooled = {}, []
