@@ -121,6 +121,9 @@ class SteerPart(Part):
     """Features steered, chosen at random among those neither rare nor dense."""
     prompts: Count = 64
     """Prompts, the beginnings of held-out documents."""
+    tokens: Count | None = 30_000
+    """Held-out tokens, drawn by hash from other documents than the prompts', that say what follows
+    a feature; null: all of them."""
     strength: Annotated[float, Field(gt=0)] = 1.0
     """Norm of what is added, in units of the residual norm at the position."""
     shown: str = "The cat sat on the mat, and the"

@@ -44,6 +44,16 @@ class Study(Part):
     steer: SteerPart = SteerPart()
     world: WorldPart = WorldPart()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_tokenizer(cls, content: Any) -> Any:
+        """A loaded model has its own tokenizer, unless the study says otherwise."""
+        if not isinstance(content, dict) or content.get("tokenizer") is not None:
+            return content
+        model = content.get("model")
+        load = model.get("load") if isinstance(model, dict) else None
+        return {**content, "tokenizer": {"load": load}}
+
     @field_validator("dictionaries", mode="before")
     @classmethod
     def _listed(cls, content: Any) -> Any:

@@ -19,6 +19,7 @@ def _work(run: Run, key: str) -> None:
     import numpy as np
     import polars as pl
 
+    from functok.encoding.documents import drawn
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.models.dictionaries.sites import residual_layer
     from functok.retrieval.questions import steered
@@ -41,7 +42,7 @@ def _work(run: Run, key: str) -> None:
     expected = following(
         model,
         dictionary,
-        held_out.where(learning),
+        drawn(held_out.where(learning), part.tokens),
         features,
         layer,
         run.context,
