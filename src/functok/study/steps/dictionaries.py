@@ -155,9 +155,11 @@ def _write_quality(
 ) -> None:
     import pyarrow as pa
 
+    from functok.claims.evidence import with_intervals
     from functok.models.exclusions import with_exclusions
 
     table = pa.Table.from_pylist([row for row, _ in rows])
+    table = with_intervals(table, table["documents"][0].as_py())
     excluded = {str(row["step"]): left_out for row, left_out in rows}
     write_table(_quality_table(run, part), with_exclusions(table, excluded))
 

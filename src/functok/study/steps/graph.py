@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 def _work(run: Run, key: str) -> dict[str, Any]:
     """Build the graphs: those of all SAEs of one checkpoint in one pass, on the same tokens."""
+    from functok.claims.evidence import with_intervals
     from functok.consolidation.growth import Firing, growth_table
     from functok.graph.coverage import degree_table
 
@@ -41,7 +42,8 @@ def _work(run: Run, key: str) -> dict[str, Any]:
     run.folder.judge(run.judged)
     for part in run.study.dictionaries:
         _describe(run, run.graph_folder(part, run.decomposed(part)[-1]))
-    write_table(run.folder.consolidation("growth"), growth_table(firing))
+    growth = with_intervals(growth_table(firing), len(text))
+    write_table(run.folder.consolidation("growth"), growth)
     _growth_evidence(run, firing)
     metas = [read_json(place / "meta.json") for place in _places(run)]
     return {"active": "activation > 0", "graphs": metas}
@@ -164,12 +166,13 @@ def _meta(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encoded)
 
 def _describe(run: Run, place: Path) -> None:
     """The paper's own view of the last graph of an SAE (``graph/tables.py``)."""
+    from functok.claims.evidence import with_intervals
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.graph.tables import views
 
     graph = TokenFeatureGraph.load(place)
     for name, table in views(graph, run.vocabulary, run.study.seed):
-        write_table(graph_table(place, name), table)
+        write_table(graph_table(place, name), with_intervals(table, len(run.encoded("graph"))))
 
 
 def _growth_evidence(run: Run, firing: dict[int, Firing]) -> None:
@@ -196,12 +199,13 @@ def _growth_evidence(run: Run, firing: dict[int, Firing]) -> None:
         unit="hash groups of held-out documents",
         units=len(late.used),
         seed=run.study.seed,
-    ).write(run.folder)
+    ).write(run.folder, len(run.encoded("graph")))
 
 
 def _shows(run: Run) -> Shown:
     """Coverage, scaling, and what was left out, graph by graph."""
 
+    from functok.claims.evidence import too_few
     from functok.graph.tables import summary
 
     yield from verified_sentences(run)
@@ -214,7 +218,11 @@ def _shows(run: Run) -> Shown:
         )
         scaling = read_frame(graph_table(place, "scaling"))
         yield scaling.select("statistic", "value", "low", "high")
-        yield from summary(read_json(place / "meta.json"))
+        meta = read_json(place / "meta.json")
+        yield from summary(meta)
+        missing = too_few(meta["corpus"]["documents"])
+        if missing:
+            yield f"{missing[0].upper()}{missing[1:]}."
         yield from health_sentences(run, part)
         yield f"Graph: {place}"
 

@@ -21,6 +21,7 @@ def _work(run: Run, key: str) -> None:
     import polars as pl
     import pyarrow as pa
 
+    from functok.claims.evidence import with_intervals
     from functok.consolidation.floors import KneserNeyBigram
     from functok.consolidation.losses import loss_table, model_losses, summary
     from functok.encoding.documents import drawn, sample_sentence
@@ -54,8 +55,9 @@ def _work(run: Run, key: str) -> None:
     )
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
-    write_table(run.folder.consolidation("loss_summary"), summary(frame).to_arrow())
-    _loss_evidence(run, frame, floor)
+    shown = with_intervals(summary(frame).to_arrow(), len(held_out))
+    write_table(run.folder.consolidation("loss_summary"), with_exclusions(shown, excluded))
+    _loss_evidence(run, frame, floor, len(held_out))
 
 
 def _massive(run: Run, text: "Encoded") -> "np.ndarray":
@@ -80,7 +82,7 @@ def _massive(run: Run, text: "Encoded") -> "np.ndarray":
     return found
 
 
-def _loss_evidence(run: Run, frame: "pl.DataFrame", floor: "pa.Table") -> None:
+def _loss_evidence(run: Run, frame: "pl.DataFrame", floor: "pa.Table", documents: int) -> None:
     """Is function→content harder than content→content beyond what a bigram finds hard?"""
     import polars as pl
 
@@ -104,7 +106,7 @@ def _loss_evidence(run: Run, frame: "pl.DataFrame", floor: "pa.Table") -> None:
         unit="hash groups of held-out documents",
         units=len(learned.used),
         seed=run.study.seed,
-    ).write(run.folder)
+    ).write(run.folder, documents)
 
 
 def _settings(run: Run) -> object:

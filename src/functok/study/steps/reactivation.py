@@ -24,7 +24,7 @@ def _work(run: Run, key: str) -> None:
     import numpy as np
     import polars as pl
 
-    from functok.claims.evidence import as_columns
+    from functok.claims.evidence import as_columns, with_intervals
     from functok.corpus.splits import document_groups
     from functok.models.dictionaries.sites import residual_layer
     from functok.retrieval.reactivation.odds import (
@@ -60,7 +60,8 @@ def _work(run: Run, key: str) -> None:
         raw = odds_ratio(counted[name], EVENTS)
         for estimate, found in (("raw", raw), ("adjusted", adjusted)):
             pooled.append({"trains": name, "estimate": estimate, **as_columns("odds_ratio", found)})
-    write_table(run.folder.retrieval("reactivation_odds"), pl.DataFrame(pooled).to_arrow())
+    odds = with_intervals(pl.DataFrame(pooled).to_arrow(), len(held_out))
+    write_table(run.folder.retrieval("reactivation_odds"), odds)
     write_table(run.folder.retrieval("reactivation"), _by_class(counted).to_arrow())
     _evidence(run, counted)
 
@@ -102,7 +103,7 @@ def _evidence(run: Run, counted: dict[str, pl.DataFrame]) -> None:
         unit="hash groups of held-out documents",
         units=groups,
         seed=run.study.seed,
-    ).write(run.folder)
+    ).write(run.folder, len(run.encoded("graph")))
 
 
 def _log(estimate: Estimate) -> Estimate:

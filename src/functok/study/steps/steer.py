@@ -137,7 +137,7 @@ def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:
         unit="held-out prompts",
         units=len(count),
         seed=run.study.seed,
-    ).write(run.folder)
+    ).write(run.folder, len(count))
 
 
 STEER = Step(
