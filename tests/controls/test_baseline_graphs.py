@@ -11,6 +11,7 @@ from functok.controls.baselines.build import (
     named_baselines,
     possible,
 )
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries.activations import sample_activations
 from functok.models.dictionaries.training import (
@@ -27,6 +28,8 @@ from functok.runtime.store import read_json
 
 VOCABULARY = 40
 
+ROWS = RowFormat(16, start=0, overlap=4)
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Trained:
@@ -39,7 +42,7 @@ def trained(tmp_path_factory) -> Trained:
     exclusions = Exclusions(special=(0,))
     recipe = DictionarySettings(width=32, k=4, steps=20, batch=64, activations=800, dead_window=10)
     model = load_model(str(root / "model"))
-    x, _ = sample_activations(model, encoded, 1, 16, 0, exclusions, 1200)
+    x, _ = sample_activations(model, encoded, 1, ROWS, exclusions, 1200)
     train_dictionary(x, recipe, 1, 0, root / "sae")
     return Trained(
         key="trained",
@@ -49,8 +52,7 @@ def trained(tmp_path_factory) -> Trained:
         recipe=recipe.fitted(16),
         training=encoded,
         encoded=encoded,
-        context=16,
-        separator=0,
+        row_format=ROWS,
         exclusions=exclusions,
         seed=5,
         quality_tokens=400,

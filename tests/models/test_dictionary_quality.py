@@ -10,6 +10,7 @@ from families import VOCABULARY, WIDTH, edited_logits, tiny
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
 from functok.models.dictionaries.quality import DictionaryQuality, dictionary_quality
@@ -54,7 +55,7 @@ def perfect_dictionary() -> Dictionary:
 
 def measure(model: nn.Module, dictionary: Dictionary, separator, layer=1) -> DictionaryQuality:
     return dictionary_quality(
-        model, dictionary, encoded(documents()), layer, 32, separator, EXCLUSIONS
+        model, dictionary, encoded(documents()), layer, RowFormat(32, separator, 8), EXCLUSIONS
     )
 
 
@@ -68,6 +69,7 @@ def naive(model: nn.Module, dictionary: Dictionary, separator, layer: int = 1) -
         with torch.no_grad():
             hidden = model(ids, output_hidden_states=True).hidden_states[layer + 1][0]
         kept = torch.tensor([False] * len(lead) + [CLASSES[token] != SPECIAL for token in document])
+        kept[0] = False  # the sink
         z = torch.relu((hidden - dictionary.b_dec) @ dictionary.W_enc + dictionary.b_enc)
         rebuilt = z @ dictionary.W_dec + dictionary.b_dec
         xs.append(hidden[kept].double())
@@ -101,9 +103,8 @@ def mean_vector(model: nn.Module, lead: list[int], layer: int) -> Tensor:
         with torch.no_grad():
             ids = torch.tensor([lead + document])
             hidden = model(ids, output_hidden_states=True).hidden_states[layer + 1][0]
-        found.append(
-            hidden[[False] * len(lead) + [CLASSES[token] != SPECIAL for token in document]]
-        )
+        kept = [False] * len(lead) + [CLASSES[token] != SPECIAL for token in document]
+        found.append(hidden[[False, *kept[1:]]])
     return torch.cat(found).mean(0)
 
 
@@ -141,9 +142,11 @@ def test_a_reconstruction_of_zero_recovers_nothing():
 def test_the_mean_alone_explains_no_variance():
     model, perfect = tiny("Llama"), perfect_dictionary()
     rows = [
-        model(torch.tensor([d]), output_hidden_states=True).hidden_states[2][0] for d in documents()
+        model(torch.tensor([d]), output_hidden_states=True).hidden_states[2][0, 1:]
+        for d in documents()
     ]
-    kept = torch.tensor([CLASSES[token] != SPECIAL for d in documents() for token in d])
+    # what stands first in a row does not count
+    kept = torch.tensor([CLASSES[token] != SPECIAL for d in documents() for token in d[1:]])
     mean = torch.cat(rows)[kept].mean(0).detach()
     constant = Dictionary(
         perfect.W_enc, perfect.b_enc, torch.zeros_like(perfect.W_dec), mean, "standard"
@@ -170,7 +173,7 @@ def test_massive_positions_count_apart_and_are_not_replaced():
         model.get_input_embeddings().weight[token] *= 300
     rule = Exclusions(special=EXCLUSIONS.special, massive=5.0)
     rows = [
-        model(torch.tensor([d]), output_hidden_states=True).hidden_states[2][0].detach()
+        model(torch.tensor([[0, *d]]), output_hidden_states=True).hidden_states[2][0, 1:].detach()
         for d in documents()
     ]
     flat = torch.tensor([token for document in documents() for token in document])
@@ -178,7 +181,8 @@ def test_massive_positions_count_apart_and_are_not_replaced():
     x = torch.cat(rows)
     limit = rule.norm_limit(x[kept])
     assert torch.equal(x.norm(dim=1) > limit, flat == token)
-    found = dictionary_quality(model, dictionary, encoded(documents()), 1, 32, None, rule, limit)
+    text = (model, dictionary, encoded(documents()), 1, RowFormat(32, 0))
+    found = dictionary_quality(*text, rule, limit)
 
     def explained(which: Tensor) -> float:
         some = x[which].double()
@@ -191,5 +195,5 @@ def test_massive_positions_count_apart_and_are_not_replaced():
     assert found.excluded["left_out"]["massive"] == (flat == token).sum() >= 2
     assert found.explained_variance.value == pytest.approx(explained(usual), rel=1e-3)
     assert found.with_massive == pytest.approx(explained(kept), rel=1e-3)
-    none = dictionary_quality(model, dictionary, encoded(documents()), 1, 32, None, EXCLUSIONS)
+    none = dictionary_quality(*text, EXCLUSIONS)
     assert none.explained_variance.value == pytest.approx(found.with_massive, rel=1e-4)

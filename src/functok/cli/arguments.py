@@ -56,6 +56,14 @@ Site = Annotated[
         "resid_pre, resid_mid, attn_out, mlp_out, mlp_in or z."
     ),
 ]
+RowStartName = Annotated[
+    str | None,
+    typer.Option(
+        "--row-start",
+        help="Token that a row begins with, or none; default: what stood before a document in "
+        "training, as far as a probe can tell.",
+    ),
+]
 TokenizerName = Annotated[str | None, typer.Option(help="Tokenizer; default: the model's own.")]
 FunctionTokensFolder = Annotated[
     Path | None,

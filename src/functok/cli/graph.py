@@ -19,6 +19,7 @@ from functok.cli.arguments import (
     Output,
     Replace,
     Revision,
+    RowStartName,
     TokenizerName,
     Workers,
     short_name,
@@ -68,6 +69,15 @@ def graph(
     context: Annotated[
         int | None,
         typer.Option(min=2, help="Positions per row; default: 1,024, or the model's maximum."),
+    ] = None,
+    row_start: RowStartName = None,
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Tokens that a long document's next row repeats as context alone; default: a "
+            "quarter of the context.",
+        ),
     ] = None,
     memory: Annotated[
         str, typer.Option(help="Memory limit, in addition to the weights: 512m, 2g.")
@@ -123,8 +133,8 @@ def graph(
     )
     if target is not None:
         require(
-            model is None and not sae and corpus is None,
-            f"{target} is a run or a study, which names its own model, SAEs and corpus.",
+            model is None and not sae and corpus is None and row_start is None and overlap is None,
+            f"{target} is a run or a study, which names its own model, SAEs, corpus and rows.",
         )
         show(bring(find(target, output, resources), ["graph"], replace), "graph")
         return
@@ -148,7 +158,14 @@ def graph(
         held_out=None,
         tokenizer=TokenizerPart(load=tokenizer or model),
         tokens=TokensPart(plain=True),
-        model=ModelPart(load=model, revision=revision, context=context, dtype=dtype.value),
+        model=ModelPart(
+            load=model,
+            revision=revision,
+            context=context,
+            row_start=row_start or "auto",
+            overlap=overlap,
+            dtype=dtype.value,
+        ),
         dictionaries=_dictionaries(sae, layer or [], site or []),
         controls=ControlsPart(arms=()),  # no recipe is known to train the SAEs of baselines by
         graph=GraphPart(

@@ -17,6 +17,7 @@ from functok.cli.arguments import (
     Prompt,
     Replace,
     Revision,
+    RowStartName,
     SaeName,
     Site,
     TokenizerName,
@@ -52,9 +53,10 @@ def steer(
     at: Annotated[
         str,
         typer.Option(
-            help="Positions: a number from 0, or -1 from the end; all, function, content, a "
-            "sub-class such as punct-final; last-function, last-content …; +generated includes "
-            "generated tokens, generated alone means only these."
+            help="Positions: a number from 0, which is what is added before the prompt, or -1 from "
+            "the end; all, function, content, a sub-class such as punct-final; last-function, "
+            "last-content …; +generated includes generated tokens, generated alone means only "
+            "these."
         ),
     ] = "last-function",
     do: Annotated[
@@ -82,6 +84,7 @@ def steer(
     layer: Layer = None,
     site: Site = None,
     tokenizer: TokenizerName = None,
+    row_start: RowStartName = None,
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
     replace: Replace = False,
@@ -98,7 +101,8 @@ def steer(
             "functok steer needs a run folder or a study file, or --prompt and --feature.",
         )
         assert target is not None
-        refuse_names(target, model, revision, sae, layer, site, tokenizer, function_tokens)
+        named = (model, revision, sae, layer, site, tokenizer, row_start, function_tokens)
+        refuse_names(target, *named)
         study_answer(target, "steer", output, replace, allow_python)
         return
     asked = subject(
@@ -107,6 +111,7 @@ def steer(
         site=site,
         revision=revision,
         tokenizer=tokenizer,
+        row_start=row_start,
         function_tokens=function_tokens,
     )
     from functok.cli.show import print_line, print_table
@@ -119,6 +124,8 @@ def steer(
     name = " + ".join(str(number) for number in strengths)
     conditions = [Condition(name, strengths)]
     table = steered(asked, prompt, conditions, at, unit.value, tokens, temperature, chat, do.value)
+    if not chat:
+        print_line(asked.start.first)
     for part in table.partition_by("prompt", maintain_order=True):
         print_line(f"{part['prompt'][0]} – changed at {part['at'][0]}")
         print_table(part.select("direction", "answer", "probability", "unsteered", "kl", "norm"))
@@ -166,6 +173,7 @@ def find_feature(
     layer: Layer = None,
     site: Site = None,
     tokenizer: TokenizerName = None,
+    row_start: RowStartName = None,
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
     replace: Replace = False,
@@ -189,6 +197,7 @@ def find_feature(
         site=site,
         revision=revision,
         tokenizer=tokenizer,
+        row_start=row_start,
         function_tokens=function_tokens,
     )
     scan, found = feature_of_trait(

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from functok.claims.evidence import as_columns
 from functok.corpus.splits import GROUPS, document_groups
-from functok.encoding.contexts import ContextRows
+from functok.encoding.contexts import ContextRows, RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.forward import forward
 from functok.models.language.model import Model
@@ -61,10 +61,10 @@ def loss_table(
 
 
 def model_losses(
-    model: Model, encoded: Encoded, context: int, separator: int | None
+    model: Model, encoded: Encoded, row_format: RowFormat
 ) -> Iterator[tuple[ContextRows, Float[np.ndarray, " tokens"]]]:
     """Each batch of rows with the next-token losses of ``model`` at its tokens, in nats."""
-    for batch in forward(model, encoded, context, separator, with_losses=True):
+    for batch in forward(model, encoded, row_format, with_losses=True):
         assert batch.losses is not None
         yield batch.rows, batch.losses.double().cpu().numpy()
 

@@ -90,7 +90,7 @@ def special_ids(tokenizer: Tokenizer) -> list[int]:
 
 
 def separator_id(tokenizer: Tokenizer) -> int | None:
-    """The id put before each document: BOS, else EOS, else nothing."""
+    """The id put before each document in training: BOS, else EOS, else nothing."""
     if tokenizer.bos_token_id is not None:
         return tokenizer.bos_token_id
     return tokenizer.eos_token_id

@@ -3,7 +3,7 @@
 =================  ============================================================================
 left out           which
 =================  ============================================================================
-added tokens       what is put before a row; no position of a document
+added tokens       what is put before a row; where nothing is, the row's first token
 special tokens     ids that the tokenizer marks as special
 massive positions  residual norm above ``massive`` times the median of a probe at the hook point
                    (massive activations: a handful hold nearly all of the variance, and an SAE
@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.forward import Batch, forward
 from functok.models.language.hooks import HookPoint
@@ -74,6 +75,8 @@ class Counts:
     """What was left out, by reason."""
 
     special: int = 0
+    first: int = 0
+    """Tokens that stand first in a row to which nothing is added."""
     massive: int = 0
     dense_features: int = 0
 
@@ -114,14 +117,13 @@ def massive_tokens(
     encoded: Encoded,
     point: HookPoint,
     limit: float,
-    context: int,
-    separator: int | None,
+    row_format: RowFormat,
 ) -> Bool[np.ndarray, " tokens"]:
     """Which tokens of ``encoded`` are massive positions."""
     found = np.zeros(len(encoded.ids), bool)
     if limit == float("inf"):
         return found
-    for batch in forward(model, encoded, context, separator, [point]):
+    for batch in forward(model, encoded, row_format, [point]):
         rows, counted = batch.rows, batch.counted
         place = encoded.offsets[rows.document[counted]] + rows.position[counted]
         found[place] = (batch.hidden[0].float().norm(dim=1) > limit).cpu().numpy()

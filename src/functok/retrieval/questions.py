@@ -16,7 +16,7 @@ from functok.retrieval.causal.attribution import (
 from functok.retrieval.prompts.judging import Judge
 from functok.retrieval.prompts.positions import in_answer, in_prompt, positions
 from functok.retrieval.prompts.subject import Subject
-from functok.retrieval.prompts.trace import prompt_ids, trace
+from functok.retrieval.prompts.trace import trace
 from functok.retrieval.steering.grid import Condition, Kind, Unit, steering_grid
 from functok.retrieval.steering.traits import (
     Examination,
@@ -31,7 +31,7 @@ from functok.runtime.progress import Progress
 
 def traced(subject: Subject, prompt: str, chat: bool = False) -> pl.DataFrame:
     """One prompt's trace (see ``retrieval.trace.trace``)."""
-    ids = prompt_ids(subject.tokenizer, prompt, subject.model, chat=chat)
+    ids = subject.prompt_ids(prompt, chat=chat)
     return trace(
         subject.model,
         subject.dictionary,
@@ -65,7 +65,7 @@ def steered(
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
     vocabulary = subject.vocabulary
     classes, named = vocabulary.classes, vocabulary.subclasses
-    ids = [prompt_ids(subject.tokenizer, prompt, model, tokens, chat) for prompt in prompts]
+    ids = [subject.prompt_ids(prompt, tokens, chat) for prompt in prompts]
     places = [in_prompt(place, some, classes, named) for some in ids]
     answers = [in_answer(place, some, classes, named) for some in ids]
     require(
@@ -127,8 +127,8 @@ def feature_of_trait(
     """
     require(bool(tests), "Give at least one test prompt that does not ask for the trait itself.")
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
-    ids = prompt_ids(subject.tokenizer, trait, model, chat=chat)
-    others = [prompt_ids(subject.tokenizer, test, model, tokens, chat) for test in tests]
+    ids = subject.prompt_ids(trait, chat=chat)
+    others = [subject.prompt_ids(test, tokens, chat) for test in tests]
     (position,) = positions("last-function", ids, subject.vocabulary.classes)
     places = [positions("last-function", other, subject.vocabulary.classes)[0] for other in others]
     examination = Examination(
@@ -158,7 +158,7 @@ def screened(subject: Subject, prompt: str, top: int, chat: bool = False) -> Scr
     """The attribution screen of a prompt; ``top`` effects and as many random others are
     measured."""
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
-    ids = prompt_ids(subject.tokenizer, prompt, model, chat=chat)
+    ids = subject.prompt_ids(prompt, chat=chat)
     answer = int(sweep(model, [ids], [Trial(0)])[0].argmax())
     metric = log_probability(answer)
     table = attribute(model, dictionary, ids, layer, metric)

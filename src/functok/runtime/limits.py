@@ -14,8 +14,8 @@ def within(seconds: float, work: Callable[[], Result], sentence: str) -> Result:
     """``work()``, unless it takes longer, both on the clock and of this process's CPU time.
 
     On a busy machine little is done in a second, so work that has had less CPU time may take up to
-    ten times as long. The work goes on in a thread of its own when it is given up, since a library's loop cannot be
-    stopped; it ends with the process.
+    ten times as long. It goes on in a thread of its own when it is given up, since a library's loop
+    cannot be stopped; it ends with the process.
 
     Raises:
         UserError: ``sentence``, after ``seconds``.

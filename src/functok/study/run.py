@@ -17,11 +17,13 @@ from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.corpus import Corpus
+    from functok.encoding.contexts import RowFormat
     from functok.encoding.tokenizer import Encoded, Tokenizer
     from functok.models.dictionaries import Sae
     from functok.models.exclusions import Exclusions
     from functok.models.language.hooks import HookPoint
     from functok.models.language.model import Model
+    from functok.models.language.row_start import RowStart
     from functok.runtime.engine import Engine
     from functok.study.settings import DictionaryPart, ModelPart, Study
     from functok.tokens.vocabulary import Vocabulary
@@ -116,12 +118,6 @@ class Run:
         return load_tokenizer(str(self.folder.tokenizer))
 
     @cached_property
-    def separator(self) -> int | None:
-        from functok.encoding.tokenizer import separator_id
-
-        return separator_id(self.tokenizer)
-
-    @cached_property
     def special(self) -> list[int]:
         from functok.encoding.tokenizer import special_ids
 
@@ -130,12 +126,11 @@ class Run:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """Of the token ids that the model can take, with the study's function tokens."""
-
+        from functok.models.language.model import vocabulary_of
         from functok.tokens.vocabulary import Vocabulary
 
-        size = self.architecture.get_input_embeddings().weight.shape[0]
-        table = read_frame(self.folder.tokens("function_tokens"))
-        ids, languages = table["token_id"].to_list(), self.study.tokens.languages
+        ids = read_frame(self.folder.tokens("function_tokens"))["token_id"].to_list()
+        size, languages = vocabulary_of(self.architecture), self.study.tokens.languages
         return Vocabulary.of(self.tokenizer, size, ids, languages)
 
     @property
@@ -151,11 +146,11 @@ class Run:
         Raises:
             UserError: if it is more than a loaded model was made for.
         """
+        from functok.models.language.capture import fitting_context
+
         part = self.model_part
         if not part.load:
             return part.training.context
-        from functok.models.language.capture import fitting_context
-
         return fitting_context(self.architecture, part.context, part.load)
 
     @cached_property
@@ -166,13 +161,21 @@ class Run:
         part = self.study.graph
         return Exclusions(special=tuple(self.special), massive=part.massive, dense=part.dense)
 
-    def layer(self, part: DictionaryPart) -> int:
-        """Of an SAE that is trained here: the study's, or the model's middle one."""
-        if part.layer is not None:
-            return part.layer
-        from functok.models.language.layers import middle_layer
+    @cached_property
+    def row_start(self) -> RowStart:
+        """What rows begin with; of a loaded model, as was found when the model was checked."""
+        from functok.models.language.row_start import RowStart, trained_start
 
-        return middle_layer(self.architecture)
+        if self.model_part.load:
+            return RowStart(**self.facts("pretrain")["row_start"])
+        return trained_start(self.tokenizer)
+
+    @cached_property
+    def row_format(self) -> RowFormat:
+        """How documents become the rows on which the model is measured."""
+        from functok.encoding.contexts import row_format
+
+        return row_format(self.context, self.row_start.id, self.model_part.overlap)
 
     @cached_property
     def checkpoints(self) -> list[Checkpoint]:
@@ -237,7 +240,7 @@ class Run:
         from functok.models.language.hooks import HookPoint
 
         if part.load is None:
-            return HookPoint.residual(self.layer(part))
+            return HookPoint.residual(part.layer_in(self.architecture))
         verified = read_json(self.folder.verified(part.name, self.step_of(checkpoint)))
         return HookPoint.parse(verified["hook"])
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Tokenizer, load_tokenizer
 from functok.models.dictionaries import Dictionary, load_dictionary
 from functok.models.dictionaries.activations import sample_activations
@@ -151,8 +152,7 @@ def _train(
         model,
         encoded(world.passages(documents)),
         profile.layer,
-        2 * world.settings.tokens,
-        separator=0,
+        RowFormat(2 * world.settings.tokens, start=0),
         exclusions=Exclusions.of_classes(world.words.classes),
         count=count,
     )

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from functok.controls.names import BASELINE_NAMES
+from functok.encoding.contexts import RowFormat
 from functok.encoding.documents import drawn
 from functok.encoding.shuffles import Text, altered
 from functok.encoding.tokenizer import Encoded
@@ -111,8 +112,7 @@ class Trained:
     """Documents on which the baselines' own SAEs are trained; None if there are none for that."""
     encoded: Encoded
     """Documents of the graph."""
-    context: int
-    separator: int | None
+    row_format: RowFormat
     exclusions: Exclusions
     seed: int
     device: str = "cpu"
@@ -187,8 +187,7 @@ def build_baseline(
             ),
         ),
         encoded=place,
-        context=trained.context,
-        separator=trained.separator,
+        row_format=trained.row_format,
         special=trained.exclusions.special,
         device=trained.device,
         sae_device=trained.device,
@@ -247,8 +246,7 @@ def _sae(
             load_model(*model, device=trained.device),
             trained.training,
             layer,
-            trained.context,
-            trained.separator,
+            trained.row_format,
             trained.exclusions,
             trained.recipe.activations,
         )
@@ -262,7 +260,7 @@ def _limit(trained: Trained, model: tuple[str, str | None], text: Encoded) -> fl
     """The norm above which a position is massive in this model, on this text."""
     if not trained.exclusions.massive:
         return float("inf")
-    place = (trained.context, trained.separator, trained.exclusions)
+    place = (trained.row_format, trained.exclusions)
     (probe,) = probe_activations(load_model(*model), text, [trained.hook], *place)
     return trained.exclusions.norm_limit(probe)
 
@@ -277,8 +275,7 @@ def _quality(
         open_sae(sae, decoder=True).dictionary,
         drawn(text, trained.quality_tokens),
         trained.hook.layer,
-        trained.context,
-        trained.separator,
+        trained.row_format,
         trained.exclusions,
         limit,
     )

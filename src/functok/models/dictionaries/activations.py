@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from functok.encoding.contexts import RowFormat, uncounted
 from functok.encoding.documents import drawn
 from functok.encoding.tokenizer import Encoded
 from functok.models.exclusions import Counts, Exclusions
@@ -22,8 +23,7 @@ def sample_activations(
     model: Model,
     encoded: Encoded,
     layer: int,
-    context: int,
-    separator: int | None,
+    row_format: RowFormat,
     exclusions: Exclusions,
     count: int,
 ) -> tuple[Float[Tensor, "positions d_model"], dict[str, Any]]:
@@ -39,14 +39,15 @@ def sample_activations(
     """
     sample = drawn(encoded, count)
     point, special = HookPoint.residual(layer), exclusions.ids(vocabulary_of(model))
-    batches = forward(model, sample, context, separator, [point], excluded=special)
+    batches = forward(model, sample, row_format, [point], excluded=special)
     parts = [batch.hidden[0].float().cpu() for batch in batches]
     if not parts:
         raise UserError("The SAE's sample holds no token that counts; give more documents.")
     found = torch.cat(parts)
     limit, norm = exclusions.norm_limit(found), found.norm(dim=1)
     kept = norm <= limit
-    counts = Counts(special=len(sample.ids) - len(found), massive=int((~kept).sum()))
+    first, massive = len(uncounted(sample, row_format)), int((~kept).sum())
+    counts = Counts(special=int(special[sample.ids].sum()), massive=massive, first=first)
     return (found if kept.all() else found[kept]), exclusions.described(counts, limit)
 
 
@@ -54,8 +55,7 @@ def probe_activations(
     model: Model,
     encoded: Encoded,
     points: list[HookPoint],
-    context: int,
-    separator: int | None,
+    row_format: RowFormat,
     exclusions: Exclusions,
 ) -> list[Float[Tensor, "positions width"]]:
     """Activations at ``points``, on documents drawn by hash; massive positions are among them.
@@ -66,11 +66,10 @@ def probe_activations(
     batches = forward(
         model,
         drawn(encoded, PROBE),
-        context,
-        separator,
+        row_format,
         points,
         excluded=exclusions.ids(vocabulary_of(model)),
-        rows=max(PROBE // context, 1),
+        rows=max(PROBE // row_format.context, 1),
     )
     parts = [[hidden.float().cpu() for hidden in batch.hidden] for batch in batches]
     if not parts:

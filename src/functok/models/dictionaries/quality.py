@@ -13,7 +13,7 @@ jackknife.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,14 @@ from torch import Tensor
 
 from functok.claims.evidence import as_columns
 from functok.corpus.splits import GROUPS, document_groups
+from functok.encoding.contexts import RowFormat, uncounted
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
 from functok.models.exclusions import Counts, Exclusions, usual
 from functok.models.forward import Batch, forward
+from functok.models.language.head import token_losses
 from functok.models.language.hooks import HookPoint
-from functok.models.language.model import Model, replacing, token_losses, vocabulary_of
+from functok.models.language.model import Model, replacing, vocabulary_of
 from functok.runtime.errors import UserError
 from functok.stats import Estimate, jackknife, jackknife_ratio
 
@@ -113,8 +115,7 @@ def dictionary_quality(
     dictionary: Dictionary,
     encoded: Encoded,
     layer: int,
-    context: int,
-    separator: int | None,
+    row_format: RowFormat,
     exclusions: Exclusions,
     limit: float = float("inf"),
 ) -> DictionaryQuality:
@@ -130,7 +131,8 @@ def dictionary_quality(
     d_model = dictionary.W_enc.shape[0]
     sums, outside = _Sums(d_model), _Sums(d_model)
     groups, counts = document_groups(encoded.keys), Counts()
-    place = (model, encoded, context, separator, [HookPoint.residual(layer)])
+    row_format = replace(row_format, overlap=0)  # else an overlap would be spared too
+    place = (model, encoded, row_format, [HookPoint.residual(layer)])
     special = exclusions.ids(vocabulary_of(model))
     mean = _mean(usual(forward(*place, excluded=special), limit))
     for batch in forward(*place, excluded=special, with_losses=True):
@@ -144,6 +146,7 @@ def dictionary_quality(
             outside.add(group, x, (x - rebuilt).square().sum(1))
     used = np.flatnonzero(sums.positions)
     counts.special = int(special[encoded.ids].sum())
+    counts.first = len(uncounted(encoded, row_format))
     explained = jackknife(lambda kept: sums.explained_variance(used[kept]), len(used))
     whole = sums.with_those(outside)
     clean, reconstructed, zero, ablated = sums.losses().tolist()

@@ -44,7 +44,7 @@ class DictionarySettings:
     """Positions sampled from the training documents; by default 120,000, or 1 GiB."""
     learning_rate: float = 1e-3
     """Constant, then linearly to zero over the last fifth."""
-    dead_window: int = 200
+    dead_window: int = 50
     """Updates without firing after which a feature counts as dead (for the auxiliary loss)."""
 
     def __post_init__(self) -> None:

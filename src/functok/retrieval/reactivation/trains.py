@@ -1,13 +1,16 @@
 """Which features are active where, through whole documents: the input of the re-activation
 statistics.
 
-A document longer than a row continues in further rows, without the preceding context
-(``encoding/contexts.py``); its activity is concatenated all the same.
+A document longer than a row continues in further rows, after an overlap
+(``encoding/contexts.py``); its activity is concatenated all the same. Nothing counts
+at what is left out (``models/exclusions.py``): no feature is active there, and the token's class is
+that of special tokens.
 """
 
 import numpy as np
 from jaxtyping import Int
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
 from functok.models.exclusions import usual
@@ -23,8 +26,7 @@ def active_trains(
     dictionary: Dictionary,
     encoded: Encoded,
     layer: int,
-    context: int,
-    separator: int | None,
+    row_format: RowFormat,
     classes: Int[np.ndarray, " vocabulary"],
     limit: float = float("inf"),
     left_out: Int[np.ndarray, " features"] | None = None,
@@ -32,13 +34,12 @@ def active_trains(
     """Every activation in ``encoded``, in the order of its tokens.
 
     Args:
-        limit: norm above which a position is massive: nothing is active there, and its class is
-            that of special tokens.
+        limit: norm above which a position is massive, and left out.
         left_out: features that count as never active.
     """
     places, features = [], []
     point, seen = HookPoint.residual(layer), np.zeros(len(encoded.ids), bool)
-    for batch in usual(forward(model, encoded, context, separator, [point]), limit):
+    for batch in usual(forward(model, encoded, row_format, [point]), limit):
         rows, counted = batch.rows, batch.counted
         active = dictionary.encode(batch.hidden[0])
         place = encoded.offsets[rows.document[counted]] + rows.position[counted]

@@ -51,7 +51,8 @@ class Examination:
 
     def success(self, layer: int, vector: Float[Tensor, " d_model"] | None) -> float:
         """Share of the prompts whose answer is accepted with ``vector`` added at ``layer``."""
-        places = torch.tensor(self.positions, device=self.model.device)[:, None]
+        at = [place % len(ids) for place, ids in zip(self.positions, self.prompts, strict=True)]
+        places = torch.tensor(at, device=self.model.device)[:, None]
         change = []
         if vector is not None:
             change = [Intervention(layer, lambda ids, positions: positions == places, vector)]

@@ -23,6 +23,12 @@ class ModelPart(Part):
     context: Annotated[int, Field(ge=2)] | None = None
     """Positions per row when a loaded model is measured; null: 1,024, or its maximum.
     A model trained here uses its own."""
+    row_start: str = "auto"
+    """What a loaded model's rows begin with: a token, or ``none``. ``auto`` tries what may have
+    stood before a document in training. The rows of a model trained here begin as in training."""
+    overlap: Annotated[int, Field(ge=0)] | None = None
+    """Tokens that a long document's next row repeats as context alone; null: a quarter of the
+    context."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of a loaded model; ``auto`` is its own."""
 
@@ -32,6 +38,10 @@ class ModelPart(Part):
             raise ValueError("give revision or revisions, not both")
         if self.load is None and (self.revision is not None or self.revisions):
             raise ValueError("a model trained here has no revisions; name one with load")
+        if self.load is None and self.row_start != "auto":
+            raise ValueError(
+                "the rows of a model trained here begin as in training; row_start belongs to load"
+            )
         return self
 
 
@@ -56,6 +66,12 @@ class DictionaryPart(Part):
     """How SAEs are trained; of a loaded one, how those of its baselines are."""
     quality_tokens: Annotated[int, Field(ge=0)] = 8_192
     """Held-out tokens on which quality is measured, drawn by hash; 0 measures none."""
+
+    def layer_in(self, model: Any) -> int:
+        """The layer of an SAE that is trained here: the study's, or the model's middle one."""
+        from functok.models.language.layers import middle_layer
+
+        return middle_layer(model) if self.layer is None else self.layer
 
     @model_validator(mode="before")
     @classmethod

@@ -64,12 +64,16 @@ def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> 
     if records.is_done(made, key):
         return
     records.spoil(made, made)
-    layer, recipe, text = run.layer(part), recipe_of(run, part), run.encoded("train")
+    layer, recipe, text = (
+        part.layer_in(run.architecture),
+        recipe_of(run, part),
+        run.encoded("train"),
+    )
     name = _name(run, checkpoint)
     total = min(recipe.activations, len(text.ids))
     with run.progress.task(f"{name}, its sample", total, "tokens") as task, ticking(task):
         sample, excluded = sample_activations(
-            *(run.model(checkpoint), text, layer, run.context, run.separator),
+            *(run.model(checkpoint), text, layer, run.row_format),
             *(run.exclusions, recipe.activations),
         )
     train_dictionary(sample, recipe, layer, run.study.seed, folder, run.progress, name)
@@ -93,7 +97,7 @@ def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> float:
     sae = run.sae(part, checkpoint)
     model = run.model(checkpoint, run.resources.device)
     hook = placed(sae, part.layer, model, part.site)
-    text, place = run.measured, (run.context, run.separator, run.exclusions)
+    text, place = run.measured, (run.row_format, run.exclusions)
     (probe,) = probe_activations(model, text, [hook], *place)
     limit = run.exclusions.norm_limit(probe)
     kept = probe.norm(dim=1) <= limit
@@ -141,8 +145,7 @@ def _quality(
             dictionary,
             text,
             residual_layer(run.hook(part, checkpoint)),
-            run.context,
-            run.separator,
+            run.row_format,
             run.exclusions,
             limit,
         )
@@ -198,7 +201,7 @@ def _check(run: Run) -> None:
             if loaded:
                 placed(sae, part.layer, run.architecture, part.site)
         elif loaded:
-            layer_of(run.architecture, run.layer(part))
+            layer_of(run.architecture, part.layer_in(run.architecture))
 
 
 def _shows(run: Run) -> Shown:
@@ -228,7 +231,7 @@ def verified_sentences(run: Run) -> Shown:
 def _settings(run: Run) -> Any:
     stamps = [stamp(user_path(run.sae_spec(*one))) for one in _each(run) if one[0].load is not None]
     parts = [part.model_dump(mode="json") for part in run.study.dictionaries]
-    return [parts, stamps, run.study.graph.massive]
+    return [parts, stamps, run.study.graph.massive, run.model_part.overlap]
 
 
 def _leaves(run: Run) -> Iterable[Path]:
@@ -246,6 +249,7 @@ DICTIONARIES = Step(
     title=_title,
     needs=("pretrain",),
     settings=_settings,
+    number=2,
     work=_work,
     leaves=_leaves,
     excuse=needs_sae,

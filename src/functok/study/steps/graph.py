@@ -122,8 +122,7 @@ def _job(run: Run, key: str, checkpoint: Checkpoint, readings: list[Reading]) ->
         revision=checkpoint.revision,
         readings=tuple(readings),
         encoded=run.folder.encoded("graph"),
-        context=run.context,
-        separator=run.separator,
+        row_format=run.row_format,
         special=tuple(run.special),
         memory=resources.memory,
         with_loss=asked.with_loss,
@@ -144,8 +143,11 @@ def _meta(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encoded)
     """What is recorded with a graph."""
     import numpy as np
 
+    from functok.encoding.contexts import uncounted
+
     massive = run.study.graph.massive
-    special = int(np.isin(text.ids, run.special).sum())
+    special = np.isin(text.ids, run.special)
+    first = uncounted(text, run.row_format)
     return {
         "model": run.within(checkpoint.model),
         "sae": run.within(run.sae_spec(part, checkpoint)),
@@ -156,7 +158,8 @@ def _meta(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encoded)
             "tokens": len(text.ids),
         },
         "excluded_tokens": run.tokenizer.convert_ids_to_tokens(run.special),
-        "special_tokens_left_out": special,
+        "special_tokens_left_out": int(special.sum()),
+        "first_tokens_left_out": int((~special[first]).sum()),
         "massive_means": f"norm above {massive:g} times the probe's median"
         if massive
         else "not left out",

@@ -32,7 +32,7 @@ def _work(run: Run, key: str) -> None:
     whole, classes = run.encoded("held-out"), run.vocabulary.classes
     held_out = drawn(whole, run.study.losses.tokens)
     run.progress.say(f"  {sample_sentence(held_out, whole)}")
-    place = (held_out, run.context, run.separator)
+    place = (held_out, run.row_format)
     massive = _massive(run, held_out)
     parts = []
     total = len(held_out.ids) * len(run.checkpoints)
@@ -69,11 +69,13 @@ def _massive(run: Run, text: "Encoded") -> "np.ndarray":
     from functok.models.language.hooks import HookPoint
     from functok.models.language.layers import middle_layer
 
-    found, place = np.zeros(len(text.ids), bool), (run.context, run.separator)
+    found, place = np.zeros(len(text.ids), bool), (run.row_format,)
     if not run.exclusions.massive:
         return found
     parts = run.study.dictionaries
-    point = HookPoint.residual(run.layer(parts[0]) if parts else middle_layer(run.architecture))
+    point = HookPoint.residual(
+        parts[0].layer_in(run.architecture) if parts else middle_layer(run.architecture)
+    )
     for checkpoint in run.checkpoints:
         model = run.model(checkpoint)
         (probe,) = probe_activations(model, text, [point], *place, run.exclusions)
@@ -111,7 +113,8 @@ def _loss_evidence(run: Run, frame: "pl.DataFrame", floor: "pa.Table", documents
 
 def _settings(run: Run) -> object:
     layers = [part.layer for part in run.study.dictionaries[:1]]
-    return [run.study.losses.tokens, run.study.graph.massive, layers]
+    overlap = run.model_part.overlap
+    return [run.study.losses.tokens, run.study.graph.massive, layers, overlap]
 
 
 LOSSES = Step(
@@ -119,6 +122,7 @@ LOSSES = Step(
     title="Splitting the held-out loss by transition group",
     needs=("pretrain",),
     settings=_settings,
+    number=2,
     work=_work,
     leaves=lambda run: map(run.folder.consolidation, _TABLES),
     excuse=needs_held_out,

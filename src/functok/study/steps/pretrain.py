@@ -19,6 +19,7 @@ from functok.study.step import ROWS, Step, needs_model
 
 if TYPE_CHECKING:
     from functok.models.language.model import Model
+    from functok.models.language.row_start import RowStart
     from functok.models.training.metrics import JsonLines
     from functok.models.training.trackers import Watch
     from functok.study.step import Shown
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
 def pretrain(run: Run, key: str) -> dict[str, Any]:
     """Pre-train the model, or make sure that the published one can be used."""
     if run.model_part.load:
-        _check_published(run)
-    else:
-        train_here(run, key)
-    return {"models": _fingerprints(run)}
+        return {"row_start": vars(_check_published(run)), "models": _fingerprints(run)}
+    train_here(run, key)
+    return {"row_start": vars(run.row_start), "models": _fingerprints(run)}
 
 
 def train_here(run: Run, key: str) -> None:
@@ -55,9 +55,9 @@ def train_here(run: Run, key: str) -> None:
         _mend(run, state)
     processes.wait()
     size = len(run.tokenizer)
-    windows = PackedWindows(run.encoded("train"), part.training.context, run.separator)
+    windows = PackedWindows(run.encoded("train"), part.training.context, run.row_start.id)
     require(
-        run.separator is not None or not part.training.document_mask,
+        run.row_start.id is not None or not part.training.document_mask,
         "document_mask needs a tokenizer with a BOS or EOS token to stand before each document; "
         "set document_mask to false.",
     )
@@ -86,13 +86,32 @@ def train_here(run: Run, key: str) -> None:
     processes.wait()
 
 
-def _check_published(run: Run) -> None:
+def _check_published(run: Run) -> RowStart:
+    """Load every checkpoint, and see what the last one's rows begin with."""
     from functok.models.language.model import check_tokenizer
 
+    model = None
     with run.progress.task("Loading", len(run.checkpoints), "checkpoints") as task:
         for checkpoint in run.checkpoints:
-            check_tokenizer(run.model(checkpoint), run.tokenizer, checkpoint.model)
+            model = run.model(checkpoint)
+            check_tokenizer(model, run.tokenizer, checkpoint.model)
             task.advance()
+    start = _found_start(run, model)
+    run.progress.say(f"  {start.sentence}")
+    return start
+
+
+def _found_start(run: Run, model: Model) -> RowStart:
+    """What a loaded model's rows begin with: as the study sets it, else by a probe of its text."""
+    from functok.models.language.row_start import measured_start, probe_tokens, set_start
+    from functok.runtime.progress import ticking
+
+    asked, text = run.model_part.row_start, run.measured
+    if asked != "auto":
+        return set_start(run.tokenizer, asked)
+    total = probe_tokens(run.tokenizer, text)
+    with run.progress.task("What rows begin with", total, "tokens") as task, ticking(task):
+        return measured_start(model, run.tokenizer, text, "documents of the corpus")
 
 
 def _fingerprints(run: Run) -> dict[str, Any]:
@@ -125,12 +144,19 @@ def _check(run: Run) -> None:
     if part.load is not None:
         from functok.encoding.tokenizer import load_tokenizer
         from functok.models.language.model import check_tokenizer
+        from functok.models.language.row_start import set_start
 
         model = run.architecture
         run.context  # noqa: B018 (a context that the model was not made for is refused)
         if run.study.tokenizer.load:
-            name = run.checkpoints[-1].model
-            check_tokenizer(model, load_tokenizer(run.study.tokenizer.load), name)
+            tokenizer = load_tokenizer(run.study.tokenizer.load)
+            check_tokenizer(model, tokenizer, run.checkpoints[-1].model)
+            if part.row_start != "auto":
+                set_start(tokenizer, part.row_start)
+    if part.overlap is not None:
+        from functok.encoding.contexts import RowFormat
+
+        RowFormat(run.context, 0, part.overlap)  # refuses what leaves no new token
 
 
 def _shows(run: Run) -> Shown:
@@ -146,6 +172,7 @@ def _shows(run: Run) -> Shown:
             }
         )
         yield "Every checkpoint loads and accepts the tokenizer's ids; nothing is trained here."
+        yield run.row_start.sentence
         return
     path = run.folder.consolidation("training")
     table = read_frame(path)
@@ -157,8 +184,10 @@ def _settings(run: Run) -> Any:
     part = run.model_part
     if part.load:
         stamps = [weights_stamp(checkpoint) for checkpoint in run.checkpoints]
-        return [part.load, part.revision, part.revisions, part.context, part.dtype, stamps]
-    return [part.model_dump(mode="json"), run.study.checkpoint_steps()]
+        place = [part.load, part.revision, part.revisions]
+        return [*place, part.context, part.row_start, part.dtype, stamps]
+    trained = part.model_dump(mode="json", exclude={"row_start", "overlap"})
+    return [trained, run.study.checkpoint_steps()]
 
 
 def _leaves(run: Run) -> Iterable[Path]:

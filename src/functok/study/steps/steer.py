@@ -45,12 +45,11 @@ def _work(run: Run, key: str) -> None:
         drawn(held_out.where(learning), part.tokens),
         features,
         layer,
-        run.context,
-        run.separator,
+        run.row_format,
         run.vocabulary.classes,
     )
     prompts = function_prompts(
-        held_out.where(~learning), run.vocabulary.classes, part.prompts, run.separator
+        held_out.where(~learning), run.vocabulary.classes, part.prompts, run.row_format.start
     )
     require(
         bool(prompts) and bool(expected.any()),
