@@ -268,8 +268,7 @@ class Run:
         """The model without its weights."""
         from functok.models.language.model import architecture
 
-        last = self.checkpoints[-1]
-        return architecture(last.model, last.revision)
+        return architecture(self.checkpoints[-1].model, self.checkpoints[-1].revision)
 
     def model(self, checkpoint: Checkpoint, device: str = "cpu") -> Model:
         from functok.models.language.model import load_model
@@ -298,5 +297,4 @@ def open_run(path: Path, progress: Progress, resources: Resources | None = None)
     folder = RunFolder(path)
     if not folder.study.is_file():
         raise UserError(f"There is no run in {path}; functok run STUDY.yaml makes one.")
-    study = load_study(folder.study)
-    return Run(study, folder, progress, resources or Resources(), reopened=True)
+    return Run(load_study(folder.study), folder, progress, resources or Resources(), reopened=True)
