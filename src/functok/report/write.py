@@ -17,7 +17,7 @@ import yaml
 
 from functok.figures.catalogue import figures
 from functok.figures.draw import draw
-from functok.report.findings import RULE, claims_table, learned
+from functok.report.findings import RULE, claims_table, learned, sae_health
 from functok.report.markup import escaped
 from functok.report.provenance import provenance
 from functok.report.sections import TITLES, section
@@ -76,7 +76,7 @@ def _findings(folder: RunFolder) -> str:
     else:
         claims = '<p class="absent">The claims were not assembled.</p>'
     return (
-        f'{claims}<p class="rule">{escaped(RULE)}</p>'
+        f'{claims}<p class="rule">{escaped(RULE)} {escaped(sae_health(folder))}</p>'
         f"<h3>Did the model learn?</h3><p>{escaped(learned(folder))}</p>"
     )
 

@@ -1,54 +1,46 @@
-"""The health of a study's SAEs, from the files of its run."""
+"""The health of a study's SAEs: written with each graph, shown wherever claims rest on one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from functok.runtime.store import read_frame, read_json
+from functok.runtime.store import read_frame, read_json, write_json
 from functok.study.run import Run
 
 if TYPE_CHECKING:
     from functok.consolidation.checkpoints import Checkpoint
-    from functok.models.dictionaries.health import Health
     from functok.study.settings import DictionaryPart
 
 
-def health_of(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> Health | None:
-    """What is known of an SAE; None before its graph is built."""
+def write_health(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> None:
+    """``health.json`` in the folder of an SAE's graph: its line, and a warning or null."""
     from functok.models.dictionaries.health import Health
 
-    meta = run.graph_folder(part, checkpoint) / "meta.json"
-    if not meta.exists():
-        return None
-    found = read_json(meta)
-    table = run.folder.quality(part.name, main=part == run.main)
+    place = run.graph_folder(part, checkpoint)
+    meta, table = read_json(place / "meta.json"), run.folder.quality(part.name, part == run.main)
     rows = read_frame(table).to_dicts() if table.exists() else []
     row = next((row for row in rows if row["step"] == checkpoint.step), {})
     measured = {name: row[name] for name in Health.__dataclass_fields__ if name in row}
-    return Health(
-        **{
-            **measured,
-            "features": found["features"],
-            "positions": found["positions"],
-            "l0": found["l0"],
-            "dead": found["features_dead"],
-            "dense": len(found["features_dense"]),
-        }
-    )
+    counted = {name: meta[name] for name in ("features", "positions", "l0")}
+    dead, dense = meta["features_dead"], len(meta["features_dense"])
+    found = Health(**{**measured, **counted, "dead": dead, "dense": dense})
+    write_json(place / "health.json", {"line": found.line, "warning": found.warning})
 
 
 def health_sentences(run: Run, part: DictionaryPart | None = None) -> Iterator[str]:
     """The line on the last SAE of a kind, by default the one that claims rest on."""
     part = part or run.main
-    found = health_of(run, part, run.decomposed(part)[-1])
-    if found is not None:
-        yield found.line
-        if found.warning:
-            yield f"Warning: {found.warning} Nothing that rests on it can be trusted."
+    place = run.graph_folder(part, run.decomposed(part)[-1])
+    if (place / "health.json").exists():
+        yield read_json(place / "health.json")["line"]
+    warning = sae_warning(place)
+    if warning is not None:
+        yield f"Warning: {warning} Nothing that rests on it can be trusted."
 
 
-def sae_warning(run: Run) -> str | None:
-    """Why the SAE that the claims rest on is broken; None where it is sound, or there is none."""
-    found = health_of(run, run.main, run.last) if run.study.dictionaries else None
-    return None if found is None else found.warning
+def sae_warning(graph: Path | None) -> str | None:
+    """Why the SAE of a graph is broken; None where it is sound, or there is none."""
+    file = None if graph is None else graph / "health.json"
+    return read_json(file)["warning"] if file is not None and file.exists() else None

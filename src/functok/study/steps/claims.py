@@ -17,7 +17,7 @@ def _work(run: Run, key: str) -> None:
     from functok.claims.verdicts import assemble
     from functok.study.health import sae_warning
 
-    assemble(run.folder, sae_warning(run))
+    assemble(run.folder, sae_warning(run.folder.judged))
 
 
 def _shows(run: Run) -> Shown:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from functok.consolidation.checkpoints import Checkpoint
 from functok.runtime.paths import user_path
 from functok.runtime.store import graph_table, read_frame, read_json, remove_folder, write_table
-from functok.study.health import health_sentences
+from functok.study.health import health_sentences, write_health
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 from functok.study.steps.dictionaries import verified_sentences
@@ -37,6 +37,7 @@ def _work(run: Run, key: str) -> dict[str, Any]:
             place = run.graph_folder(part, checkpoint)
             degrees = degree_table(graph, run.vocabulary.classes, run.vocabulary.shown)
             write_table(graph_table(place, "degree"), degrees)
+            write_health(run, part, checkpoint)
             if part == run.main:
                 firing[checkpoint.step] = Firing(graph)
     run.folder.judge(run.judged)
