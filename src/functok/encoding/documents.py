@@ -100,7 +100,7 @@ def drawn(encoded: Encoded, tokens: int | None, documents: int | None = None) ->
     if len(order) == 0:
         raise UserError("There is no document with any token to draw from; give more documents.")
     if tokens is None or tokens >= sizes[order].sum():
-        return _beginnings(encoded, order, sizes[order])
+        return beginnings(encoded, order, sizes[order])
     least = int(min(sizes[order[0]], SHORTEST))
     if tokens < least:
         raise UserError(
@@ -109,10 +109,10 @@ def drawn(encoded: Encoded, tokens: int | None, documents: int | None = None) ->
         )
     first = order[: min(max(SPREAD, tokens // LONGEST), max(tokens // SHORTEST, 1))]
     if sizes[first].sum() > tokens:
-        return _beginnings(encoded, first, np.minimum(sizes[first], _level(sizes[first], tokens)))
+        return beginnings(encoded, first, np.minimum(sizes[first], _level(sizes[first], tokens)))
     before = np.cumsum(sizes[order]) - sizes[order]
     kept = before < tokens
-    return _beginnings(encoded, order[kept], np.minimum(sizes[order], tokens - before)[kept])
+    return beginnings(encoded, order[kept], np.minimum(sizes[order], tokens - before)[kept])
 
 
 def _hash_order(keys: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " documents"]:
@@ -128,7 +128,7 @@ def _level(sizes: Int[np.ndarray, " documents"], tokens: int) -> int:
     return int(levels[np.argmax(levels < ascending)])
 
 
-def _beginnings(
+def beginnings(
     encoded: Encoded,
     documents: Int[np.ndarray, " chosen"],
     sizes: Int[np.ndarray, " chosen"],
