@@ -207,7 +207,7 @@ def _add(
     ]
     sums.predicted += np.bincount(group[predicted], minlength=GROUPS)
     for kind, found in enumerate(losses):
-        sums.loss[kind] += _by_group(group[predicted], found[torch.from_numpy(predicted)])
+        sums.loss[kind] += _by_group(group[predicted], found.cpu()[torch.from_numpy(predicted)])
 
 
 def _losses_with(x: Tensor, model: Model, batch: Batch, layer: int) -> Float[Tensor, " counted"]:

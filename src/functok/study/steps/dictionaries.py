@@ -141,7 +141,7 @@ def _quality(
     name, passes = f"Quality of the {_name(run, checkpoint)}", 2
     with run.progress.task(name, passes * len(text.ids), "tokens") as task, ticking(task):
         quality = dictionary_quality(
-            run.model(checkpoint),
+            run.model(checkpoint, run.resources.device),
             dictionary,
             text,
             residual_layer(run.hook(part, checkpoint)),
