@@ -53,11 +53,13 @@ def token_losses(
     rows = chunk_rows(size, model.device)
     if memory is not None:
         rows = min(rows, max(memory // (4 * _COPIES * size), 1))
-    found = [
-        _losses(_logits(model, type(output), some), those)
-        for some, those in zip(hidden.split(rows), wanted.split(rows), strict=True)
-    ]
-    losses[counted] = torch.cat(found)
+    # Written in place: a small tensor kept for every chunk would lie between the large ones, and
+    # the allocator would find no room for the next chunk where the last one was.
+    found = torch.empty(len(wanted), device=model.device)
+    for start in range(0, len(wanted), rows):
+        here = slice(start, start + rows)
+        found[here] = _losses(_logits(model, type(output), hidden[here]), wanted[here])
+    losses[counted] = found
     return losses
 
 
