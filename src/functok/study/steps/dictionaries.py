@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.consolidation.checkpoints import Checkpoint, stamp
+from functok.consolidation.checkpoints import Checkpoint, steps_column
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, read_json, write_json, write_table
 from functok.study.health import health_sentences
 from functok.study.run import Run
-from functok.study.step import ROWS, Step, needs_sae
+from functok.study.settling import stamps
+from functok.study.step import ROWS, Step, known, needs_sae
 
 if TYPE_CHECKING:
     from functok.models.dictionaries.settings import FittedSettings
@@ -42,12 +43,6 @@ def recipe_of(run: Run, part: DictionaryPart) -> FittedSettings:
     return (part.recipe or DictionarySettings()).fitted(width)
 
 
-def _name(run: Run, checkpoint: Checkpoint) -> str:
-    """What the work on an SAE is called."""
-    step = run.step_of(checkpoint)
-    return "SAE" if step is None else f"SAE at step {step}"
-
-
 def _each(run: Run) -> Iterator[tuple[DictionaryPart, Checkpoint]]:
     for part in run.study.dictionaries:
         for checkpoint in run.decomposed(part):
@@ -59,8 +54,8 @@ def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> 
     from functok.models.dictionaries.training import train_dictionary
     from functok.runtime.progress import ticking
 
-    folder, records = run.sae_folder(part, checkpoint), run.folder.records
-    made = f"dictionary-{part.name}-{checkpoint.step}"
+    folder, records, step = run.sae_folder(part, checkpoint), run.folder.records, checkpoint.step
+    made = f"dictionary-{part.name}" + ("" if step is None else f"-{step}")
     if records.is_done(made, key):
         return
     records.spoil(made, made)
@@ -69,7 +64,7 @@ def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> 
         recipe_of(run, part),
         run.encoded("train"),
     )
-    name = _name(run, checkpoint)
+    name = checkpoint.its(f"SAE {part.name}, layer {layer}," if step is None else "SAE")
     total = min(recipe.activations, len(text.ids))
     with run.progress.task(f"{name}, its sample", total, "tokens") as task, ticking(task):
         sample, excluded = sample_activations(
@@ -138,7 +133,7 @@ def _quality(
     dictionary = run.sae(part, checkpoint).dictionary
     text = drawn(run.measured, part.quality_tokens)
     run.progress.say(f"  Quality on {sample_sentence(text, run.measured)}")
-    name, passes = f"Quality of the {_name(run, checkpoint)}", 2
+    name, passes = checkpoint.its("Quality of the SAE"), 2
     with run.progress.task(name, passes * len(text.ids), "tokens") as task, ticking(task):
         quality = dictionary_quality(
             run.model(checkpoint, run.resources.device),
@@ -163,6 +158,8 @@ def _write_quality(
 
     table = pa.Table.from_pylist([row for row, _ in rows])
     table = with_intervals(table, table["documents"][0].as_py())
+    steps = steps_column([row["step"] for row, _ in rows])
+    table = table.set_column(0, "step", steps)
     excluded = {str(row["step"]): left_out for row, left_out in rows}
     write_table(_quality_table(run, part), with_exclusions(table, excluded))
 
@@ -212,7 +209,7 @@ def _shows(run: Run) -> Shown:
         if path.exists():
             table = read_frame(path)
             columns = ("explained_variance", "with_massive", "ce_recovered")
-            yield table.tail(ROWS).select("step", "l0", *columns)
+            yield known(table.tail(ROWS), "step", "l0", *columns)
             yield f"{len(table)} rows in {path}"
         yield from health_sentences(run, part)
 
@@ -229,9 +226,17 @@ def verified_sentences(run: Run) -> Shown:
 
 
 def _settings(run: Run) -> Any:
-    stamps = [stamp(user_path(run.sae_spec(*one))) for one in _each(run) if one[0].load is not None]
+    loaded = [run.sae_spec(*one) for one in _each(run) if one[0].load is not None]
+    of_files = stamps(run)
+    found = [of_files[f"SAE {spec}"] for spec in loaded]
     parts = [part.model_dump(mode="json") for part in run.study.dictionaries]
-    return [parts, stamps, run.study.graph.massive, run.model_part.overlap]
+    return [parts, found, run.study.graph.massive, run.model_part.overlap]
+
+
+def _disk(run: Run) -> int:
+    """Encoder and decoder of every SAE that is trained here, in fp32."""
+    features = sum(recipe_of(run, part).width for part, _ in _each(run) if part.load is None)
+    return 2 * 4 * features * run.architecture.get_input_embeddings().weight.shape[1]
 
 
 def _leaves(run: Run) -> Iterable[Path]:
@@ -254,6 +259,7 @@ DICTIONARIES = Step(
     leaves=_leaves,
     excuse=needs_sae,
     check=_check,
+    disk=_disk,
     heals=True,
     figures=("sae-quality",),
     summary="Train SAEs at the chosen checkpoints, or verify published ones; measure quality.",
