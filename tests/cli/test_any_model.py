@@ -13,7 +13,7 @@ from functok.retrieval.questions import traced
 from functok.runtime.progress import Silent
 from functok.study.asking import Named as Names
 from functok.study.asking import subject_named, subject_of
-from functok.study.run import open_run
+from functok.study.opening import open_run
 from system.tiny import Outcome, functok
 
 PROMPT = "The old lamp of the garden, and the lamp"

@@ -18,13 +18,13 @@ from functok.models.dictionaries.training import (
     DictionarySettings,
     train_dictionary,
 )
+from functok.models.exclusions import Exclusions
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import load_model
 from functok.models.training import LlamaShape, new_llama
 from functok.runtime.engine import InProcess
 from functok.runtime.errors import UserError
 from functok.runtime.store import read_json
-from functok.tokens.counting.function_tokens import class_array
 
 VOCABULARY = 40
 
@@ -39,22 +39,21 @@ def trained(tmp_path_factory) -> Trained:
     chance = np.random.default_rng(0)
     ids = (chance.zipf(1.4, 1200) % (VOCABULARY - 1) + 1).astype(np.int32)
     encoded = Encoded(ids, np.arange(0, 1201, 12), np.arange(100) * 7919)
-    classes = class_array(np.arange(1, 6), (0,), VOCABULARY)
+    exclusions = Exclusions(special=(0,))
     recipe = DictionarySettings(width=32, k=4, steps=20, batch=64, activations=800, dead_window=10)
     model = load_model(str(root / "model"))
-    x = sample_activations(model, encoded, 1, ROWS, classes, 800)
+    x, _ = sample_activations(model, encoded, 1, ROWS, exclusions, 1200)
     train_dictionary(x, recipe, 1, 0, root / "sae")
     return Trained(
         key="trained",
         model=str(root / "model"),
         sae=str(root / "sae"),
         hook=HookPoint.residual(1),
-        recipe=recipe,
+        recipe=recipe.fitted(16),
         training=encoded,
         encoded=encoded,
         row_format=ROWS,
-        special=(0,),
-        classes=classes,
+        exclusions=exclusions,
         seed=5,
         quality_tokens=400,
     )

@@ -10,6 +10,7 @@ from functok.models.dictionaries import Dictionary
 from functok.models.language.capture import residual_stream
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.reactivation.trains import active_trains
+from functok.tokens.counting.function_tokens import SPECIAL
 
 VOCABULARY, WIDTH, LAYER, CONTEXT = 20, 16, 1, 12
 
@@ -28,7 +29,7 @@ def test_every_activation_lies_at_its_own_token(separator: int | None) -> None:
     classes = random.integers(0, 2, VOCABULARY)
     found = active_trains(model, sae, encoded, LAYER, RowFormat(CONTEXT, separator, 3), classes)
 
-    expected = set()
+    expected, counted = set(), np.zeros(len(ids), bool)
     for document, length in enumerate(lengths):
         lead = [] if separator is None else [separator]
         done = 0
@@ -42,9 +43,11 @@ def test_every_activation_lies_at_its_own_token(separator: int | None) -> None:
                 at = int(begin) + place - len(lead)
                 if place > 0 and at >= encoded.offsets[document] + done:  # 0 is the sink
                     expected.add((at, feature))
+            first = max(done, int(begin - encoded.offsets[document]) + 1 - len(lead))
             done = end - encoded.offsets[document]
+            counted[encoded.offsets[document] + first : end] = True
     assert set(zip(found.row.tolist(), found.feature.tolist(), strict=True)) == expected
     assert len(found.row) == len(expected)
     assert (np.diff(found.row) >= 0).all()
-    assert np.array_equal(found.classes, classes[ids])
+    assert np.array_equal(found.classes, np.where(counted, classes[ids], SPECIAL))
     assert np.array_equal(found.offsets, encoded.offsets)

@@ -72,6 +72,13 @@ FunctionTokensFolder = Annotated[
         "words, punctuation and blanks."
     ),
 ]
+Documents = Annotated[
+    int | None, typer.Option(min=1, help="Maximum number of documents, drawn by hash.")
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(min=1, help="Maximum number of tokens, spread over documents drawn by hash."),
+]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Run folder; default: under runs/.")
 ]

@@ -10,8 +10,10 @@ import typer
 
 from functok.cli.arguments import (
     Address,
+    Documents,
     Engine,
     Engines,
+    MaxTokens,
     ModelName,
     OptionalTarget,
     Output,
@@ -62,13 +64,11 @@ def graph(
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="The text, as for functok tokens.")] = None,
     tokenizer: TokenizerName = None,
-    documents: Annotated[
-        int | None, typer.Option(min=1, help="Maximum number of documents.")
-    ] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Maximum number of tokens.")] = None,
+    documents: Documents = None,
+    max_tokens: MaxTokens = None,
     context: Annotated[
         int | None,
-        typer.Option(min=2, help="Positions per row; default: 512, or the model's maximum."),
+        typer.Option(min=2, help="Positions per row; default: 1,024, or the model's maximum."),
     ] = None,
     row_start: RowStartName = None,
     overlap: Annotated[
@@ -208,7 +208,7 @@ def _dictionaries(
         require(name not in names, f"SAE {spec!r} is named twice; name it once.")
         names.append(name)
     return tuple(
-        DictionaryPart(name=name, load=spec, layer=layer, site=site, quality_tokens=0)  # type: ignore[arg-type]
+        DictionaryPart(name=name, load=spec, layer=layer, site=site)  # type: ignore[arg-type]
         for name, spec, layer, site in zip(names, saes, each, at, strict=True)
     )
 

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from functok.cli.arguments import Address, Engine, Engines, Output, Replace, Workers, short_name
+from functok.cli.arguments import (
+    Address,
+    Documents,
+    Engine,
+    Engines,
+    MaxTokens,
+    Output,
+    Replace,
+    Workers,
+    short_name,
+)
 from functok.runtime.errors import UserError, require
 
 
@@ -36,6 +46,8 @@ def tokens(
         OnErrors,
         typer.Option(help="At a line that is not a document: stop, or skip and report it."),
     ] = OnErrors.stop,
+    documents: Documents = None,
+    max_tokens: MaxTokens = None,
     plain: Annotated[
         bool,
         typer.Option(
@@ -75,6 +87,10 @@ def tokens(
     resources = Resources(workers=workers, cluster=engine.value, address=address)
     if target.endswith((".yaml", ".yml")) or RunFolder(Path(target)).study.is_file():
         require(tokenizer is None, f"{target} is a run or a study, which has its own tokenizer.")
+        require(
+            documents is None and max_tokens is None,
+            f"{target} is a run or a study; set tokens.documents or tokens.tokens in the study.",
+        )
         run = find(Path(target), output, resources)
     else:
         if tokenizer is None:
@@ -87,6 +103,8 @@ def tokens(
             coverage=coverage,
             boundary=boundary.value,
             on_error=on_error.value,
+            documents=documents,
+            tokens=max_tokens,
             plain=plain,
             treebanks=tuple(map(str, treebank or ())),
             languages=tuple(language or ("en",)),

@@ -10,8 +10,9 @@ from functok.runtime import threads
 from functok.runtime.errors import StoppedError, UserError
 from functok.runtime.progress import Progress
 from functok.runtime.store import RunFolder
+from functok.study.opening import open_run
 from functok.study.resources import Resources
-from functok.study.run import Run, open_run
+from functok.study.run import Run
 from functok.study.runner import Runner
 from functok.study.settings import Study, load_study
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from functok.report.markup import escaped, interval, number
-from functok.runtime.store import RunFolder, read_frame
+from functok.runtime.store import RunFolder, read_frame, read_json
 from functok.stats import jackknife_ratio
 from functok.study.summary import model_name
 
@@ -38,6 +38,8 @@ def _rows(claim: dict, ran: list[dict], missing: list[str]) -> list[str]:
     span = f' rowspan="{max(len(ran), 1)}"'
     verdict = claim["verdict"]
     badge = f'<span class="badge {verdict.replace(" ", "-")}">{escaped(verdict)}</span>'
+    if claim["sae_warning"]:
+        badge += f"<small>{escaped(claim['sae_warning'])}</small>"
     account = claim["explanation"]
     why = f"<small>Explanation: {account}. {escaped(claim['reason'])}</small>" if account else ""
     left = (
@@ -68,6 +70,15 @@ def _test_cells(test: dict) -> str:
         f"<small>{escaped(test['effect_name'])}; {number(test['units'])} {escaped(test['unit'])}; "
         f"{escaped(test['test'])}, {escaped(test['kind'])}{holm}</small></td>"
     )
+
+
+def sae_health(folder: RunFolder) -> str:
+    """The line on the SAE that claims rest on; empty where there is none."""
+    place = folder.judged
+    if place is None or not (place / "health.json").exists():
+        return ""
+    found = read_json(place / "health.json")
+    return " ".join(filter(None, (found["line"], found["warning"])))
 
 
 def learned(folder: RunFolder) -> str:

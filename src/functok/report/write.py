@@ -18,7 +18,7 @@ import yaml
 
 from functok.figures.catalogue import figures
 from functok.figures.draw import draw
-from functok.report.findings import RULE, claims_table, learned
+from functok.report.findings import RULE, claims_table, learned, sae_health
 from functok.report.markup import escaped, paragraphs
 from functok.report.provenance import provenance
 from functok.report.sections import TITLES, section
@@ -109,7 +109,8 @@ def _findings(folder: RunFolder) -> str:
         for name, said in summary(folder).items()
     )
     return (
-        (f"<dl>{about}</dl>" if about else "") + f'{claims}<p class="rule">{escaped(RULE)}</p>'
+        (f"<dl>{about}</dl>" if about else "")
+        + f'{claims}<p class="rule">{escaped(RULE)} {escaped(sae_health(folder))}</p>'
         f"<h3>{escaped(asked)}</h3><p>{escaped(learned(folder))}</p>"
     )
 

@@ -113,7 +113,7 @@ def usual_strength(
     subject: Subject, prompts: Sequence[str], place: str, tokens: int = 24, chat: bool = False
 ) -> Strength:
     """The strength for these prompts at these places where none is stated."""
-    tokenizer, model, words = subject.tokenizer, subject.model, subject.vocabulary
+    model, words = subject.model, subject.vocabulary
     ids = [subject.prompt_ids(prompt, tokens, chat) for prompt in prompts]
     places = [in_prompt(place, some, words.classes, words.subclasses) for some in ids]
     places = [at or [len(some) - 1] for at, some in zip(places, ids, strict=True)]

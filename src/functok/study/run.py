@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from functok.encoding.contexts import RowFormat
     from functok.encoding.tokenizer import Encoded, Tokenizer
     from functok.models.dictionaries import Sae
+    from functok.models.exclusions import Exclusions
     from functok.models.language.hooks import HookPoint
     from functok.models.language.model import Model
     from functok.models.language.row_start import RowStart
@@ -126,12 +127,11 @@ class Run:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """Of the token ids that the model can take, with the study's function tokens."""
-
+        from functok.models.language.model import vocabulary_of
         from functok.tokens.vocabulary import Vocabulary
 
-        size = self.architecture.get_input_embeddings().weight.shape[0]
-        table = read_frame(self.folder.tokens("function_tokens"))
-        ids, languages = table["token_id"].to_list(), self.study.tokens.languages
+        ids = read_frame(self.folder.tokens("function_tokens"))["token_id"].to_list()
+        size, languages = vocabulary_of(self.architecture), self.study.tokens.languages
         return Vocabulary.of(self.tokenizer, size, ids, languages)
 
     @property
@@ -147,15 +147,20 @@ class Run:
         Raises:
             UserError: if it is more than a loaded model was made for.
         """
+        from functok.models.language.capture import fitting_context
+
         part = self.model_part
         if not part.load:
             return part.training.context
-        from functok.models.language.capture import fitting_context
+        return fitting_context(self.architecture, part.context, part.load)
 
-        usual = type(part).model_fields["context"].default
-        longest = fitting_context(self.architecture, None, part.load)
-        asked = min(usual, longest) if part.context == usual else part.context
-        return fitting_context(self.architecture, asked, part.load)
+    @cached_property
+    def exclusions(self) -> Exclusions:
+        """What counts nowhere."""
+        from functok.models.exclusions import Exclusions
+
+        part = self.study.graph
+        return Exclusions(special=tuple(self.special), massive=part.massive, dense=part.dense)
 
     @cached_property
     def row_start(self) -> RowStart:
@@ -246,8 +251,7 @@ class Run:
         from functok.models.language.hooks import HookPoint
 
         if part.load is None:
-            assert part.layer is not None
-            return HookPoint.residual(part.layer)
+            return HookPoint.residual(part.layer_in(self.architecture))
         verified = read_json(self.folder.verified(part.name, self.step_of(checkpoint)))
         return HookPoint.parse(verified["hook"])
 
@@ -267,7 +271,7 @@ class Run:
 
     @property
     def measured(self) -> Encoded:
-        """The documents on which a model is measured."""
+        """The documents from which those that a model is measured on are drawn."""
         return self.encoded("graph" if self.study.whole else "held-out")
 
     @cached_property
@@ -275,8 +279,7 @@ class Run:
         """The model without its weights."""
         from functok.models.language.model import architecture
 
-        last = self.last_trained
-        return architecture(last.model, last.revision)
+        return architecture(self.last_trained.model, self.last_trained.revision)
 
     def model(self, checkpoint: Checkpoint, device: str = "cpu") -> Model:
         from functok.models.language.model import load_model
@@ -298,18 +301,3 @@ class Run:
         if part.load is not None and self.reopened:
             check_as_read(f"SAE {spec}", stamp(user_path(spec)), self.known, self.folder.root)
         return open_whole_sae(spec)
-
-
-def open_run(path: Path, progress: Progress, resources: Resources | None = None) -> Run:
-    """The run in folder ``path``.
-
-    Raises:
-        UserError: if there is none.
-    """
-    from functok.study.settings import load_study
-
-    folder = RunFolder(path)
-    if not folder.study.is_file():
-        raise UserError(f"There is no run in {path}; functok run STUDY.yaml makes one.")
-    study = load_study(folder.study)
-    return Run(study, folder, progress, resources or Resources(), reopened=True)

@@ -18,6 +18,7 @@ from functok.models.dictionaries.training import (
     DictionarySettings,
     train_dictionary,
 )
+from functok.models.exclusions import Exclusions
 from functok.models.language.model import Model, load_model
 from functok.models.training import LlamaShape, TrainingSettings
 from functok.runtime.errors import UserError, nearest
@@ -151,13 +152,14 @@ def _train(
         model.save_pretrained(temporary)
         world_tokenizer(world.words).save_pretrained(str(temporary))
     count = profile.dictionary.activations
+    assert count is not None
     documents = np.arange(-(-count // world.settings.tokens))  # those that the model knows
-    sample = sample_activations(
+    sample, _ = sample_activations(
         model,
         encoded(world.passages(documents)),
         profile.layer,
         RowFormat(2 * world.settings.tokens, start=0),
-        classes=world.words.classes,
+        exclusions=Exclusions.of_classes(world.words.classes),
         count=count,
     )
     train_dictionary(

@@ -25,7 +25,7 @@ from functok.graph.edges import Packing
 from functok.models.dictionaries import Dictionary, Precision, open_sae
 from functok.models.forward import Batch, forward
 from functok.models.language.hooks import HookPoint
-from functok.models.language.model import Model, load_model
+from functok.models.language.model import Model, load_model, vocabulary_of
 
 MEMORY = 2 << 30
 """Bytes that may be held beyond the weights, by default."""
@@ -157,11 +157,6 @@ def loaded_model(name: str, revision: str | None, device: str, dtype: str, key: 
 def loaded_dictionary(spec: str, device: str, key: str) -> Dictionary:
     """The encoder of an SAE, once per process; ``key`` stands for its content."""
     return open_sae(spec, device).dictionary
-
-
-def vocabulary_of(model: Model) -> int:
-    """Token ids that the model can read (some embed more than the tokenizer has)."""
-    return model.get_input_embeddings().weight.shape[0]
 
 
 def document_shards(encoded: Encoded, tokens: int | None = None) -> list[tuple[int, int]]:

@@ -106,7 +106,7 @@ def residual_stream(
     return capture(model, ids, [HookPoint.residual(layer)]).hidden[0]
 
 
-CONTEXT = 512
+CONTEXT = 1024
 """Positions per row where nothing else is asked for."""
 
 
@@ -130,7 +130,7 @@ def longest_row(model: Model) -> int | None:
 
 
 def fitting_context(model: Model, context: int | None, name: str) -> int:
-    """Positions per row: ``context``, by default 512 or the model's maximum.
+    """Positions per row: ``context``, by default 1,024 or the model's maximum.
 
     Raises:
         UserError: if ``context`` is more than the model was made for.

@@ -99,6 +99,11 @@ def architecture(name: str, revision: str | None = None) -> Model:
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
 
 
+def vocabulary_of(model: Model) -> int:
+    """Token ids that the model can read (some embed more than the tokenizer has)."""
+    return model.get_input_embeddings().weight.shape[0]
+
+
 def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
     """Refuse a tokenizer with ids that the model cannot embed, or that is not the model's own.
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from functok.corpus.splits import mixed
 from functok.encoding.contexts import RowFormat
-from functok.encoding.documents import joined
+from functok.encoding.documents import beginnings
 from functok.encoding.tokenizer import Encoded, Tokenizer, separator_id, special_ids
 from functok.models.forward import forward
 from functok.models.language.capture import fitting_context
@@ -161,8 +161,9 @@ def probe_tokens(tokenizer: Tokenizer, text: Encoded) -> int:
 def _beginnings(text: Encoded, documents: int, tokens: int) -> Encoded:
     """The first ``tokens`` tokens of documents picked by hash."""
     order = np.argsort(mixed(text.keys, 9), kind="stable")
-    long = order[np.diff(text.offsets)[order] > 2]  # shorter ones have nothing to compare
-    return joined([text.slice(one, one + 1).first(tokens) for one in long[:documents].tolist()])
+    sizes = np.diff(text.offsets)
+    long = order[sizes[order] > 2][:documents]  # shorter ones have nothing to compare
+    return beginnings(text, long, np.minimum(sizes[long], tokens))
 
 
 def _losses(

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from functok.runtime.store import baseline, read_frame, read_json, remove_folder
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
+from functok.study.steps.dictionaries import recipe_of
 
 if TYPE_CHECKING:
     from functok.controls.baselines.build import Trained
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.stats import Estimate
 
+QUALITY = 8_192
+"""Tokens on which a baseline's SAE is measured where the study measures none."""
 _START = "step-0"
 
 
@@ -110,15 +113,13 @@ def _trained(run: Run, key: str) -> Trained:
         start=(first.model, first.revision) if begins else None,
         sae=sae,
         hook=run.hook(part, last),
-        recipe=part.recipe,
+        recipe=None if part.recipe is None else recipe_of(run, part),
         training=None if run.study.whole else run.encoded("train"),
         encoded=run.encoded("graph"),
         row_format=run.row_format,
-        special=tuple(run.special),
-        classes=run.vocabulary.classes,
+        exclusions=run.exclusions,
         seed=run.study.seed,
-        dense=run.study.graph.dense,
-        quality_tokens=part.quality_tokens or 20_000,
+        quality_tokens=part.quality_tokens or QUALITY,
         recorded={"model": run.within(last.model), "sae": run.within(sae)},
     )
 

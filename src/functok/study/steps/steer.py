@@ -21,6 +21,7 @@ def _work(run: Run, key: str) -> dict[str, Any]:
     import numpy as np
     import polars as pl
 
+    from functok.encoding.documents import drawn
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.models.dictionaries.sites import residual_layer
     from functok.retrieval.questions import steered
@@ -45,7 +46,7 @@ def _work(run: Run, key: str) -> dict[str, Any]:
     expected = following(
         model,
         dictionary,
-        held_out.where(learning),
+        drawn(held_out.where(learning), part.tokens),
         features,
         layer,
         run.row_format,
@@ -146,7 +147,7 @@ def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:
         unit="held-out prompts",
         units=len(count),
         seed=run.study.seed,
-    ).write(run.folder)
+    ).write(run.folder, len(count))
 
 
 def _shows(run: Run) -> Shown:
