@@ -48,7 +48,7 @@ robustness: $(venv)/ready-to-test
 	FUNCTOK_TRIALS=all $(bin)/pytest -s tests/robustness tests/system/test_kill.py
 
 fuzz: $(venv)/ready-to-test
-	FUNCTOK_FUZZ=5000 $(bin)/pytest tests/robustness/test_fuzz.py
+	FUNCTOK_FUZZ=20000 $(bin)/pytest tests/robustness/test_fuzz.py
 
 calibrate: setup
 	$(bin)/python benchmarks/calibrate.py

@@ -82,8 +82,8 @@ def test_every_arm_is_a_graph_of_as_many_positions(arm, trained, tmp_path):
 
 def test_step_0_is_the_model_that_is_named(trained, tmp_path):
     arm = named_baselines(["step-0"])[0]
-    assert possible(arm, trained) == "The run has no checkpoint of step 0."
-    with pytest.raises(UserError, match="no checkpoint of step 0"):
+    assert possible(arm, trained) == "There is no checkpoint from before the training."
+    with pytest.raises(UserError, match="no checkpoint from before"):
         build_baseline(arm, trained, tmp_path / "none")
     known = Trained(**{**vars(trained), "start": (trained.model, None)})
     assert build_baseline(arm, known, tmp_path / "arm").positions == 1200

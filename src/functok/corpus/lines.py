@@ -7,9 +7,11 @@ import gzip
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import zstandard
+
+from functok.runtime.memory import available
 
 BLOCK = 4 << 20
 """Approximate bytes of text in a block: enough to encode on all cores, little memory."""
@@ -54,7 +56,7 @@ def line_blocks(
     """
     first, parts, held, passing = 1, [], 0, False
     broken: Exception | None = None
-    with _opened(path) as stream:
+    with opened(path) as stream:
         left = None if stop is None else line_start(stream, stop) - line_start(stream, start)
         if left is not None:
             stream.seek(line_start(stream, start))
@@ -114,12 +116,19 @@ def lines_before(path: Path, start: int) -> int:
     return count
 
 
-def _opened(path: Path) -> io.BufferedIOBase:
+def opened(path: Path) -> io.BufferedIOBase:
+    """The bytes of a file, of a compressed one those that it stands for."""
     if kind(path) == ".gz":
         return gzip.GzipFile(path, "rb")
     if kind(path) == ".zst":
         return io.BufferedReader(_WholeFrames(path))
     return open(path, "rb")
+
+
+def _frame() -> Any:
+    """For one frame, whose window must fit into the memory that is there."""
+    window = min(_WINDOW, 1 << max(available(), 1 << 27).bit_length() - 1)
+    return zstandard.ZstdDecompressor(max_window_size=window).decompressobj()
 
 
 class _WholeFrames(io.RawIOBase):
@@ -130,7 +139,7 @@ class _WholeFrames(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "rb")  # noqa: SIM115 (closed with this reader)
-        self._frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
+        self._frame = _frame()
         self._inside = False
         self._ready = memoryview(b"")
 
@@ -145,7 +154,7 @@ class _WholeFrames(io.RawIOBase):
                     raise EOFError("the file ends inside a compressed frame")
                 return 0
             if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
+                self._frame = _frame()
             self._ready = memoryview(self._frame.decompress(compressed))
             self._inside = not self._frame.eof
         size = min(len(buffer), len(self._ready))

@@ -7,12 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.consolidation.checkpoints import Checkpoint, published
+from functok.consolidation.checkpoints import Checkpoint, published, stamp, weights_stamp
 from functok.runtime.errors import UserError
 from functok.runtime.paths import user_path
 from functok.runtime.progress import Progress, Silent
 from functok.runtime.store import RunFolder, read_frame, read_json
 from functok.runtime.store.records import read_record
+from functok.study.published import check_as_read
 from functok.study.resources import Resources
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Run:
         from functok.corpora import open_corpus
 
         found = open_corpus(self.study.corpus, absolute=self.resources.cluster == "ray")
-        if self.reopened and self._known.get("corpus", found.fingerprint) != found.fingerprint:
+        if self.reopened and self.known.get("corpus", found.fingerprint) != found.fingerprint:
             raise UserError(self.changed(f"Corpus {self.study.corpus!r}"))
         return found
 
@@ -66,7 +67,7 @@ class Run:
         Raises:
             UserError: if it is gone and was never read.
         """
-        known = self._known.get("corpus")
+        known = self.known.get("corpus")
         if self.reopened and isinstance(known, str):
             return known
         try:
@@ -84,7 +85,7 @@ class Run:
         Raises:
             UserError: if one is gone and was never read.
         """
-        known = self._known.get("treebanks")
+        known = self.known.get("treebanks")
         if not self.study.tokens.treebanks:
             return []
         if self.reopened and known:
@@ -100,7 +101,7 @@ class Run:
             return known
 
     @property
-    def _known(self) -> dict[str, Any]:
+    def known(self) -> dict[str, Any]:
         """The input as it was when this run read it; empty before that."""
         return read_record(self.folder.inputs)
 
@@ -182,6 +183,11 @@ class Run:
         return [Checkpoint(step, str(self.folder.model(step))) for step in steps]
 
     @property
+    def last_trained(self) -> Checkpoint:
+        """The last checkpoint, whether it has an SAE or not."""
+        return self.checkpoints[-1]
+
+    @property
     def main(self) -> DictionaryPart:
         """The SAEs that the claims are judged on; steps without any do not get here."""
         return self.study.dictionaries[0]
@@ -196,6 +202,12 @@ class Run:
             return self.checkpoints if self.model_part.load else self.checkpoints[-1:]
         found = [one for one in self.checkpoints if one.step in part.checkpoints]
         missing = set(part.checkpoints) - {one.step for one in found}
+        if missing and self.last_trained.step is None:
+            raise UserError(
+                f"dictionaries.checkpoints names the steps {sorted(missing)}, but model "
+                f"{self.last_trained.called} is loaded as it is; omit checkpoints, or list the "
+                "model's revisions."
+            )
         if missing:
             raise UserError(
                 f"dictionaries.checkpoints names the steps {sorted(missing)}, which the model "
@@ -210,8 +222,7 @@ class Run:
 
     def step_of(self, checkpoint: Checkpoint) -> int | None:
         """The step that names the checkpoint's folders; None for a model without steps."""
-        part = self.model_part
-        return None if part.load and not part.revisions else checkpoint.step
+        return checkpoint.step
 
     def sae_folder(self, part: DictionaryPart, checkpoint: Checkpoint) -> Path:
         return self.folder.dictionary(part.name, self.step_of(checkpoint))
@@ -264,12 +275,15 @@ class Run:
         """The model without its weights."""
         from functok.models.language.model import architecture
 
-        last = self.checkpoints[-1]
+        last = self.last_trained
         return architecture(last.model, last.revision)
 
     def model(self, checkpoint: Checkpoint, device: str = "cpu") -> Model:
         from functok.models.language.model import load_model
 
+        if self.reopened:
+            now = weights_stamp(checkpoint)
+            check_as_read(f"model {checkpoint.name}", now, self.known, self.folder.root)
         return load_model(checkpoint.model, checkpoint.revision, device, self.model_part.dtype)
 
     def sae(self, part: DictionaryPart, checkpoint: Checkpoint) -> Sae:
@@ -280,7 +294,10 @@ class Run:
         """
         from functok.models.dictionaries.sources import open_whole_sae
 
-        return open_whole_sae(self.sae_spec(part, checkpoint))
+        spec = self.sae_spec(part, checkpoint)
+        if part.load is not None and self.reopened:
+            check_as_read(f"SAE {spec}", stamp(user_path(spec)), self.known, self.folder.root)
+        return open_whole_sae(spec)
 
 
 def open_run(path: Path, progress: Progress, resources: Resources | None = None) -> Run:

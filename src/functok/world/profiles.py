@@ -22,7 +22,13 @@ from functok.models.language.model import Model, load_model
 from functok.models.training import LlamaShape, TrainingSettings
 from functok.runtime.errors import UserError, nearest
 from functok.runtime.progress import Progress
-from functok.runtime.store import fingerprint, read_json, write_json, writing_folder
+from functok.runtime.store import (
+    fingerprint,
+    read_json,
+    remove_file,
+    write_json,
+    writing_folder,
+)
 from functok.world.generator import World
 from functok.world.recipes import HELD_OUT, pretrained
 from functok.world.settings import WorldSettings
@@ -124,7 +130,7 @@ def trained_world(
     key = fingerprint("trained world 1", asdict(chosen), seed)
     marker = folder / "world.json"
     if not marker.exists() or read_json(marker)["key"] != key:
-        marker.unlink(missing_ok=True)
+        remove_file(marker)
         _train(world, chosen, seed, folder, progress)
         write_json(marker, {"key": key, "spec": chosen.world.spec, "profile": profile})
     return TrainedWorld(

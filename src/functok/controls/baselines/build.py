@@ -52,7 +52,7 @@ from functok.models.language.untrained import write_untrained
 from functok.runtime.engine import Engine
 from functok.runtime.errors import UserError, nearest, require
 from functok.runtime.progress import Progress
-from functok.runtime.store import fingerprint, read_json, remove_folder, write_json
+from functok.runtime.store import fingerprint, read_json, remove_file, remove_folder, write_json
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def named_baselines(names: Sequence[str]) -> list[Baseline]:
 def possible(baseline: Baseline, trained: Trained) -> str | None:
     """Why this baseline cannot be built, one sentence; None if it can."""
     if baseline.model == "step-0" and trained.start is None:
-        return "The run has no checkpoint of step 0."
+        return "There is no checkpoint from before the training."
     if baseline.trains and (trained.recipe is None or trained.training is None):
         return "The SAE was not trained here, and the study has no recipe to train another by."
     if baseline.trains and trained.hook.site != "resid_post":
@@ -199,7 +199,7 @@ def build_baseline(
     quality = _quality(baseline, trained, (model, revision), sae, text)
     for left in ("model", "partials"):  # they follow from the seed
         remove_folder(folder / left)
-    place.unlink()
+    remove_file(place)
     write_json(folder / "arm.json", {"key": key, "arm": baseline.name, **quality})
     return TokenFeatureGraph.load(folder / "graph")
 

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.plan import Plan, made_from, read
+from functok.figures.plan import Plan, made_from, one_model, read
 from functok.figures.style import (
     CONTROL,
     DASHES,
@@ -18,6 +18,7 @@ from functok.figures.style import (
     steps_axis,
     styled,
     value_tips,
+    with_intervals,
 )
 from functok.runtime.store import RunFolder
 
@@ -36,6 +37,8 @@ def sae_qualities(dictionaries: pl.DataFrame) -> pl.DataFrame:
 
 def sae_quality(table: pl.DataFrame) -> ChartType:
     """L0, explained variance and cross-entropy recovered, over checkpoints."""
+    if one_model(table):
+        return _quality_dots(table)
     panels = []
     for name, (title, form) in _QUALITY.items():
         base = alt.Chart(table, width=WIDTH, height=110).encode(
@@ -56,6 +59,23 @@ def sae_quality(table: pl.DataFrame) -> ChartType:
         alt.vconcat(*panels, spacing=18),
         "Quality of the SAEs",
         "held-out tokens; bars: 95 % intervals; step 0, if present, is the untrained model",
+    )
+
+
+def _quality_dots(table: pl.DataFrame) -> ChartType:
+    """One SAE's quality, a row for each measure."""
+    panels = []
+    for name, (title, form) in _QUALITY.items():
+        base = alt.Chart(table, width=WIDTH, height=26).encode(
+            color=alt.value(MEASURED), tooltip=value_tips(name, form, title)
+        )
+        x = alt.X(f"{name}:Q", title=None).scale(zero=name == "l0", nice=True, padding=8)
+        drawn = with_intervals(base, x, f"{name}_low", f"{name}_high", size=70)
+        panels.append(drawn.properties(title=alt.TitleParams(title, fontSize=12)))
+    return styled(
+        alt.vconcat(*panels, spacing=18),
+        "Quality of the SAE",
+        "measured tokens of the study's text; bars: 95 % intervals",
     )
 
 
@@ -130,6 +150,11 @@ PLANS = (
         "SAE; numbers of features are comparable only between SAEs of similar quality.",
         control="The SAE of step 0, if there is one, was trained on an untrained model: its "
         "quality requires no learning.",
+        alone=(
+            "Higher explained variance and more recovered cross-entropy mean a more faithful SAE.",
+            "None here: an SAE of an untrained model is among the graph's baselines, if the study "
+            "names them.",
+        ),
         absent="No SAE was evaluated.",
         tables=made_from(sae_qualities, lambda folder: folder.consolidation("dictionaries")),
         chart=sae_quality,

@@ -114,8 +114,10 @@ class SteerPart(Part):
     """Features steered, chosen at random among those neither rare nor dense."""
     prompts: Count = 64
     """Prompts, the beginnings of held-out documents."""
-    strength: Annotated[float, Field(gt=0)] = 1.0
-    """Norm of what is added, in units of the residual norm at the position."""
+    strength: Annotated[float, Field(gt=0)] | None = None
+    """Norm of what is added, as a share of the residual norm at the position; null: the share, 1 at
+    most, at which a random direction has a KL of 1 nat (``functok.retrieval.steering.strength``).
+    """
     shown: str = "The cat sat on the mat, and the"
     """The prompt with a continuation in the report."""
     generated: Count = 24

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.consolidation.checkpoints import Checkpoint, stamp
+from functok.consolidation.checkpoints import Checkpoint, steps_column
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, read_json, write_json, write_table
 from functok.study.run import Run
-from functok.study.step import ROWS, Step, needs_sae
+from functok.study.settling import stamps
+from functok.study.step import ROWS, Step, known, needs_sae
 
 if TYPE_CHECKING:
     from functok.study.settings import DictionaryPart, Study
@@ -31,7 +32,9 @@ def _work(run: Run, key: str) -> dict[str, Any]:
         if rows:
             import pyarrow as pa
 
-            write_table(_quality_table(run, part), pa.Table.from_pylist(rows))
+            steps = steps_column([checkpoint.step for checkpoint in run.decomposed(part)])
+            table = pa.Table.from_pylist(rows).add_column(0, "step", steps)
+            write_table(_quality_table(run, part), table)
     return {"dictionaries": [_described(run, *one) for one in _each(run)]}
 
 
@@ -45,8 +48,8 @@ def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> 
     from functok.models.dictionaries.activations import sample_activations
     from functok.models.dictionaries.training import train_dictionary
 
-    folder, records = run.sae_folder(part, checkpoint), run.folder.records
-    made = f"dictionary-{part.name}-{checkpoint.step}"
+    folder, records, step = run.sae_folder(part, checkpoint), run.folder.records, checkpoint.step
+    made = f"dictionary-{part.name}" + ("" if step is None else f"-{step}")
     if records.is_done(made, key):
         return
     records.spoil(made, made)
@@ -56,7 +59,7 @@ def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> 
         *(run.model(checkpoint), run.encoded("train"), part.layer, run.row_format),
         *(run.vocabulary.classes, part.recipe.activations),
     )
-    name = f"SAE at step {checkpoint.step}"
+    name = checkpoint.its(f"SAE {part.name}, layer {part.layer}," if step is None else "SAE")
     train_dictionary(sample, part.recipe, part.layer, run.study.seed, folder, run.progress, name)
     records.write(made, key, [folder], {})
 
@@ -103,7 +106,7 @@ def _quality(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> dict[str
         run.row_format,
         run.vocabulary.classes,
     )
-    return {"step": checkpoint.step, "width": dictionary.features, **quality.columns()}
+    return {"width": dictionary.features, **quality.columns()}
 
 
 def _quality_table(run: Run, part: DictionaryPart) -> Path:
@@ -152,7 +155,7 @@ def _shows(run: Run) -> Shown:
         path = _quality_table(run, part)
         if path.exists():
             table = read_frame(path)
-            yield table.tail(ROWS).select("step", "l0", "explained_variance", "ce_recovered")
+            yield known(table.tail(ROWS), "step", "l0", "explained_variance", "ce_recovered")
             yield f"{len(table)} rows in {path}"
 
 
@@ -168,9 +171,17 @@ def verified_sentences(run: Run) -> Shown:
 
 
 def _settings(run: Run) -> Any:
-    stamps = [stamp(user_path(run.sae_spec(*one))) for one in _each(run) if one[0].load is not None]
+    loaded = [run.sae_spec(*one) for one in _each(run) if one[0].load is not None]
+    of_files = stamps(run)
+    found = [of_files[f"SAE {spec}"] for spec in loaded]
     parts = [part.model_dump(mode="json") for part in run.study.dictionaries]
-    return [parts, stamps, bool(run.study.graph.massive), run.model_part.overlap]
+    return [parts, found, bool(run.study.graph.massive), run.model_part.overlap]
+
+
+def _disk(run: Run) -> int:
+    """Encoder and decoder of every SAE that is trained here, in fp32."""
+    features = sum(part.recipe.width for part, _ in _each(run) if part.load is None and part.recipe)
+    return 2 * 4 * features * run.architecture.get_input_embeddings().weight.shape[1]
 
 
 def _leaves(run: Run) -> Iterable[Path]:
@@ -193,6 +204,7 @@ DICTIONARIES = Step(
     leaves=_leaves,
     excuse=needs_sae,
     check=_check,
+    disk=_disk,
     heals=True,
     figures=("sae-quality",),
     summary="Train SAEs at the chosen checkpoints, or verify published ones; measure quality.",

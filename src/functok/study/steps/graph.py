@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import Checkpoint
 from functok.runtime.paths import user_path
-from functok.runtime.store import graph_table, read_frame, read_json, remove_folder, write_table
+from functok.runtime.store import (
+    graph_table,
+    read_frame,
+    read_json,
+    remove_file,
+    remove_folder,
+    write_table,
+)
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 from functok.study.steps.dictionaries import verified_sentences
@@ -28,7 +35,7 @@ def _work(run: Run, key: str) -> dict[str, Any]:
     from functok.graph.coverage import degree_table
 
     text = _text(run)
-    firing = {}
+    firing: dict[int | None, Firing] = {}
     for checkpoint, parts in _by_checkpoint(run).items():
         built = _build(run, key, checkpoint, parts, text)
         for part, graph in zip(parts, built, strict=True):
@@ -83,7 +90,7 @@ def _build(
         partials,
         run.engine,
         run.progress,
-        "Graph" if step is None else f"Graph at step {step}",
+        checkpoint.its("Graph"),
         [_meta(run, part, checkpoint, text) for part in parts],
     )
     remove_folder(partials)
@@ -168,15 +175,15 @@ def _describe(run: Run, place: Path) -> None:
         write_table(graph_table(place, name), table)
 
 
-def _growth_evidence(run: Run, firing: dict[int, Firing]) -> None:
+def _growth_evidence(run: Run, firing: dict[int | None, Firing]) -> None:
     """Do more features fire at the end than in the untrained model, under one recipe?"""
     from functok.claims.evidence import Evidence, as_columns
     from functok.consolidation.growth import log_ratio
     from functok.stats import jackknife_p_value
 
-    steps = sorted(firing)
+    steps = sorted(step for step in firing if step is not None)
     if len(steps) < 2 or steps[0] != 0:
-        run.folder.test("E-growth").unlink(missing_ok=True)  # of other settings
+        remove_file(run.folder.test("E-growth"))  # of other settings
         return  # no untrained model among the checkpoints: the claim stays without its control
     late, untrained = firing[steps[-1]], firing[0]
     effect = log_ratio(late, untrained)
@@ -199,7 +206,9 @@ def _shows(run: Run) -> Shown:
     """Coverage, scaling, and what was left out, graph by graph."""
 
     from functok.graph.tables import summary
+    from functok.study.summary import sentences
 
+    yield from sentences(run.folder)
     yield from verified_sentences(run)
     for part in run.study.dictionaries:
         place = run.graph_folder(part, run.decomposed(part)[-1])
@@ -222,6 +231,23 @@ def _places(run: Run) -> list[Path]:
     ]
 
 
+def _disk(run: Run) -> int:
+    """Firings as they are spilled and as they are kept, from each SAE's L0 on the probe."""
+    from functok.graph.occurrences import store_size
+
+    text = run.folder.encoded("graph" if run.study.whole else "held-out")
+    tokens, most = text.stat().st_size // 4, run.study.graph.tokens
+    tokens = tokens if most is None else min(tokens, most)
+    size = 0
+    for checkpoint, parts in _by_checkpoint(run).items():
+        for part in parts:
+            file = run.folder.verified(part.name, run.step_of(checkpoint))
+            usual = part.recipe.k if part.recipe is not None else 0
+            l0 = float(read_json(file).get("l0", usual) if file.exists() else usual)
+            size += 2 * store_size(tokens, l0)
+    return size
+
+
 def _leaves(run: Run) -> Iterable[Path]:
     """The graphs, without their controls and baselines, which are of other steps."""
     yield run.folder.consolidation("growth")
@@ -239,6 +265,7 @@ GRAPH = Step(
     title="Building the token–feature graph",
     needs=("dictionaries",),
     settings=lambda run: run.study.graph.model_dump(),
+    disk=_disk,
     work=_work,
     leaves=_leaves,
     excuse=needs_sae,

@@ -18,6 +18,7 @@ def _work(run: Run, key: str) -> None:
     import polars as pl
     import pyarrow as pa
 
+    from functok.consolidation.checkpoints import steps_column
     from functok.consolidation.floors import KneserNeyBigram
     from functok.consolidation.losses import loss_table, model_losses, summary
     from functok.runtime.progress import ticking
@@ -30,8 +31,8 @@ def _work(run: Run, key: str) -> None:
     with run.progress.task("Held-out losses", total, "tokens") as task, ticking(task):
         for checkpoint in run.checkpoints:
             table = loss_table(model_losses(run.model(checkpoint), *place), held_out, classes)
-            step = pa.array([checkpoint.step] * len(table))
-            parts.append(table.add_column(0, "step", step))
+            steps = steps_column([checkpoint.step] * len(table))
+            parts.append(table.add_column(0, "step", steps))
     table = pa.concat_tables(parts)
     write_table(run.folder.consolidation("losses"), table)
 
@@ -54,13 +55,13 @@ def _loss_evidence(run: Run, frame: "pl.DataFrame", floor: "pa.Table") -> None:
     from functok.consolidation.losses import GroupedLoss, contrast
     from functok.stats import jackknife_p_value
 
-    last = run.checkpoints[-1].step
-    learned = GroupedLoss(frame.filter(pl.col("step") == last))
+    last = run.last_trained
+    learned = GroupedLoss(frame.filter(pl.col("step").eq_missing(last.step)))
     simple = GroupedLoss(pl.DataFrame(pl.from_arrow(floor)))
     effect = contrast([(learned, 1.0), (simple, -1.0)], "fc", "cc")
     Evidence(
         test="E-loss",
-        statistic=f"loss of function→content minus content→content, nats, step {last}",
+        statistic=f"loss of function→content minus content→content, nats, {last.called}",
         **as_columns("measured", learned.contrast("fc", "cc")),
         control="the same difference under a Kneser–Ney bigram",
         control_value=simple.contrast("fc", "cc").value,

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.consolidation.checkpoints import cut_short, weights_stamp
+from functok.consolidation.checkpoints import cut_short
 from functok.runtime.errors import UserError, require
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, remove_folder, write_table, writing_folder
 from functok.study.run import Run
-from functok.study.step import ROWS, Step, needs_model
+from functok.study.settling import stamps
+from functok.study.step import ROWS, Step, known, needs_model
 
 if TYPE_CHECKING:
     from functok.models.language.model import Model
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 def pretrain(run: Run, key: str) -> dict[str, Any]:
     """Pre-train the model, or make sure that the published one can be used."""
     if run.model_part.load:
-        return {"row_start": vars(_check_published(run)), "models": _fingerprints(run)}
-    train_here(run, key)
-    return {"row_start": vars(run.row_start), "models": _fingerprints(run)}
+        start = _check_published(run)
+    else:
+        train_here(run, key)
+        start = run.row_start
+    return {"model": _described(run), "row_start": vars(start), "models": _fingerprints(run)}
 
 
 def train_here(run: Run, key: str) -> None:
@@ -114,12 +117,29 @@ def _found_start(run: Run, model: Model) -> RowStart:
         return measured_start(model, run.tokenizer, text, "documents of the corpus")
 
 
+def _described(run: Run) -> dict[str, Any]:
+    """The model in words and sizes, for whoever reads about it."""
+    from functok.models.language.model import decoder_layers
+
+    part, model = run.model_part, run.architecture
+    return {
+        "name": run.last_trained.called if part.load else "trained here",
+        "loaded": part.load,
+        "revisions": [one.revision or one.name for one in run.checkpoints] if part.load else [],
+        "kind": type(model).__name__,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "layers": len(decoder_layers(model)),
+        "d_model": model.config.get_text_config().hidden_size,
+        "context": run.context,
+    }
+
+
 def _fingerprints(run: Run) -> dict[str, Any]:
     """Where each checkpoint lies, and the SHA-256 of its weights as far as they are here."""
     from functok.runtime.versions import sha256
 
     return {
-        str(checkpoint.step): {
+        checkpoint.name if checkpoint.step is None else str(checkpoint.step): {
             "model": run.within(checkpoint.model),
             "revision": checkpoint.revision,
             "sha256": {
@@ -163,15 +183,17 @@ def _shows(run: Run) -> Shown:
     import polars as pl
 
     if run.model_part.load:
-        facts = run.facts("pretrain")["models"]
-        yield pl.DataFrame(
+        table = pl.DataFrame(
             {
-                "step": [int(step) for step in facts],
-                "model": [one["model"] for one in facts.values()],
-                "revision": [one["revision"] or "" for one in facts.values()],
-            }
+                "step": [checkpoint.step for checkpoint in run.checkpoints],
+                "model": [run.within(checkpoint.model) for checkpoint in run.checkpoints],
+                "revision": [checkpoint.revision for checkpoint in run.checkpoints],
+            },
+            {"step": pl.Int64, "model": pl.String, "revision": pl.String},
         )
-        yield "Every checkpoint loads and accepts the tokenizer's ids; nothing is trained here."
+        yield known(table, *table.columns)
+        each = "Every checkpoint" if len(table) > 1 else "The model"
+        yield f"{each} loads and accepts the tokenizer's ids; nothing is trained here."
         yield run.row_start.sentence
         return
     path = run.folder.consolidation("training")
@@ -183,11 +205,24 @@ def _shows(run: Run) -> Shown:
 def _settings(run: Run) -> Any:
     part = run.model_part
     if part.load:
-        stamps = [weights_stamp(checkpoint) for checkpoint in run.checkpoints]
-        place = [part.load, part.revision, part.revisions]
-        return [*place, part.context, part.row_start, part.dtype, stamps]
+        of_files = stamps(run)
+        found = [of_files[f"model {checkpoint.name}"] for checkpoint in run.checkpoints]
+        steps = [checkpoint.step for checkpoint in run.checkpoints]
+        place = [part.load, part.revision, steps, part.revisions]
+        return [*place, part.context, part.row_start, part.dtype, found]
     trained = part.model_dump(mode="json", exclude={"row_start", "overlap"})
     return [trained, run.study.checkpoint_steps()]
+
+
+def _disk(run: Run) -> int:
+    """Every checkpoint, and two states of weights and moments."""
+    part = run.model_part
+    if part.load:
+        return 0
+    from functok.models.training.llama import weight_bytes
+
+    copies = len(run.study.checkpoint_steps()) + 2 * 3
+    return copies * weight_bytes(part.shape, len(run.tokenizer))
 
 
 def _leaves(run: Run) -> Iterable[Path]:
@@ -259,7 +294,9 @@ def _watching(run: Run) -> Iterator[Watch]:
 PRETRAIN = Step(
     name="pretrain",
     title=lambda study: (
-        "Checking the model" if study.model and study.model.load else "Pre-training the model"
+        f"Checking the model {study.model.load}"
+        if study.model and study.model.load
+        else "Pre-training the model"
     ),
     needs=("documents", "tokens"),
     settings=_settings,
@@ -267,6 +304,7 @@ PRETRAIN = Step(
     leaves=_leaves,
     excuse=needs_model,
     check=_check,
+    disk=_disk,
     figures=("training-loss",),
     precious=True,
     summary="Pre-train the model, or check the loaded one.",

@@ -107,6 +107,11 @@ def _write_sizes(run: Run, rows: list[dict[str, Any]]) -> None:
     write_table(run.folder.tokens("documents"), pa.Table.from_pylist(rows))
 
 
+def _size(run: Run) -> int:
+    """Bytes of the corpus's files: four to a token id, as there are about four in a token."""
+    return sum(path.stat().st_size for path in getattr(run.corpus, "files", ()) if path.exists())
+
+
 def _what_is_encoded(run: Run) -> Any:
     part = run.study.graph
     return [part.documents, part.tokens] if run.study.whole else run.study.held_out
@@ -135,4 +140,5 @@ DOCUMENTS = Step(
     work=_encode,
     leaves=_encoded_files,
     excuse=needs_model,
+    disk=lambda run: _size(run) if run.study.graph.tokens is None or not run.study.whole else 0,
 )

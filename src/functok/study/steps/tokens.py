@@ -38,7 +38,7 @@ def _count(run: Run, key: str) -> dict[str, Any]:
     The whole corpus is counted, shard by shard; in a study that measures a loaded model on the
     whole corpus, the graph's own text is, as in the paper.
     """
-    from functok.runtime.store import write_table
+    from functok.runtime.store import write_json, write_table
     from functok.tokens.counting.function_tokens import ARROWS
     from functok.tokens.definitions import describe
 
@@ -66,6 +66,10 @@ def _count(run: Run, key: str) -> dict[str, Any]:
             tables["overlap"] = _overlap(run, others)
         for name, found in tables.items():
             write_table(run.folder.tokens(name), found.to_arrow())
+    left_out = counted.problems.by_kind()
+    documents, tokens = counted.tokens.corpus_documents, int(counted.tokens.occurrences.sum())
+    found = {"documents": documents, "tokens": tokens, "left_out": left_out}
+    write_json(run.folder.counted, found)
     encoded_by = None if counted.path is None else counted.path._asdict()
     return {
         "encoded_by": encoded_by,
@@ -73,11 +77,11 @@ def _count(run: Run, key: str) -> dict[str, Any]:
         "problems": {
             "on_error": part.on_error,
             "total": counted.problems.total,
-            "by_kind": counted.problems.by_kind(),
+            "by_kind": left_out,
         },
         "counted": {
-            "documents": counted.tokens.corpus_documents,
-            "tokens": int(counted.tokens.occurrences.sum()),
+            "documents": documents,
+            "tokens": tokens,
             "reached": counted.function.reached,
         },
     }
@@ -254,12 +258,21 @@ def _shows(run: Run) -> Shown:
     yield f"All function tokens: {folder.tokens('function_tokens')}"
 
 
+_PER_SHARD = 3 << 19
+"""Bytes that counting keeps of a shard: two hash tables of pairs and the neighbours of tokens."""
+
+
+def _disk(run: Run) -> int:
+    return 0 if run.study.whole else _PER_SHARD * len(run.corpus.shards())
+
+
 def _settings(run: Run) -> Any:
     return [run.study.tokens.model_dump(), run.treebank_fingerprints]
 
 
 def _files(run: Run) -> Iterable[Path]:
-    return map(run.folder.tokens, (*_COUNTED, *_DESCRIBED))
+    yield run.folder.counted
+    yield from map(run.folder.tokens, (*_COUNTED, *_DESCRIBED))
 
 
 def _needs(study: Study) -> tuple[str, ...]:
@@ -274,6 +287,7 @@ TOKENS = Step(
     work=_count,
     leaves=_files,
     check=_check,
+    disk=_disk,
     figures=("token-frequency", "token-bins", "document-coverage", "threshold-sweep"),
     summary="Count tokens and find the function tokens of a corpus or a run.",
     shows=_shows,
