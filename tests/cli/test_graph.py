@@ -196,6 +196,10 @@ def odd(inputs: Path, folder: Path, what: str) -> dict[str, object]:
         return {"sae": write_sae(folder / "deep", layer=7)}
     if what == "context":
         return {"context": 129}
+    if what == "row start":
+        return {"row-start": "<nothing>"}
+    if what == "overlap":
+        return {"context": 16, "overlap": 15}
     if what == "memory":
         return {"memory": "1m"}
     if what == "size":
@@ -224,6 +228,8 @@ def odd(inputs: Path, folder: Path, what: str) -> dict[str, object]:
         ("hook", "The SAE's hook point 'blocks.1.hook_nowhere' is unknown"),
         ("deep", "There is no layer 7"),
         ("context", "A context of 129 exceeds the maximum of model"),
+        ("row start", "has no token '<nothing>' for rows to begin with"),
+        ("overlap", "An overlap of 15 leaves no new token in a row of 16 positions"),
         ("memory", "--memory must be at least 32m"),
         ("size", "--memory 'lots' is no size"),
         ("sae", "There is no SAE"),

@@ -79,6 +79,6 @@ def test_a_start_that_the_tokenizer_lacks_is_refused():
     assert set_start(tokenizer(), "<s>").id == 0
     assert set_start(tokenizer(), "none").id is None
     with pytest.raises(
-        UserError, match="no token '<S>' for rows to begin with; did you mean '<s>'"
+        UserError, match="no token '<S>' for rows to begin with; give another, such as <s>, </s>"
     ):
         set_start(tokenizer(), "<S>")

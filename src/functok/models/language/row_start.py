@@ -22,7 +22,7 @@ from functok.encoding.tokenizer import Encoded, Tokenizer, separator_id, special
 from functok.models.forward import forward
 from functok.models.language.capture import fitting_context
 from functok.models.language.model import Model
-from functok.runtime.errors import nearest, require
+from functok.runtime.errors import require
 from functok.stats import jackknife_ratio
 
 DOCUMENTS, TOKENS = 32, 64
@@ -85,8 +85,8 @@ def set_start(tokenizer: Tokenizer, name: str) -> RowStart:
     special = tokenizer.convert_ids_to_tokens(special_ids(tokenizer))
     require(
         found is not None,
-        f"The tokenizer has no token {name!r} for rows to begin with; "
-        f"{nearest(name, [NOTHING, *special])}",
+        f"The tokenizer has no token {name!r} for rows to begin with; give another, such as "
+        f"{', '.join(special[:4])}, or {NOTHING}.",
     )
     return RowStart(found, name, "as set")
 

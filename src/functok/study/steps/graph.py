@@ -259,9 +259,10 @@ def _disk(run: Run) -> int:
     for checkpoint, parts in _by_checkpoint(run).items():
         for part in parts:
             file = run.folder.verified(part.name, run.step_of(checkpoint))
-            usual = part.recipe.k if part.recipe is not None else 0
-            l0 = float(read_json(file).get("l0", usual) if file.exists() else usual)
-            size += 2 * store_size(tokens, l0)
+            l0 = read_json(file).get("l0") if file.exists() else None
+            if l0 is None:
+                l0 = (part.recipe.k if part.recipe is not None else None) or 0
+            size += 2 * store_size(tokens, float(l0))
     return size
 
 
