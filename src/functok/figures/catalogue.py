@@ -67,5 +67,5 @@ def figures(
         tables = plan.tables(folder, features)
         for number, table in enumerate(tables, start=1):
             name = plan.name if len(tables) == 1 else f"{plan.name}-{number}"
-            found.append(Figure(name, plan, table, plan.chart(table)))
+            found.append(Figure(name, plan, table, plan.drawn(table)))
     return found

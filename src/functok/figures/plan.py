@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.style import styled
 from functok.runtime.store import RunFolder, control_table, graph_table, read_frame
 
 NO_CONTROLS = "The frequency controls were not run (functok controls), or the graph is too small."
@@ -24,6 +25,8 @@ class Plan:
     section: str
     """``tokens``, ``graph``, ``controls``, ``retrieval``, ``world`` or ``consolidation``."""
     title: str
+    subtitle: str | Callable[[pl.DataFrame], str] = ""
+    """Under the title; of the table drawn where it depends on it."""
     reading: str
     """How to read it, one sentence."""
     control: str
@@ -33,6 +36,12 @@ class Plan:
     tables: Callable[[RunFolder, int], list[pl.DataFrame]]
     """The tables to draw, from the run folder and the number of features in a trace."""
     chart: Callable[[pl.DataFrame], ChartType]
+    """Without its titles."""
+
+    def drawn(self, table: pl.DataFrame) -> ChartType:
+        """The chart of one table, in the common theme under its titles."""
+        under = self.subtitle if isinstance(self.subtitle, str) else self.subtitle(table)
+        return styled(self.chart(table), self.title, under)
 
 
 def read(path: Path) -> pl.DataFrame | None:

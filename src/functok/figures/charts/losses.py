@@ -15,14 +15,16 @@ from functok.figures.style import (
     GROUP_SCALE,
     HEIGHT,
     WIDTH,
+    log_x,
     spread,
     steps_axis,
-    styled,
+    tips,
     value_tips,
 )
 from functok.tokens.counting.function_tokens import ARROWS
 
 _GROUP = alt.Color("transition:N", scale=GROUP_SCALE)
+_MEAN = pl.col("loss_sum").sum() / pl.col("count").sum()
 
 
 def _arrows() -> pl.Expr:
@@ -48,7 +50,7 @@ def training_losses(training: pl.DataFrame, bins: int = 48) -> pl.DataFrame:
             pl.col("step").mean(),
             pl.col("step").min().alias("first_step"),
             pl.col("step").max().alias("last_step"),
-            (pl.col("loss_sum").sum() / pl.col("count").sum()).alias("mean"),
+            _MEAN.alias("mean"),
             pl.col("count").sum(),
         )
         .drop("bin")
@@ -57,25 +59,18 @@ def training_losses(training: pl.DataFrame, bins: int = 48) -> pl.DataFrame:
 
 def training_loss(table: pl.DataFrame) -> ChartType:
     """Mean training loss by transition group over steps."""
-    chart = (
-        alt.Chart(table, width=WIDTH, height=HEIGHT)
-        .mark_line(point=alt.OverlayMarkDef(size=14))
-        .encode(
-            x=alt.X("step:Q", title="training step (log scale)")
-            .scale(type="log", nice=False)
-            .axis(format="~s", labelOverlap=True),
-            y=alt.Y("mean:Q", title="mean training loss, nats").scale(zero=False),
-            color=_GROUP,
-            tooltip=[
-                "transition:N",
-                alt.Tooltip("first_step:Q", title="from step"),
-                alt.Tooltip("last_step:Q", title="to step"),
-                alt.Tooltip("mean:Q", format=".3f", title="mean loss, nats"),
-                alt.Tooltip("count:Q", format=",d", title="tokens"),
-            ],
-        )
+    line = alt.Chart(table, width=WIDTH, height=HEIGHT).mark_line(point=alt.OverlayMarkDef(size=14))
+    return line.encode(
+        x=log_x("step", "training step (log scale)").axis(format="~s", labelOverlap=True),
+        y=alt.Y("mean:Q", title="mean training loss, nats").scale(zero=False),
+        color=_GROUP,
+        tooltip=[
+            *tips("transition:N"),
+            alt.Tooltip("first_step:Q", title="from step"),
+            alt.Tooltip("last_step:Q", title="to step"),
+            *tips(mean=(".3f", "mean loss, nats"), count=(",d", "tokens")),
+        ],
     )
-    return styled(chart, "Training loss by transition group")
 
 
 def held_out_losses(summary: pl.DataFrame, floors: pl.DataFrame) -> pl.DataFrame:
@@ -88,9 +83,7 @@ def held_out_losses(summary: pl.DataFrame, floors: pl.DataFrame) -> pl.DataFrame
     Returns:
         Columns step, transition, mean, mean_low, mean_high, floor; all in nats.
     """
-    by_group = floors.group_by("group").agg(
-        (pl.col("loss_sum").sum() / pl.col("count").sum()).alias("floor")
-    )
+    by_group = floors.group_by("group").agg(_MEAN.alias("floor"))
     return (
         summary.filter(pl.col("group").is_in(list(ARROWS)))
         .join(by_group, on="group", how="left", maintain_order="left")
@@ -100,35 +93,25 @@ def held_out_losses(summary: pl.DataFrame, floors: pl.DataFrame) -> pl.DataFrame
 
 def held_out_loss(table: pl.DataFrame) -> ChartType:
     """Mean held-out loss by transition group over checkpoints, above the bigram's."""
+    bigram = (".3f", "Kneser–Ney bigram, nats")
     base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
         x=steps_axis(table["step"]),
         color=_GROUP,
         tooltip=[
-            "step:Q",
-            "transition:N",
+            *tips("step:Q transition:N"),
             *value_tips("mean", ".3f", "mean loss, nats"),
-            alt.Tooltip("floor:Q", format=".3f", title="Kneser–Ney bigram, nats"),
+            *tips(floor=bigram),
         ],
     )
-    loss = alt.Y("mean:Q", title="mean held-out loss, nats").scale(zero=False)
-    layers = (
+    floors = alt.Chart(table).mark_rule(strokeDash=DASHES, strokeWidth=1.5, opacity=0.8)
+    return (
         base.mark_area(opacity=0.2).encode(y=alt.Y("mean_low:Q"), y2="mean_high:Q")
-        + base.mark_line(point=True).encode(y=loss)
-        + alt.Chart(table)
-        .mark_rule(strokeDash=DASHES, strokeWidth=1.5, opacity=0.8)
-        .encode(
-            y="min(floor):Q",
-            color=_GROUP,
-            tooltip=[
-                "transition:N",
-                alt.Tooltip("min(floor):Q", format=".3f", title="Kneser–Ney bigram, nats"),
-            ],
+        + base.mark_line(point=True).encode(
+            y=alt.Y("mean:Q", title="mean held-out loss, nats").scale(zero=False)
         )
-    )
-    return styled(
-        layers,
-        "Held-out loss by transition group",
-        "bands: 95 % intervals; dashed: a Kneser–Ney bigram on the same tokens",
+        + floors.encode(
+            y="min(floor):Q", color=_GROUP, tooltip=tips("transition:N", **{"min(floor)": bigram})
+        )
     )
 
 
@@ -151,13 +134,9 @@ def loss_shares(summary: pl.DataFrame, most: int = 12) -> pl.DataFrame:
         order = pl.col("group").replace_strict({name: i for i, name in enumerate(ARROWS)})
         return part.select(bar.alias("bar"), _arrows(), order.alias("order"), renamed)
 
+    shown = groups.filter(pl.col("step").is_in(steps)).sort("step", maintain_order=True)
     tokens = bars(groups.filter(pl.col("step") == steps[-1]), pl.lit("tokens"), "share_of_tokens")
-    loss = bars(
-        groups.filter(pl.col("step").is_in(steps)).sort("step", maintain_order=True),
-        pl.format("{}", pl.col("step")),
-        "share_of_loss",
-    )
-    return pl.concat([tokens, loss])
+    return pl.concat([tokens, bars(shown, pl.format("{}", pl.col("step")), "share_of_loss")])
 
 
 def loss_share(table: pl.DataFrame) -> ChartType:
@@ -166,17 +145,13 @@ def loss_share(table: pl.DataFrame) -> ChartType:
     The borders of a stack are sums, so intervals would mislead; they are in the tooltip and in the
     table.
     """
-    bars = [
-        "tokens",
-        " ",
-        *table.filter(pl.col("bar") != "tokens")["bar"].unique(maintain_order=True),
-    ]
-    chart = (
+    steps = table.filter(pl.col("bar") != "tokens")["bar"].unique(maintain_order=True)
+    return (
         alt.Chart(table, width=WIDTH, height=HEIGHT)
         .mark_bar()
         .encode(
             x=alt.X("bar:N", title="tokens, then the loss at each training step")
-            .scale(domain=bars)
+            .scale(domain=["tokens", " ", *steps])
             .axis(labelAngle=0, labelOverlap=True),
             y=alt.Y("share:Q", title="share of the total").axis(format=".0%").scale(domain=[0, 1]),
             color=_GROUP,
@@ -187,11 +162,6 @@ def loss_share(table: pl.DataFrame) -> ChartType:
                 *value_tips("share", ".1%", "share"),
             ],
         )
-    )
-    return styled(
-        chart,
-        "Shares of the loss",
-        "each group's share of the tokens, then its share of the loss at each checkpoint",
     )
 
 
@@ -211,6 +181,7 @@ PLANS = (
         name="held-out-loss",
         section="consolidation",
         title="Held-out loss by transition group",
+        subtitle="bands: 95 % intervals; dashed: a Kneser–Ney bigram on the same tokens",
         reading="The distance of a line from its own dashed line is what the model lacks or has "
         "learned beyond word pairs; its height is mostly the unpredictability of the text.",
         control="Each dashed line is the loss of a Kneser–Ney bigram on the same tokens.",
@@ -226,6 +197,7 @@ PLANS = (
         name="loss-share",
         section="consolidation",
         title="Shares of the loss",
+        subtitle="each group's share of the tokens, then its share of the loss at each checkpoint",
         reading="The first bar divides the tokens, the others the loss at each checkpoint; a group "
         "with a growing share improves more slowly than the others.",
         control="The first bar is each group's share if all tokens were equally hard.",
