@@ -1,6 +1,8 @@
 """A statistic with its interval."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from scipy.special import stdtrit
 
@@ -15,6 +17,13 @@ class Estimate:
     """Lower end; NaN with fewer than two groups, or where one alone defines the statistic."""
     high: float
     """Upper end."""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], name: str = "value") -> "Estimate":
+        """From a table's columns ``NAME``, ``NAME_low`` and ``NAME_high``; of ``value``, low and
+        high."""
+        before = "" if name == "value" else f"{name}_"
+        return cls(row[name], row[f"{before}low"], row[f"{before}high"])
 
     @property
     def width(self) -> float:

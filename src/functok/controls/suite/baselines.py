@@ -33,16 +33,16 @@ def trained_or_not(given: Inputs) -> Result:
         return Result(tables)
     test = Evidence(
         test="P4",
-        statistic=f"log ratio of features at {learned.size} {given.unit}, function "
-        f"({learned.reading}) to content types, of the trained model",
-        **as_columns("measured", learned.trained),
+        statistic=f"log ratio of features at {learned['size']} {given.unit}, function "
+        f"({learned['reading']}) to content types, of the trained model",
+        **as_columns("measured", Estimate.of(learned, "trained")),
         control="the same in the re-initialised model, with an SAE by the same recipe",
-        control_value=learned.control.value,
+        control_value=learned["control"],
         effect_name="difference of the two log ratios",
-        **as_columns("effect", learned.effect),
-        p_value=learned.p_value,
+        **as_columns("effect", Estimate.of(learned)),
+        p_value=learned["p_value"],
         unit="token types",
-        units=learned.types,
+        units=learned["function"] + learned["content"],
         seed=given.subject.seed,
     )
     return Result(tables, (test,))
@@ -65,4 +65,4 @@ def _given_slot(given: Inputs) -> dict[str, Estimate]:
     gap = given.slots.effects.row(by_predicate=pl.col("matching") == NEXT_TOKEN, named=True)
     if not math.isfinite(gap["low"]):
         return {}
-    return {given.main.reading: Estimate(gap["value"], gap["low"], gap["high"])}
+    return {given.main.reading: Estimate.of(gap)}

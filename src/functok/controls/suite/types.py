@@ -10,6 +10,7 @@ from functok.controls.types.matching import matched
 from functok.controls.types.raw_degree import raw_degree
 from functok.controls.types.regression import DEGREE, RICHNESS, direct_effect, regressions
 from functok.graph.coverage import token_degrees
+from functok.stats import Estimate
 
 
 def both_at_once(given: Inputs) -> Result:
@@ -24,16 +25,16 @@ def both_at_once(given: Inputs) -> Result:
         return Result(tables)
     test = Evidence(
         test="P2",
-        statistic=f"features of a function type ({effect.reading}) at {given.exposure} "
+        statistic=f"features of a function type ({effect['reading']}) at {given.exposure} "
         f"{given.unit}, geometric mean over frequent and rare types",
-        measured=float(np.exp(effect.function)),
+        measured=float(np.exp(effect["function"])),
         control="content types, frequent and rare, at the same exposure",
-        control_value=float(np.exp(effect.content)),
+        control_value=float(np.exp(effect["content"])),
         effect_name="log ratio, main effect of class in the 2×2",
-        **as_columns("effect", effect.effect),
-        p_value=effect.p_value,
+        **as_columns("effect", Estimate.of(effect)),
+        p_value=effect["p_value"],
         unit="token types",
-        units=effect.types,
+        units=effect["types"],
         seed=seed,
     )
     return Result(tables, (test,))
@@ -76,21 +77,22 @@ def class_given_context(given: Inputs) -> Result:
         richness.left_out,
     )
     tables = {"coefficients": found.coefficients, "fits": found.fits, "shares": found.shares}
-    effect = direct_effect(found, given.main.reading)
-    if effect is None:
+    effects = direct_effect(found, given.main.reading)
+    if effects is None:
         return Result(tables)
+    total, direct = effects
     test = Evidence(
         test="P3",
         statistic=f"log ratio of features at {given.exposure} {given.unit}, function "
-        f"({effect.reading}) to content types of equal frequency",
-        **as_columns("measured", effect.total),
+        f"({given.main.reading}) to content types of equal frequency",
+        **as_columns("measured", Estimate.of(total)),
         control="the part of it that diversity of neighbours and dispersion account for",
-        control_value=effect.total.value - effect.effect.value,
+        control_value=total["value"] - direct["value"],
         effect_name="remaining log ratio, the direct effect of class",
-        **as_columns("effect", effect.effect),
-        p_value=effect.p_value,
+        **as_columns("effect", Estimate.of(direct)),
+        p_value=direct["p_permutation"],
         unit="token types",
-        units=effect.types,
+        units=direct["types"],
         seed=given.subject.seed,
     )
     return Result(tables, (test,))

@@ -46,12 +46,9 @@ def reactivation_rates(table: pl.DataFrame) -> ChartType:
     """One point per feature: re-activation rates at function and at content tokens."""
     largest = float(max(table["function"].max(), table["content"].max()))  # type: ignore[type-var]
     scale = alt.Scale(domain=[0, largest])
-    x, y = (
-        side(f"{name}:Q", title=f"re-activation rate at {name} tokens", scale=scale).axis(
-            format="%"
-        )
-        for side, name in ((alt.X, "content"), (alt.Y, "function"))
-    )
+    title = "re-activation rate at {} tokens"
+    x = alt.X("content:Q", title=title.format("content"), scale=scale).axis(format="%")
+    y = alt.Y("function:Q", title=title.format("function"), scale=scale).axis(format="%")
     points = alt.Chart(table, width=WIDTH, height=WIDTH // 2).mark_point(opacity=0.6, size=18)
     once = alt.Chart(table).transform_aggregate(rows="count()")
     start, end = alt.datum(0, scale=scale), alt.datum(largest)

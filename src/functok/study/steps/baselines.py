@@ -88,7 +88,7 @@ def _has_start(run: Run) -> bool:
 def _explained(row: Mapping[str, Any]) -> Estimate:
     from functok.stats import Estimate
 
-    return Estimate(*(row[f"explained_variance{end}"] for end in ("", "_low", "_high")))
+    return Estimate.of(row, "explained_variance")
 
 
 def _trained(run: Run, key: str) -> Trained:
