@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.stats import Estimate, jackknife
 
@@ -19,8 +18,7 @@ class Firing:
     """Which features fire in which hash group of documents."""
 
     def __init__(self, graph: TokenFeatureGraph) -> None:
-        self.fires = np.zeros((GROUPS, graph.features), dtype=bool)
-        self.fires[graph.group, graph.feature] = True
+        self.fires = graph.activity > 0
         self.used = np.flatnonzero(graph.token_occurrences.sum(1))
         self.positions = graph.positions
 

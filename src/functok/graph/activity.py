@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int
 
 from functok.corpus.splits import document_groups, mixed
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.edges import GRID, Edges, Packing, merged
+from functok.graph.edges import Edges, Packing, counted_here, merged
 from functok.graph.occurrences import read_occurrences
 from functok.runtime.errors import UserError
 
@@ -96,14 +96,7 @@ def _edges(seen: _Row, kept: np.ndarray, packing: Packing) -> Edges:
     row, value = seen["row"][kept], seen["activations"][kept]
     group = document_groups(seen["document"])[row]
     token, feature = seen["token"].astype(np.int64)[row], seen["features"][kept].astype(np.int64)
-    single = Edges(
-        packing.by_token(token, feature, group),
-        np.ones(len(row), np.int64),
-        seen["chosen"][row].astype(np.int64),
-        np.round(value.astype(np.float64) * GRID).astype(np.int64),
-        value,
-    )
-    return merged([single])
+    return counted_here(packing.by_token(token, feature, group), seen["chosen"][row], value)
 
 
 def _keeper(

@@ -91,6 +91,11 @@ def counted(
     return Edges(*(part.cpu().numpy() for part in (key, occurrences, documents, total, largest)))
 
 
+def counted_here(key: np.ndarray, chosen: np.ndarray, value: np.ndarray) -> Edges:
+    """``counted``, of firings in this machine's memory."""
+    return counted(*(torch.from_numpy(part) for part in (key, chosen, value)))
+
+
 @dataclass(frozen=True)
 class Packing:
     """How (token, feature, group) become one number."""

@@ -83,12 +83,3 @@ class Oracle:
             for position in range(ids.shape[1]):
                 yield rows, position, reader
                 reader.read(np.maximum(ids[rows, position], 0))
-
-
-def divergence(
-    one: Float[np.ndarray, "*shape vocabulary"], other: Float[np.ndarray, "*shape vocabulary"]
-) -> Float[np.ndarray, "*shape"]:
-    """KL(one ‖ other), nats; infinite where ``other`` rules out what ``one`` does not."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = one * np.log(one / other)
-    return np.asarray(np.where(one > 0, terms, 0.0).sum(-1))
