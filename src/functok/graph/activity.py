@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int
 
 from functok.corpus.splits import document_groups, mixed
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.edges import Edges, Packing, counted_here, merged
+from functok.graph.edges import Edges, Packing, counted_here, merged, rank_within
 from functok.graph.occurrences import read_occurrences
 from functok.runtime.errors import UserError
 
@@ -152,8 +152,6 @@ def _thresholds(folder: Path, rule: Rule, features: int) -> Float[np.ndarray, " 
 def _rank(row: np.ndarray, value: np.ndarray) -> Int[np.ndarray, " firings"]:
     """From 0, by falling value within a row; of equal ones the earlier comes first."""
     order = np.lexsort((np.arange(len(row)), -value, row))
-    start = np.flatnonzero(np.concatenate([[True], row[order][1:] != row[order][:-1]])[: len(row)])
-    sizes = np.diff(np.append(start, len(row)))
     rank = np.empty(len(row), np.int64)
-    rank[order] = np.arange(len(row)) - np.repeat(start, sizes)
+    rank[order] = rank_within(row[order])
     return rank

@@ -69,6 +69,11 @@ def merged(parts: Sequence[Edges]) -> Edges:
     return Edges(key[start], occurrences, documents, units, largest)
 
 
+def rank_within(key: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
+    """The place of each row, from 0, among those of the same key; keys ascend."""
+    return np.arange(len(key)) - np.searchsorted(key, key)
+
+
 def counted(
     key: Int[Tensor, " firings"],
     chosen: Bool[Tensor, " firings"],

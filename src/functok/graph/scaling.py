@@ -29,7 +29,6 @@ from jaxtyping import Bool, Int
 from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.coverage import random_degrees
-from functok.runtime.errors import UserError
 from functok.stats import Estimate, jackknife
 
 DRAWS = 100
@@ -167,12 +166,8 @@ def _exponent(degree: np.ndarray, xmin: float) -> float:
 
 
 def _fit(degrees: np.ndarray, xmin: float | None = None) -> Any:
-    try:
-        import powerlaw
-    except ImportError as error:
-        raise UserError(
-            "Fitting a power law needs the package powerlaw; pip install powerlaw."
-        ) from error
+    import powerlaw
+
     ranges = {"alpha": [1.0, 10.0]}  # by default powerlaw stops at 3 without a word
     return _quietly(
         lambda: powerlaw.Fit(

@@ -7,8 +7,7 @@ out, and the controls do without it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from functok.runtime.store import baseline, read_frame, read_json, remove_folder
 from functok.study.run import Run
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from functok.stats import Estimate
 
 _START = "step-0"
+_SHARE = "explained_variance"
 
 
 def _work(run: Run, key: str) -> None:
@@ -54,10 +54,11 @@ def compared(run: Run) -> Compared:
 
     from functok.controls.baselines.build import named_baselines
     from functok.graph.bipartite import TokenFeatureGraph
+    from functok.stats import Estimate
 
     last, quality = run.last.step, run.folder.consolidation("dictionaries")
     rows = read_frame(quality).iter_rows(named=True) if quality.exists() else ()
-    explained = {row["step"]: _explained(row) for row in rows}
+    explained = {row["step"]: Estimate.of(row, _SHARE) for row in rows}
     found = Compared({}, {}, {"trained": explained[last]} if last in explained else {})
     for arm in named_baselines(run.study.controls.arms):
         place = baseline(run.judged, arm.name)
@@ -70,8 +71,8 @@ def compared(run: Run) -> Compared:
             graphs = found.alternatives if arm.is_alternative else found.arms
             graphs[arm.name] = TokenFeatureGraph.load(place / "graph")
             told = read_json(place / "arm.json")
-            if "explained_variance" in told:
-                found.explained[arm.name] = _explained(told)
+            if _SHARE in told:
+                found.explained[arm.name] = Estimate.of(told, _SHARE)
     for part in run.study.dictionaries[1:]:
         if run.last in run.decomposed(part):
             place = run.graph_folder(part, run.last)
@@ -83,12 +84,6 @@ def _has_start(run: Run) -> bool:
     """Whether the study's own graphs begin with that of step 0."""
     decomposed = run.decomposed(run.main)
     return len(decomposed) > 1 and decomposed[0].step == 0
-
-
-def _explained(row: Mapping[str, Any]) -> Estimate:
-    from functok.stats import Estimate
-
-    return Estimate.of(row, "explained_variance")
 
 
 def _trained(run: Run, key: str) -> Trained:
