@@ -4,7 +4,7 @@
 spec                                             documents
 ===============================================  ==================================================
 ``python-docs``                                  the English documentation every CPython carries
-``stories.txt``                                  one document
+``stories.txt`` (``.gz``, ``.zst``)              one document
 ``pages.jsonl`` (``.gz``, ``.zst``)              one per line; the text is in field ``text``
 ``pages.parquet``                                one per row; the text is in column ``text``
 ``folder/``                                      every file of those kinds below it

@@ -45,9 +45,10 @@ def _kinds(folder: Path) -> dict[str, list[str]]:
     (folder / "c.jsonl.gz").write_bytes(gzip.compress(_lines()))
     (folder / "d.jsonl.zst").write_bytes(zstandard.compress(_lines()))
     pq.write_table(pa.table({"text": TEXTS}), folder / "e.parquet")
-    return {"a.txt": TEXTS[1:2]} | dict.fromkeys(
-        ("b.jsonl", "c.jsonl.gz", "d.jsonl.zst", "e.parquet"), TEXTS
-    )
+    (folder / "f.TXT.gz").write_bytes(gzip.compress(TEXTS[2].encode()))
+    (folder / "g.txt.zst").write_bytes(zstandard.compress(TEXTS[0].encode()))
+    whole = {"a.txt": TEXTS[1:2], "f.TXT.gz": TEXTS[2:3], "g.txt.zst": TEXTS[:1]}
+    return whole | dict.fromkeys(("b.jsonl", "c.jsonl.gz", "d.jsonl.zst", "e.parquet"), TEXTS)
 
 
 def test_every_kind_of_file_gives_its_texts_in_order(tmp_path):
@@ -55,12 +56,14 @@ def test_every_kind_of_file_gives_its_texts_in_order(tmp_path):
         assert _texts(tmp_path / name) == texts, name
 
 
-def test_a_folder_gives_every_known_file_below_it_and_one_file_is_one_shard(tmp_path):
+def test_a_folder_gives_every_known_file_below_it_and_one_file_is_one_shard(tmp_path, caplog):
     below = tmp_path / "deep" / "er"
     below.mkdir(parents=True)
     kinds = _kinds(below)
-    (tmp_path / "README.md").write_text("not a document")
+    for name in ("README.md", "more.csv", "MORE.CSV", ".hidden"):
+        (tmp_path / name).write_text("not a document")
     corpus = open_corpus(str(tmp_path))
+    assert "leaves out 3 files of other kinds (2 .csv, 1 .md), such as" in caplog.text
     assert [Path(shard).name for shard in corpus.shards()] == sorted(kinds)
     assert _texts(tmp_path) == [text for name in sorted(kinds) for text in kinds[name]]
 

@@ -225,32 +225,60 @@ def test_a_tokenizer_that_fails_on_the_corpus_is_refused(tmp_path):
         encode([Document("", "the lamp")], load_tokenizer(str(tmp_path)))
 
 
-@pytest.mark.parametrize("kind", [None, "llama", "gemma", "t5"])
-@pytest.mark.parametrize("options", [{}, {"add_dummy_prefix": False}], ids=["prefix", "none"])
-def test_a_sentencepiece_model_gives_its_own_ids_or_is_refused(kind, options, tmp_path):
+def sentencepiece_folder(folder: Path, kind: str | None, **options):
+    """A folder with a SentencePiece model alone, as SentencePiece reads it."""
     sentencepiece = pytest.importorskip("sentencepiece")
-    (tmp_path / "texts.txt").write_text("\n".join(TEXTS * 10))
+    settings = {
+        "model_type": "bpe",
+        "vocab_size": 360,
+        "byte_fallback": True,
+        "normalization_rule_name": "identity",
+        "remove_extra_whitespaces": False,
+    }
     sentencepiece.SentencePieceTrainer.train(
-        input=str(tmp_path / "texts.txt"),
-        model_prefix=str(tmp_path / "tokenizer"),
-        model_type="bpe",
-        vocab_size=360,
-        byte_fallback=True,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
+        sentence_iterator=iter(TEXTS * 10),
+        model_prefix=str(folder / "tokenizer"),
         minloglevel=2,
-        **options,
+        **settings | options,
     )
     if kind is not None:
-        (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "vocab_size": 400}))
-    exact = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "tokenizer.model"))
-    try:
-        tokenizer = load_tokenizer(str(tmp_path))
-    except UserError:
-        return
-    found = [tokenizer.encode(text, add_special_tokens=False) for text in TEXTS]
-    assert found == exact.encode(TEXTS)
+        (folder / "config.json").write_text(json.dumps({"model_type": kind, "vocab_size": 400}))
+    return sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+
+
+@pytest.mark.parametrize("kind", [None, "llama", "gemma", "t5"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"add_dummy_prefix": False, "user_defined_symbols": ["▁▁", "<x>", "\n"]}],
+    ids=["prefix", "none"],
+)
+def test_a_sentencepiece_model_gives_its_own_ids(kind, options, tmp_path):
+    exact = sentencepiece_folder(tmp_path, kind, **options)
+    tokenizer = load_tokenizer(str(tmp_path))
+    texts = [*TEXTS, "  <x>two  lines<s>\n\n <x> x   y </s> <0x0A>"]
+    found = [tokenizer.encode(text, add_special_tokens=False) for text in texts]
+    assert found == exact.encode(texts)
     assert all(index < exact.get_piece_size() for index in tokenizer.all_special_ids)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "sentence"),
+    [
+        ("xglm", {}, "the ids of its class are not those"),
+        (None, {"normalization_rule_name": "nmt_nfkc"}, "is not a BPE model of texts as they are"),
+        (None, {"user_defined_symbols": ["<x>"]}, "gives other ids than"),
+    ],
+)
+def test_a_sentencepiece_model_whose_ids_cannot_be_given_is_refused(
+    kind, options, sentence, tmp_path
+):
+    sentencepiece_folder(tmp_path, kind, **options)
+    if kind == "xglm":  # its ids are those of the model, but one
+        name = json.dumps({"tokenizer_class": "XGLMTokenizer"})
+        (tmp_path / "tokenizer_config.json").write_text(name)
+        (tmp_path / "tokenizer.model").rename(tmp_path / "sentencepiece.bpe.model")
+    with pytest.raises(UserError, match=sentence):
+        load_tokenizer(str(tmp_path))
 
 
 def test_a_vocabulary_without_a_word_on_how_text_is_split_is_refused(tmp_path):

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from functok.models.interventions.intervention import Intervention, steer
 from functok.models.interventions.prefixes import shares_prefix
 from functok.models.interventions.sweeps import Trial, sweep
-from functok.models.language.capture import capture, residual_stream
+from functok.models.language.attention import attending
+from functok.models.language.capture import capture, fitting_context, residual_stream
 from functok.models.language.generation import generate
 from functok.models.language.hooks import HookPoint
 from functok.models.language.layers import decoder_layers
@@ -100,6 +101,29 @@ def test_the_stream_between_is_what_enters_plus_attention(model: nn.Module, kind
     torch.testing.assert_close(before + attention, middle, rtol=1e-5, atol=1e-5)
 
 
+def test_a_closed_key_is_read_by_itself_alone_or_is_refused(model: nn.Module, kind: str) -> None:
+    window = 4 if ADDING.get(kind, OTHERS.get(kind, {})).get("sliding_window") else 9
+    ids = IDS[:, :window].repeat(2, 1)
+    ids[1, 1] = 36
+
+    def closed(ids: Tensor) -> Tensor:
+        edges = torch.ones(*ids.shape, ids.shape[1], dtype=torch.bool)
+        edges[:, :, 1] = False
+        return edges
+
+    try:
+        with torch.no_grad(), attending(model, closed):
+            one, two = model(ids, use_cache=False).logits
+            if window == 4:
+                with pytest.raises(UserError, match="attends within 4 tokens"):
+                    model(IDS, use_cache=False)
+    except UserError:
+        assert kind in {*OTHERS, *PLAIN_FIRST, "opt", "qwen3_next"}
+        return
+    torch.testing.assert_close(one[2:], two[2:], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(one[1], two[1], rtol=1e-2, atol=1e-2)
+
+
 @pytest.mark.parametrize("layer", range(LAYERS - 1))
 def test_steering_equals_a_hook_by_hand(model: nn.Module, layer: int) -> None:
     with torch.no_grad():
@@ -155,3 +179,30 @@ def test_a_module_that_the_layers_share_with_experts_is_not_taken_for_them() -> 
     model = tiny("jamba", num_experts=LAYERS, num_local_experts=LAYERS)
     layers_of(model)[1].spare = nn.ModuleList(nn.Linear(2, 2) for _ in range(LAYERS))
     assert decoder_layers(model) is layers_of(model)
+
+
+@pytest.mark.parametrize(
+    ("scale", "limit"),
+    [
+        ({"rope_type": "dynamic", "factor": 4.0}, 64),
+        (
+            {
+                "rope_type": "longrope",
+                "short_factor": [1.0] * 4,
+                "long_factor": [8.0] * 4,
+                "original_max_position_embeddings": 16,
+            },
+            16,
+        ),
+    ],
+)
+def test_a_row_is_no_longer_than_its_rotary_scale_allows(scale: dict, limit: int) -> None:
+    """Up to there padding changes nothing; one position more, and it does."""
+    scaled = tiny("llama", rope_parameters={"rope_theta": 1e4, **scale})
+    assert fitting_context(scaled, None, "m") == limit
+    ids = torch.arange(limit + 1)[None] % VOCABULARY
+    short, whole, beyond = (
+        residual_stream(scaled, ids[:, :length], 2)[0, :12] for length in (12, limit, limit + 1)
+    )
+    torch.testing.assert_close(short, whole, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(short, beyond, rtol=1e-2, atol=1e-2)

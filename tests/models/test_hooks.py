@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from families import LAYERS, layers_by_name, tiny
+from families import layers_by_name, tiny
 from torch import Tensor, nn
 
 from functok.models.language.capture import capture, fitting_context
@@ -15,31 +15,12 @@ def read(model: nn.Module, ids: Tensor, name: str) -> Tensor:
     return capture(model, ids, [HookPoint.parse(name)]).hidden[0]
 
 
-def test_the_stream_is_what_enters_plus_attention_plus_mlp(model: nn.Module, ids: Tensor) -> None:
-    """Whatever a family norms where: the outputs read are those that are added to the stream."""
-    for layer in range(LAYERS):
-        names = ("resid_pre", "attn_out", "mlp_out", "resid_post")
-        before, attention, mlp, after = (
-            read(model, ids, f"blocks.{layer}.hook_{name}") for name in names
-        )
-        torch.testing.assert_close(before + attention + mlp, after, rtol=1e-4, atol=1e-4)
-
-
 def test_several_places_in_one_pass_equal_one_at_a_time(model: nn.Module, ids: Tensor) -> None:
     names = ["hook_embed", "blocks.0.attn.hook_z", "blocks.1.hook_mlp_out", "layers.1"]
     names += ["blocks.0.hook_resid_post"]
     points = [HookPoint.parse(name) for name in names]
     for name, hidden in zip(names, capture(model, ids, points).hidden, strict=True):
         assert torch.equal(hidden, read(model, ids, name)), name
-
-
-def test_states_equal_those_that_the_model_returns(model: nn.Module, ids: Tensor) -> None:
-    with torch.no_grad():
-        states = model(ids, output_hidden_states=True).hidden_states
-    for layer in range(LAYERS - 1):  # the last one has the final norm applied
-        found = read(model, ids, f"blocks.{layer}.hook_resid_post")
-        torch.testing.assert_close(found, states[layer + 1])
-        torch.testing.assert_close(read(model, ids, f"blocks.{layer + 1}.hook_resid_pre"), found)
 
 
 def test_nothing_above_the_deepest_place_is_computed(model: nn.Module, ids: Tensor) -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from functok.models.language.capture import capture, residual_stream
+from functok.models.language.generation import generate
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import load_model
 from functok.runtime.errors import UserError
@@ -63,6 +64,20 @@ def test_a_quantised_model_without_its_library_is_one_sentence(folder: Path, met
     asked = {"quant_method": method, "bits": 4, "group_size": 32, "load_in_4bit": True}
     configure(folder, quantization_config=asked)
     refusal(folder)
+
+
+def test_a_quantisation_that_transformers_passes_over_is_refused(folder: Path) -> None:
+    configure(folder, quantization_config={"quant_method": "nope"})
+    assert "'quant_method': 'nope'" in refusal(folder)
+
+
+def test_what_config_json_asks_a_model_to_return_is_passed_over(folder: Path) -> None:
+    plain = load_model(str(folder))
+    configure(folder, return_dict=False, is_encoder_decoder=True, output_hidden_states=True)
+    odd = load_model(str(folder))
+    ids = torch.tensor([[3, 17, 4, 29]])
+    assert torch.equal(residual_stream(odd, ids, 1), residual_stream(plain, ids, 1))
+    assert generate(odd, [[3, 17, 4]], 3) == generate(plain, [[3, 17, 4]], 3)
 
 
 def test_scales_of_a_quantisation_that_would_be_left_out_are_refused(folder: Path) -> None:

@@ -207,6 +207,9 @@ def test_a_tensor_that_would_not_be_used_is_named(tmp_path: Path) -> None:
         {"architecture": ["topk"]},
         {"normalize_activations": "expected_average_only_in"},
         {"normalize_activations": {"by": 2}},
+        {"apply_b_dec_to_input": "false"},
+        {"d_in": D + 1},
+        {"d_sae": 2 * N},
         {"activation_fn_str": "topk", "activation_fn_kwargs": [3], "k": None},
     ],
     ids=str,
@@ -251,6 +254,22 @@ def test_a_transcoder_reads_the_input_of_its_module(tmp_path: Path, model) -> No
         Clamp(1, 0, sae.dictionary, 3).check(D)
     with pytest.raises(UserError, match="writes something else than it reads"):
         steering_vector(sae.dictionary, {3: 1.0}, "norm", torch.ones(D))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hook_name_out": "blocks.1.hook_mlp_out"},
+        {"hook_point_out": "blocks.1.hook_mlp_out"},
+        {"is_transcoder": True},
+    ],
+)
+def test_what_is_meant_for_another_place_is_not_taken_for_an_sae(tmp_path: Path, change) -> None:
+    write(tmp_path / "sae", "standard", "none")
+    file = tmp_path / "sae" / "cfg.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(UserError, match="writes something else than it reads"):
+        Clamp(1, 0, open_sae(str(file.parent), decoder=True).dictionary, 3).check(D)
 
 
 @pytest.mark.parametrize("name", ["model.layers.1", "layers.1", "blocks.1.hook_resid_post"])

@@ -108,10 +108,14 @@ SOUND = rows(("the", "DET"), ("cat", "NOUN"), ("_", "SYM"), ("_", "ADP"))
         (rows(("___", "DET"), ("_____", "NOUN"), (".", "PUNCT")), "line 6.*withheld"),
         ("# newdoc\n" + rows(("_", "NOUN")) + rows(("_", "VERB")), "line 7.*withheld"),
         (rows(("", "DET")), "line 6 has no word in column 2"),
-        ("2-1\tdu" + "\t_" * 8 + "\n" + rows(("de", "ADP"), ("le", "DET")), "line 6 spans words"),
+        (
+            "2-1\tdu" + "\t_" * 8 + "\n" + rows(("de", "ADP"), ("le", "DET")),
+            "line 6 has number 2-1",
+        ),
         ("²" + rows(("a", "DET"))[1:], "line 6 is not CoNLL-U"),
         ("1x" + rows(("a", "DET"))[1:], "line 6 is not CoNLL-U"),
         ("0" + rows(("a", "DET"))[1:], "line 6 is not CoNLL-U"),
+        (rows(("a", "DET"))[:-1] + rows(("b", "DET")), "line 7 has number 1 where word 2"),
     ],
 )
 def test_what_is_no_gold_standard_is_refused_with_its_line(tmp_path, added, sentence):
@@ -123,6 +127,13 @@ def test_what_is_no_gold_standard_is_refused_with_its_line(tmp_path, added, sent
         read_treebank(file)
 
 
+def test_a_treebank_in_which_no_word_is_tagged_is_refused(tmp_path):
+    file = tmp_path / "bank.conllu"
+    file.write_text(rows(("the", "X"), ("cat", "X"), (".", "PUNCT")), encoding="utf-8")
+    with pytest.raises(UserError, match=r"PUNCT and X for every universal tag \(UPOS\)"):
+        read_treebank(file)
+
+
 def test_the_mark_of_unicode_at_a_files_start_is_no_text(tmp_path):
     for name, mark in (("a.conllu", ""), ("b.conllu", "\ufeff")):
         (tmp_path / name).write_text(mark + FIXTURE, encoding="utf-8")
@@ -131,6 +142,9 @@ def test_the_mark_of_unicode_at_a_files_start_is_no_text(tmp_path):
 
 
 def test_an_empty_place_is_named(tmp_path):
+    (tmp_path / "bank").write_text("# newdoc\n\n")
+    with pytest.raises(UserError, match="There is no word in"):
+        read_treebank(tmp_path / "bank")
     with pytest.raises(UserError, match=r"no \.conllu file"):
         read_treebank(tmp_path)
 

@@ -1,15 +1,17 @@
-"""Local files as a corpus: text, JSON lines (plain, gzip, zstandard) and Parquet.
+"""Local files as a corpus: text and JSON lines (plain, gzip, zstandard) and Parquet.
 
 A file is a shard, a large one several (``corpus/pieces.py``). A file that cannot be read to its
-end, or a line that is not what it should be, is a problem (``corpus/problems.py``): nothing is
-dropped silently.
+end, or a line that is not what it should be, is a problem (``corpus/problems.py``), and a folder's
+files of other kinds are counted in a warning: nothing is dropped silently.
 """
 
 import glob
 import gzip
+import logging
 import os
 import zlib
 from codecs import BOM_UTF8
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -23,7 +25,7 @@ from functok.corpus.blocks import any_blank, blocks_of
 from functok.corpus.document import Document, split_spec
 from functok.corpus.folders import below, unreadable
 from functok.corpus.json_lines import parsed, read_lines
-from functok.corpus.lines import LARGEST_LINE, Lines, kind, line_blocks, lines_before
+from functok.corpus.lines import LARGEST_LINE, Lines, kind, line_blocks, lines_before, opened
 from functok.corpus.parquet import parquet_blocks, read_rows, whole
 from functok.corpus.pieces import Piece, members, shards_of
 from functok.corpus.problems import Problems
@@ -34,7 +36,10 @@ from functok.runtime.store import fingerprint
 LARGEST_TEXT = 1 << 30
 """Bytes of a text file, which is one document and held whole."""
 
-SUFFIXES = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+_TEXT = (".txt", ".txt.gz", ".txt.zst")
+SUFFIXES = (*_TEXT, ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+
+_LOG = logging.getLogger(__name__)
 
 
 class _Part(NamedTuple):
@@ -64,7 +69,15 @@ class FileCorpus:
     def files(self) -> list[Path]:
         path = user_path(self.pattern)
         if path.is_dir():
-            found = list(below(path, _known))
+            found, others = below(path, _known)
+            if others:
+                kinds = Counter(other.suffix.lower() or "no suffix" for other in others)
+                counts = ", ".join(f"{count} {one}" for one, count in kinds.most_common(5))
+                _LOG.warning(
+                    "Corpus %r leaves out %d files of other kinds (%s), such as %s; functok reads "
+                    "%s.",
+                    *(self.spec, len(others), counts, others[0].name, ", ".join(SUFFIXES)),
+                )
         elif os.path.lexists(path):
             found = [path]
         else:
@@ -114,14 +127,14 @@ class FileCorpus:
     def _documents(self, piece: Piece, problems: Problems) -> Iterator[Document]:
         path = piece.path
         with _whole_file(path, problems):
-            if kind(path) == ".txt":
+            if _is_text(path):
                 yield Document(path.name, _whole_text(path, problems))
             for _, one_by_one in self._parts(piece, problems):
                 yield from one_by_one()
 
     def _blocks(self, piece: Piece, problems: Problems) -> Iterator[pa.Array]:
         path = piece.path
-        if kind(path) == ".txt":
+        if _is_text(path):
             yield from blocks_of(self._documents(piece, problems), problems, str(path))
             return
         with _whole_file(path, problems):
@@ -139,7 +152,7 @@ class FileCorpus:
             for rows in parquet_blocks(path, self.field, problems, start, stop):
                 slow = partial(read_rows, rows, path, self.field, problems)
                 yield _Part(partial(whole, rows), slow)
-        elif kind(path) != ".txt":
+        elif not _is_text(path):
             for lines in line_blocks(path, start, stop):
                 if lines.text is None:
                     number = lines.first + (lines_before(path, start) if start else 0)
@@ -192,7 +205,7 @@ def _whole_file(path: Path, problems: Problems) -> Iterator[None]:
 
 
 def _whole_text(path: Path, problems: Problems) -> str:
-    with open(path, "rb") as stream:
+    with opened(path) as stream:
         content = stream.read(LARGEST_TEXT + 1)
     if len(content) > LARGEST_TEXT:
         what = f"is one document of more than {LARGEST_TEXT:,} bytes"
@@ -203,3 +216,7 @@ def _whole_text(path: Path, problems: Problems) -> str:
 
 def _known(file: Path) -> bool:
     return file.name.lower().endswith(SUFFIXES)
+
+
+def _is_text(file: Path) -> bool:
+    return file.name.lower().endswith(_TEXT)

@@ -5,19 +5,22 @@ folder that may not be entered, a pipe. Nothing of a folder is left out without 
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 
-def below(folder: Path, known: Callable[[Path], bool]) -> Iterator[Path]:
-    """Everything under ``folder`` that is a document's file, or may hold or hide one, in no order.
+def below(folder: Path, known: Callable[[Path], bool]) -> tuple[list[Path], list[Path]]:
+    """Everything under ``folder`` that is a document's file, or may hold or hide one, and the rest.
 
-    Sub-folders are entered through links too, each once, so circles end.
+    Sub-folders are entered through links too, each once, so circles end. Hidden files of other
+    kinds are neither.
 
     Args:
         folder: where to look.
         known: whether a file of this name holds documents.
     """
+    found: list[Path] = []
+    others: list[Path] = []
     entered: set[tuple[int, int]] = set()
     left = [folder]
     while left:
@@ -29,7 +32,7 @@ def below(folder: Path, known: Callable[[Path], bool]) -> Iterator[Path]:
             entered.add((status.st_dev, status.st_ino))
             names = sorted(os.listdir(place))
         except OSError:
-            yield place  # its reader says why
+            found.append(place)  # its reader says why
             continue
         folders = []
         for name in names:
@@ -37,8 +40,11 @@ def below(folder: Path, known: Callable[[Path], bool]) -> Iterator[Path]:
             if path.is_dir():
                 folders.append(path)
             elif known(path) or (path.is_symlink() and not path.suffix and not path.exists()):
-                yield path
+                found.append(path)
+            elif not name.startswith("."):
+                others.append(path)
         left += reversed(folders)
+    return found, others
 
 
 def unreadable(path: Path) -> str | None:

@@ -54,7 +54,7 @@ def line_blocks(
     """
     first, parts, held, passing = 1, [], 0, False
     broken: Exception | None = None
-    with _opened(path) as stream:
+    with opened(path) as stream:
         left = None if stop is None else line_start(stream, stop) - line_start(stream, start)
         if left is not None:
             stream.seek(line_start(stream, start))
@@ -114,7 +114,8 @@ def lines_before(path: Path, start: int) -> int:
     return count
 
 
-def _opened(path: Path) -> io.BufferedIOBase:
+def opened(path: Path) -> io.BufferedIOBase:
+    """The bytes of a file, of a compressed one those that it stands for."""
     if kind(path) == ".gz":
         return gzip.GzipFile(path, "rb")
     if kind(path) == ".zst":

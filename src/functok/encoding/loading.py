@@ -5,10 +5,10 @@ in ``tokenizer.json`` (Qwen, Cohere, Gemma …), and a folder's ``tokenizer.json
 file that was named. So the file itself encodes here, by ``tokenizers``; transformers tells only
 which tokens are special and what the chat template is.
 
-A folder without ``tokenizer.json`` is converted by its class, and the conversion is compared with
-what the folder holds: the ids of its SentencePiece model on hostile texts, or the ids in
-``vocab.json`` or ``vocab.txt``. Where they differ, or nothing tells how text is split into words,
-the folder is refused.
+Without ``tokenizer.json`` a SentencePiece model is read by itself (``encoding/sentencepiece.py``);
+other folders are converted by their class, and the conversion is compared with ``vocab.json`` or
+``vocab.txt``. Where ids differ, or nothing tells how text is split into words, the folder is
+refused.
 """
 
 import json
@@ -18,9 +18,9 @@ from typing import Any
 
 from tokenizers import Tokenizer as Backend
 
-from functok.encoding.check_texts import hostile_texts
+from functok.encoding.sentencepiece import sentencepiece_backend
 from functok.encoding.tokenizer_file import check_tokenizer_file
-from functok.runtime.errors import first_line, outside, require
+from functok.runtime.errors import outside, require
 from functok.runtime.paths import user_path
 
 FILE = "tokenizer.json"
@@ -93,12 +93,12 @@ def checked(backend: Backend, name: str) -> Backend:
     return backend
 
 
-def _on_hub(name: str) -> Path | None:
-    """The hub's ``tokenizer.json``, from the cache or fetched; ``None`` where there is none."""
+def _on_hub(name: str, file: str = FILE) -> Path | None:
+    """The hub's ``file``, from the cache or fetched; ``None`` where there is none."""
     from transformers.utils.hub import cached_file
 
     with _loading(name):
-        found = cached_file(name, FILE, _raise_exceptions_for_missing_entries=False)
+        found = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
     return Path(found) if found else None
 
 
@@ -152,45 +152,38 @@ def _converted(name: str, place: str) -> Any:
         f"Tokenizer {name!r} is not a fast one; give one with {FILE}.",
     )
     assert isinstance(backend, Backend)
-    why = _difference(backend, Path(place))
+    settings = {f"{one}_token": getattr(tokenizer, f"{one}_token", None) for one in _NAMED}
+    settings["chat_template"] = tokenizer.chat_template
+    folder = Path(place) if Path(place).is_dir() else _fetched(place)
+    models = sorted(folder.glob("*.model")) if folder is not None else []
+    why = _difference(backend, folder)
+    if models:
+        exact = sentencepiece_backend(models[0], name)
+        vocabulary = backend.get_vocab(with_added_tokens=True)
+        moved = any(vocabulary.get(one) != at for one, at in exact.get_vocab().items())
+        why = f"the ids of its class are not those of {models[0].name}" if moved else None
+        backend = exact
     require(
         why is None,
         f"Tokenizer {name!r} has no {FILE}, and {why}; give a folder that holds {FILE}.",
     )
-    settings = {f"{one}_token": getattr(tokenizer, f"{one}_token", None) for one in _NAMED}
-    return wrapped(checked(backend, name), settings | {"chat_template": tokenizer.chat_template})
+    return wrapped(checked(backend, name), settings)
 
 
-def _difference(backend: Backend, folder: Path) -> str | None:
-    """How a conversion differs from the files that it was made from, in words."""
-    models = sorted(folder.glob("*.model")) if folder.is_dir() else []
-    if models:
-        return _other_ids(backend, models[0])
-    listed = _listed(folder)
+def _fetched(name: str) -> Path | None:
+    """The folder to which transformers fetched the files of a tokenizer on the hub."""
+    files = (_on_hub(name, file) for file in ("tokenizer_config.json", "config.json"))
+    return next((file.parent for file in files if file is not None), None)
+
+
+def _difference(backend: Backend, folder: Path | None) -> str | None:
+    """How a conversion differs from the vocabulary that it was made from, in words."""
+    listed = {} if folder is None else _listed(folder)
     vocabulary = backend.get_vocab(with_added_tokens=True)
     if any(vocabulary.get(token) != index for token, index in listed.items()):
         return "transformers gives other ids than its vocabulary file"
     if backend.pre_tokenizer is None and backend.normalizer is None:
         return "nothing there tells how text is split"
-    return None
-
-
-def _other_ids(backend: Backend, model: Path) -> str | None:
-    """Compare with the SentencePiece model itself, on texts without added tokens."""
-    try:
-        from sentencepiece import SentencePieceProcessor
-
-        exact = SentencePieceProcessor(model_file=str(model))
-    except Exception as error:
-        return f"{model.name} cannot be read to check its ids ({first_line(error)})"
-    if backend.get_vocab_size(with_added_tokens=True) > exact.get_piece_size():
-        return f"transformers adds tokens that {model.name} does not have"
-    added = [token.content for token in backend.get_added_tokens_decoder().values()]
-    texts = [text for text in hostile_texts(backend) if not any(token in text for token in added)]
-    found = [encoding.ids for encoding in backend.encode_batch(texts, add_special_tokens=False)]
-    differ = sum(one != other for one, other in zip(found, exact.encode(texts), strict=True))
-    if differ:
-        return f"transformers gives other ids than {model.name} on {differ} of {len(texts)} texts"
     return None
 
 

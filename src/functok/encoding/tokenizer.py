@@ -111,12 +111,13 @@ def shown_tokens(tokenizer: Tokenizer) -> list[str]:
     ``the</w>``), which decoding one token would drop. A token that is not whole UTF-8 is shown by
     its vocabulary entry in angle brackets, an id without an entry by its number.
     """
-    spelling = Spelling.of(tokenizer.backend_tokenizer)
-    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+    backend = tokenizer.backend_tokenizer
+    spelling = Spelling.of(backend)
+    added = backend.get_added_tokens_decoder()
     size = vocabulary_size(tokenizer)
     entries = tokenizer.convert_ids_to_tokens(list(range(size)))
     texts = tokenizer.batch_decode([[index] for index in range(size)], skip_special_tokens=False)
-    if spelling.blank or spelling.ending:
+    if spelling.blank or spelling.ending or backend.decoder is None:
         texts = [
             text
             if entry is None or index in added

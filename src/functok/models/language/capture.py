@@ -108,13 +108,32 @@ CONTEXT = 512
 """Positions per row where nothing else is asked for."""
 
 
+def longest_row(model: Model) -> int | None:
+    """The most positions at which a model can be compared with itself; None where all can.
+
+    LongRoPE (Phi-3) turns *every* position by other angles in a row longer than the length it was
+    pre-trained at, so such a row, or shorter ones padded to it, would not be comparable. Dynamic
+    NTK does so beyond ``max_position_embeddings``.
+    """
+    config = model.config.get_text_config()
+    rotary = getattr(config, "rope_parameters", None) or {}
+    parts = [rotary, *(part for part in rotary.values() if isinstance(part, dict))]
+    bounds = [
+        part.get("original_max_position_embeddings")
+        for part in parts
+        if part.get("rope_type") == "longrope"
+    ]
+    bounds.append(getattr(config, "max_position_embeddings", None))
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
 def fitting_context(model: Model, context: int | None, name: str) -> int:
     """Positions per row: ``context``, by default 512 or the model's maximum.
 
     Raises:
         UserError: if ``context`` is more than the model was made for.
     """
-    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    longest = longest_row(model)
     if context is None:
         return CONTEXT if longest is None else min(CONTEXT, longest)
     if longest is not None and context > longest:

@@ -40,6 +40,20 @@ def check_adapter(folder: Path | None, name: str, revision: str | None) -> None:
     )
 
 
+def check_quantisation(model: Model, name: str) -> None:
+    """Refuse a model that says it is quantised in a way that transformers passed over.
+
+    Raises:
+        UserError: naming the way.
+    """
+    asked = getattr(model.config, "quantization_config", None)
+    require(
+        not asked or getattr(model, "hf_quantizer", None) is not None,
+        f"Model {name!r} has a quantization_config in its config.json that transformers does not "
+        f"know, {str(asked)[:100]}; remove it if the weights are plain.",
+    )
+
+
 def check_keys(model: Model, report: dict[str, Any], name: str) -> None:
     """Refuse weights that are missing or do not fit, and name those that are not used.
 

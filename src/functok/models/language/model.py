@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from functok.models.language.checkpoint import check_adapter, check_keys
+from functok.models.language.checkpoint import check_adapter, check_keys, check_quantisation
 from functok.models.language.folder import check_model_folder
 from functok.models.language.layers import Model as Model
 from functok.models.language.layers import decoder_layers as decoder_layers
@@ -55,7 +55,10 @@ def load_model(
             output_loading_info=True,
         )
         model = model.to(torch.device(device)).eval()  # type: ignore[arg-type]
+    check_quantisation(model, name)
     check_keys(model, report, name)
+    # what a causal LM returns is fixed here, whatever its config.json asks for
+    model.config.return_dict, model.config.is_encoder_decoder = True, False
     check_model(model, name)
     return model
 

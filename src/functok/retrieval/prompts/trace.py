@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from functok.encoding.chat import chat_ids
 from functok.encoding.tokenizer import Tokenizer, separator_id
 from functok.models.dictionaries import Dictionary
-from functok.models.language.capture import capture
+from functok.models.language.capture import capture, longest_row
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
 from functok.runtime.errors import UserError
@@ -38,7 +38,7 @@ def prompt_ids(
         ids = chat_ids(tokenizer, prompt)
     elif separator is not None:
         ids = [separator, *ids]
-    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    longest = longest_row(model)
     if longest is not None and len(ids) + room > longest:
         generated = f", {room} more are to be generated," if room else ""
         raise UserError(

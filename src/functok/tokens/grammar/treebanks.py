@@ -11,8 +11,8 @@ each gets its own span; where they do not (``du``), the whole stretch is one spa
 word's tag. *Empty nodes* (``8.1``) have no text and are left out.
 
 Only a treebank with words and universal tags is a gold standard. Some are released without their
-words, for copyright (``_`` in their place), some without UPOS or with a language's own tags there;
-these are refused.
+words, for copyright (``_`` in their place), some without UPOS (``_`` or ``X`` throughout) or with a
+language's own tags there; these are refused.
 """
 
 import hashlib
@@ -32,6 +32,8 @@ UPOS = (
 )  # fmt: skip
 """The 17 universal part-of-speech tags."""
 
+_UNTAGGED = ("X", "PUNCT", "SYM", "NUM")
+"""What an untagged treebank may hold: the placeholder, and what a rule can tell."""
 _COLUMNS = 10
 _NUMBER = re.compile(r"[1-9][0-9]*(-[1-9][0-9]*)?|[0-9]+\.[1-9][0-9]*")
 """A word, a multiword token, an empty node."""
@@ -88,8 +90,8 @@ def read_treebank(path: Path) -> Treebank:
     Documents are those that ``# newdoc`` marks; a file without the mark is one document.
 
     Raises:
-        UserError: if nothing is there, a line is not CoNLL-U, a tag is not one of ``UPOS``, or the
-            words of a document are withheld.
+        UserError: if nothing is there, a line is not CoNLL-U, a tag is not one of ``UPOS``, no word
+            has one but ``X``, or the words of a document are withheld.
     """
     files = _files(path)
     texts: list[str] = []
@@ -106,7 +108,16 @@ def read_treebank(path: Path) -> Treebank:
             _add_sentence(document, lines, sentence, file)
             sentence += 1
         _close(document, texts, rows, file)
-    return Treebank(tuple(texts), pl.DataFrame(rows, schema=pl.Schema(_SCHEMA), orient="row"))
+    words = pl.DataFrame(rows, schema=pl.Schema(_SCHEMA), orient="row")
+    if words.is_empty():
+        raise UserError(f"There is no word in {path}; give a treebank with some.")
+    if words["upos"].is_in(_UNTAGGED).all():
+        found = " and ".join(sorted(words["upos"].unique()))
+        raise UserError(
+            f"{path} has {found} for every universal tag (UPOS), so none of its words is tagged; "
+            "give a treebank that is."
+        )
+    return Treebank(tuple(texts), words)
 
 
 def treebank_fingerprint(path: Path) -> str:
@@ -188,13 +199,22 @@ def _add_sentence(
         raise _withheld(file, withheld[0])
     document.withheld += withheld
     covered = 0  # the last word of the multiword token that was just added
+    follows = 1
     for number, columns in lines:
         identity, surface, misc = columns[0], columns[1], columns[9]
-        if "." in identity or (identity.isdigit() and int(identity) <= covered):
+        if "." in identity:
             continue
         first, _, last = identity.partition("-")
+        if int(first) != follows:
+            raise UserError(
+                f"{file}, line {number} has number {identity} where word {follows} of the sentence "
+                "belongs; number the words, with an empty line after each sentence."
+            )
+        follows += not last
+        if not last and int(first) <= covered:
+            continue
         inside = range(int(first), int(last or first) + 1)
-        if not inside or any(word not in words for word in inside):
+        if not inside or int(first) <= covered or any(word not in words for word in inside):
             raise UserError(f"{file}, line {number} spans words that do not follow it; fix it.")
         document.add(surface, [words[word] for word in inside], sentence)
         covered = inside[-1]

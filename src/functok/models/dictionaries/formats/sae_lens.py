@@ -59,7 +59,21 @@ def assembled(
     with outside(f"SAE {place} cannot be read", "its cfg.json is not as SAELens writes it"):
         architecture, k = _architecture(config, place)
         centred = centred_in_training(config)
+        transcodes = _transcodes(config)
     _check_weights(shapes, architecture, place)
+    sizes = {"d_in": shapes["W_enc"][0], "d_sae": shapes["W_enc"][1]}
+    for name, size in sizes.items():
+        require(
+            config.get(name) in (None, size),
+            f"SAE {place} says {name} {config.get(name)} in its cfg.json, but its weights have "
+            f"{size}; fetch it again.",
+        )
+    subtract = config.get("apply_b_dec_to_input", True)
+    require(
+        isinstance(subtract, bool),
+        f"SAE {place} says apply_b_dec_to_input {subtract!r} in its cfg.json; make it true or "
+        "false.",
+    )
     check_finite(weights, place)
     weights = {name: weight.float() for name, weight in weights.items()}
     W_enc, b_dec = weights["W_enc"], weights["b_dec"]
@@ -82,10 +96,11 @@ def assembled(
         architecture=architecture,
         k=k,
         threshold=weights.get("threshold"),
-        subtract_b_dec=config.get("apply_b_dec_to_input", True),
+        subtract_b_dec=subtract,
         centred=centred,
         normalisation=config.get("normalize_activations") or "none",
         magnitude=magnitude,
+        transcodes=transcodes,
     )
 
 
@@ -104,6 +119,13 @@ def centred_in_training(config: dict[str, Any]) -> bool:
     """Whether TransformerLens centred what the model writes (``gpt2-small-res-jb`` and others)."""
     options = told(config, "model_from_pretrained_kwargs") or {}
     return bool(options.get("center_writing_weights"))
+
+
+def _transcodes(config: dict[str, Any]) -> bool:
+    """Whether its output is meant for another place than its input comes from."""
+    into = told(config, "hook_name") or told(config, "hook_point")
+    out = told(config, "hook_name_out") or told(config, "hook_point_out")
+    return out not in (None, into) or bool(told(config, "is_transcoder"))
 
 
 def _architecture(config: Any, place: str) -> tuple[str, int]:
