@@ -38,7 +38,7 @@ class Claim:
     """What the paper reports for it."""
     tests: tuple[str, ...]
     """Ids of the tests that decide it."""
-    margin: float
+    margin: float = 0.05
     """Effects smaller than this are negligible (in the unit of the effect)."""
     needs_sae: bool = True
     """Whether it rests on an SAE."""
@@ -51,7 +51,6 @@ CLAIMS = (
         "A few function tokens reach most features.",
         "ten tokens reach 76.5 % of the features of Gemma-2-9B, layer 20; no control",
         ("E-coverage",),
-        0.05,
     ),
     Claim(
         "hubs",
@@ -59,7 +58,6 @@ CLAIMS = (
         "Function tokens are the hubs of the graph because of their class, not their frequency.",
         "degree falls with frequency rank on log-log axes; no control",
         ("P1", "P2", "P3", "P4"),
-        0.05,
     ),
     Claim(
         "reactivation",
@@ -67,7 +65,6 @@ CLAIMS = (
         "Function tokens re-activate the features that predict what comes next.",
         "three features on two prompts; no control",
         ("E-reactivation", "P5", "P6"),
-        0.05,
     ),
     Claim(
         "steering",
@@ -75,7 +72,6 @@ CLAIMS = (
         "Steering one feature at the last function token steers the output.",
         "examples for three features; no success rate, no control",
         ("E-steering",),
-        0.05,
     ),
     Claim(
         "steering-class",
@@ -83,7 +79,6 @@ CLAIMS = (
         "Function tokens are the better place to steer.",
         "only the last function token was steered; no control",
         ("P7",),
-        0.05,
     ),
     Claim(
         "loss",
@@ -91,7 +86,6 @@ CLAIMS = (
         "Predicting content after a function token is the hardest, so it dominates training.",
         "function→content 4.88 nats, content→content 3.69 (1.5B); no floor",
         ("E-loss",),
-        0.05,
         needs_sae=False,
     ),
     Claim(
@@ -100,7 +94,6 @@ CLAIMS = (
         "Pre-training grows the number of features.",
         "1,942 features at step 3,000 and 64,042 of 65,536 at step 130,000; recipe not fixed",
         ("E-growth",),
-        0.05,
     ),
     Claim(
         "consolidation",
@@ -108,7 +101,6 @@ CLAIMS = (
         "Training on function→content predictions is what consolidates memory.",
         "no causal run",
         ("P8",),
-        0.05,
         needs_sae=False,
     ),
 )

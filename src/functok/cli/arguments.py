@@ -1,8 +1,7 @@
 """Arguments that several commands share."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -98,13 +97,9 @@ Address = Annotated[
 ]
 
 
-class Engines(StrEnum):
-    local = "local"
-    ray = "ray"
-
-
 Engine = Annotated[
-    Engines, typer.Option(help="Where shards run: on this machine, or on a Ray cluster.")
+    Literal["local", "ray"],
+    typer.Option(help="Where shards run: on this machine, or on a Ray cluster."),
 ]
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,7 +11,6 @@ from functok.cli.arguments import (
     Address,
     Documents,
     Engine,
-    Engines,
     MaxTokens,
     ModelName,
     OptionalTarget,
@@ -28,19 +26,6 @@ from functok.runtime.errors import UserError, require
 
 if TYPE_CHECKING:
     from functok.study.settings import DictionaryPart
-
-
-class Products(StrEnum):
-    fp32 = "fp32"
-    tf32 = "tf32"
-    bf16 = "bf16"
-
-
-class Precisions(StrEnum):
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
 
 
 def graph(
@@ -103,16 +88,19 @@ def graph(
         bool, typer.Option("--with-loss", help="Run the whole model and keep each token's loss.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random orders.")] = 0,
-    dtype: Annotated[Precisions, typer.Option(help="Data type of the model.")] = Precisions.auto,
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option(help="Data type of the model."),
+    ] = "auto",
     device: Annotated[str, typer.Option(help="Device of the model: cpu, cuda, cuda:1.")] = "cpu",
     sae_device: Annotated[
         str | None, typer.Option(help="Device of the SAEs; default: the model's.")
     ] = None,
     precision: Annotated[
-        Products | None,
+        Literal["fp32", "tf32", "bf16"] | None,
         typer.Option(help="Precision of the SAEs' products; default: tf32 on a GPU, else fp32."),
     ] = None,
-    engine: Engine = Engines.local,
+    engine: Engine = "local",
     address: Address = None,
     workers: Workers = 1,
     output: Output = None,
@@ -128,7 +116,7 @@ def graph(
         sae_device=sae_device,
         memory=in_bytes(memory, "--memory"),
         workers=workers,
-        cluster=engine.value,
+        cluster=engine,
         address=address,
     )
     if target is not None:
@@ -164,7 +152,7 @@ def graph(
             context=context,
             row_start=row_start or "auto",
             overlap=overlap,
-            dtype=dtype.value,
+            dtype=dtype,
         ),
         dictionaries=_dictionaries(sae, layer or [], site or []),
         controls=ControlsPart(arms=()),  # no recipe is known to train the SAEs of baselines by
@@ -175,7 +163,7 @@ def graph(
             dense=dense,
             occurrences=in_bytes(occurrences, "--occurrences"),
             with_loss=with_loss,
-            precision=None if precision is None else precision.value,
+            precision=precision,
         ),
     )
     show(bring(made(study, output, resources), ["graph"], replace), "graph")

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from functok.consolidation.checkpoints import steps_column
-from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.stats import Estimate, jackknife
 
@@ -20,8 +19,7 @@ class Firing:
     """Which features fire in which hash group of documents."""
 
     def __init__(self, graph: TokenFeatureGraph) -> None:
-        self.fires = np.zeros((GROUPS, graph.features), dtype=bool)
-        self.fires[graph.group, graph.feature] = True
+        self.fires = graph.activity > 0
         self.used = np.flatnonzero(graph.token_occurrences.sum(1))
         self.positions = graph.positions
 

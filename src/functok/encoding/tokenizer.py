@@ -22,7 +22,7 @@ from functok.encoding.bulk import BulkEncoder, sample
 from functok.encoding.loading import named_tokenizer
 from functok.encoding.spelling import Spelling
 from functok.runtime.errors import UserError
-from functok.runtime.store import read_tensors, writing
+from functok.runtime.store import read_tensors, writing, writing_folder
 from functok.runtime.threads import mapped, threads_here
 
 Tokenizer = Any
@@ -80,8 +80,6 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write ``tokenizer`` as a Hugging Face folder, unless the folder is there."""
-    from functok.runtime.store import writing_folder
-
     with writing_folder(folder) as temporary:
         tokenizer.save_pretrained(str(temporary))
 

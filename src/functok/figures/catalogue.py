@@ -84,7 +84,7 @@ def figures(
             continue
         for number, table in enumerate(map(_without_nan, tables), start=1):
             name = plan.name if len(tables) == 1 else f"{plan.name}-{number}"
-            found.append(Figure(name, plan, table, plan.chart(table)))
+            found.append(Figure(name, plan, table, plan.drawn(table)))
     return found
 
 

@@ -54,9 +54,8 @@ def subject_of(run: Run) -> Subject:
         UserError: if the SAE belongs to another model.
     """
     graph = TokenFeatureGraph.load(run.judged)
-    active = np.bincount(graph.feature, weights=graph.occurrences, minlength=graph.features)
-    maximum = np.zeros(graph.features, np.float32)
-    np.maximum.at(maximum, graph.feature, graph.max.astype(np.float32))
+    maximum, edges = np.zeros(graph.features, np.float32), graph.columns
+    np.maximum.at(maximum, edges.feature, edges.max.astype(np.float32))
     sae, model = run.sae(run.main, run.last), run.model(run.last)
     return Subject(
         model=model,
@@ -65,7 +64,7 @@ def subject_of(run: Run) -> Subject:
         place=placed(sae, run.main.layer, model, run.main.site),
         start=run.row_start,
         vocabulary=run.vocabulary,
-        density=active / graph.positions,
+        density=graph.activity.sum(0) / graph.positions,
         maximum=maximum,
         seed=run.study.seed,
     )

@@ -54,7 +54,7 @@ def pick_features(
     Raises:
         UserError: if there are none.
     """
-    active_at = np.bincount(graph.feature, weights=graph.occurrences, minlength=graph.features)
+    active_at = graph.activity.sum(0)
     share = active_at / graph.positions
     usable = np.flatnonzero((share >= sparsest) & (share <= densest))
     if len(usable) == 0:

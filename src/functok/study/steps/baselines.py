@@ -7,7 +7,6 @@ with the reason, and the controls do without it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from functok.runtime.store import baseline, read_frame, read_json, remove_folder
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 QUALITY = 8_192
 """Tokens on which a baseline's SAE is measured where the study measures none."""
 _START = "step-0"
+_SHARE = "explained_variance"
 
 
 def _work(run: Run, key: str) -> dict[str, Any]:
@@ -63,10 +63,11 @@ def compared(run: Run) -> Compared:
 
     from functok.controls.baselines.build import named_baselines
     from functok.graph.bipartite import TokenFeatureGraph
+    from functok.stats import Estimate
 
     last, quality = run.last.step, run.folder.consolidation("dictionaries")
     rows = read_frame(quality).iter_rows(named=True) if quality.exists() else ()
-    explained = {row["step"]: _explained(row) for row in rows}
+    explained = {row["step"]: Estimate.of(row, _SHARE) for row in rows}
     found = Compared({}, {}, {"trained": explained[last]} if last in explained else {})
     for arm in named_baselines(run.study.controls.arms):
         place = baseline(run.judged, arm.name)
@@ -79,8 +80,8 @@ def compared(run: Run) -> Compared:
             graphs = found.alternatives if arm.is_alternative else found.arms
             graphs[arm.name] = TokenFeatureGraph.load(place / "graph")
             told = read_json(place / "arm.json")
-            if "explained_variance" in told:
-                found.explained[arm.name] = _explained(told)
+            if _SHARE in told:
+                found.explained[arm.name] = Estimate.of(told, _SHARE)
     for part in run.study.dictionaries[1:]:
         if run.last in run.decomposed(part):
             place = run.graph_folder(part, run.last)
@@ -92,12 +93,6 @@ def _has_start(run: Run) -> bool:
     """Whether the study's own graphs begin with that of step 0."""
     decomposed = run.decomposed(run.main)
     return len(decomposed) > 1 and decomposed[0].step == 0
-
-
-def _explained(row: Mapping[str, Any]) -> Estimate:
-    from functok.stats import Estimate
-
-    return Estimate(*(row[f"explained_variance{end}"] for end in ("", "_low", "_high")))
 
 
 def _trained(run: Run, key: str) -> Trained:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
 from functok.runtime.paths import user_path
-from functok.runtime.store import read_frame
+from functok.runtime.store import RunFolder, read_frame, write_json, write_table
 from functok.study.run import Run
 from functok.study.step import ROWS, Step
 
@@ -41,7 +41,6 @@ def _count(run: Run, key: str) -> dict[str, Any]:
     measures a loaded model on the whole corpus, the graph's own text is, as in the paper.
     """
     from functok.corpus import Problems
-    from functok.runtime.store import write_json, write_table
     from functok.tokens.counting.function_tokens import ARROWS
     from functok.tokens.definitions import describe
 
@@ -152,8 +151,6 @@ def _table(run: Run, counts: TokenCounts) -> Any:
 
 
 def _write_function_tokens(run: Run, counted: Counted) -> None:
-    from functok.runtime.store import write_table
-
     table, chosen = _table(run, counted.tokens), set(counted.function.ids.tolist())
     function = table.filter([index in chosen for index in table["token_id"].to_pylist()])
     write_table(run.folder.tokens("function_tokens"), function)
@@ -204,7 +201,6 @@ def _compared(run: Run) -> dict[str, list[str]]:
     """The strings of the function tokens of other runs, by their folders' names."""
 
     from functok.encoding.tokenizer import load_tokenizer
-    from functok.runtime.store import RunFolder
 
     found = {}
     for root in run.study.tokens.compare:
@@ -244,7 +240,6 @@ def _check(run: Run) -> None:
 
 
 def _shows(run: Run) -> Shown:
-
     from functok.tokens.counting.function_tokens import ARROWS
 
     folder, part, facts = run.folder, run.study.tokens, run.facts("tokens")
