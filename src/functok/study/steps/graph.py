@@ -19,7 +19,7 @@ from functok.runtime.store import (
 from functok.study.health import health_sentences, write_health
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
-from functok.study.steps.dictionaries import verified_sentences
+from functok.study.steps.dictionaries import recipe_of, verified_sentences
 
 if TYPE_CHECKING:
     from functok.consolidation.growth import Firing
@@ -259,7 +259,7 @@ def _disk(run: Run) -> int:
     for checkpoint, parts in _by_checkpoint(run).items():
         for part in parts:
             file = run.folder.verified(part.name, run.step_of(checkpoint))
-            usual = part.recipe.k if part.recipe is not None else 0
+            usual = recipe_of(run, part).k
             l0 = float(read_json(file).get("l0", usual) if file.exists() else usual)
             size += 2 * store_size(tokens, l0)
     return size
