@@ -142,11 +142,7 @@ class Run:
 
     @cached_property
     def context(self) -> int:
-        """Positions per row.
-
-        Raises:
-            UserError: if it is more than a loaded model was made for.
-        """
+        """Positions per row; more than a loaded model was made for are refused."""
         from functok.models.language.capture import fitting_context
 
         part = self.model_part

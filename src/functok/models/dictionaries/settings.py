@@ -19,7 +19,7 @@ SAMPLE = 120_000
 """Positions sampled, of which each takes 4 · d_model bytes of memory."""
 SAMPLE_BYTES = 1 << 30
 """Bytes of the sample at most."""
-SEEN = 600_000
+SEEN = 500_000
 """Positions that an SAE is trained on, those of the sample again and again."""
 
 
@@ -37,7 +37,7 @@ class DictionarySettings:
     l0_coefficient: float = 4.0
     """λ of the sparsity penalty (``jumprelu``); the paper's default is 4."""
     steps: int | None = None
-    """Updates; by default 600,000 positions' worth."""
+    """Updates; by default 500,000 positions' worth."""
     batch: int = 1024
     """Activations per update."""
     activations: int | None = None

@@ -19,7 +19,7 @@ from functok.runtime.store import (
 from functok.study.health import health_sentences, write_health
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
-from functok.study.steps.dictionaries import verified_sentences
+from functok.study.steps.dictionaries import recipe_of, verified_sentences
 
 if TYPE_CHECKING:
     from functok.consolidation.growth import Firing
@@ -259,10 +259,8 @@ def _disk(run: Run) -> int:
     for checkpoint, parts in _by_checkpoint(run).items():
         for part in parts:
             file = run.folder.verified(part.name, run.step_of(checkpoint))
-            l0 = read_json(file).get("l0") if file.exists() else None
-            if l0 is None:
-                l0 = (part.recipe.k if part.recipe is not None else None) or 0
-            size += 2 * store_size(tokens, float(l0))
+            l0 = read_json(file).get("l0") if file.exists() else recipe_of(run, part).k
+            size += 2 * store_size(tokens, float(l0 or 0))
     return size
 
 
