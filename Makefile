@@ -30,12 +30,14 @@ lint: $(venv)/ready-to-test
 	$(bin)/ruff format --check .
 	$(bin)/pyright
 
+# models="PATH=GIGABYTES …": see benchmarks/memory.py
 # rivals="nnsight=PYTHON transformer-lens=PYTHON": see benchmarks/sweeps.py
 bench: setup
 	$(bin)/python benchmarks/tokens.py olmo
 	$(bin)/python benchmarks/tokens.py gpt2
 	$(bin)/python benchmarks/graph.py
 	$(bin)/python benchmarks/graph.py --memory-only
+	$(bin)/python benchmarks/memory.py $(models)
 	$(bin)/python benchmarks/controls.py
 	$(bin)/python benchmarks/sweeps.py $(addprefix --rival ,$(rivals))
 	$(bin)/python benchmarks/world.py
@@ -46,7 +48,7 @@ robustness: $(venv)/ready-to-test
 	FUNCTOK_TRIALS=all $(bin)/pytest -s tests/robustness tests/system/test_kill.py
 
 fuzz: $(venv)/ready-to-test
-	FUNCTOK_FUZZ=5000 $(bin)/pytest tests/robustness/test_fuzz.py
+	FUNCTOK_FUZZ=20000 $(bin)/pytest tests/robustness/test_fuzz.py
 
 calibrate: setup
 	$(bin)/python benchmarks/calibrate.py

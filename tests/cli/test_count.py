@@ -142,6 +142,8 @@ def test_broken_lines_stop_by_default_and_are_listed_when_left_out(
     assert problems.sort("line")["line"].to_list() == [13, 14]
     provenance = json.loads((tmp_path / "out/provenance.json").read_text())
     assert provenance["problems"]["total"] == 2
+    counted = json.loads((tmp_path / "out/tokens/meta.json").read_text())
+    assert counted["left_out"] == {"no text": 1, "not JSON": 1}
 
 
 def test_a_corpus_needs_a_tokenizer_and_a_study_brings_its_own(

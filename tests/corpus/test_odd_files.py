@@ -9,6 +9,7 @@ import pytest
 import zstandard
 
 from functok.corpora import open_corpus
+from functok.corpus import parquet
 from functok.corpus.problems import Problems
 from functok.runtime.errors import UserError
 
@@ -108,3 +109,13 @@ def test_linked_folders_and_capital_suffixes_are_read_and_circles_end(tmp_path):
     (tmp_path / "texts/deep/self").symlink_to(tmp_path / "texts/deep")
     pq.write_table(pa.table({"text": ["five"]}), tmp_path / "elsewhere/C.PARQUET")
     assert sorted(read(tmp_path / "texts")) == sorted([*TEXTS, "four", "five"])
+
+
+def test_a_short_parquet_file_of_one_long_text_takes_bounded_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "AT_ONCE", 1 << 22)
+    table = pa.table({"text": pa.array(["x" * (1 << 20), "y"] * 20)})
+    pq.write_table(table, tmp_path / "a.parquet", compression="zstd")  # the text stands there once
+    assert (tmp_path / "a.parquet").stat().st_size < 10_000
+    rows = list(parquet.parquet_blocks(tmp_path / "a.parquet", "text", Problems()))
+    assert max(block.texts.nbytes for block in rows) < 1 << 23
+    assert [text for block in rows for text in block.texts.to_pylist()] == table["text"].to_pylist()

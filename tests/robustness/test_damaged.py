@@ -1,6 +1,8 @@
 """Damage to a file is seen, by its record and by whoever reads it."""
 
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,13 @@ import pyarrow as pa
 import pytest
 from safetensors.numpy import save_file
 
+from functok.models.dictionaries import open_sae
+from functok.models.dictionaries.formats import gemma_scope
+from functok.runtime import memory
+from functok.runtime.errors import UserError
 from functok.runtime.store import (
     DamagedError,
+    read_frame,
     read_json,
     read_table,
     read_tensors,
@@ -135,3 +142,34 @@ def test_pipes_and_devices_are_not_read(tmp_path) -> None:
         for read in (read_table, read_json, read_tensors):
             with pytest.raises(DamagedError, match="not a file that can be read"):
                 read(tmp_path / name)
+
+
+def test_weights_that_are_a_pipe_are_not_waited_for(tmp_path) -> None:
+    write_json(tmp_path / "cfg.json", {"architecture": "standard"})
+    os.mkfifo(tmp_path / "sae_weights.safetensors")
+    with pytest.raises(UserError, match="is no file"):
+        open_sae(str(tmp_path))
+
+
+def test_arrays_have_the_bytes_that_their_header_promises(tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "params.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in gemma_scope.MEMBERS:
+            header = io.BytesIO()
+            shape = {"descr": "<f4", "fortran_order": False, "shape": (2**30, 2**30)}
+            np.lib.format.write_array_header_1_0(header, shape)
+            archive.writestr(f"{name}.npy", header.getvalue() + bytes(4))
+    with pytest.raises(UserError, match="and 4 are there"):
+        open_sae(str(tmp_path))
+
+
+def test_what_says_that_it_is_larger_than_memory_is_not_read(tmp_path, monkeypatch) -> None:
+    write_table(tmp_path / "a.parquet", pa.table({"x": range(10_000)}))
+    save_file({"x": np.zeros(10_000)}, tmp_path / "c.safetensors")
+    monkeypatch.setattr(memory, "available", lambda: 1000)
+    for name, read in (
+        ("a.parquet", read_table),
+        ("a.parquet", read_frame),
+        ("c.safetensors", read_tensors),
+    ):
+        with pytest.raises(UserError, match="of memory"):
+            read(tmp_path / name)

@@ -3,16 +3,23 @@
 import errno
 import fcntl
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import save_file
 
 from functok.runtime.errors import UserError
+from functok.runtime.progress import Silent
 from functok.runtime.store import RunFolder, write_text, writing, writing_folder
+from functok.study.opening import open_run
+from functok.study.run import Run
+from functok.study.runner import Runner
+from functok.study.settings import load_study
 
 
 @contextmanager
@@ -73,3 +80,28 @@ def test_a_file_system_without_locks_can_be_used(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(fcntl, "flock", refusing)
     with RunFolder(tmp_path / "run").opened():
         write_text(tmp_path / "run/study.yaml", "name: x")
+
+
+def test_what_does_not_fit_on_the_disk_is_refused_before_it_begins(
+    tmp_path: Path, tiny_study: Path, monkeypatch
+) -> None:
+    from functok.study.steps import STEPS
+
+    free = shutil.disk_usage(tmp_path)._replace(free=1 << 30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: free)
+    run = Run(load_study(tiny_study), RunFolder(tmp_path / "run"))
+    step = replace(STEPS[0], disk=lambda run: 1 << 40, work=lambda run, key: pytest.fail("begun"))
+    with pytest.raises(UserError, match=r"needs about 1,024.00 GiB of disk and 1.00 GiB are free"):
+        Runner(run, [step]).bring(step.name)
+
+
+def test_every_costly_step_says_what_it_writes(run_copy: Path) -> None:
+    """Of the finished tiny run: no less than a third of it, and no more than thirty times."""
+    from functok.study.steps import STEPS
+
+    run = open_run(run_copy, Silent())
+    for step in STEPS:
+        if step.name in ("documents", "pretrain", "dictionaries", "graph"):
+            names = run.folder.records.read(step.name)["files"]
+            there = sum(file["size"] for file in names.values())
+            assert there / 3 < step.disk(run) < 30 * there, step.name

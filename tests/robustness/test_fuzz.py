@@ -1,10 +1,12 @@
-"""Studies, model configs, tokenizers and corpora made up at random: read, or one sentence.
+"""Studies, model and SAE configs, tokenizers and corpora made up at random: read, or one sentence.
 
-``FUNCTOK_FUZZ`` says how many of each kind (250, so 1,000 in all; ``make fuzz`` tries 5,000).
+``FUNCTOK_FUZZ`` says how many in all (1,000; ``make fuzz`` tries 20,000). Each takes at most twenty
+seconds, and all of them together no more than a gigabyte above what was held before.
 """
 
 import json
 import os
+import resource
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,13 +21,14 @@ from hypothesis import strategies as some
 from functok.corpora import open_corpus
 from functok.corpus.problems import Problems
 from functok.encoding.tokenizer_file import check_tokenizer_file
+from functok.models.dictionaries import open_sae
 from functok.models.language.folder import check_model_folder
 from functok.runtime.errors import UserError
 from functok.study.settings import Study, load_study
 
-COUNT = int(os.environ.get("FUNCTOK_FUZZ", "250"))
+KINDS = 5
 fuzzed = settings(
-    max_examples=COUNT,
+    max_examples=int(os.environ.get("FUNCTOK_FUZZ", "1000")) // KINDS,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -62,10 +65,12 @@ def mutants(base: Any) -> some.SearchStrategy[Any]:
 
 
 def reads_or_refuses(read: Callable[[], object]) -> None:
-    began = time.monotonic()
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with suppress(UserError):
         read()
     assert time.monotonic() - began < 20
+    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # KiB
+    assert more < 1 << 20
 
 
 @fuzzed
@@ -108,6 +113,46 @@ def test_model_configs(model: Path, config: Any) -> None:
     if isinstance(sizes, int) and sizes > 10**9:
         with pytest.raises(UserError, match="hidden_size"):
             check_model_folder(model)
+
+
+SAE = {
+    "architecture": "topk",
+    "k": 4,
+    "d_in": 8,
+    "d_sae": 16,
+    "num_latents": 16,
+    "activation_fn": "relu",
+    "activation_fn_kwargs": {"k": 4},
+    "normalize_activations": "none",
+    "rescale_acts_by_decoder_norm": True,
+    "hook_name": "blocks.0.hook_resid_post",
+    "hook_layer": 0,
+    "metadata": {"hook_name": "blocks.0.hook_resid_post", "model_from_pretrained_kwargs": {}},
+}
+
+
+@pytest.fixture(scope="module")
+def saes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The weights of one SAE as SAELens and as sparsify keep them."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    lens, sparse = (tmp_path_factory.mktemp(name) for name in ("lens", "layers.0"))
+    wide, biases = np.ones((16, 8), np.float32), np.zeros(16, np.float32)
+    own = {"W_dec": wide, "b_dec": np.zeros(8, np.float32)}
+    both = {"W_enc": np.ascontiguousarray(wide.T), "b_enc": biases}
+    save_file({**own, **both}, lens / "sae_weights.safetensors")
+    linear = {"encoder.weight": wide, "encoder.bias": biases}
+    save_file({**own, **linear}, sparse / "sae.safetensors")
+    return [lens, sparse]
+
+
+@fuzzed
+@given(mutants(SAE))
+def test_sae_configs(saes: list[Path], config: Any) -> None:
+    for folder in saes:
+        (folder / "cfg.json").write_text(json.dumps(config), "utf-8")
+        reads_or_refuses(lambda folder=folder: open_sae(str(folder), decoder=True))
 
 
 TOKENIZER = {

@@ -1,12 +1,15 @@
 """Whatever a received run folder points at stays as it is."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+import functok
+from functok.models.training.metrics import JsonLines
 from functok.runtime.errors import UserError
-from functok.runtime.store import RunFolder, remove_folder, write_text, writing_folder
+from functok.runtime.store import RunFolder, remove_file, remove_folder, write_text, writing_folder
 
 
 @pytest.fixture
@@ -50,9 +53,49 @@ def test_nothing_is_written_or_removed_through_a_linked_folder(
         write_text(run.root / part / "new", "x")
     with pytest.raises(UserError, match="symbolic link"), writing_folder(run.root / part / "new"):
         pass
+    for remove in (remove_file, remove_folder):
+        with pytest.raises(UserError, match="symbolic link"):
+            remove(run.root / part / "kept")
     with pytest.raises(UserError, match="symbolic link"):
-        remove_folder(run.root / part / "kept")
+        run.records.remove([f"{part}/lock"])
     assert sorted(os.listdir(outside)) == ["kept", "lock"]
+
+
+DELETES = re.compile(r"\.unlink\(|rmtree|\.rmdir\(|os\.(remove|unlink)|open\([^)]*\"[wa]b?\"")
+OWN = {
+    "runtime/atomic.py": "the means themselves",
+    "runtime/store/records.py": "empty folders around what remove_file removed",
+    "runtime/store/formats.py": "under a temporary name",
+    "graph/construction/assembly.py": "inside a folder under a temporary name",
+    "graph/folder.py": "inside a folder under a temporary name",
+    "figures/code_points.py": "its own folder of fonts, outside every run",
+    "models/training/metrics.py": "appends to the file that it has just put there",
+}
+
+
+def test_nothing_deletes_or_writes_but_by_the_means_that_follow_no_link() -> None:
+    package = Path(functok.__file__).parent
+    found = {
+        file.relative_to(package).as_posix()
+        for file in package.rglob("*.py")
+        if DELETES.search(file.read_text())
+    }
+    assert found <= OWN.keys()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "strange"])
+def test_live_metrics_are_appended_to_no_file_but_their_own(tmp_path: Path, kind: str) -> None:
+    victim, live = tmp_path / "bashrc", tmp_path / "training.jsonl"
+    victim.write_text("export PRECIOUS=1\n")
+    if kind == "pipe":
+        os.mkfifo(live)
+    elif kind == "link":
+        live.symlink_to(victim)
+    else:
+        live.write_text('{"step": 0}\n[1]\n' + "[" * 10_000 + '\n{"step": 9}\n')
+    JsonLines(live)({"step": 1})
+    assert live.read_text() == ('{"step": 0}\n' if kind == "strange" else "") + '{"step": 1}\n'
+    assert victim.read_text() == "export PRECIOUS=1\n"
 
 
 def test_a_file_that_is_a_link_is_replaced_and_its_target_kept(

@@ -2,11 +2,13 @@
 
 import fcntl
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from system.tiny import functok, settings, write_corpus, write_study
+from system.writes import Writes
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +40,12 @@ def _made(factory: pytest.TempPathFactory) -> Path:
             study = write_study(
                 place / "study.yaml", settings(write_corpus(place / "corpus.jsonl"))
             )
-            outcome = functok("run", study, "-o", place / "run")
+            watched, began = Writes(log=str(place / "writes.jsonl")), time.process_time()
+            watched.watch()
+            try:
+                outcome = functok("run", study, "-o", place / "run")
+            finally:
+                watched.unwatch()
             assert outcome.code == 0, outcome.err
-            (place / "finished").touch()
+            (place / "finished").write_text(str(time.process_time() - began))
     return place

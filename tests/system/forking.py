@@ -2,19 +2,12 @@
 
 A script, not a test: it imports everything once, then reads one order per line from standard
 input, forks a child that types the order's command, and answers with one line of JSON. An order
-may let the child be killed after some seconds of work, or let it kill itself (SIGKILL: nothing is
-cleaned up) at a chosen moment of a chosen write:
-
-    before   just before a file or folder is renamed to its place
-    after    just after
-    torn     while it is flushed to the disk: half of its last file is there
-    half     while an old folder is being removed: one of its files is gone already
+may fill the disk from the child's n-th flush on, let the child be killed after some seconds of
+work, or let it kill itself at a chosen moment of a chosen write (see ``writes.py``).
 """
 
 import json
 import os
-import re
-import shutil
 import signal
 import sys
 import time
@@ -26,64 +19,7 @@ import transformers  # noqa: F401
 
 import functok.report.step
 from functok.cli import main
-
-_TEMPORARY = re.compile(r"\.(?:unfinished|replaced)-[0-9a-f]{8}-")
-_RUN = re.compile(r"^.*?/run-[^/]*/")
-
-
-def target(path: object) -> str:
-    """Where a path will be in its run folder, whatever temporary name it has now."""
-    return _RUN.sub("", _TEMPORARY.sub("", str(path)))
-
-
-class Writes:
-    """Watches every write of ``functok.runtime.store``, and dies at one of them."""
-
-    def __init__(self, moment: str | None, place: str, count: int, log: str | None) -> None:
-        self.moment, self.place, self.left, self.log = moment, place, count, log
-        self.replace, self.fsync, self.rmtree = os.replace, os.fsync, shutil.rmtree
-
-    def watch(self) -> None:
-        os.replace, os.fsync = self._replace, self._fsync
-        shutil.rmtree = self._rmtree
-
-    def _at(self, moment: str, path: object) -> bool:
-        where = target(path)
-        if self.log:
-            with open(self.log, "a") as log:
-                log.write(json.dumps([moment, where]) + "\n")
-        if (moment, where) != (self.moment, self.place):
-            return False
-        self.left -= 1
-        return self.left == 0
-
-    def _replace(self, source: object, place: object) -> None:
-        aside = ".replaced-" in str(place) or ".unfinished-" in str(place)
-        kinds = ("before aside", "after aside") if aside else ("before", "after")
-        if self._at(kinds[0], place):
-            die()
-        self.replace(source, place)
-        if self._at(kinds[1], place):
-            die()
-
-    def _fsync(self, descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
-        if path.is_file() and _TEMPORARY.search(str(path)) and self._at("torn", path):
-            if path.stat().st_nlink == 1:  # a link to a file that was flushed before is whole
-                os.truncate(path, path.stat().st_size // 2)
-            die()
-        self.fsync(descriptor)
-
-    def _rmtree(self, path: object, **options: object) -> None:
-        if self._at("half", path):
-            for file in [file for file in sorted(Path(str(path)).rglob("*")) if file.is_file()][:1]:
-                file.unlink()
-            die()
-        self.rmtree(path, **options)
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+from system.writes import Writes
 
 
 def attempt(order: dict) -> dict:
@@ -96,8 +32,7 @@ def attempt(order: dict) -> dict:
         code = 70
         try:
             torch.set_num_threads(1)
-            moment, place, count = order.get("die") or (None, "", 0)
-            Writes(moment, place, count, order.get("log")).watch()
+            Writes(*(order.get("die") or ()), full=order.get("full")).watch()
             sys.argv = ["functok", *order["arguments"]]
             try:
                 main()

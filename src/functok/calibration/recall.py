@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int
 
 from functok.calibration.answers import answers_under
-from functok.models.language.model import Model, token_losses
+from functok.models.language.head import token_losses
+from functok.models.language.model import Model
 from functok.stats import Estimate
 from functok.world.generator import World
 from functok.world.grammar import FRAMES

@@ -8,6 +8,8 @@ The rule is the same for every claim (``docs/methods.md#verdict-rule``): a claim
 * not supported  some test that ran has an interval below 0, or one that contains 0 and lies within
                  the claim's margin either way;
 * undecided      otherwise, and always if no control was run.
+
+A verdict that rests on a broken SAE (``models/dictionaries/health.py``) is marked, not changed.
 """
 
 from dataclasses import dataclass, fields
@@ -38,6 +40,8 @@ class Claim:
     """Ids of the tests that decide it."""
     margin: float = 0.05
     """Effects smaller than this are negligible (in the unit of the effect)."""
+    needs_sae: bool = True
+    """Whether it rests on an SAE."""
 
 
 CLAIMS = (
@@ -82,6 +86,7 @@ CLAIMS = (
         "Predicting content after a function token is the hardest, so it dominates training.",
         "function→content 4.88 nats, content→content 3.69 (1.5B); no floor",
         ("E-loss",),
+        needs_sae=False,
     ),
     Claim(
         "growth",
@@ -96,6 +101,7 @@ CLAIMS = (
         "Training on function→content predictions is what consolidates memory.",
         "no causal run",
         ("P8",),
+        needs_sae=False,
     ),
 )
 
@@ -123,10 +129,15 @@ def verdict(effects: list[dict], needed: int, margin: float, adjusted: dict[str,
     return "supported" if complete and above and corrected else "undecided"
 
 
-def assemble(run: RunFolder) -> pl.DataFrame:
+def assemble(run: RunFolder, broken: str | None = None) -> pl.DataFrame:
     """Write and return ``claims.parquet``: one row per claim and test, unrun tests included.
 
-    Columns: claim, section, statement, reported, verdict, explanation and reason (of the degree of
+    Args:
+        run: where the tests are.
+        broken: why the SAE that claims rest on is broken, if it is.
+
+    Columns: claim, section, statement, reported, verdict, sae_warning (``broken``, for the claims
+    that rest on the SAE), explanation and reason (of the degree of
     function tokens, for that claim alone: ``explanation.py``), test, kind (primary,
     exploratory), holm_p, and those of ``Evidence``, empty if the test was not run.
     """
@@ -151,6 +162,7 @@ def assemble(run: RunFolder) -> pl.DataFrame:
                     "statement": claim.statement,
                     "reported": claim.reported,
                     "verdict": decided,
+                    "sae_warning": broken if claim.needs_sae else None,
                     "explanation": explained.account if claim.name == EXPLAINED else None,
                     "reason": explained.reason if claim.name == EXPLAINED else None,
                     "test": test,
@@ -160,6 +172,6 @@ def assemble(run: RunFolder) -> pl.DataFrame:
                     **evidence,
                 }
             )
-    table = pl.DataFrame(rows, infer_schema_length=None)
+    table = pl.DataFrame(rows, infer_schema_length=None).cast({"sae_warning": pl.String})
     write_table(run.claims, table.to_arrow())
     return table

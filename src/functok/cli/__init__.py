@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from functok.runtime.errors import StoppedError, UserError
+from functok.runtime.threads import wait_asleep
 from functok.runtime.visible import visible
 
 REFUSED = 2
@@ -23,6 +24,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is spelled out
             stream.reconfigure(errors="backslashreplace")
+    wait_asleep()
     from functok.cli.commands import app
 
     try:
@@ -37,6 +39,11 @@ def main() -> None:
         _end("stopped. Finished work is kept: run the same command again to continue.", STOPPED)
     except BrokenPipeError:  # whoever read the output has seen enough
         _quiet()
+        raise SystemExit(0) from None
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        _quiet()  # typer has met it first, and would end with 1
         raise SystemExit(0) from None
     except MemoryError:
         _end("There is not enough memory for this; choose smaller sizes.", REFUSED)

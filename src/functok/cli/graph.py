@@ -9,12 +9,15 @@ import typer
 
 from functok.cli.arguments import (
     Address,
+    Documents,
     Engine,
+    MaxTokens,
     ModelName,
     OptionalTarget,
     Output,
     Replace,
     Revision,
+    RowStartName,
     TokenizerName,
     Workers,
     short_name,
@@ -46,13 +49,20 @@ def graph(
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="The text, as for functok tokens.")] = None,
     tokenizer: TokenizerName = None,
-    documents: Annotated[
-        int | None, typer.Option(min=1, help="Maximum number of documents.")
-    ] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Maximum number of tokens.")] = None,
+    documents: Documents = None,
+    max_tokens: MaxTokens = None,
     context: Annotated[
         int | None,
-        typer.Option(min=2, help="Positions per row; default: 512, or the model's maximum."),
+        typer.Option(min=2, help="Positions per row; default: 1,024, or the model's maximum."),
+    ] = None,
+    row_start: RowStartName = None,
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Tokens that a long document's next row repeats as context alone; default: a "
+            "quarter of the context.",
+        ),
     ] = None,
     memory: Annotated[
         str, typer.Option(help="Memory limit, in addition to the weights: 512m, 2g.")
@@ -111,8 +121,8 @@ def graph(
     )
     if target is not None:
         require(
-            model is None and not sae and corpus is None,
-            f"{target} is a run or a study, which names its own model, SAEs and corpus.",
+            model is None and not sae and corpus is None and row_start is None and overlap is None,
+            f"{target} is a run or a study, which names its own model, SAEs, corpus and rows.",
         )
         show(bring(find(target, output, resources), ["graph"], replace), "graph")
         return
@@ -136,7 +146,14 @@ def graph(
         held_out=None,
         tokenizer=TokenizerPart(load=tokenizer or model),
         tokens=TokensPart(plain=True),
-        model=ModelPart(load=model, revision=revision, context=context, dtype=dtype),
+        model=ModelPart(
+            load=model,
+            revision=revision,
+            context=context,
+            row_start=row_start or "auto",
+            overlap=overlap,
+            dtype=dtype,
+        ),
         dictionaries=_dictionaries(sae, layer or [], site or []),
         controls=ControlsPart(arms=()),  # no recipe is known to train the SAEs of baselines by
         graph=GraphPart(
@@ -179,7 +196,7 @@ def _dictionaries(
         require(name not in names, f"SAE {spec!r} is named twice; name it once.")
         names.append(name)
     return tuple(
-        DictionaryPart(name=name, load=spec, layer=layer, site=site, quality_tokens=0)  # type: ignore[arg-type]
+        DictionaryPart(name=name, load=spec, layer=layer, site=site)  # type: ignore[arg-type]
         for name, spec, layer, site in zip(names, saes, each, at, strict=True)
     )
 

@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from functok.cli.arguments import Address, Engine, Output, Replace, Workers, short_name
+from functok.cli.arguments import (
+    Address,
+    Documents,
+    Engine,
+    MaxTokens,
+    Output,
+    Replace,
+    Workers,
+    short_name,
+)
 from functok.runtime.errors import UserError, require
 
 
@@ -26,6 +35,8 @@ def tokens(
         Literal["stop", "skip"],
         typer.Option(help="At a line that is not a document: stop, or skip and report it."),
     ] = "stop",
+    documents: Documents = None,
+    max_tokens: MaxTokens = None,
     plain: Annotated[
         bool,
         typer.Option(
@@ -65,6 +76,10 @@ def tokens(
     resources = Resources(workers=workers, cluster=engine, address=address)
     if target.endswith((".yaml", ".yml")) or RunFolder(Path(target)).study.is_file():
         require(tokenizer is None, f"{target} is a run or a study, which has its own tokenizer.")
+        require(
+            documents is None and max_tokens is None,
+            f"{target} is a run or a study; set tokens.documents or tokens.tokens in the study.",
+        )
         run = find(Path(target), output, resources)
     else:
         if tokenizer is None:
@@ -77,6 +92,8 @@ def tokens(
             coverage=coverage,
             boundary=boundary,
             on_error=on_error,
+            documents=documents,
+            tokens=max_tokens,
             plain=plain,
             treebanks=tuple(map(str, treebank or ())),
             languages=tuple(language or ("en",)),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from functok.consolidation.checkpoints import steps_column
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.stats import Estimate, jackknife
 
@@ -38,14 +39,13 @@ def log_ratio(late: Firing, early: Firing) -> Estimate:
     )
 
 
-def growth_table(firing: Mapping[int, Firing]) -> pa.Table:
+def growth_table(firing: Mapping[int | None, Firing]) -> pa.Table:
     """Columns: step, positions, features, features_low, features_high, width."""
     rows = []
-    for step, seen in firing.items():
+    for seen in firing.values():
         found = seen.features()
         rows.append(
             {
-                "step": step,
                 "positions": seen.positions,
                 "features": int(found.value),
                 "features_low": found.low,
@@ -53,4 +53,4 @@ def growth_table(firing: Mapping[int, Firing]) -> pa.Table:
                 "width": seen.fires.shape[1],
             }
         )
-    return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist(rows).add_column(0, "step", steps_column([*firing]))

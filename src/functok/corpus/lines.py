@@ -7,9 +7,11 @@ import gzip
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import zstandard
+
+from functok.runtime.memory import available
 
 BLOCK = 4 << 20
 """Approximate bytes of text in a block: enough to encode on all cores, little memory."""
@@ -123,6 +125,12 @@ def opened(path: Path) -> io.BufferedIOBase:
     return open(path, "rb")
 
 
+def _frame() -> Any:
+    """For one frame, whose window must fit into the memory that is there."""
+    window = min(_WINDOW, 1 << max(available(), 1 << 27).bit_length() - 1)
+    return zstandard.ZstdDecompressor(max_window_size=window).decompressobj()
+
+
 class _WholeFrames(io.RawIOBase):
     """A zstandard file's text, which complains where the file ends inside a frame.
 
@@ -131,7 +139,7 @@ class _WholeFrames(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "rb")  # noqa: SIM115 (closed with this reader)
-        self._frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
+        self._frame = _frame()
         self._inside = False
         self._ready = memoryview(b"")
 
@@ -146,7 +154,7 @@ class _WholeFrames(io.RawIOBase):
                     raise EOFError("the file ends inside a compressed frame")
                 return 0
             if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
+                self._frame = _frame()
             self._ready = memoryview(self._frame.decompress(compressed))
             self._inside = not self._frame.eof
         size = min(len(buffer), len(self._ready))

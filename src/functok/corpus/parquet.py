@@ -10,6 +10,11 @@ import pyarrow.parquet as pq
 from functok.corpus.document import Document
 from functok.corpus.problems import Problems
 from functok.runtime.errors import first_line
+from functok.runtime.memory import available
+
+_ROWS = 4096
+AT_ONCE = 1 << 28
+"""Bytes of text that are made of a file at a time, about."""
 
 
 class Rows(NamedTuple):
@@ -43,10 +48,54 @@ def parquet_blocks(
             return
         groups = range(start, file.num_row_groups if stop is None else stop)
         first = 1 + sum(file.metadata.row_group(group).num_rows for group in range(start))
-        batches = file.iter_batches(batch_size=4096, row_groups=list(groups), columns=[field])
-        for texts in _texts(batches):
-            yield Rows(first, texts)
-            first += len(texts)
+        for group in groups:
+            rows = _rows_at_once(path, file.metadata.row_group(group), field)
+            batches = file.iter_batches(batch_size=rows, row_groups=[group], columns=[field])
+            for texts in _texts(batches):
+                yield Rows(first, texts)
+                first += len(texts)
+
+
+def _rows_at_once(path: Path, group: pq.RowGroupMetaData, field: str) -> int:
+    """Rows of a row group whose texts take about ``AT_ONCE`` bytes at most.
+
+    A dictionary page lets a few bytes stand for the same long text in every row, so its size counts
+    for each. What the file says of sizes is not checked by pyarrow before it allocates.
+
+    Raises:
+        pa.ArrowInvalid: if the column is said to take more memory than there is.
+    """
+    names = [group.column(index).path_in_schema for index in range(group.num_columns)]
+    column = group.column(names.index(field))
+    claimed = max(column.total_uncompressed_size, 0)
+    if claimed > available() // 2:
+        raise pa.ArrowInvalid(f"a row group is said to hold {claimed:,} bytes of {field!r}")
+    longest = claimed // max(group.num_rows, 1)
+    if column.has_dictionary_page:
+        longest = max(longest, _page_size(path, column.dictionary_page_offset))
+    return max(1, min(_ROWS, AT_ONCE // max(longest, 1)))
+
+
+def _page_size(path: Path, offset: int) -> int:
+    """Bytes of a page when it is decompressed, from its header (Thrift, compact protocol).
+
+    Fields 1 and 2 are integers of 32 bits: the kind of page and this size.
+    """
+    with open(path, "rb") as file:
+        file.seek(offset)
+        header = file.read(16)
+    place, values = 0, []
+    for _ in range(2):
+        if header[place : place + 1] != b"\x15":  # the next field, an i32
+            raise pa.ArrowInvalid("the header of a page is damaged")
+        place, shift, value = place + 1, 0, 0
+        while place < len(header):
+            value |= (header[place] & 0x7F) << shift
+            place, shift = place + 1, shift + 7
+            if header[place - 1] < 0x80:
+                break
+        values.append(value >> 1)  # zigzag; neither is negative
+    return values[1]
 
 
 def _texts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Array]:

@@ -27,7 +27,7 @@ PIECE = 128 << 20
 
 MANY = 1000
 """Files from which on small ones share shards."""
-_GROUP, _GROUPED = 512, 8 << 20
+_GROUP, _GROUPED = 2048, 8 << 20
 """Most files of a shared shard, and most bytes of what it is closed at."""
 _BETWEEN = "\0"
 """Between the names in a shared shard's name; no path holds it."""
@@ -73,7 +73,7 @@ def shards_of(files: Sequence[Path]) -> list[str]:
             continue
         held += parts
         size += own
-        ends = blake2b(os.fsencode(file), digest_size=1).digest()[0] % 128 == 0
+        ends = blake2b(os.fsencode(file), digest_size=1).digest()[0] % 512 == 0
         if ends or len(held) == _GROUP:
             found.append(_BETWEEN.join(held))
             held, size = [], 0

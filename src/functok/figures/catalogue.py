@@ -5,14 +5,17 @@ A figure is left out if the run lacks its tables; its plan then says what was no
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 import polars as pl
 from altair.typing import ChartType
 
 from functok.figures import charts
 from functok.figures.plan import Plan
+from functok.runtime.errors import UserError
 from functok.runtime.store import RunFolder
 
 _CHARTS = f"{charts.__name__}."
@@ -49,9 +52,17 @@ class Figure:
     """The exact data drawn."""
     chart: ChartType
 
+    @cached_property
+    def specification(self) -> dict[str, Any]:
+        """In Vega-Lite, with its data in it; validating it takes longer than making it."""
+        return self.chart.to_dict()
+
 
 def figures(
-    folder: RunFolder, features: int = 16, only: Collection[str] | None = None
+    folder: RunFolder,
+    features: int = 16,
+    only: Collection[str] | None = None,
+    partial: bool = False,
 ) -> list[Figure]:
     """The figures that the run in ``folder`` has, in the report's order.
 
@@ -59,13 +70,24 @@ def figures(
         folder: the run folder.
         features: rows of a trace.
         only: names of plans; by default all.
+        partial: whether a figure is left out where one of its files is missing.
     """
     found = []
     for plan in PLANS:
         if only is not None and plan.name not in only:
             continue
-        tables = plan.tables(folder, features)
-        for number, table in enumerate(tables, start=1):
+        try:
+            tables = plan.tables(folder, features)
+        except (UserError, OSError):
+            if not partial:
+                raise
+            continue
+        for number, table in enumerate(map(_without_nan, tables), start=1):
             name = plan.name if len(tables) == 1 else f"{plan.name}-{number}"
             found.append(Figure(name, plan, table, plan.drawn(table)))
     return found
+
+
+def _without_nan(table: pl.DataFrame) -> pl.DataFrame:
+    """An interval that is not given is NaN in a table and null in a chart, which knows no NaN."""
+    return table.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))

@@ -8,12 +8,10 @@ from textwrap import wrap
 from typing import Any
 
 import vl_convert
-from altair.typing import ChartType
 
 from functok.figures.catalogue import PLANS, Figure, figures
 from functok.figures.glyphs import fonts_note
-from functok.runtime.atomic import check_inside
-from functok.runtime.store import RunFolder, write_table, write_text, writing
+from functok.runtime.store import RunFolder, remove_file, write_table, write_text, writing
 
 _OURS = re.compile(
     rf"({'|'.join(re.escape(plan.name) for plan in PLANS)})(-\d+)?\.(png|svg|parquet)"
@@ -22,26 +20,20 @@ _SCALE = 2
 """Pixels of the PNG per pixel of the chart."""
 
 
-def specification(chart: ChartType) -> dict[str, Any]:
-    """The Vega-Lite specification with its data in it."""
-    return chart.to_dict()
-
-
 def draw(drawn: Iterable[Figure], folder: RunFolder) -> None:
     """Write every figure under ``figures/``, and remove those of an earlier drawing.
 
     Only names that figures have are removed: a user's own file there stays.
     """
     kept = {place for figure in drawn for place in write_figure(figure, folder)}
-    check_inside(folder.figures / "any")
     for left in set(folder.figures.iterdir()) - kept if folder.figures.is_dir() else ():
         if _OURS.fullmatch(left.name) and (left.is_file() or left.is_symlink()):
-            left.unlink()
+            remove_file(left)
 
 
 def write_figure(figure: Figure, folder: RunFolder) -> list[Path]:
     """Write one figure; where its files lie."""
-    spec = _with_note(specification(figure.chart))
+    spec = _with_note(figure.specification)
     # No address is allowed: a specification must contain all that is needed to draw it.
     svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
     write_text(folder.figure(figure.name, "svg"), svg)

@@ -37,11 +37,23 @@ class Plan:
     """The tables to draw, from the run folder and the number of features in a trace."""
     chart: Callable[[pl.DataFrame], ChartType]
     """Without its titles."""
+    alone: tuple[str, str] | None = None
+    """Reading and control where the table is of one model instead of several checkpoints."""
 
     def drawn(self, table: pl.DataFrame) -> ChartType:
         """The chart of one table, in the common theme under its titles."""
         under = self.subtitle if isinstance(self.subtitle, str) else self.subtitle(table)
         return styled(self.chart(table), self.title, under)
+
+    def words(self, table: pl.DataFrame) -> tuple[str, str]:
+        """How to read the figure of ``table``, and what its control is."""
+        single = self.alone is not None and one_model(table)
+        return self.alone if single and self.alone else (self.reading, self.control)
+
+
+def one_model(table: pl.DataFrame) -> bool:
+    """Whether a table by step is of one model: then there is no course of training to draw."""
+    return "step" in table.columns and table["step"].n_unique() == 1
 
 
 def read(path: Path) -> pl.DataFrame | None:

@@ -103,10 +103,10 @@ def scaling_table(
     ]
     table = [_row(*row) for row in rows]
     seen = degrees.whole[degrees.whole > 0]
-    if len(np.unique(seen)) < 3:
+    fit = _fit(seen)
+    if fit is None or len(np.unique(seen)) < 3:
         table.append(_row("power_law_exponent", _alone(float("nan")), "too few different degrees"))
         return pa.Table.from_pylist(table)
-    fit = _fit(seen)
     fixed = fit.xmin
     p_value = goodness_of_fit(seen, fit, draws, seed)
     ratio, p_ratio = _quietly(
@@ -146,7 +146,8 @@ def goodness_of_fit(degrees: Int[np.ndarray, " tokens"], fit: Any, draws: int, s
         drawn = np.floor(np.minimum(drawn, 1e15)).astype(np.int64)
         rest = chance.choice(body, len(degrees) - count) if len(body) else body
         sample = np.concatenate([drawn, rest])
-        if len(np.unique(sample)) < 3 or _fit(sample).power_law.D >= fit.power_law.D:
+        again = _fit(sample) if len(np.unique(sample)) > 2 else None
+        if again is None or again.power_law.D >= fit.power_law.D:
             farther += 1
     return farther / draws
 
@@ -162,18 +163,26 @@ def _slope(degree: np.ndarray, occurrences: np.ndarray) -> float:
 
 def _exponent(degree: np.ndarray, xmin: float) -> float:
     seen = degree[degree >= xmin]
-    return float(_fit(seen, xmin).power_law.alpha) if len(np.unique(seen)) > 1 else float("nan")
+    fit = _fit(seen, xmin) if len(np.unique(seen)) > 1 else None
+    return float("nan") if fit is None else float(fit.power_law.alpha)
 
 
 def _fit(degrees: np.ndarray, xmin: float | None = None) -> Any:
+    """What powerlaw fits; None where a few degrees leave it nothing to fit to."""
     import powerlaw
 
     ranges = {"alpha": [1.0, 10.0]}  # by default powerlaw stops at 3 without a word
-    return _quietly(
-        lambda: powerlaw.Fit(
+
+    def fitted() -> Any:
+        fit = powerlaw.Fit(
             degrees, discrete=True, xmin=xmin, parameter_ranges=ranges, verbose=False
         )
-    )
+        return fit if np.isfinite(fit.power_law.D) else None  # which fits it: nothing is, before
+
+    try:
+        return _quietly(fitted)
+    except (ValueError, IndexError):
+        return None
 
 
 def _quietly(work: Callable[[], Any]) -> Any:

@@ -8,7 +8,8 @@ escaping could neither run nor send anything.
 
 import base64
 import hashlib
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from importlib.resources import files
 from string import Template
 
@@ -17,20 +18,46 @@ import yaml
 
 from functok.figures.catalogue import figures
 from functok.figures.draw import draw
-from functok.report.findings import RULE, claims_table, learned
-from functok.report.markup import escaped
+from functok.report.findings import RULE, claims_table, learned, sae_health
+from functok.report.markup import escaped, paragraphs
 from functok.report.provenance import provenance
 from functok.report.sections import TITLES, section
+from functok.runtime.errors import UserError, first_line
 from functok.runtime.store import RunFolder, read_frame, write_text
+from functok.study.summary import model_name, summary
+
+_INCOMPLETE = "This report is incomplete: something in the run folder is damaged or out of date."
 
 
-def write_report(folder: RunFolder) -> None:
-    """Draw the figures of the run in ``folder`` and write its ``report.html``."""
+def write_report(folder: RunFolder, missing: Sequence[str] = ()) -> None:
+    """Draw the figures of the run in ``folder`` and write its ``report.html``.
+
+    Args:
+        folder: of the run.
+        missing: sentences about what the run lacks; the page says them first, and whatever cannot
+            be drawn without is left out.
+    """
     study = yaml.safe_load(folder.study.read_text("utf-8")) if folder.study.exists() else {}
-    drawn = figures(folder, study.get("trace", {}).get("features", 16))
+    drawn = figures(folder, study.get("trace", {}).get("features", 16), partial=bool(missing))
     draw(drawn, folder)
-    body = "".join(section(name, folder, drawn) for name in TITLES) + provenance(folder)
-    write_text(folder.report, page(study.get("name", folder.root.name), _findings(folder), body))
+
+    def part(name: str, make: Callable[[], str]) -> str:
+        try:
+            return make()
+        except (UserError, OSError) as error:
+            if not missing:
+                raise
+            what = f"{escaped(name)}: left out, since something is missing"
+            return f'<p class="absent">{what} ({escaped(first_line(error))}).</p>'
+
+    parts = [
+        *(part(title, partial(section, name, folder, drawn)) for name, title in TITLES.items()),
+        part("Provenance", partial(provenance, folder)),
+    ]
+    findings = part("Findings", partial(_findings, folder))
+    if missing:
+        findings = f'<div class="absent">{paragraphs([_INCOMPLETE, *missing])}</div>{findings}'
+    write_text(folder.report, page(study.get("name", folder.root.name), findings, "".join(parts)))
 
 
 def page(name: str, findings: str, body: str) -> str:
@@ -75,9 +102,16 @@ def _findings(folder: RunFolder) -> str:
         claims = claims_table(read_frame(folder.claims))
     else:
         claims = '<p class="absent">The claims were not assembled.</p>'
+    name = model_name(folder)
+    asked = "Did the model learn?" if name is None else f"Does {name} know more than word pairs?"
+    about = "".join(
+        f"<dt>{escaped(name)}</dt><dd>{escaped(said)}</dd>"
+        for name, said in summary(folder).items()
+    )
     return (
-        f'{claims}<p class="rule">{escaped(RULE)}</p>'
-        f"<h3>Did the model learn?</h3><p>{escaped(learned(folder))}</p>"
+        (f"<dl>{about}</dl>" if about else "")
+        + f'{claims}<p class="rule">{escaped(RULE)} {escaped(sae_health(folder))}</p>'
+        f"<h3>{escaped(asked)}</h3><p>{escaped(learned(folder))}</p>"
     )
 
 

@@ -170,6 +170,17 @@ def remove_folder(path: Path) -> None:
         _remove(unwanted)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there; of a symbolic link only the link goes, and folders stay.
+
+    Raises:
+        UserError: if ``path`` lies outside its run folder by a link.
+    """
+    check_inside(path)
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
+        path.unlink()
+
+
 def sweep(root: Path) -> None:
     """Remove what a killed process left unfinished; put back what it had not yet replaced.
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from functok.runtime.disk import check_disk
 from functok.runtime.errors import UserError
 from functok.runtime.store import fingerprint, write_json
 from functok.runtime.store.records import MISSING, read_record
@@ -51,6 +52,18 @@ class Runner:
     def is_done(self, name: str) -> bool:
         """Whether there is nothing to do for ``name``."""
         return self.run.folder.records.is_done(name, self.key(name))
+
+    def is_whole(self, names: Sequence[str], whole: bool) -> bool:
+        """Whether there is nothing to do for ``names``, and what they read is whole.
+
+        Args:
+            names: of steps.
+            whole: whether the files of all steps that they need are going to be read too.
+        """
+        read = {other for name in names for other in self.step(name).reads if self._applies(other)}
+        if whole:
+            read |= {other for name in names for other in self._before(name)}
+        return all(map(self.is_done, {*names, *read}))
 
     def settle(self, replace: bool) -> None:
         """Make the run's folder that of its study: what does not apply to the study goes.
@@ -105,7 +118,9 @@ class Runner:
         self._clear(step, before)
         for other in [name] if again else self._following(name):
             records.spoil(other, name)
-        self.run.progress.say(step.title_of(self.run.study))
+        title = step.title_of(self.run.study)
+        check_disk(step.disk(self.run), self.run.folder.root, title)
+        self.run.progress.say(title)
         started = time.monotonic()
         try:
             facts = step.work(self.run, self.key(name))

@@ -1,8 +1,13 @@
 """A run folder belongs to one study: what it holds of another is not overwritten unasked."""
 
+from typing import Any
+
+from functok.consolidation.checkpoints import Stamp, stamp, weights_stamp
 from functok.runtime.errors import UserError
+from functok.runtime.paths import user_path
 from functok.runtime.store import write_json, write_text
 from functok.runtime.store.records import read_record
+from functok.study.published import known_stamps
 from functok.study.run import Run
 
 
@@ -14,16 +19,18 @@ def settle(run: Run, replace: bool) -> None:
             treebank that has changed since, and ``replace`` is not set. What stopped at a line
             that holds no document may go on with ``tokens.on_error: skip``.
     """
-    from functok.study.settings import differences, dump_study, load_study
+    from functok.study.settings import differences, dump_study, load_study, resolved
 
     study, folder = run.study, run.folder
-    now = {"corpus": run.corpus_fingerprint, "treebanks": run.treebank_fingerprints}
+    now: dict[str, Any] = {"corpus": run.corpus_fingerprint, "treebanks": run.treebank_fingerprints}
+    if found := stamps(run):
+        now["stamps"] = {name: [[*file] for file in files] for name, files in found.items()}
     before = read_record(folder.inputs)
     if folder.study.exists() and not replace:
-        old = load_study(folder.study).model_dump(mode="json")
+        old = resolved(load_study(folder.study))
         changed = [
             key
-            for key in differences(old, study.model_dump(mode="json"))
+            for key in differences(old, resolved(study))
             if not (key == "tokens.on_error" and study.tokens.on_error == "skip")
         ]
         if changed:
@@ -40,3 +47,23 @@ def settle(run: Run, replace: bool) -> None:
         write_text(folder.study, dump_study(study))
     if before != now:
         write_json(folder.inputs, now)
+
+
+def stamps(run: Run) -> dict[str, Stamp]:
+    """The files of each loaded model and SAE: as they are; where they are gone or the run was
+    opened by its folder, as they were when it read them."""
+    if run.study.model is None:
+        return {}
+    found = {}
+    if run.model_part.load:
+        found = {f"model {one.name}": weights_stamp(one) for one in run.checkpoints}
+    for part in run.study.dictionaries:
+        if part.load is not None:
+            for checkpoint in run.decomposed(part):
+                spec = run.sae_spec(part, checkpoint)
+                found[f"SAE {spec}"] = stamp(user_path(spec))
+    known = known_stamps(run.known)
+    return {
+        name: known.get(name, now) if run.reopened or not now else now
+        for name, now in found.items()
+    }

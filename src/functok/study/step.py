@@ -36,6 +36,8 @@ class Step:
     """What, in addition to the steps it needs, determines its results."""
     work: Callable[[Run, str], dict[str, Any] | None]
     """Does it, given the step's key; returns facts to record that no table holds."""
+    disk: Callable[[Run], int] = lambda run: 0
+    """Bytes that its work will write, about; where that is not known before, 0."""
     leaves: Callable[[Run], Iterable[Path]]
     """Files and folders that it wrote; those that are not there are passed over."""
     heals: bool = False
@@ -82,10 +84,15 @@ def rows_of(
 
         path = place(run)
         table = read_frame(path)
-        yield (table.tail(ROWS) if last else table.head(ROWS)).select(columns)
+        yield known(table.tail(ROWS) if last else table.head(ROWS), *columns)
         yield f"{len(table)} rows in {path}"
 
     return shows
+
+
+def known(table: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Those of some columns that hold anything: the step of a model loaded as it is, does not."""
+    return table.select(name for name in columns if table[name].null_count() < len(table))
 
 
 def needs_model(study: Study) -> str | None:

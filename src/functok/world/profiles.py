@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Tokenizer, load_tokenizer
 from functok.models.dictionaries import Dictionary, load_dictionary
 from functok.models.dictionaries.activations import sample_activations
@@ -17,11 +18,18 @@ from functok.models.dictionaries.training import (
     DictionarySettings,
     train_dictionary,
 )
+from functok.models.exclusions import Exclusions
 from functok.models.language.model import Model, load_model
 from functok.models.training import LlamaShape, TrainingSettings
 from functok.runtime.errors import UserError, nearest
 from functok.runtime.progress import Progress
-from functok.runtime.store import fingerprint, read_json, write_json, writing_folder
+from functok.runtime.store import (
+    fingerprint,
+    read_json,
+    remove_file,
+    write_json,
+    writing_folder,
+)
 from functok.world.generator import World
 from functok.world.recipes import HELD_OUT, pretrained
 from functok.world.settings import WorldSettings
@@ -123,7 +131,7 @@ def trained_world(
     key = fingerprint("trained world 1", asdict(chosen), seed)
     marker = folder / "world.json"
     if not marker.exists() or read_json(marker)["key"] != key:
-        marker.unlink(missing_ok=True)
+        remove_file(marker)
         _train(world, chosen, seed, folder, progress)
         write_json(marker, {"key": key, "spec": chosen.world.spec, "profile": profile})
     return TrainedWorld(
@@ -144,14 +152,14 @@ def _train(
         model.save_pretrained(temporary)
         world_tokenizer(world.words).save_pretrained(str(temporary))
     count = profile.dictionary.activations
+    assert count is not None
     documents = np.arange(-(-count // world.settings.tokens))  # those that the model knows
-    sample = sample_activations(
+    sample, _ = sample_activations(
         model,
         encoded(world.passages(documents)),
         profile.layer,
-        2 * world.settings.tokens,
-        separator=0,
-        classes=world.words.classes,
+        RowFormat(2 * world.settings.tokens, start=0),
+        exclusions=Exclusions.of_classes(world.words.classes),
         count=count,
     )
     train_dictionary(

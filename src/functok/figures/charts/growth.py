@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.plan import Plan, made_from, read
+from functok.figures.plan import Plan, made_from, one_model, read
 from functok.figures.style import (
     CONTROL,
     DASHES,
@@ -18,6 +18,7 @@ from functok.figures.style import (
     steps_axis,
     tips,
     value_tips,
+    with_intervals,
 )
 from functok.runtime.store import RunFolder
 
@@ -36,6 +37,8 @@ def sae_qualities(dictionaries: pl.DataFrame) -> pl.DataFrame:
 
 def sae_quality(table: pl.DataFrame) -> ChartType:
     """L0, explained variance and cross-entropy recovered, over checkpoints."""
+    if one_model(table):
+        return _quality_dots(table)
     panels = []
     for name, (title, form) in _QUALITY.items():
         base = alt.Chart(table, width=WIDTH, height=110).encode(
@@ -45,6 +48,19 @@ def sae_quality(table: pl.DataFrame) -> ChartType:
         line = base.mark_line(color=MEASURED, point=alt.OverlayMarkDef(color=MEASURED, size=40))
         heading = alt.TitleParams(title, fontSize=12)
         panels.append(alt.layer(_interval(base, name), line.encode(y=y), title=heading))
+    return alt.vconcat(*panels, spacing=18)
+
+
+def _quality_dots(table: pl.DataFrame) -> ChartType:
+    """One SAE's quality, a row for each measure."""
+    panels = []
+    for name, (title, form) in _QUALITY.items():
+        base = alt.Chart(table, width=WIDTH, height=26).encode(
+            color=alt.value(MEASURED), tooltip=value_tips(name, form, title)
+        )
+        x = alt.X(f"{name}:Q", title=None).scale(zero=name == "l0", nice=True, padding=8)
+        drawn = with_intervals(base, x, f"{name}_low", f"{name}_high", size=70)
+        panels.append(drawn.properties(title=alt.TitleParams(title, fontSize=12)))
     return alt.vconcat(*panels, spacing=18)
 
 
@@ -96,12 +112,20 @@ PLANS = (
         name="sae-quality",
         section="consolidation",
         title="Quality of the SAEs",
-        subtitle="held-out tokens; bars: 95 % intervals; step 0, if present, is the untrained "
-        "model",
+        subtitle=lambda table: (
+            "measured tokens of the study's text; bars: 95 % intervals"
+            if one_model(table)
+            else "held-out tokens; bars: 95 % intervals; step 0, if present, is the untrained model"
+        ),
         reading="Higher explained variance and more recovered cross-entropy mean a more faithful "
         "SAE; numbers of features are comparable only between SAEs of similar quality.",
         control="The SAE of step 0, if there is one, was trained on an untrained model: its "
         "quality requires no learning.",
+        alone=(
+            "Higher explained variance and more recovered cross-entropy mean a more faithful SAE.",
+            "None here: an SAE of an untrained model is among the graph's baselines, if the study "
+            "names them.",
+        ),
         absent="No SAE was evaluated.",
         tables=made_from(sae_qualities, lambda folder: folder.consolidation("dictionaries")),
         chart=sae_quality,

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.plan import Plan, made_from
+from functok.figures.plan import Plan, made_from, one_model
 from functok.figures.style import (
+    CONTROL,
     DASHES,
     GROUP_SCALE,
     HEIGHT,
@@ -20,10 +21,14 @@ from functok.figures.style import (
     steps_axis,
     tips,
     value_tips,
+    with_intervals,
 )
 from functok.tokens.counting.function_tokens import ARROWS
 
+_LOSS = "loss"
+"""The bar of a model without steps."""
 _GROUP = alt.Color("transition:N", scale=GROUP_SCALE)
+_BIGRAM = (".3f", "Kneser–Ney bigram, nats")
 _MEAN = pl.col("loss_sum").sum() / pl.col("count").sum()
 
 
@@ -93,14 +98,15 @@ def held_out_losses(summary: pl.DataFrame, floors: pl.DataFrame) -> pl.DataFrame
 
 def held_out_loss(table: pl.DataFrame) -> ChartType:
     """Mean held-out loss by transition group over checkpoints, above the bigram's."""
-    bigram = (".3f", "Kneser–Ney bigram, nats")
+    if one_model(table):
+        return _held_out_dots(table)
     base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
         x=steps_axis(table["step"]),
         color=_GROUP,
         tooltip=[
             *tips("step:Q transition:N"),
             *value_tips("mean", ".3f", "mean loss, nats"),
-            *tips(floor=bigram),
+            *tips(floor=_BIGRAM),
         ],
     )
     floors = alt.Chart(table).mark_rule(strokeDash=DASHES, strokeWidth=1.5, opacity=0.8)
@@ -110,9 +116,27 @@ def held_out_loss(table: pl.DataFrame) -> ChartType:
             y=alt.Y("mean:Q", title="mean held-out loss, nats").scale(zero=False)
         )
         + floors.encode(
-            y="min(floor):Q", color=_GROUP, tooltip=tips("transition:N", **{"min(floor)": bigram})
+            y="min(floor):Q", color=_GROUP, tooltip=tips("transition:N", **{"min(floor)": _BIGRAM})
         )
     )
+
+
+def _held_out_dots(table: pl.DataFrame) -> ChartType:
+    """One model's losses, a row for each group."""
+    base = alt.Chart(table, width=WIDTH, height=150).encode(
+        y=alt.Y("transition:N", title=None, sort=list(ARROWS.values())),
+        color=alt.Color("transition:N", scale=GROUP_SCALE, legend=None),
+        tooltip=[
+            "transition:N",
+            *value_tips("mean", ".3f", "mean loss, nats"),
+            *tips(floor=_BIGRAM),
+        ],
+    )
+    x = alt.X("mean:Q", title="mean held-out loss, nats").scale(zero=False)
+    floor = base.mark_tick(color=CONTROL, thickness=2, size=22).encode(
+        x="floor:Q", color=alt.value(CONTROL)
+    )
+    return floor + with_intervals(base, x, "mean_low", "mean_high", size=70)
 
 
 def loss_shares(summary: pl.DataFrame, most: int = 12) -> pl.DataFrame:
@@ -126,7 +150,8 @@ def loss_shares(summary: pl.DataFrame, most: int = 12) -> pl.DataFrame:
         Columns bar (``tokens`` or the step), transition, order, share, share_low, share_high.
     """
     groups = summary.filter(pl.col("group").is_in(list(ARROWS)))
-    steps = spread(sorted(groups["step"].unique().to_list()), most)
+    last = groups["step"].max()
+    steps = spread(sorted(groups["step"].drop_nulls().unique().to_list()), most)
 
     def bars(part: pl.DataFrame, bar: pl.Expr, share: str) -> pl.DataFrame:
         ends = pl.col(share, f"{share}_low", f"{share}_high").fill_nan(None)
@@ -134,9 +159,15 @@ def loss_shares(summary: pl.DataFrame, most: int = 12) -> pl.DataFrame:
         order = pl.col("group").replace_strict({name: i for i, name in enumerate(ARROWS)})
         return part.select(bar.alias("bar"), _arrows(), order.alias("order"), renamed)
 
-    shown = groups.filter(pl.col("step").is_in(steps)).sort("step", maintain_order=True)
-    tokens = bars(groups.filter(pl.col("step") == steps[-1]), pl.lit("tokens"), "share_of_tokens")
-    return pl.concat([tokens, bars(shown, pl.format("{}", pl.col("step")), "share_of_loss")])
+    of_last = groups.filter(pl.col("step").eq_missing(last))
+    tokens = bars(of_last, pl.lit("tokens"), "share_of_tokens")
+    drawn = groups.filter(pl.col("step").is_null() | pl.col("step").is_in(steps))
+    loss = bars(
+        drawn.sort("step", maintain_order=True),
+        pl.format("{}", pl.col("step")).fill_null(_LOSS),
+        "share_of_loss",
+    )
+    return pl.concat([tokens, loss])
 
 
 def loss_share(table: pl.DataFrame) -> ChartType:
@@ -146,11 +177,12 @@ def loss_share(table: pl.DataFrame) -> ChartType:
     table.
     """
     steps = table.filter(pl.col("bar") != "tokens")["bar"].unique(maintain_order=True)
+    title = "tokens, then the loss" + ("" if _alone(table) else " at each training step")
     return (
         alt.Chart(table, width=WIDTH, height=HEIGHT)
         .mark_bar()
         .encode(
-            x=alt.X("bar:N", title="tokens, then the loss at each training step")
+            x=alt.X("bar:N", title=title)
             .scale(domain=["tokens", " ", *steps])
             .axis(labelAngle=0, labelOverlap=True),
             y=alt.Y("share:Q", title="share of the total").axis(format=".0%").scale(domain=[0, 1]),
@@ -163,6 +195,10 @@ def loss_share(table: pl.DataFrame) -> ChartType:
             ],
         )
     )
+
+
+def _alone(table: pl.DataFrame) -> bool:
+    return _LOSS in table["bar"]
 
 
 PLANS = (
@@ -181,10 +217,20 @@ PLANS = (
         name="held-out-loss",
         section="consolidation",
         title="Held-out loss by transition group",
-        subtitle="bands: 95 % intervals; dashed: a Kneser–Ney bigram on the same tokens",
+        subtitle=lambda table: (
+            "bars: 95 % intervals; grey ticks: a Kneser–Ney bigram on the same tokens"
+            if one_model(table)
+            else "bands: 95 % intervals; dashed: a Kneser–Ney bigram on the same tokens"
+        ),
         reading="The distance of a line from its own dashed line is what the model lacks or has "
         "learned beyond word pairs; its height is mostly the unpredictability of the text.",
         control="Each dashed line is the loss of a Kneser–Ney bigram on the same tokens.",
+        alone=(
+            "The distance of a dot from its own tick is what the model knows beyond word pairs of "
+            "this corpus; its place is mostly the unpredictability of the text.",
+            "Each grey tick is the loss of a Kneser–Ney bigram on the same tokens, counted in the "
+            "rest of this corpus alone.",
+        ),
         absent="The held-out loss was not split by transition group.",
         tables=made_from(
             held_out_losses,
@@ -197,9 +243,12 @@ PLANS = (
         name="loss-share",
         section="consolidation",
         title="Shares of the loss",
-        subtitle="each group's share of the tokens, then its share of the loss at each checkpoint",
-        reading="The first bar divides the tokens, the others the loss at each checkpoint; a group "
-        "with a growing share improves more slowly than the others.",
+        subtitle=lambda table: (
+            "each group's share of the tokens, then its share of the loss"
+            + ("" if _alone(table) else " at each checkpoint")
+        ),
+        reading="The first bar divides the tokens, the others the loss, at each checkpoint if "
+        "there are several; a group whose share grows over them improves more slowly than others.",
         control="The first bar is each group's share if all tokens were equally hard.",
         absent="The held-out loss was not split by transition group.",
         tables=made_from(loss_shares, lambda folder: folder.consolidation("loss_summary")),

@@ -27,7 +27,7 @@ def new_llama(shape: LlamaShape, vocabulary: int, context: int, seed: int) -> Mo
         eos_token_id=None,
     )
     check_memory(
-        0 if torch.empty(0).is_meta else _smallest(shape, vocabulary),
+        0 if torch.empty(0).is_meta else weight_bytes(shape, vocabulary),
         f"A model with model.shape.hidden_size {shape.hidden_size:,}, layers {shape.layers:,}, "
         f"intermediate_size {shape.intermediate_size:,} and {vocabulary:,} token ids",
     )
@@ -36,7 +36,7 @@ def new_llama(shape: LlamaShape, vocabulary: int, context: int, seed: int) -> Mo
         return LlamaForCausalLM(config)
 
 
-def _smallest(shape: LlamaShape, vocabulary: int) -> int:
+def weight_bytes(shape: LlamaShape, vocabulary: int) -> int:
     """Bytes of the weights in fp32, norms left out."""
     keys = shape.hidden_size // shape.heads * shape.key_value_heads
     layer = 2 * shape.hidden_size * (shape.hidden_size + keys)

@@ -1,7 +1,6 @@
 """What a training run reports: the loss by group of every step, and live metrics."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from functok.models.losses.groups import GroupSums
-from functok.runtime.store import write_text
+from functok.runtime.store import read_text, regular, remove_file, write_text
 
 
 class StepRow(NamedTuple):
@@ -68,6 +67,17 @@ def note(row: StepRow, names: tuple[str, ...], speed: float) -> str:
     return f"loss {row.losses.mean():.2f} ({each}), {speed:,.0f} tokens/s"
 
 
+_LARGEST = 1 << 30
+
+
+def _step(line: str) -> float:
+    """The step of a line; of one that functok did not write, one that is never kept."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return float("inf")
+
+
 class JsonLines:
     """Appends figures to a file, one line per step, that may be read while the run goes on.
 
@@ -87,12 +97,11 @@ class JsonLines:
 
     def _keep_before(self, step: int) -> None:
         """Rewrite the file without what a killed run wrote after its last state."""
-        old = self.path.read_text("utf-8").splitlines(keepends=True) if self.path.exists() else []
-        whole = [line for line in old if line.endswith("\n")]
-        kept = [line for line in whole if json.loads(line)["step"] < step]
-        write_text(self.path, "".join(kept))
+        old = read_text(self.path, _LARGEST) if regular(self.path) else ""
+        whole = [line for line in old.splitlines(keepends=True) if line.endswith("\n")]
+        # what lies there is replaced, whatever it is: nothing is appended to a link's target
+        write_text(self.path, "".join(line for line in whole if _step(line) < step))
 
     def close(self) -> None:
         """The run has ended and its table is written: the lines have served."""
-        if self.path.exists():
-            os.unlink(self.path)
+        remove_file(self.path)

@@ -9,13 +9,11 @@ The two newest states are kept, so that one truncated by a failing disk costs on
 the one before. The order of windows is not saved: it follows from the seed and the step.
 """
 
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import torch
-from pyarrow import ArrowException
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -25,7 +23,15 @@ from functok.models.training.metrics import Ledger
 from functok.models.training.processes import Processes, own
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.progress import Progress
-from functok.runtime.store import remove_folder, write_json, write_table, writing
+from functok.runtime.store import (
+    read_json,
+    read_table,
+    regular,
+    remove_folder,
+    write_json,
+    write_table,
+    writing,
+)
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _KEPT = 2
@@ -72,7 +78,7 @@ class State:
         """
         states, problem = _newest_first(self.folder), ""
         for place in states:
-            loaded, problem = self._load(place)
+            loaded, problem = self._load(place, [name for name, _ in model.named_parameters()])
             damaged = torch.tensor(int(loaded is None), device=self.processes.device)
             if self.processes.sum(damaged) == 0:
                 assert loaded is not None
@@ -90,20 +96,27 @@ class State:
     def _share(self) -> str:
         return f"share-{self.processes.rank if self.processes.shared else 0:05d}.safetensors"
 
-    def _load(self, place: Path) -> tuple[tuple[int, dict[str, Tensor], Ledger] | None, str]:
+    def _load(
+        self, place: Path, names: Iterable[str]
+    ) -> tuple[tuple[int, dict[str, Tensor], Ledger] | None, str]:
         try:
-            found = json.loads((place / "state.json").read_text("utf-8"))
+            found = read_json(place / "state.json")
             shares = self.processes.count if self.processes.shared else 1
-            if found["shares"] != shares:
-                raise UserError(
-                    f"The run was saved by {found['shares']} processes that shared the model, and "
-                    f"is to continue with {shares}; launch the same number as before."
-                )
-            tensors = load_file(place / self._share())
-            table = pq.read_table(place / "metrics.parquet")
-        except (OSError, SafetensorError, ArrowException, json.JSONDecodeError, KeyError) as error:
+            step, saved = int(found["step"]), int(found["shares"])
+            share = place / self._share()
+            tensors = load_file(share) if regular(share) else {}
+            missing = {f"weight.{name}" for name in names} - tensors.keys()
+            if missing:
+                return None, f"{share.name} lacks {min(missing)}"
+            ledger = Ledger.of(read_table(place / "metrics.parquet"))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             return None, first_line(error)
-        return (found["step"], tensors, Ledger.of(table)), ""
+        if saved != shares:
+            raise UserError(
+                f"The run was saved by {saved} processes that shared the model, and "
+                f"is to continue with {shares}; launch the same number as before."
+            )
+        return (step, tensors, ledger), ""
 
     def _put_back(
         self, model: Model, optimizer: torch.optim.Optimizer, step: int, tensors: dict[str, Tensor]

@@ -7,7 +7,7 @@ at all (``functok.runtime.atomic``).
 Formats are Parquet, safetensors, JSON and YAML. Nothing is ever pickled.
 """
 
-from functok.runtime.atomic import remove_folder, writing, writing_folder
+from functok.runtime.atomic import remove_file, remove_folder, writing, writing_folder
 from functok.runtime.store.folder import RunFolder, baseline, control_table, graph_table
 from functok.runtime.store.formats import (
     DamagedError,
@@ -36,6 +36,7 @@ __all__ = [
     "read_tensors",
     "read_text",
     "regular",
+    "remove_file",
     "remove_folder",
     "write_json",
     "write_table",

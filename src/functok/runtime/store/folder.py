@@ -75,6 +75,11 @@ class RunFolder:
     def tokens(self, name: str) -> Path:
         return self.root / "tokens" / f"{plain(name)}.parquet"
 
+    @property
+    def counted(self) -> Path:
+        """How many documents and tokens were counted, and what was left out, by reason."""
+        return self.root / "tokens" / "meta.json"
+
     def encoded(self, split: str) -> Path:
         return self.root / "tokens" / f"encoded-{split}.safetensors"
 
@@ -128,6 +133,10 @@ class RunFolder:
 
     def consolidation(self, name: str) -> Path:
         return self.root / "consolidation" / f"{plain(name)}.parquet"
+
+    def quality(self, dictionary: str, main: bool) -> Path:
+        """The quality of the SAEs of one kind."""
+        return self.consolidation("dictionaries" if main else f"dictionaries-{dictionary}")
 
     @property
     def tests(self) -> Path:

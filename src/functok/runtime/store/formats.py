@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from functok.runtime.atomic import writing
 from functok.runtime.errors import UserError, first_line
+from functok.runtime.memory import check_memory
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 LARGEST_JSON = 1 << 28
 """Bytes of a JSON file that is read; a list of a million problems has fewer."""
@@ -56,7 +58,9 @@ def read_table(path: Path) -> "pa.Table":
     import pyarrow.parquet as pq
 
     with _readable(path), pa.OSFile(os.fsencode(path), "rb") as stream:
-        return pq.read_table(stream)
+        file = pq.ParquetFile(stream)
+        _check_size(path, file)
+        return file.read()
 
 
 def read_frame(path: Path) -> "pl.DataFrame":
@@ -66,9 +70,19 @@ def read_frame(path: Path) -> "pl.DataFrame":
         DamagedError: as ``read_table``.
     """
     import polars as pl
+    import pyarrow.parquet as pq
 
     with _readable(path), open(path, "rb") as stream:
+        _check_size(path, pq.ParquetFile(stream))
+        stream.seek(0)
         return pl.read_parquet(stream)
+
+
+def _check_size(path: Path, file: "pq.ParquetFile") -> None:
+    """Refuse a table that says it is larger than what this machine can hold."""
+    said = file.metadata
+    groups = sum(said.row_group(group).total_byte_size for group in range(said.num_row_groups))
+    check_memory(max(groups, said.num_rows * said.num_columns), f"The table {path}")
 
 
 def read_tensors(path: Path) -> "dict[str, np.ndarray]":
@@ -80,6 +94,7 @@ def read_tensors(path: Path) -> "dict[str, np.ndarray]":
     from safetensors.numpy import load_file
 
     with _readable(path):
+        check_memory(path.stat().st_size, f"The file {path}")
         return load_file(path)
 
 

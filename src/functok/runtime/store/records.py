@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from functok.runtime.atomic import UNFINISHED, check_inside
+from functok.runtime.atomic import UNFINISHED, remove_file
 from functok.runtime.store.formats import DamagedError, read_json, write_json
 
 MISSING = "is missing"
@@ -91,7 +91,7 @@ class Records:
     def forget(self, part: str) -> None:
         """Remove what ``part`` left, and its record."""
         self.remove(self.read(part).get("files", {}))
-        self._place(part).unlink(missing_ok=True)
+        remove_file(self._place(part))
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files that a record names; what is no file of functok's stays.
@@ -103,9 +103,8 @@ class Records:
             if not inside(name):
                 continue
             file = self.root / name
-            check_inside(file)
-            if file.is_file() or file.is_symlink() or file.is_fifo():
-                file.unlink()
+            if os.path.lexists(file):
+                remove_file(file)
                 _remove_empty(file.parent, self.root)
 
     def _difference(self, name: str, told: Any) -> str | None:

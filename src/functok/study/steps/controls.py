@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from functok.controls.names import CONTROL_NAMES
 from functok.runtime.paths import user_path
-from functok.runtime.store import control_table, read_frame, write_table
+from functok.runtime.store import control_table, read_frame, remove_file, write_table
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 from functok.study.steps.baselines import compared
@@ -93,9 +93,9 @@ def _forget(run: Run, control: Control) -> None:
         write_table(control_table(place, "ran"), ran.filter(~mine).to_arrow())
     for names in ran.filter(mine)["tables"]:
         for name in names.split():
-            control_table(place, name).unlink(missing_ok=True)
+            remove_file(control_table(place, name))
     for test in control.tests:
-        run.folder.test(test).unlink(missing_ok=True)
+        remove_file(run.folder.test(test))
 
 
 def _write(run: Run, control: Control, result: Result, key: str) -> None:
@@ -106,7 +106,7 @@ def _write(run: Run, control: Control, result: Result, key: str) -> None:
     for name, table in result.tables.items():
         write_table(control_table(place, name), table.to_arrow())
     for evidence in result.tests:
-        evidence.write(run.folder)
+        evidence.write(run.folder, len(run.encoded("graph")))
     mine = (control.name, control.title, " ".join(result.tables), result.absent or None, key)
     before = _ran(place)
     rows = {row[0]: row for row in [*before.iter_rows(), mine]}

@@ -48,16 +48,19 @@ def _encode(run: Run, key: str) -> None:
 
 
 def _encode_whole(run: Run) -> None:
-    """The graph's own text: the first documents of the corpus, each once."""
+    """The graph's own text: documents of the corpus drawn by hash, each once."""
     from functok.encoding.documents import encoded_corpus
 
     part = run.study.graph
-    found, repeated = encoded_corpus(run.corpus, run.tokenizer, part.documents, part.tokens)
-    if repeated:
-        run.progress.say(f"  {repeated} repeated documents are left out")
+    sample = encoded_corpus(run.corpus, run.tokenizer, part.documents, part.tokens)
+    if sample.repeated:
+        run.progress.say(f"  {sample.repeated} repeated documents are left out")
+    run.progress.say(f"  {sample.said}")
+    found = sample.encoded
     found.save(run.folder.encoded("graph"))
     graph = {"split": "graph", "documents": len(found), "tokens": len(found.ids)}
-    _write_sizes(run, [graph, {"split": "repeated", "documents": repeated, "tokens": None}])
+    repeated = {"split": "repeated", "documents": sample.repeated, "tokens": None}
+    _write_sizes(run, [graph, repeated])
 
 
 def _encode_splits(run: Run) -> None:
@@ -107,6 +110,11 @@ def _write_sizes(run: Run, rows: list[dict[str, Any]]) -> None:
     write_table(run.folder.tokens("documents"), pa.Table.from_pylist(rows))
 
 
+def _size(run: Run) -> int:
+    """Bytes of the corpus's files: four to a token id, as there are about four in a token."""
+    return sum(path.stat().st_size for path in getattr(run.corpus, "files", ()) if path.exists())
+
+
 def _what_is_encoded(run: Run) -> Any:
     part = run.study.graph
     return [part.documents, part.tokens] if run.study.whole else run.study.held_out
@@ -135,4 +143,5 @@ DOCUMENTS = Step(
     work=_encode,
     leaves=_encoded_files,
     excuse=needs_model,
+    disk=lambda run: _size(run) if run.study.graph.tokens is None or not run.study.whole else 0,
 )

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
 from functok.runtime.paths import user_path
-from functok.runtime.store import RunFolder, read_frame, write_table
+from functok.runtime.store import RunFolder, read_frame, write_json, write_table
 from functok.study.run import Run
 from functok.study.step import ROWS, Step
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from functok.corpus import Problems
+    from functok.encoding.tokenizer import Encoded
     from functok.study.settings import Study
     from functok.study.step import Shown
     from functok.tokens.counting.corpus import Counted
@@ -35,16 +37,22 @@ _DESCRIBED = (
 def _count(run: Run, key: str) -> dict[str, Any]:
     """Count tokens, choose the function tokens, and describe the choice.
 
-    The whole corpus is counted, shard by shard; in a study that measures a loaded model on the
-    whole corpus, the graph's own text is, as in the paper.
+    The whole corpus is counted, shard by shard, or a sample if there is a budget; in a study that
+    measures a loaded model on the whole corpus, the graph's own text is, as in the paper.
     """
+    from functok.corpus import Problems
     from functok.tokens.counting.function_tokens import ARROWS
     from functok.tokens.definitions import describe
 
     part, banks = run.study.tokens, _treebanks(run)
     others = _compared(run)
     choose = partial(_function_tokens, run, banks)
-    counted, details = _text_counts(run, choose) if run.study.whole else _corpus_counts(run, choose)
+    if run.study.whole:
+        counted, details = _text_counts(run, choose, run.encoded("graph"), Problems())
+    elif part.tokens is None and part.documents is None:
+        counted, details = _corpus_counts(run, choose)
+    else:
+        counted, details = _sample_counts(run, choose)
     write_table(run.folder.tokens("counts"), _table(run, counted.tokens))
     _write_function_tokens(run, counted)
     groups = list(ARROWS)
@@ -65,6 +73,10 @@ def _count(run: Run, key: str) -> dict[str, Any]:
             tables["overlap"] = _overlap(run, others)
         for name, found in tables.items():
             write_table(run.folder.tokens(name), found.to_arrow())
+    left_out = counted.problems.by_kind()
+    documents, tokens = counted.tokens.corpus_documents, int(counted.tokens.occurrences.sum())
+    found = {"documents": documents, "tokens": tokens, "left_out": left_out}
+    write_json(run.folder.counted, found)
     encoded_by = None if counted.path is None else counted.path._asdict()
     return {
         "encoded_by": encoded_by,
@@ -72,11 +84,11 @@ def _count(run: Run, key: str) -> dict[str, Any]:
         "problems": {
             "on_error": part.on_error,
             "total": counted.problems.total,
-            "by_kind": counted.problems.by_kind(),
+            "by_kind": left_out,
         },
         "counted": {
-            "documents": counted.tokens.corpus_documents,
-            "tokens": int(counted.tokens.occurrences.sum()),
+            "documents": documents,
+            "tokens": tokens,
             "reached": counted.function.reached,
         },
     }
@@ -102,13 +114,25 @@ def _corpus_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
     return counted, detail_corpus(*place, counted, partials("details"), **how)
 
 
-def _text_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
+def _sample_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
+    from functok.corpus import Problems
+    from functok.encoding.documents import encoded_corpus
+
+    part = run.study.tokens
+    problems = Problems(part.on_error if run.study.model is None else "skip")
+    sample = encoded_corpus(run.corpus, run.tokenizer, part.documents, part.tokens, problems)
+    run.progress.say(f"  Counting {sample.said}")
+    return _text_counts(run, choose, sample.encoded, problems)
+
+
+def _text_counts(
+    run: Run, choose: Any, encoded: Encoded, problems: Problems
+) -> tuple[Counted, Details | None]:
     from functok.encoding.tokenizer import vocabulary_size
     from functok.tokens.counting.corpus import count_text
     from functok.tokens.spread.details import Details
 
-    encoded = run.encoded("graph")
-    counted = count_text(encoded, vocabulary_size(run.tokenizer), choose)
+    counted = count_text(encoded, vocabulary_size(run.tokenizer), choose, problems)
     if run.study.tokens.plain:
         return counted, None
     return counted, Details.of(encoded, counted.tokens, run.special)
@@ -249,12 +273,21 @@ def _shows(run: Run) -> Shown:
     yield f"All function tokens: {folder.tokens('function_tokens')}"
 
 
+_PER_SHARD = 3 << 19
+"""Bytes that counting keeps of a shard: two hash tables of pairs and the neighbours of tokens."""
+
+
+def _disk(run: Run) -> int:
+    return 0 if run.study.whole else _PER_SHARD * len(run.corpus.shards())
+
+
 def _settings(run: Run) -> Any:
     return [run.study.tokens.model_dump(), run.treebank_fingerprints]
 
 
 def _files(run: Run) -> Iterable[Path]:
-    return map(run.folder.tokens, (*_COUNTED, *_DESCRIBED))
+    yield run.folder.counted
+    yield from map(run.folder.tokens, (*_COUNTED, *_DESCRIBED))
 
 
 def _needs(study: Study) -> tuple[str, ...]:
@@ -269,6 +302,7 @@ TOKENS = Step(
     work=_count,
     leaves=_files,
     check=_check,
+    disk=_disk,
     figures=("token-frequency", "token-bins", "document-coverage", "threshold-sweep"),
     summary="Count tokens and find the function tokens of a corpus or a run.",
     shows=_shows,

@@ -190,13 +190,16 @@ def count_corpus(
     return Counted(whole.tokens, chosen, shares, whole.problems, encoder.path)
 
 
-def count_text(encoded: Encoded, vocabulary: int, choose: Choose) -> Counted:
+def count_text(
+    encoded: Encoded, vocabulary: int, choose: Choose, problems: Problems | None = None
+) -> Counted:
     """Count documents that are encoded already.
 
     Args:
         encoded: the documents.
         vocabulary: token ids of the tokenizer.
         choose: finds the function tokens.
+        problems: met when they were read.
     """
     tokens = TokenCounts.of(encoded, vocabulary)
     chosen = choose(tokens)
@@ -204,7 +207,7 @@ def count_text(encoded: Encoded, vocabulary: int, choose: Choose) -> Counted:
     pairs = pair_counts(encoded.ids, encoded.offsets, codes)
     shares = transition_shares(pairs, codes, chosen.classes)
     assert shares is not None
-    return Counted(tokens, chosen, shares, Problems(), None)
+    return Counted(tokens, chosen, shares, problems or Problems(), None)
 
 
 def _heads(corpus: Corpus) -> list[pa.Array]:

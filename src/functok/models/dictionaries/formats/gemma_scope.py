@@ -5,6 +5,7 @@ zip of plain arrays, so each member is mapped where it lies: with a million feat
 15 GB are never read.
 """
 
+import math
 import re
 import struct
 import zipfile
@@ -17,6 +18,7 @@ from functok.models.dictionaries.dictionary import Dictionary
 from functok.models.dictionaries.formats.weights import check_finite
 from functok.models.language.hooks import HookPoint
 from functok.runtime.errors import outside, require
+from functok.runtime.memory import check_memory
 
 MEMBERS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
 
@@ -90,7 +92,14 @@ def _member(file: Path, name: str) -> np.ndarray:
             }[version]
             shape, fortran, dtype = read(stream)
             header = stream.tell()
+        size = math.prod(shape) * dtype.itemsize
+        require(
+            size + header == info.file_size,
+            f"{file} says that {name} has {size:,} bytes, and {info.file_size - header:,} are "
+            "there; fetch it again.",
+        )
         if info.compress_type != zipfile.ZIP_STORED:
+            check_memory(size, f"The array {name} of {file}")
             with archive.open(info) as stream:
                 return np.lib.format.read_array(stream, allow_pickle=False)
     require(not dtype.hasobject, f"{file} holds objects in {name}, which are not read.")

@@ -1,5 +1,6 @@
 """The tensors of an SAE's file: read through one boundary, all of them numbers, none left over."""
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from functok.models.language.probe import finite
 from functok.runtime.errors import outside, require
+from functok.runtime.memory import check_memory
+from functok.runtime.store import regular
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -19,8 +22,14 @@ def read_safetensors(
     """The tensors of ``file`` but those ``without``, and the shapes of all.
 
     Raises:
-        UserError: if the file cannot be read, or a tensor is not finite.
+        UserError: if the file cannot be read, does not fit into memory, or a tensor is not finite.
     """
+    require(
+        not os.path.lexists(file) or regular(file),
+        f"SAE folder {file.parent} cannot be read: {file.name} is no file; {advice}.",
+    )
+    if file.exists():
+        check_memory(file.stat().st_size, f"SAE {file.parent}")
     with (
         outside(f"SAE folder {file.parent} cannot be read", advice),
         safe_open(str(file), framework="pt", device=device) as opened,

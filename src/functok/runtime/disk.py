@@ -1,0 +1,32 @@
+"""Whether what is about to be written fits on the disk."""
+
+import shutil
+from pathlib import Path
+
+from functok.runtime.errors import UserError
+
+LEAST = 16 << 20
+"""Bytes that any work needs for its tables."""
+
+
+def check_disk(size: int, folder: Path, what: str) -> None:
+    """Refuse work that would fill the disk, before it begins.
+
+    Args:
+        size: bytes that it will write, about.
+        folder: where it writes; it need not be there yet.
+        what: the work, in words.
+
+    Raises:
+        UserError: if there is not as much free.
+    """
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if max(size, LEAST) > free:
+        raise UserError(
+            f"{what} needs about {max(size, LEAST) / 2**30:,.2f} GiB of disk and "
+            f"{free / 2**30:,.2f} GiB are free in {folder}; free some, or choose another folder "
+            "with -o. Finished work is kept."
+        )

@@ -1,0 +1,47 @@
+"""Published models and SAEs as a run read them: they may be moved or changed afterwards.
+
+A run opened by its folder shows what it found, wherever they are now; what has to be made from them
+is refused where they are no longer the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from functok.consolidation.checkpoints import Stamp
+from functok.runtime.errors import UserError
+
+
+def check_as_read(name: str, now: Stamp, inputs: dict[str, Any], root: Path) -> None:
+    """Refuse a model or an SAE that is not the one that the run read.
+
+    Args:
+        name: ``model NAME`` or ``SAE SPEC``.
+        now: its files as they are.
+        inputs: what the run wrote down of its input.
+        root: its folder.
+
+    Raises:
+        UserError: if its files are gone or have changed.
+    """
+    known = known_stamps(inputs).get(name, now)
+    if known == now:
+        return
+    if now:
+        raise UserError(
+            f"The {name} has changed since the run in {root} read it; choose another folder with "
+            "-o, or pass --replace to compute again what follows from it."
+        )
+    raise UserError(
+        f"The {name} is no longer where the run in {root} read it, and this needs it; put it back, "
+        "or name its new place in a study of its own."
+    )
+
+
+def known_stamps(inputs: dict[str, Any]) -> dict[str, Stamp]:
+    """The files of loaded models and SAEs as the run wrote them down; empty before that."""
+    found = inputs.get("stamps", {})
+    if not isinstance(found, dict):
+        return {}
+    return {name: [tuple(file) for file in files] for name, files in found.items()}
