@@ -30,12 +30,14 @@ lint: $(venv)/ready-to-test
 	$(bin)/ruff format --check .
 	$(bin)/pyright
 
+# models="PATH=GIGABYTES …": see benchmarks/memory.py
 # rivals="nnsight=PYTHON transformer-lens=PYTHON": see benchmarks/sweeps.py
 bench: setup
 	$(bin)/python benchmarks/tokens.py olmo
 	$(bin)/python benchmarks/tokens.py gpt2
 	$(bin)/python benchmarks/graph.py
 	$(bin)/python benchmarks/graph.py --memory-only
+	$(bin)/python benchmarks/memory.py $(models)
 	$(bin)/python benchmarks/controls.py
 	$(bin)/python benchmarks/sweeps.py $(addprefix --rival ,$(rivals))
 	$(bin)/python benchmarks/world.py

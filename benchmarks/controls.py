@@ -138,7 +138,7 @@ def main() -> None:
         graph = drawn_graph(options.edges)
         graph.save(folder)
         print(
-            f"\n{TOKENS:,} token types, {FEATURES:,} features, {len(graph.token):,} edges, "
+            f"\n{TOKENS:,} token types, {FEATURES:,} features, {len(graph.columns.token):,} edges, "
             f"{graph.positions:,} positions",
             flush=True,
         )

@@ -37,7 +37,7 @@ import zstandard
 from scipy import sparse
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from functok.encoding.contexts import context_rows
+from functok.encoding.contexts import RowFormat, context_rows
 from functok.encoding.tokenizer import Encoded, load_tokenizer
 from functok.graph.construction import pipeline, shards
 from functok.graph.construction.pipeline import build_graphs
@@ -159,8 +159,7 @@ def job(bench: Bench, folder: Path, memory: int = MEMORY) -> GraphJob:
         model="model",
         readings=(Reading("sae", bench.hook),),
         encoded=bench.path,
-        context=CONTEXT,
-        separator=None,
+        row_format=RowFormat(CONTEXT, start=None),
         special=(),
         memory=memory,
     )
@@ -331,8 +330,7 @@ def gemma(small: bool) -> None:
             model="model",
             readings=tuple(Reading(hook.name, hook) for hook in hooks),
             encoded=folder / "encoded.safetensors",
-            context=CONTEXT,
-            separator=None,
+            row_format=RowFormat(CONTEXT, start=None),
             special=(),
             memory=16 << 30 if device == "cuda" else MEMORY,
             device=device,

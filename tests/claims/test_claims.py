@@ -1,5 +1,7 @@
 """Verdicts case by case, and the table of claims, which is whole whatever was run."""
 
+from math import isnan
+
 import polars as pl
 import pytest
 
@@ -45,7 +47,9 @@ def test_a_primary_test_must_survive_the_correction(adjusted, expected):
     assert verdict([_row(0.1, 0.3, "P7")], 1, 0.05, {"P7": adjusted}) == expected
 
 
-def _write(run: RunFolder, test: str, effect: float, half: float, p: float) -> None:
+def _write(
+    run: RunFolder, test: str, effect: float, half: float, p: float, documents: int = 32
+) -> None:
     Evidence(
         test=test,
         statistic="what was measured",
@@ -62,7 +66,7 @@ def _write(run: RunFolder, test: str, effect: float, half: float, p: float) -> N
         unit="documents",
         units=32,
         seed=0,
-    ).write(run)
+    ).write(run, documents)
 
 
 def test_a_run_without_tests_lists_every_claim_as_undecided(tmp_path):
@@ -120,3 +124,22 @@ def test_what_explains_the_degree_stands_beside_the_claim_about_it(tmp_path):
     undecided = assemble(run).filter(hubs)
     assert set(undecided["explanation"]) == {"undecided"}
     assert "P4" in undecided["reason"][0]
+
+
+def test_below_32_documents_no_interval_is_given_and_the_reason_is(tmp_path):
+    run = RunFolder(tmp_path)
+    _write(run, "E-coverage", 0.3, 0.1, 0.001, documents=31)
+    row = assemble(run).filter(test="E-coverage").row(0, named=True)
+    assert row["verdict"] == "undecided"
+    assert row["effect"] == 0.3
+    assert isnan(row["effect_low"])
+    assert "31 documents are fewer than 32" in row["unit"]
+    _write(run, "E-coverage", 0.3, 0.1, 0.001, documents=32)
+    assert assemble(run).filter(test="E-coverage")["verdict"].item() == "supported"
+
+
+def test_a_broken_sae_marks_the_claims_that_rest_on_it(tmp_path):
+    marked = assemble(RunFolder(tmp_path), broken="The SAE is broken.")
+    without = set(marked.filter(pl.col("sae_warning").is_null())["claim"])
+    assert without == {"loss", "consolidation"}
+    assert assemble(RunFolder(tmp_path))["sae_warning"].null_count() == len(marked)

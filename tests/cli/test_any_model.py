@@ -13,7 +13,7 @@ from functok.retrieval.questions import traced
 from functok.runtime.progress import Silent
 from functok.study.asking import Named as Names
 from functok.study.asking import subject_named, subject_of
-from functok.study.run import open_run
+from functok.study.opening import open_run
 from system.tiny import Outcome, functok
 
 PROMPT = "The old lamp of the garden, and the lamp"
@@ -102,7 +102,7 @@ def test_a_trait_is_searched_in_any_model(named: Named, whole_run: Path, tmp_pat
     asked = ("--trait", "The garden of the", "--tests", tmp_path / "tests.txt", "--tokens", 2)
     counts = ("--function-tokens", whole_run)
     never = named.ask("find-feature", *asked, "--success", "☃", *counts).complaint
-    assert "At no layer does the trait prompt's residual stream induce the trait" in never
+    assert "does not show the trait on the trait prompt itself" in never
 
 
 def wider(named: Named) -> None:

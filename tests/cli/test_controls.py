@@ -115,7 +115,7 @@ def test_what_is_done_is_kept_until_the_treebank_changes(here: Path, monkeypatch
         raise AssertionError("run again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("functok.controls.suite.occurrences.homographs", never)
+        patch.setattr("functok.controls.suite.tables.homographs", never)
         controls(here, *asked, treebank)
         (here / "moved").mkdir()
         shutil.copy(treebank, here / "moved")

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import yaml
+from safetensors.numpy import load_file as load_numpy
 from safetensors.torch import load_file, save_file
 
 from functok.encoding.tokenizer import train_tokenizer
 from functok.graph.bipartite import TokenFeatureGraph
 from system.lone_graph import FEATURES, graph, write_inputs, write_sae
-from system.tiny import Outcome, functok, unfinished, write_corpus
+from system.tiny import Outcome, functok, unfinished, write_corpus, write_study
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,42 @@ def built(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 def place(folder: Path) -> Path:
     (found,) = (path for path in (folder / "graph").iterdir() if path.is_dir())
     return found
+
+
+def test_a_loaded_model_is_called_by_its_name_and_what_cannot_be_made_is_named(
+    built, inputs: Path, tmp_path: Path
+) -> None:
+    """Nowhere by a step, which it has none of; and its study has nothing about training."""
+    folder, graph_said = built
+    assert "Model: model (LlamaForCausalLM, " in graph_said.out
+    assert ", 3 layers, d_model 16), read in rows of 64 tokens." in graph_said.out
+    assert f"SAE: {inputs / 'sae'} at blocks.1.hook_resid_post, 48 features" in graph_said.out
+    content = yaml.safe_load((folder / "study.yaml").read_text())
+    content |= {"name": "loaded", "held_out": 0.5, "graph": {"tokens": 800}}
+    content["controls"]["arms"] = ["step-0", "shuffled-document", "frozen-decoder"]
+    study = write_study(tmp_path / "study.yaml", content)
+    losses = functok("losses", study, "-o", tmp_path / "run")
+    assert losses.code == 0, losses.err
+    controls = functok("controls", study, "-o", tmp_path / "run", "--only", "baselines")
+    assert "Baseline step-0 cannot be made: There is no checkpoint" in controls.err
+    assert "Baseline frozen-decoder cannot be made: The SAE was not trained here" in controls.err
+    told = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    assert list(told["baselines_missing"]) == ["step-0", "frozen-decoder"]
+    weights = load_numpy(inputs / "model" / "model.safetensors")
+    parameters = sum(weight.size for weight in weights.values())
+    assert told["model"] | {"parameters": parameters, "name": "model"} == told["model"]
+    written = yaml.safe_load((tmp_path / "run" / "study.yaml").read_text())
+    assert not {"shape", "training"} & set(written["model"])
+    assert "vocabulary_size" not in written["tokenizer"]
+    everything = graph_said.out + graph_said.err + losses.out + losses.err + controls.out
+    assert "step 0" not in everything
+    assert "step" not in losses.out
+    evidence = pl.read_parquet(tmp_path / "run" / "tests" / "E-loss.parquet")
+    assert evidence["statistic"].item().endswith(", nats, model")
+    content["dictionaries"][0]["checkpoints"] = [0]
+    other = write_study(tmp_path / "other.yaml", content)
+    refused = functok("dictionaries", other, "-o", tmp_path / "other").complaint
+    assert "model is loaded as it is; omit checkpoints, or list the model's revisions" in refused
 
 
 def test_a_graph_is_written_with_its_views_and_what_was_excluded(built) -> None:
@@ -158,6 +196,10 @@ def odd(inputs: Path, folder: Path, what: str) -> dict[str, object]:
         return {"sae": write_sae(folder / "deep", layer=7)}
     if what == "context":
         return {"context": 129}
+    if what == "row start":
+        return {"row-start": "<nothing>"}
+    if what == "overlap":
+        return {"context": 16, "overlap": 15}
     if what == "memory":
         return {"memory": "1m"}
     if what == "size":
@@ -186,6 +228,8 @@ def odd(inputs: Path, folder: Path, what: str) -> dict[str, object]:
         ("hook", "The SAE's hook point 'blocks.1.hook_nowhere' is unknown"),
         ("deep", "There is no layer 7"),
         ("context", "A context of 129 exceeds the maximum of model"),
+        ("row start", "has no token '<nothing>' for rows to begin with"),
+        ("overlap", "An overlap of 15 leaves no new token in a row of 16 positions"),
         ("memory", "--memory must be at least 32m"),
         ("size", "--memory 'lots' is no size"),
         ("sae", "There is no SAE"),

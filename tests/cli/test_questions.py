@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -154,13 +155,34 @@ def test_features_are_steered_in_a_finished_run(run_copy: Path, place: str) -> N
     assert [line.split()[0] for line in said.out.splitlines()[2:5]] == ["none", "feature", "random"]
 
 
-def test_the_feature_of_a_trait_is_searched_in_a_finished_run(
+def test_the_search_for_a_trait_ends_with_its_reason_and_keeps_its_answers(
     run_copy: Path, tmp_path: Path
 ) -> None:
-    """A trait that nothing can bring about, and one that every answer shows."""
+    """A trait that the model never shows, and one that only the trait prompt's answer shows."""
     (tmp_path / "tests.txt").write_text("The old lamp of the\n\nThe river and the\n")
     trait = ("--trait", "The garden of the", "--tests", tmp_path / "tests.txt", "--tokens", 2)
     never = functok("find-feature", run_copy, *trait, "--success", "☃").complaint
-    assert "At no layer does the trait prompt's residual stream induce the trait" in never
+    assert "does not show the trait on the trait prompt itself" in never
     missing = tmp_path / "missing.txt"
     assert functok("find-feature", run_copy, *trait[:2], "--tests", missing, "--success", "a").code
+    (tmp_path / "rule.py").write_text(
+        "heard = []\ndef first(answer):\n    heard.append(answer)\n    return len(heard) == 1\n"
+    )
+    rule = ("--success", f"python:{tmp_path / 'rule.py'}:first", "--layers", "1")
+    said = functok("find-feature", run_copy, *trait, *rule, "--screen", 2)
+    assert "At no layer does the trait prompt's residual stream induce the trait" in said.complaint
+    assert "Best layer 1: 0% of the test prompts show the trait" in said.out
+    assert "Rank correlation of estimated and measured effects" in said.out, "the screen ran"
+    kept = pl.read_parquet(run_copy / "retrieval" / "trait_answers.parquet")
+    assert kept.filter(step="trait")["prompt"].to_list() == ["The garden of the"]
+    rows = kept.filter(step="layer").select("layer", "direction", "prompt").rows()
+    tests = ["The old lamp of the", "The river and the"]
+    assert rows == [(1, way, prompt) for way in ("trait", "random") for prompt in tests]
+
+
+@pytest.mark.parametrize("layers", ["7", "one", "1-", ""])
+def test_layers_that_are_none_are_refused(layers: str, run_copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "tests.txt").write_text("The river and the")
+    asked = ("--trait", "The garden of the", "--tests", tmp_path / "tests.txt", "--success", "a")
+    said = functok("find-feature", run_copy, *asked, "--layers", layers).complaint
+    assert ("There is no layer 7" if layers == "7" else "write them as 4,8-12") in said

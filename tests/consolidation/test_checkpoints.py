@@ -44,8 +44,14 @@ def test_a_local_folders_revisions_are_its_subfolders(tmp_path):
         published(str(tmp_path), ["checkpoint-7"])
 
 
-def test_without_revisions_it_is_the_model_as_it_is():
-    assert published("owner/name", []) == [Checkpoint(0, "owner/name")]
+def test_without_revisions_it_is_the_model_as_it_is_and_is_called_by_its_name(tmp_path):
+    assert published("owner/name", []) == [Checkpoint(None, "owner/name")]
+    (named,) = published("owner/name", [], "main")
+    assert (named.called, named.its("Graph")) == ("owner/name@main", "Graph of owner/name@main")
+    (tmp_path / "small-llama").mkdir()
+    (local,) = published(f"{tmp_path}/small-llama/", [])
+    assert local.called == "small-llama"
+    assert Checkpoint(20, "owner/name", "step20").its("Graph") == "Graph at step 20"
 
 
 def test_two_revisions_of_one_step_are_refused():

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from functok.consolidation.floors import KneserNeyBigram
-from functok.encoding.contexts import IGNORED
+from functok.encoding.contexts import IGNORED, RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.tokens.counting.function_tokens import CONTENT, SPECIAL
 
@@ -103,7 +103,7 @@ def test_losses_are_minus_log_p_at_targets_and_nothing_elsewhere():
     model = KneserNeyBigram.fit(_encoded(documents), CLASSES)
     p = _naive(documents)
     checked = Counter()
-    for rows, losses in model.losses(_encoded(documents), 3, separator=0):
+    for rows, losses in model.losses(_encoded(documents), RowFormat(3, start=0, overlap=1)):
         within = rows.document >= 0
         assert len(losses) == within.sum()
         for u, w, loss in zip(rows.ids[within], rows.targets[within], losses, strict=True):

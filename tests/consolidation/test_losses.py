@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from functok.consolidation.losses import GroupedLoss, contrast, loss_table, summary
 from functok.corpus.splits import GROUPS, document_groups, mixed
-from functok.encoding.contexts import context_rows
+from functok.encoding.contexts import RowFormat, context_rows
 from functok.encoding.tokenizer import Encoded
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL, TRANSITIONS
 
@@ -33,24 +33,26 @@ def _loss(current, following):
     return current + following / 64
 
 
-def _losses(encoded, context, separator):
-    for rows in context_rows(encoded, context, separator):
+def _losses(encoded, row_format):
+    for rows in context_rows(encoded, row_format):
         within = rows.document >= 0
         yield rows, _loss(rows.ids[within], rows.targets[within]).astype(np.float64)
 
 
 @given(texts, st.integers(2, 6), st.sampled_from([None, 0, 3]))
-def test_the_table_equals_a_loop_over_documents(documents, context, separator):
+def test_the_table_equals_a_loop_over_documents(documents, context, start):
+    """With an overlap; where nothing is added, without the first token of each document."""
+    row_format = RowFormat(context, start, min(1, context - 1 - (start is not None)))
     encoded = _encoded(documents)
     sums, counts = defaultdict(float), defaultdict(int)
     for text, key in zip(documents, encoded.keys, strict=True):
         group = int(document_groups(np.array([key]))[0])
-        for one, two in pairwise(text):
+        for one, two in pairwise(text[start is None :]):
             if SPECIAL not in (CLASSES[one], CLASSES[two]):
                 cell = (LETTER[CLASSES[one]] + LETTER[CLASSES[two]], group)
                 sums[cell] += _loss(one, two)
                 counts[cell] += 1
-    table = loss_table(_losses(encoded, context, separator), encoded, CLASSES).to_pylist()
+    table = loss_table(_losses(encoded, row_format), encoded, CLASSES).to_pylist()
     assert [(row["group"], row["document_group"]) for row in table] == [
         (name, group) for name in TRANSITIONS for group in range(GROUPS)
     ]

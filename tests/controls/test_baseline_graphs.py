@@ -11,21 +11,24 @@ from functok.controls.baselines.build import (
     named_baselines,
     possible,
 )
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries.activations import sample_activations
 from functok.models.dictionaries.training import (
     DictionarySettings,
     train_dictionary,
 )
+from functok.models.exclusions import Exclusions
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import load_model
 from functok.models.training import LlamaShape, new_llama
 from functok.runtime.engine import InProcess
 from functok.runtime.errors import UserError
 from functok.runtime.store import read_json
-from functok.tokens.counting.function_tokens import class_array
 
 VOCABULARY = 40
+
+ROWS = RowFormat(16, start=0, overlap=4)
 
 
 @pytest.fixture(scope="module")
@@ -36,23 +39,21 @@ def trained(tmp_path_factory) -> Trained:
     chance = np.random.default_rng(0)
     ids = (chance.zipf(1.4, 1200) % (VOCABULARY - 1) + 1).astype(np.int32)
     encoded = Encoded(ids, np.arange(0, 1201, 12), np.arange(100) * 7919)
-    classes = class_array(np.arange(1, 6), (0,), VOCABULARY)
+    exclusions = Exclusions(special=(0,))
     recipe = DictionarySettings(width=32, k=4, steps=20, batch=64, activations=800, dead_window=10)
     model = load_model(str(root / "model"))
-    x = sample_activations(model, encoded, 1, 16, 0, classes, 800)
+    x, _ = sample_activations(model, encoded, 1, ROWS, exclusions, 1200)
     train_dictionary(x, recipe, 1, 0, root / "sae")
     return Trained(
         key="trained",
         model=str(root / "model"),
         sae=str(root / "sae"),
         hook=HookPoint.residual(1),
-        recipe=recipe,
+        recipe=recipe.fitted(16),
         training=encoded,
         encoded=encoded,
-        context=16,
-        separator=0,
-        special=(0,),
-        classes=classes,
+        row_format=ROWS,
+        exclusions=exclusions,
         seed=5,
         quality_tokens=400,
     )
@@ -80,8 +81,8 @@ def test_every_arm_is_a_graph_of_as_many_positions(arm, trained, tmp_path):
 
 def test_step_0_is_the_model_that_is_named(trained, tmp_path):
     arm = named_baselines(["step-0"])[0]
-    assert possible(arm, trained) == "The run has no checkpoint of step 0."
-    with pytest.raises(UserError, match="no checkpoint of step 0"):
+    assert possible(arm, trained) == "There is no checkpoint from before the training."
+    with pytest.raises(UserError, match="no checkpoint from before"):
         build_baseline(arm, trained, tmp_path / "none")
     known = Trained(**{**vars(trained), "start": (trained.model, None)})
     assert build_baseline(arm, known, tmp_path / "arm").positions == 1200
@@ -105,8 +106,8 @@ def test_an_arm_killed_on_its_way_goes_on_and_equals_one_that_was_not(
     made = (killed / "sae" / "cfg.json").stat().st_mtime_ns
     again = build_baseline(arm, trained, killed, InProcess())
     assert (killed / "sae" / "cfg.json").stat().st_mtime_ns == made
-    assert (again.key == whole.key).all()
-    assert (again.sum == whole.sum).all()
+    for one, two in zip(again.columns, whole.columns, strict=True):
+        assert (one == two).all()
 
 
 def test_a_finished_arm_is_read_and_one_of_other_settings_is_built_anew(

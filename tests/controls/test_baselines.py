@@ -25,9 +25,9 @@ def test_what_only_the_trained_world_has_is_learned(worlds):
     trained, untrained = worlds["hub"]
     found = baselines(trained, {UNTRAINED: untrained, SHUFFLED: untrained})
     assert found.learned is not None
-    assert found.learned.effect.low > 0.05
-    assert found.learned.p_value < 0.001
-    assert found.learned.trained.low > 0 > found.learned.control.low
+    assert found.learned["low"] > 0.05
+    assert found.learned["p_value"] < 0.001
+    assert found.learned["trained_low"] > 0 > found.learned["control_low"]
     assert found.readings["explanation"][0] == "learned"
     assert found.graphs["baseline"].to_list() == ["trained", UNTRAINED, SHUFFLED]
     assert found.graphs["spearman"].min() > 0.5
@@ -37,7 +37,7 @@ def test_where_features_depend_on_nothing_there_is_no_gap(worlds):
     trained, untrained = worlds["frequency"]
     found = baselines(trained, {UNTRAINED: untrained, SHUFFLED: untrained})
     assert found.learned is not None
-    assert found.learned.effect.low < 0 < found.learned.effect.high
+    assert found.learned["low"] < 0 < found.learned["high"]
     assert found.readings["explanation"][0] == "no gap"
 
 

@@ -90,11 +90,10 @@ def test_predictors_are_aligned_with_token_ids(tmp_path):
         0,
     )
     table = context_table(encoded, VOCABULARY, 10, "documents", 0)
-    columns = {name: table[name].to_numpy() for name in table.columns}
     norms = mean_norms(subject)
     assert norms is not None
     assert norms[2] == pytest.approx(3.0)  # the store's norm is 1 + token
-    found = predictors(subject, columns, norms)
+    found = predictors(subject, table, norms)
     counts = np.bincount(encoded.ids, minlength=VOCABULARY)
     assert np.allclose(np.exp(found["log_n"]), counts)
     assert np.allclose(np.exp(found["l0"]), 2.0)

@@ -175,8 +175,8 @@ def test_poor_function_tokens_are_below_chance(tmp_path):
         assert one["log_missed"] > 0
     effect = exposure_effect(found, STUDIED)
     assert effect is not None
-    assert effect.effect.value == row(found, "document")["log_ratio"]
-    assert effect.covered / effect.expected == pytest.approx(math.exp(effect.effect.value))
+    assert effect["log_ratio"] == row(found, "document")["log_ratio"]
+    assert effect["covered"] / effect["expected"] == pytest.approx(math.exp(effect["log_ratio"]))
 
 
 def test_rich_function_tokens_are_above_chance_though_all_of_them_saturate(tmp_path):

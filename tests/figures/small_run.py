@@ -49,7 +49,7 @@ def write_small_run(root: Path) -> RunFolder:
         unit="groups",
         units=32,
         seed=0,
-    ).write(folder)
+    ).write(folder, 60)
     assemble(folder)
     return folder
 

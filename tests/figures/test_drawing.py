@@ -102,6 +102,27 @@ def test_a_single_checkpoint_has_no_growth(folder: RunFolder):
     assert "token-degree" in found
 
 
+def test_one_model_is_drawn_as_dots_and_its_captions_speak_of_no_step(folder: RunFolder):
+    """As of a loaded model: its tables have no step."""
+    for name in ("loss_summary", "dictionaries"):
+        table = pl.read_parquet(folder.consolidation(name)).filter(pl.col("step") == 8)
+        none = table.with_columns(step=pl.lit(None, pl.Int64))
+        none.write_parquet(folder.consolidation(name))
+    wanted = {"held-out-loss", "loss-share", "sae-quality"}
+    found = figures(folder, only=wanted)
+    assert {figure.plan.name for figure in found} == wanted
+    for figure in found:
+        drawn = figure.chart.to_json()
+        said = " ".join(figure.plan.words(figure.table))
+        assert "step" not in drawn.replace('"step": null', "") + said, figure.name
+        assert '"line"' not in drawn.replace('"line": {', ""), figure.name
+        assert (
+            len(figure.table)
+            == {"held-out-loss": 4, "loss-share": 8, "sae-quality": 1}[figure.plan.name]
+        )
+    draw(found, folder)
+
+
 def test_an_empty_folder_has_no_figures(tmp_path):
     assert figures(RunFolder(tmp_path)) == []
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from functok.corpus.splits import document_groups, mixed
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 
 from .formats import Encode
@@ -24,24 +25,25 @@ class Seen(NamedTuple):
 
 
 def positions(
-    model: Any, encoded: Encoded, layer: int, context: int, separator: int | None, special: set[int]
+    model: Any, encoded: Encoded, layer: int, rows: RowFormat, special: set[int]
 ) -> list[Seen]:
     """Every position that counts, from the hidden states that the model itself returns."""
     found = []
     for number, key in enumerate(encoded.keys.tolist()):
         ids = encoded.ids[encoded.offsets[number] : encoded.offsets[number + 1]].tolist()
-        lead = [] if separator is None else [separator]
-        text, start = lead + ids, 0
-        while start < len(text):
-            row = text[start : start + context]
+        lead = [] if rows.start is None else [rows.start]
+        width, done = rows.context - len(lead), 0
+        while done < len(ids):
+            start = max(done - rows.overlap, 0)
+            row = lead + ids[start : start + width]
             with torch.no_grad():
                 states = model(torch.tensor([row]), output_hidden_states=True).hidden_states
             for place, token in enumerate(row):
                 at = start + place - len(lead)
-                if at >= 0 and token not in special:
+                if place > 0 and at >= done and token not in special:  # 0 is the sink
                     following = ids[at + 1] if at + 1 < len(ids) else -1
                     found.append(Seen(token, key, at, following, states[layer + 1][0, place]))
-            start += context
+            done = start + len(row) - len(lead)
     return found
 
 

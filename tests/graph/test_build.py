@@ -56,14 +56,10 @@ def _graph(documents: dict[int, list]) -> TokenFeatureGraph:
 
 
 def _edges(graph: TokenFeatureGraph) -> dict:
-    assert len(np.unique(graph.key)) == len(graph.key)  # no pair twice
-    columns = (graph.occurrences, graph.documents, graph.sum, graph.max)
-    return {
-        (int(group), int(token), int(feature)): tuple(column[edge].item() for column in columns)
-        for edge, (group, token, feature) in enumerate(
-            zip(graph.group, graph.token, graph.feature, strict=True)
-        )
-    }
+    rows = list(zip(*(column.tolist() for column in graph.columns), strict=True))
+    found = {row[:3]: row[3:] for row in rows}
+    assert len(found) == len(rows)  # no pair twice
+    return found
 
 
 def _listed(graph: TokenFeatureGraph) -> tuple:
@@ -141,9 +137,9 @@ def test_a_token_counts_a_document_at_one_occurrence_however_often_it_fires():
         for key in mixed(np.arange(400), 9).tolist()
     }
     graph = _graph(often)
-    assert graph.occurrences.sum() == 400
+    assert graph.columns.occurrences.sum() == 400
     assert graph.token_documents.sum() == 400
-    assert 50 < graph.documents.sum() < 115  # a fifth, give or take four standard errors
+    assert 50 < graph.columns.documents.sum() < 115  # a fifth, give or take four standard errors
 
 
 def test_a_saved_graph_is_loaded_to_the_last_bit(tmp_path):

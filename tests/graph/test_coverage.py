@@ -162,8 +162,10 @@ def test_a_dictionary_of_which_nothing_fires_has_no_coverage():
 
 def test_features_of_one_group_alone_leave_the_interval_open():
     graph, _ = _graph(groups=2)
-    first = graph.group == graph.group[0]
-    columns = (graph.key, graph.occurrences, graph.documents, graph.sum, graph.max)
+    at = graph.columns
+    first = at.group == at.group[0]
+    key = (at.group * VOCABULARY + at.token) * FEATURES + at.feature
+    columns = (key, at.occurrences, at.documents, at.sum, at.max)
     one = TokenFeatureGraph(
         VOCABULARY,
         FEATURES,

@@ -12,7 +12,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from functok.corpora import open_corpus
 from functok.corpus import read_documents
-from functok.encoding.tokenizer import Encoded, encode, load_tokenizer, separator_id, special_ids
+from functok.encoding.contexts import RowFormat
+from functok.encoding.tokenizer import Encoded, encode, load_tokenizer, special_ids
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.construction.pipeline import build_graphs
 from functok.graph.construction.shards import GraphJob, Reading
@@ -44,7 +45,7 @@ class World(NamedTuple):
     model: Any
     name: str
     encoded: Encoded
-    separator: int | None
+    rows: RowFormat
     special: tuple[int, ...]
     seen: list[oracle.Seen]
     saes: dict[str, Format]
@@ -59,8 +60,7 @@ class World(NamedTuple):
                 "model": self.name,
                 "readings": readings,
                 "encoded": self.folder / "encoded.safetensors",
-                "context": CONTEXT,
-                "separator": self.separator,
+                "row_format": self.rows,
                 "special": self.special,
                 **settings,
             }
@@ -71,12 +71,14 @@ class World(NamedTuple):
         return build_graphs(job, self.encoded, places, place / "partials", engine)
 
 
-def _world(folder: Path, model: Any, name: str, encoded: Encoded, separator, special) -> World:
+def _world(
+    folder: Path, model: Any, name: str, encoded: Encoded, rows: RowFormat, special
+) -> World:
     encoded.save(folder / "encoded.safetensors")
-    seen = oracle.positions(model, encoded, LAYER, CONTEXT, separator, set(special))
+    seen = oracle.positions(model, encoded, LAYER, rows, set(special))
     x = torch.stack([one.hidden for one in seen])
     saes = every_format(x, folder, LAYER)
-    return World(folder, model, name, encoded, separator, tuple(special), seen, saes)
+    return World(folder, model, name, encoded, rows, tuple(special), seen, saes)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +103,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> World:
     ids = np.minimum(chance.zipf(1.5, sizes.sum()), 29).astype(np.int32)
     keys = chance.integers(0, 2**62, 40)
     encoded = Encoded(ids, np.concatenate([[0], np.cumsum(sizes)]), keys)
-    return _world(folder, model, str(folder / "model"), encoded, 0, (0, 29))
+    return _world(folder, model, str(folder / "model"), encoded, RowFormat(CONTEXT, 0, 6), (0, 29))
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> World:
     model = LlamaForCausalLM.from_pretrained(name).eval()
     folder = tmp_path_factory.mktemp("stories")
     special = special_ids(tokenizer)
-    return _world(folder, model, str(name), encoded, separator_id(tokenizer), special)
+    return _world(folder, model, str(name), encoded, RowFormat(CONTEXT, None, 5), special)
 
 
 @pytest.fixture(params=["tiny", "stories"])
@@ -230,7 +232,7 @@ def test_the_occurrence_store_holds_every_position_and_its_features(
 
 
 def _lead(world: World) -> list[int]:
-    return [] if world.separator is None else [world.separator]
+    return [] if world.rows.start is None else [world.rows.start]
 
 
 def _first_row(world: World) -> list[int]:

@@ -89,8 +89,9 @@ def test_every_rule_equals_its_dense_table(stored, rule: Rule) -> None:
     np.add.at(table, cell, 1)
     np.add.at(chosen, cell, seen.chosen()[row])
     dense, documents = np.zeros_like(table), np.zeros_like(table)
-    dense[found.group, found.token, found.feature] = found.occurrences
-    documents[found.group, found.token, found.feature] = found.documents
+    at = found.columns
+    dense[at.group, at.token, at.feature] = at.occurrences
+    documents[at.group, at.token, at.feature] = at.documents
     assert (dense == table).all()
     assert (documents == chosen).all()
     assert (found.token_occurrences == graph.token_occurrences).all()

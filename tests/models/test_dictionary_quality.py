@@ -10,13 +10,16 @@ from families import VOCABULARY, WIDTH, edited_logits, tiny
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
 from functok.models.dictionaries.quality import DictionaryQuality, dictionary_quality
+from functok.models.exclusions import Exclusions
 from functok.tokens.counting.function_tokens import SPECIAL, class_array
 
 MARK, SEPARATOR = 1, 0
 CLASSES = class_array([2, 3, 4, 5], [SEPARATOR, MARK], VOCABULARY)
+EXCLUSIONS = Exclusions.of_classes(CLASSES)
 
 
 def documents(count: int = 40) -> list[list[int]]:
@@ -52,25 +55,27 @@ def perfect_dictionary() -> Dictionary:
 
 def measure(model: nn.Module, dictionary: Dictionary, separator, layer=1) -> DictionaryQuality:
     return dictionary_quality(
-        model, dictionary, encoded(documents()), layer, 32, separator, CLASSES
+        model, dictionary, encoded(documents()), layer, RowFormat(32, separator, 8), EXCLUSIONS
     )
 
 
 def naive(model: nn.Module, dictionary: Dictionary, separator, layer: int = 1) -> np.ndarray:
-    """The three numbers, densely, one document at a time, in float64."""
+    """L0, explained variance, CE recovered and the four losses: densely, one document at a time."""
     lead = [] if separator is None else [separator]
-    xs, reconstructions, active, losses = [], [], [], [[], [], []]
+    xs, reconstructions, active, losses = [], [], [], [[], [], [], []]
+    mean = mean_vector(model, lead, layer)
     for document in documents():
         ids = torch.tensor([lead + document])
         with torch.no_grad():
             hidden = model(ids, output_hidden_states=True).hidden_states[layer + 1][0]
         kept = torch.tensor([False] * len(lead) + [CLASSES[token] != SPECIAL for token in document])
+        kept[0] = False  # the sink
         z = torch.relu((hidden - dictionary.b_dec) @ dictionary.W_enc + dictionary.b_enc)
         rebuilt = z @ dictionary.W_dec + dictionary.b_dec
         xs.append(hidden[kept].double())
         reconstructions.append(rebuilt[kept].double())
         active.append((z[kept] > 0).sum(1).double())
-        for which, new in enumerate((hidden, rebuilt, torch.zeros_like(hidden))):
+        for which, new in enumerate((hidden, rebuilt, 0 * hidden, mean + 0 * hidden)):
 
             def edit(old: Tensor, kept: Tensor = kept, new: Tensor = new) -> Tensor:
                 old[0, kept] = new[kept]
@@ -80,14 +85,27 @@ def naive(model: nn.Module, dictionary: Dictionary, separator, layer: int = 1) -
             each = cross_entropy(logits[:-1].double(), ids[0, 1:], reduction="none")
             losses[which].append(each[kept[:-1]])
     x, rebuilt = torch.cat(xs), torch.cat(reconstructions)
-    clean, spliced, ablated = (torch.cat(some).sum() for some in losses)
+    clean, spliced, ablated, _ = ends = [torch.cat(some).mean() for some in losses]
     return np.array(
         [
             torch.cat(active).mean(),
             1 - (x - rebuilt).square().sum() / (x - x.mean(0)).square().sum(),
             (ablated - spliced) / (ablated - clean),
+            *ends,
         ]
     )
+
+
+def mean_vector(model: nn.Module, lead: list[int], layer: int) -> Tensor:
+    """The mean of the residual stream at the tokens that count."""
+    found = []
+    for document in documents():
+        with torch.no_grad():
+            ids = torch.tensor([lead + document])
+            hidden = model(ids, output_hidden_states=True).hidden_states[layer + 1][0]
+        kept = [False] * len(lead) + [CLASSES[token] != SPECIAL for token in document]
+        found.append(hidden[[False, *kept[1:]]])
+    return torch.cat(found).mean(0)
 
 
 def values(quality: DictionaryQuality) -> np.ndarray:
@@ -101,9 +119,9 @@ def values(quality: DictionaryQuality) -> np.ndarray:
 def test_quality_equals_a_dense_computation(family, separator):
     model, dictionary = tiny(family), random_dictionary()
     expected = naive(model, dictionary, separator)
-    np.testing.assert_allclose(
-        values(measure(model, dictionary, separator)), expected, rtol=1e-3, atol=1e-4
-    )
+    found = measure(model, dictionary, separator)
+    losses = (found.loss, found.loss_reconstructed, found.loss_zero, found.loss_mean)
+    np.testing.assert_allclose([*values(found), *losses], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_perfect_dictionary_recovers_everything():
@@ -124,9 +142,11 @@ def test_a_reconstruction_of_zero_recovers_nothing():
 def test_the_mean_alone_explains_no_variance():
     model, perfect = tiny("Llama"), perfect_dictionary()
     rows = [
-        model(torch.tensor([d]), output_hidden_states=True).hidden_states[2][0] for d in documents()
+        model(torch.tensor([d]), output_hidden_states=True).hidden_states[2][0, 1:]
+        for d in documents()
     ]
-    kept = torch.tensor([CLASSES[token] != SPECIAL for d in documents() for token in d])
+    # what stands first in a row does not count
+    kept = torch.tensor([CLASSES[token] != SPECIAL for d in documents() for token in d[1:]])
     mean = torch.cat(rows)[kept].mean(0).detach()
     constant = Dictionary(
         perfect.W_enc, perfect.b_enc, torch.zeros_like(perfect.W_dec), mean, "standard"
@@ -142,4 +162,38 @@ def test_intervals_hold_their_value_and_name_their_columns():
     columns = quality.columns()
     assert list(columns)[:4] == ["l0", "l0_low", "l0_high", "explained_variance"]
     three = (quality.l0, quality.explained_variance, quality.ce_recovered)
-    assert list(columns.values()) == [number for estimate in three for number in astuple(estimate)]
+    expected = [number for estimate in three for number in astuple(estimate)]
+    assert list(columns.values())[:9] == expected
+
+
+def test_massive_positions_count_apart_and_are_not_replaced():
+    """One token is made massive: the numbers are those of all other positions."""
+    model, dictionary, token = tiny("Llama"), random_dictionary(), 7
+    with torch.no_grad():
+        model.get_input_embeddings().weight[token] *= 300
+    rule = Exclusions(special=EXCLUSIONS.special, massive=5.0)
+    rows = [
+        model(torch.tensor([[0, *d]]), output_hidden_states=True).hidden_states[2][0, 1:].detach()
+        for d in documents()
+    ]
+    flat = torch.tensor([token for document in documents() for token in document])
+    kept = torch.from_numpy(CLASSES[flat] != SPECIAL)
+    x = torch.cat(rows)
+    limit = rule.norm_limit(x[kept])
+    assert torch.equal(x.norm(dim=1) > limit, flat == token)
+    text = (model, dictionary, encoded(documents()), 1, RowFormat(32, 0))
+    found = dictionary_quality(*text, rule, limit)
+
+    def explained(which: Tensor) -> float:
+        some = x[which].double()
+        z = torch.relu((x[which] - dictionary.b_dec) @ dictionary.W_enc + dictionary.b_enc)
+        error = (some - z @ dictionary.W_dec - dictionary.b_dec).square().sum()
+        return 1 - (error / (some - some.mean(0)).square().sum()).item()
+
+    usual = kept & (flat != token)
+    assert found.positions == usual.sum()
+    assert found.excluded["left_out"]["massive"] == (flat == token).sum() >= 2
+    assert found.explained_variance.value == pytest.approx(explained(usual), rel=1e-3)
+    assert found.with_massive == pytest.approx(explained(kept), rel=1e-3)
+    none = dictionary_quality(*text, EXCLUSIONS)
+    assert none.explained_variance.value == pytest.approx(found.with_massive, rel=1e-4)

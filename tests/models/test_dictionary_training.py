@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary, load_dictionary, open_sae
 from functok.models.dictionaries.activations import sample_activations
@@ -15,9 +16,9 @@ from functok.models.dictionaries.training import (
     DictionarySettings,
     train_dictionary,
 )
+from functok.models.exclusions import Exclusions
 from functok.models.training import LlamaShape, new_llama
 from functok.runtime.errors import UserError
-from functok.tokens.counting.function_tokens import class_array
 
 D_MODEL, TRUE, ACTIVE = 16, 24, 3
 
@@ -141,7 +142,7 @@ def test_the_seed_decides_every_byte(tmp_path, architecture):
 
 
 def test_a_diverging_sae_is_refused_and_not_saved(tmp_path):
-    settings = DictionarySettings(width=32, k=4, steps=20, batch=64)
+    settings = DictionarySettings(width=32, k=4, steps=20, batch=64).fitted(D_MODEL)
     object.__setattr__(settings, "learning_rate", 1e30)  # beyond what a study may ask for
     with pytest.raises(UserError, match="SAE 3 diverged; lower learning_rate \\(now 1e\\+30\\)"):
         train_dictionary(planted(500), settings, 0, 0, tmp_path / "sae", name="SAE 3")
@@ -162,29 +163,45 @@ def test_impossible_sae_settings_are_refused(wrong):
 
 
 @pytest.mark.parametrize("separator", [None, 0])
-@pytest.mark.parametrize("count", [7, 23, 1000])
-def test_the_sample_is_the_residual_stream_at_the_first_tokens_that_are_not_special(
-    separator, count
-):
+def test_the_sample_is_the_residual_stream_at_tokens_neither_special_nor_massive(separator):
     shape = LlamaShape(hidden_size=16, layers=2, heads=2, key_value_heads=2, intermediate_size=24)
     model = new_llama(shape, 20, 32, 0)
+    special, massive = 1, 17
+    with torch.no_grad():
+        model.get_input_embeddings().weight[massive] *= 100
     documents = [[3, 4, 5, 6, 7], [8, 1, 9, 10], [11, 12, 13, 14, 15, 16, 17, 18, 1, 19, 2, 4, 6]]
     flat = np.array([token for document in documents for token in document], np.int32)
     encoded = Encoded(flat, np.array([0, 5, 9, 22]), np.array([101, 102, 103]))
-    classes = class_array([3, 4], [0, 1], 20)
-    expected, left = [], count
     lead = [] if separator is None else [separator]
+    expected = []
     for document in documents:
-        kept = document[: max(left, 0)]
-        left -= len(document)
-        if kept:
-            with torch.no_grad():
-                ids = torch.tensor([lead + kept])
-                hidden = model(ids, output_hidden_states=True).hidden_states[1][0, len(lead) :]
-            expected += [row for row, token in zip(hidden, kept, strict=True) if token != 1]
-    sample = sample_activations(model, encoded, 0, 32, separator, classes, count)
-    assert len(sample) == len(expected)
+        with torch.no_grad():
+            ids = torch.tensor([lead + document])
+            hidden = model(ids, output_hidden_states=True).hidden_states[1][0, len(lead) :]
+        kept = [token not in (special, massive) for token in document]
+        kept[0] &= bool(lead)  # what stands first in a row does not count
+        expected += list(hidden[kept])
+    rule = Exclusions(special=(0, special), massive=5.0)
+    sample, excluded = sample_activations(model, encoded, 0, RowFormat(32, separator), rule, 1000)
+    first = 0 if lead else 3
+    assert excluded["left_out"] == {
+        "special": 2,
+        "first": first,
+        "massive": 1,
+        "dense_features": 0,
+    }
+    assert sample.norm(dim=1).max() <= excluded["norm_above"]
     key = lambda row: row[0].item()  # noqa: E731
     torch.testing.assert_close(
         torch.stack(sorted(sample, key=key)), torch.stack(sorted(expected, key=key))
     )
+
+
+def test_what_a_recipe_leaves_open_follows_from_the_model():
+    found = [DictionarySettings().fitted(width) for width in (32, 576, 4096)]
+    assert [one.width for one in found] == [256, 4608, 32768]
+    assert [one.k for one in found] == [8, 36, 64]
+    assert found[1].steps * found[1].batch >= 500_000
+    assert found[2].activations * 4096 * 4 <= 1 << 30
+    given = DictionarySettings(width=9, steps=7)
+    assert (given.fitted(576).width, given.fitted(576).k, given.fitted(576).steps) == (9, 9, 7)

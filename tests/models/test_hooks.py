@@ -6,8 +6,8 @@ from families import layers_by_name, tiny
 from torch import Tensor, nn
 
 from functok.models.language.capture import capture, fitting_context
+from functok.models.language.head import token_losses
 from functok.models.language.hooks import HookPoint, module_at
-from functok.models.language.model import token_losses
 from functok.runtime.errors import UserError
 
 

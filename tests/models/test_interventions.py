@@ -130,7 +130,6 @@ def test_hooks_are_gone_afterwards_and_after_an_error():
     [
         (Intervention(LAYERS, 0, VECTOR), "There is no layer 3"),
         (Intervention(-1, 0, VECTOR), "There is no layer -1"),
-        (Intervention(0, -1, VECTOR), "There is no position -1"),
         (Intervention(0, 0, torch.ones(WIDTH + 1)), "17 dimensions but the residual stream 16"),
         (Intervention(0, 0, VECTOR * torch.nan), "not finite"),
         (Intervention(0, 0, VECTOR * torch.inf), "not finite"),
@@ -171,11 +170,12 @@ def test_decoding_is_greedy_whatever_the_models_folder_prefers():
 OTHERS = [[9, 1], PROMPT, [7, 7, 21, 13, 2, 19, 0, 1, 38]]
 
 
-@pytest.mark.parametrize("where", ["index", "token", "generated"])
+@pytest.mark.parametrize("where", ["index", "last", "token", "generated"])
 def test_prompts_side_by_side_equal_each_alone(model, where):
     """Padding on the left shifts nothing, for one position as for a choice of them."""
     position = {
         "index": 1,
+        "last": -1,
         "token": lambda ids, positions: (ids % 3 == 1) & (positions >= 0),
         "generated": lambda ids, positions: positions >= 9,
     }[where]
@@ -183,6 +183,16 @@ def test_prompts_side_by_side_equal_each_alone(model, where):
         together = generate(model, OTHERS, 6)
         assert together == [generate(model, [prompt], 6)[0] for prompt in OTHERS]
     assert together != generate(model, OTHERS, 6)
+
+
+def test_positions_from_the_end_are_those_of_the_prompt(model):
+    """−1 is its last, in one pass as in generation; what lies before its first is no place."""
+    for position in (-1, -len(PROMPT), -len(PROMPT) - 1):
+        with steer(model, [Intervention(1, position, VECTOR, "set")]):
+            found = generate(model, [PROMPT, [9, 1]], 6)[0]
+        same = [Intervention(1, position + len(PROMPT), VECTOR, "set")] * (position >= -len(PROMPT))
+        with steer(model, same):
+            assert found == generate(model, [PROMPT], 6)[0]
 
 
 def test_positions_are_those_of_the_tokens_that_enter():

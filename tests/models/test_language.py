@@ -6,20 +6,29 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import LAYERS, VOCABULARY, WIDTH, edited_logits, final_norm, layers_by_name, tiny
+from families import (
+    FAMILIES,
+    LAYERS,
+    VOCABULARY,
+    WIDTH,
+    edited_logits,
+    final_norm,
+    layers_by_name,
+    tiny,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from functok.models.interventions.intervention import Intervention, steer
 from functok.models.language.capture import residual_stream
+from functok.models.language.head import cuts, token_losses
 from functok.models.language.model import (
     check_tokenizer,
     decoder_layers,
     layer_of,
     load_model,
     replacing,
-    token_losses,
 )
 from functok.runtime.errors import UserError
 
@@ -124,14 +133,18 @@ def test_replacing_changes_what_the_part_above_reads(model, ids, layer):
 
 @settings(max_examples=20, deadline=None)
 @given(
+    family=st.sampled_from([*FAMILIES]),
     kept=st.lists(st.booleans(), min_size=18, max_size=18),
     targets=st.lists(st.integers(0, VOCABULARY - 1), min_size=18, max_size=18),
+    positions=st.sampled_from([1, 5, 4096]),
 )
-def test_token_losses_equal_a_loop_over_tokens(kept, targets):
-    model = tiny("GPT2")
+def test_token_losses_equal_a_loop_over_tokens(family, kept, targets, positions):
+    """However few logits fit into memory at a time."""
+    model = tiny(family)
     ids = torch.arange(18).reshape(2, 9)
     wanted = torch.tensor([t if k else -100 for t, k in zip(targets, kept, strict=True)])
-    losses = token_losses(model, ids, wanted.reshape(2, 9))
+    assert cuts(model)
+    losses = token_losses(model, ids, wanted.reshape(2, 9), 16 * VOCABULARY * positions)
     with torch.no_grad():
         logits = model(ids).logits.double().flatten(0, 1)
     for loss, row, target in zip(losses.flatten(), logits, wanted, strict=True):

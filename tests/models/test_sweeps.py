@@ -47,7 +47,8 @@ def every_trial() -> list[Trial]:
             kind = ("add", "set", "ablate")[number % 3]
             change = Intervention(layer, position, VECTORS[number % 8], kind)
             clamp = Clamp((layer + 1) % LAYERS, len(ids) - 1, SAE, number % 24, 2.0)
-            trials.append(Trial(prompt, (change,)))
+            from_end = Intervention(layer, position - len(ids), VECTORS[number % 8], kind)
+            trials.append(Trial(prompt, (change if number % 4 else from_end,)))
             trials.append(Trial(prompt, (change, clamp)))
     return trials
 
@@ -143,7 +144,7 @@ def test_batches_are_the_cheapest_of_all_partitions(starts, most, fixed):
     ("prompt", "change", "sentence"),
     [
         ([1, 2], Intervention(0, 2, VECTORS[0]), "no position 2: the prompt has positions 0 to 1"),
-        ([1, 2], Intervention(0, -1, VECTORS[0]), "no position -1"),
+        ([1, 2], Intervention(0, -3, VECTORS[0]), "no position -3"),
         ([1, 2], Intervention(LAYERS, 0, VECTORS[0]), "no layer 3"),
         ([1, 2], Intervention(0, 0, VECTORS[0] * torch.nan), "not finite"),
         ([1, 2], Intervention(0, 0, VECTORS[0] * 0, "ablate"), "no direction"),

@@ -4,8 +4,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
@@ -14,7 +12,6 @@ from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.causal.attribution import (
     agreement,
     attribute,
-    gini,
     log_probability,
     logit_difference,
     measure_effects,
@@ -104,13 +101,6 @@ def test_shares_name_the_last_position_and_leave_special_tokens_out(model, dicti
     assert row["per_norm"] == pytest.approx(
         function["effect"].abs().sum() / function["written"].sum()
     )
-
-
-@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=20))
-def test_gini_is_the_mean_difference_over_twice_the_mean(values):
-    size = np.array(values)
-    expected = np.abs(size[:, None] - size).mean() / (2 * size.mean())
-    assert gini(-size) == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_source_of_another_length_is_refused(model, dictionary):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functok.corpus.splits import GROUPS
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.dictionaries import Dictionary
@@ -84,14 +85,16 @@ def last_hidden(model, ids: list[int]) -> torch.Tensor:
 def test_following_counts_the_next_tokens_where_a_feature_is_active(model, dictionary, separator):
     features = np.array([7, 1, 4])
     texts = [[*document, 0, 5, *document[:9]] for document in documents()]  # 0 is special
-    shares = following(model, dictionary, encoded(texts), features, 0, 64, separator, CLASSES)
+    shares = following(
+        model, dictionary, encoded(texts), features, 0, RowFormat(64, separator), CLASSES
+    )
     counts = np.zeros((3, VOCABULARY))
     lead = [] if separator is None else [separator]
     for document in texts:
         with torch.no_grad():
             states = model(torch.tensor([lead + document]), output_hidden_states=True).hidden_states
         z = states[1][0, len(lead) :] @ dictionary.W_enc + dictionary.b_enc
-        for position in range(len(document) - 1):
+        for position in range(separator is None, len(document) - 1):
             if 0 in document[position : position + 2]:
                 continue
             for row, feature in enumerate(features):
@@ -102,7 +105,9 @@ def test_following_counts_the_next_tokens_where_a_feature_is_active(model, dicti
 
 def test_a_feature_that_is_never_active_is_followed_by_nothing(model, dictionary):
     silent = replace(dictionary, b_enc=torch.full((FEATURES,), -1e6))
-    shares = following(model, silent, encoded(documents()), np.array([0, 3]), 0, 64, None, CLASSES)
+    shares = following(
+        model, silent, encoded(documents()), np.array([0, 3]), 0, RowFormat(64, None), CLASSES
+    )
     assert not shares.any()
     assert len(steering_effects(model, silent, PROMPTS, np.array([0, 3]), shares, 0, 1.0, 0)) == 0
 

@@ -114,18 +114,21 @@ def reader(tokenizer):
     return new_llama(shape, len(tokenizer), 8, 0)  # reads 16 positions
 
 
-def test_a_prompt_is_read_with_the_separator_before_it(tokenizer, reader):
-    ids = prompt_ids(tokenizer, "the cat sat", reader)
-    assert ids[0] == tokenizer.bos_token_id
+def test_a_prompt_is_read_with_the_start_of_rows_before_it(tokenizer, reader):
+    ids = prompt_ids(tokenizer, "the cat sat", reader, 7)
+    assert ids[0] == 7
+    assert tokenizer.decode(ids[1:]) == tokenizer.decode(
+        prompt_ids(tokenizer, "the cat sat", reader, None)
+    )
     assert tokenizer.decode(ids[1:]) == "the cat sat"
 
 
 def test_an_empty_prompt_is_refused(tokenizer, reader):
     with pytest.raises(UserError, match="prompt is empty"):
-        prompt_ids(tokenizer, "", reader)
+        prompt_ids(tokenizer, "", reader, 0)
 
 
 def test_a_prompt_longer_than_the_context_is_refused(tokenizer, reader):
-    assert len(prompt_ids(tokenizer, "x" * 15, reader)) == 16
+    assert len(prompt_ids(tokenizer, "x" * 15, reader, 0)) == 16
     with pytest.raises(UserError, match="has 17 tokens but the model takes at most 16"):
-        prompt_ids(tokenizer, "x" * 16, reader)
+        prompt_ids(tokenizer, "x" * 16, reader, 0)

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
 from functok.models.language.capture import residual_stream
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.reactivation.trains import active_trains
+from functok.tokens.counting.function_tokens import SPECIAL
 
 VOCABULARY, WIDTH, LAYER, CONTEXT = 20, 16, 1, 12
 
@@ -25,23 +27,27 @@ def test_every_activation_lies_at_its_own_token(separator: int | None) -> None:
     ids = random.integers(1, VOCABULARY, lengths.sum())
     encoded = Encoded(ids, np.cumsum([0, *lengths]), np.arange(4))
     classes = random.integers(0, 2, VOCABULARY)
-    found = active_trains(model, sae, encoded, LAYER, CONTEXT, separator, classes)
+    found = active_trains(model, sae, encoded, LAYER, RowFormat(CONTEXT, separator, 3), classes)
 
-    expected = set()
+    expected, counted = set(), np.zeros(len(ids), bool)
     for document, length in enumerate(lengths):
         lead = [] if separator is None else [separator]
-        start = 0
-        while start < length:
-            begin = encoded.offsets[document] + start
-            stop = min(length - start, CONTEXT - len(lead))
-            row = [*lead, *ids[begin : begin + stop].tolist()]
-            hidden = residual_stream(model, torch.tensor([row]), LAYER)[0, len(lead) :]
+        done = 0
+        while done < length:
+            begin = encoded.offsets[document] + max(done - 3, 0)
+            end = min(begin + CONTEXT - len(lead), encoded.offsets[document + 1])
+            row = [*lead, *ids[begin:end].tolist()]
+            hidden = residual_stream(model, torch.tensor([row]), LAYER)[0]
             dense = torch.relu(hidden @ encoder - 0.3)
             for place, feature in (dense > 0).nonzero().tolist():
-                expected.add((int(begin) + place, feature))
-            start, lead = start + stop, []
+                at = int(begin) + place - len(lead)
+                if place > 0 and at >= encoded.offsets[document] + done:  # 0 is the sink
+                    expected.add((at, feature))
+            first = max(done, int(begin - encoded.offsets[document]) + 1 - len(lead))
+            done = end - encoded.offsets[document]
+            counted[encoded.offsets[document] + first : end] = True
     assert set(zip(found.row.tolist(), found.feature.tolist(), strict=True)) == expected
     assert len(found.row) == len(expected)
     assert (np.diff(found.row) >= 0).all()
-    assert np.array_equal(found.classes, classes[ids])
+    assert np.array_equal(found.classes, np.where(counted, classes[ids], SPECIAL))
     assert np.array_equal(found.offsets, encoded.offsets)

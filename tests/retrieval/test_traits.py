@@ -1,5 +1,6 @@
 """Finding a trait's feature, on a model in which the feature and its place are planted."""
 
+import statistics
 from pathlib import Path
 
 import polars as pl
@@ -64,7 +65,8 @@ LAST = [prompt[: place + 1] for prompt, place in zip(TESTS, POSITIONS, strict=Tr
 
 
 def test_the_planted_feature_is_found_at_its_rank(model, planted):
-    found = find_feature(examination(model, prompts=LAST), planted, TRAIT, PLACE, LAYERS - 1)
+    exam = examination(model, prompts=LAST)
+    found = find_feature(exam, planted, TRAIT, PLACE, LAYERS - 1)
     assert (found.layer, found.feature, found.strength) == (LAYERS - 1, 2, pytest.approx(5.0))
     tried = {row["k"]: row for row in found.steps.filter(step="features").iter_rows(named=True)}
     assert tried[4]["success"] == 1.0
@@ -74,6 +76,40 @@ def test_the_planted_feature_is_found_at_its_rank(model, planted):
     alone = found.steps.filter(step="alone").row(0, named=True)
     assert alone["success"] == 1.0
     assert alone["control"] < 1.0
+    heard = exam.answers
+    rates = heard.group_by("step", "k", "direction").agg(pl.col("shows").mean())
+    for k, row in tried.items():
+        of = {"step": "features", "k": k}
+        assert rates.filter(**of, direction="trait")["shows"].item() == row["success"]
+        assert rates.filter(**of, direction="random")["shows"].item() == row["control"]
+    spoken = heard["answer"].str.contains(f"<{ANSWER}>", literal=True)
+    assert spoken.equals(heard["shows"], check_names=False)
+
+
+def test_the_control_of_a_step_has_the_kl_of_two_forward_passes(model):
+    exam = examination(model)
+    row = scan_layers(exam, TRAIT, PLACE, [1]).filter(step="layer").row(0, named=True)
+    vector = residual_stream(model, torch.tensor([TRAIT]), 1)[0, PLACE]
+    random = torch.randn(WIDTH, generator=torch.Generator().manual_seed(0))
+    change = vector.norm() * random / random.norm()
+    found = []
+    for prompt, place in zip(TESTS, POSITIONS, strict=True):
+        ids = torch.tensor([prompt])
+        with torch.no_grad():
+            plain = model(ids).logits[0, -1].log_softmax(-1)
+            with steer(model, [Intervention(1, place, change)]):
+                changed = model(ids).logits[0, -1].log_softmax(-1)
+        found.append(float((changed.exp() * (changed - plain)).sum()))
+    assert row["control_kl"] == pytest.approx(statistics.median(found), rel=1e-4)
+
+
+def test_a_trait_that_the_model_does_not_show_on_its_own_prompt_is_refused_with_the_answer(model):
+    exam = examination(model, "<never>")
+    with pytest.raises(UserError, match=r"does not show the trait on the trait prompt.*'<\d+>"):
+        exam.on_itself(TRAIT)
+    assert exam.answers.select("step", "direction", "prompt", "shows").rows() == [
+        ("trait", "none", None, False)
+    ]
 
 
 def test_a_layer_scan_equals_steering_each_prompt_alone(model):

@@ -16,7 +16,8 @@ from safetensors.numpy import save_file
 from functok.runtime.errors import UserError
 from functok.runtime.progress import Silent
 from functok.runtime.store import RunFolder, write_text, writing, writing_folder
-from functok.study.run import Run, open_run
+from functok.study.opening import open_run
+from functok.study.run import Run
 from functok.study.runner import Runner
 from functok.study.settings import load_study
 

@@ -12,8 +12,9 @@ from functok.runtime.memory import available, check_memory
 from functok.runtime.paths import user_path
 from functok.runtime.progress import Silent
 from functok.runtime.store import RunFolder, write_json, write_text
+from functok.study.opening import open_run
 from functok.study.resources import Resources
-from functok.study.run import Run, open_run
+from functok.study.run import Run
 from functok.study.settings import Study, dump_study, load_study
 from functok.study.steps.steer import STEER
 

@@ -18,7 +18,8 @@ from functok.report.step import STEPS
 from functok.runtime.errors import UserError
 from functok.runtime.progress import Silent
 from functok.runtime.store import RunFolder, write_json
-from functok.study.run import Run, open_run
+from functok.study.opening import open_run
+from functok.study.run import Run
 from functok.study.runner import Runner
 from functok.study.settings import Study, differences, dump_study, load_study
 from functok.study.step import Step

@@ -1,16 +1,23 @@
-"""Model inputs against loops: no token is lost, doubled or given the wrong target."""
+"""Model inputs against loops: no token is lost, counted twice or given the wrong target."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.encoding.contexts import IGNORED, context_rows
+from functok.encoding.contexts import IGNORED, RowFormat, context_rows, uncounted
 from functok.encoding.tokenizer import Encoded
+from functok.runtime.errors import UserError
 
 texts = st.lists(st.lists(st.integers(1, 30), max_size=20), max_size=9)
-separators = st.sampled_from([None, 0, 31])
+formats = st.tuples(st.integers(2, 9), st.sampled_from([None, 0, 31]), st.integers(0, 7)).map(
+    lambda drawn: RowFormat(
+        drawn[0], drawn[1], min(drawn[2], drawn[0] - 1 - (drawn[1] is not None))
+    )
+)
 
 
 def _encoded(documents: list[list[int]]) -> Encoded:
@@ -19,55 +26,58 @@ def _encoded(documents: list[list[int]]) -> Encoded:
     return Encoded(ids, offsets, np.arange(len(documents)))
 
 
-@given(texts, st.integers(1, 7), separators, st.integers(1, 5))
-def test_context_rows_hold_every_token_once_with_its_own_target(
-    documents, context, separator, rows
-):
-    seen: Counter = Counter()
-    separated: Counter = Counter()
-    batches = list(context_rows(_encoded(documents), context, separator, rows))
-    for batch in batches:
-        assert len(batch.ids) <= rows
-        assert 1 <= batch.ids.shape[1] <= context
-        for row in range(len(batch.ids)):
-            previous = None
-            for column in range(batch.ids.shape[1]):
-                token, target = int(batch.ids[row, column]), int(batch.targets[row, column])
-                document = int(batch.document[row, column])
-                position = int(batch.position[row, column])
-                if document >= 0:
-                    assert documents[document][position] == token
-                    follows = documents[document][position + 1 : position + 2]
-                    assert target == (follows[0] if follows else IGNORED)
-                    assert previous in (None, "separator", (document, position - 1))
-                    assert (previous is None) == (column == 0)
-                    assert previous != "separator" or position == 0
-                    seen[document, position] += 1
-                    previous = (document, position)
-                elif column == 0:
-                    assert token == separator
-                    assert position == -1
-                    separated[target] += 1
-                    previous = "separator"
-                else:  # padding
-                    assert (token, target, position) == (0, IGNORED, -1)
-                    previous = "padding"
-    assert seen == Counter(
-        (index, position) for index, text in enumerate(documents) for position in range(len(text))
-    )
-    firsts = Counter(text[0] for text in documents if text)
-    assert separated == (Counter() if separator is None else firsts)
-
-
-@given(texts, st.integers(2, 7), separators)
-def test_rows_are_full_but_for_a_documents_last(documents, context, separator):
-    """The fewest rows that the rule allows, in falling order of length."""
-    lead = 0 if separator is None else 1
-    batches = list(context_rows(_encoded(documents), context, separator, 2))
-    lengths = [
-        int((row >= 0).sum()) + (lead and int(row[0] < 0))
-        for batch in batches
-        for row in batch.document
+def _windows(length: int, row_format: RowFormat) -> list[tuple[int, int, int]]:
+    """Of a document, in closed form: where each row starts and stops, and what is new in it."""
+    lead = 0 if row_format.start is None else 1
+    width = row_format.context - lead
+    stride = width - row_format.overlap
+    rows = 1 + max(-(-(length - width) // stride), 0) if length else 0
+    return [
+        (row * stride, min(row * stride + width, length), row * stride + row_format.overlap)
+        if row
+        else (0, min(width, length), 0)
+        for row in range(rows)
     ]
-    assert lengths == sorted(lengths, reverse=True)
-    assert len(lengths) == sum(-(-(len(text) + lead) // context) for text in documents if text)
+
+
+@given(texts, formats, st.integers(1, 5))
+def test_context_rows_are_the_windows_with_every_token_counted_once(documents, row_format, rows):
+    encoded = _encoded(documents)
+    expected: Counter = Counter()
+    silent = []
+    lead = [] if row_format.start is None else [row_format.start]
+    for number, text in enumerate(documents):
+        for start, stop, new in _windows(len(text), row_format):
+            first = new if lead or new > start else new + 1
+            silent += [int(encoded.offsets[number]) + new] * (first > new)
+            counted = [(p, text[p], [*text, IGNORED][p + 1]) for p in range(first, stop)]
+            expected[(*lead, *text[start:stop]), number if counted else -1, tuple(counted)] += 1
+    seen: Counter = Counter()
+    lengths = []
+    for batch in context_rows(encoded, row_format, rows):
+        assert len(batch.ids) <= rows
+        for ids, targets, document, position in zip(
+            batch.ids, batch.targets, batch.document, batch.position, strict=True
+        ):
+            at = np.flatnonzero(document >= 0)
+            size = int(at[-1]) + 1 if len(at) else len(lead) + 1  # padding is never counted
+            owner = set(document[at].tolist()) or {-1}
+            counted = zip(*(part[at].tolist() for part in (position, ids, targets)), strict=True)
+            seen[tuple(ids[:size].tolist()), owner.pop(), tuple(counted)] += 1
+            assert not owner
+            assert not ids[size:].any()
+            others = document < 0
+            assert (targets[others] == IGNORED).all()
+            assert (position[others] == -1).all()
+            lengths.append(size)
+    assert seen == expected
+    assert all(one >= two for one, two in pairwise(lengths)), "so that little is padding"
+    assert uncounted(encoded, row_format).tolist() == silent
+
+
+@pytest.mark.parametrize(("start", "most"), [(None, 7), (3, 6)])
+def test_an_overlap_that_leaves_nothing_new_is_refused(start, most):
+    RowFormat(8, start, most)
+    sentence = f"An overlap of {most + 1} leaves no new token in a row of 8 positions"
+    with pytest.raises(UserError, match=sentence):
+        RowFormat(8, start, most + 1)

@@ -166,8 +166,8 @@ def test_a_vocabulary_without_room_for_the_bytes_is_refused():
 def test_every_token_is_shown_and_blanks_are_visible(tokenizer):
     shown = shown_tokens(tokenizer)
     assert len(shown) == len(tokenizer)
-    assert shown[tokenizer.encode(" ")[0]] == "␣"
-    assert shown[tokenizer.encode("\n")[0]] == "⏎"
+    assert shown[tokenizer.encode(" ", add_special_tokens=False)[0]] == "␣"
+    assert shown[tokenizer.encode("\n", add_special_tokens=False)[0]] == "⏎"
     assert "␣the" in shown
     assert not any(character in token for token in shown for character in " \n\t\ufffd")
     assert shown[tokenizer.convert_tokens_to_ids("Ã")].startswith("⟨")  # a lone byte

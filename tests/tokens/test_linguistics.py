@@ -8,14 +8,12 @@ from functok.tokens.counting.counts import TokenCounts
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL
 from functok.tokens.grammar.closed_class import (
     ClosedClass,
-    by_subclass,
     by_treebank,
     function_occurrences,
     homograph_table,
     type_table,
 )
 from functok.tokens.grammar.disagreement import disagreement_table, disagreement_tokens
-from functok.tokens.grammar.subclasses import CODE
 
 SHOWN = ["␣the", "␣to", "ing", "␣time", ".", "⏎", "␣among", "⟨s⟩"]
 
@@ -70,20 +68,6 @@ def test_occurrences_are_judged_by_their_own_tag():
     found = function_occurrences(TABLE)
     assert found.sum() == 9 + 10 + 1
     assert found[:10].tolist() == [True] * 9 + [False]
-
-
-def test_the_lexicon_decides_where_the_treebank_has_little_evidence():
-    codes = np.full(8, CODE["content"], np.int8)
-    codes[[0, 1, 3]] = CODE["DET"]  # "time" wrongly, so that the treebank must overrule it
-    lexical = by_subclass(codes, COUNTS, [7])
-    assert lexical.ids.tolist() == [0, 1, 3]
-    types = type_table(TABLE, SHOWN)
-    both = by_treebank(types, COUNTS, [7], min_occurrences=3, otherwise=lexical)
-    assert both.ids.tolist() == [0, 1]  # "among" occurs once, and the lexicon has it not
-    codes[6] = CODE["ADP"]
-    lexical = by_subclass(codes, COUNTS, [7])
-    both = by_treebank(types, COUNTS, [7], min_occurrences=3, otherwise=lexical)
-    assert both.ids.tolist() == [0, 1, 6]
 
 
 def test_tokens_that_the_corpus_lacks_are_in_no_set():

@@ -88,12 +88,6 @@ def test_the_sweep_grows_and_its_shares_add_up():
     )
 
 
-def test_a_threshold_below_the_first_token_has_no_set_that_stays_below():
-    counts = TokenCounts(np.array([8, 1, 1]), np.array([1, 1, 1]), 1)
-    assert list(sweep_sets(counts, [], (0.5, 0.85), "below")) == [0.85]
-    assert list(sweep_sets(counts, [], (0.5, 0.85), "reach")) == [0.5, 0.85]
-
-
 def test_composition_counts_every_token_of_the_set_once():
     counts = TokenCounts(np.array([50, 30, 15, 5]), np.ones(4, np.int64), 1)
     codes = np.array([CODE[name] for name in ("DET", "DET", "digits", "content")], np.int8)

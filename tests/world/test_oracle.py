@@ -6,7 +6,7 @@ from naive import following
 
 from functok.world.generator import NONE, World
 from functok.world.grammar import SLOTS
-from functok.world.oracle import Oracle, divergence
+from functok.world.oracle import Oracle
 from functok.world.reader import Do
 from functok.world.settings import WorldSettings
 
@@ -142,10 +142,3 @@ def test_another_topic_gives_its_nouns_and_leaves_the_rest(world: World) -> None
     np.testing.assert_allclose(moved[:, :, others], plain[:, :, others])
     kind = passages.kind == SLOTS.index("NOUN")
     assert kind.any()
-
-
-def test_divergence_is_infinite_where_the_other_rules_something_out() -> None:
-    one, other = np.array([0.5, 0.5, 0.0]), np.array([1.0, 0.0, 0.0])
-    assert divergence(one, one) == 0
-    assert divergence(one, other) == np.inf
-    assert divergence(other, one) == pytest.approx(np.log(2))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from functok.calibration.recall import answers, excess, recall
+from functok.calibration.answers import answers_under
+from functok.calibration.recall import excess, recall
 from functok.models.training import LlamaShape, new_llama
 from functok.runtime.errors import UserError
 from functok.world.grammar import FRAMES
@@ -49,8 +50,8 @@ def test_a_trained_world_is_loaded_and_not_trained_again(
 
     monkeypatch.setattr("functok.world.profiles._train", refuse)
     again = trained_world("ci", 0, trained.folder)
-    ids = np.zeros((1, 1), np.int64)
-    assert answers(again.model, ids) == answers(trained.model, ids)
+    ids = torch.zeros((1, 1), dtype=torch.long)
+    assert answers_under(again.model, ids, []) == answers_under(trained.model, ids, [])
     assert torch.equal(again.dictionary.W_dec, trained.dictionary.W_dec)
     with pytest.raises(AssertionError, match="trained again"):
         trained_world("ci", 1, trained.folder.parent / "other")

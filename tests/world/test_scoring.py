@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse
 import torch
 
+from functok.calibration.answers import answers_under
 from functok.calibration.latents import (
     best_f1,
     causal_recovery,
@@ -16,7 +17,6 @@ from functok.calibration.latents import (
     match_summary,
     score,
 )
-from functok.calibration.recall import answers
 from functok.models.dictionaries import Dictionary
 from functok.models.language.capture import residual_stream
 from functok.world.generator import Passages, World
@@ -151,7 +151,7 @@ def test_causal_recovery_sees_features_that_govern_and_features_that_do_not(
         table[name] = causal_recovery(
             trained.model, dictionary, layer, asked, matched, "entity", others
         )
-    plain = answers(trained.model, ids)
+    plain = answers_under(trained.model, torch.from_numpy(ids), [])
     decided = table["planted"]["decided"].to_numpy()
     wanted = asked.answer_had(entity=others)
     assert decided.tolist() == (wanted != asked.answer).tolist()

@@ -61,10 +61,7 @@ def swapped(world: World, frame: str, latent: Latent, seed: int = 0) -> Swap:
     values = {"entity": world.settings.entities, "language": 2}[latent]
     step = np.random.default_rng(seed).integers(1, values, len(asked))
     other = (own + step) % values
-    told = {name: getattr(asked, name) for name in ("entity", "relation", "language")}
-    told[latent] = other
-    shape = (world.settings.entities, world.settings.relations, 2)  # the order of ``prompts``
-    source = asked.take(np.asarray(np.ravel_multi_index(tuple(told.values()), shape)))
+    source = asked.take(asked.row_had(**{latent: other}))
     apart = np.flatnonzero(source.answer != asked.answer)
     return Swap(asked.take(apart), source.take(apart))
 

@@ -53,15 +53,13 @@ def answers_grid(
     asked = every.take(here)
     stream = residual_stream(model, torch.from_numpy(every.with_separator()), layer)
     z = dense(dictionary, stream[:, -1:])[:, 0]
-    shape = (world.settings.entities, world.settings.relations, 2)  # the order of ``prompts``
     goals = {LANGUAGES[1]: {"language": 1}, _name(world, entity): {"entity": entity}}
     alive = (z > 0).any(0)
     W_dec = dictionary.W_dec.float().cpu()
     own, shared, random = {}, {}, {}
     for name, goal in goals.items():
-        told = {key: getattr(asked, key) for key in ("entity", "relation", "language")}
-        told |= {key: np.full(len(asked), value) for key, value in goal.items()}
-        change = z[np.ravel_multi_index(tuple(told.values()), shape)] - z[here]
+        changed = {key: np.full(len(asked), value) for key, value in goal.items()}
+        change = z[asked.row_had(**changed)] - z[here]
         own[name] = change @ W_dec
         other = shuffled(change, alive, seed) @ W_dec
         random[name] = other * (own[name].norm(dim=1) / other.norm(dim=1))[:, None]

@@ -33,9 +33,12 @@ from functok.calibration.synthetic import Kind, PlantedSettings, synthetic_world
 from functok.controls.baselines.differences import UNTRAINED
 from functok.controls.inputs import Inputs
 from functok.controls.nulls.hubs import hubs
-from functok.controls.suite.baselines import trained_or_not
-from functok.controls.suite.positions import equal_positions
-from functok.controls.suite.types import both_at_once, class_given_context
+from functok.controls.suite.declared import (
+    both_at_once,
+    class_given_context,
+    equal_positions,
+    trained_or_not,
+)
 
 ALPHA = 0.05
 POWER = 0.8

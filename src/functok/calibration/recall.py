@@ -12,7 +12,9 @@ import polars as pl
 import torch
 from jaxtyping import Float, Int
 
-from functok.models.language.model import Model, token_losses
+from functok.calibration.answers import answers_under
+from functok.models.language.head import token_losses
+from functok.models.language.model import Model
 from functok.stats import Estimate
 from functok.world.generator import World
 from functok.world.grammar import FRAMES
@@ -33,7 +35,8 @@ def recall(model: Model, world: World) -> pl.DataFrame:
     rows = []
     for frame in FRAMES:
         asked = prompts(world, frame)
-        right = int((answers(model, asked.with_separator()) == asked.answer).sum())
+        ids = torch.from_numpy(asked.with_separator())
+        right = int((answers_under(model, ids, []) == asked.answer).sum())
         interval = binomtest(right, len(asked)).proportion_ci()
         rows.append(
             {
@@ -46,16 +49,6 @@ def recall(model: Model, world: World) -> pl.DataFrame:
             }
         )
     return pl.DataFrame(rows)
-
-
-@torch.no_grad()
-def answers(model: Model, ids: Int[np.ndarray, "prompts position"]) -> Int[np.ndarray, " prompts"]:
-    """The likeliest next word after each row."""
-    found = []
-    for start in range(0, len(ids), ROWS):
-        rows = torch.from_numpy(ids[start : start + ROWS]).to(model.device)
-        found.append(model(rows, use_cache=False).logits[:, -1].argmax(-1).cpu().numpy())
-    return np.concatenate(found)
 
 
 def losses_by_row(

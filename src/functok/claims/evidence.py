@@ -6,8 +6,14 @@ Each test writes ``tests/<id>.parquet``; the claims are assembled from these fil
 import math
 from dataclasses import asdict, dataclass
 
+import pyarrow as pa
+
 from functok.runtime.store import RunFolder, write_table
 from functok.stats import Estimate
+
+FEWEST = 32
+"""Documents below which no interval is given: the jackknife leaves out hash groups of documents,
+32 of them, and most would be empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +47,14 @@ class Evidence:
     """How many there were."""
     seed: int
 
-    def write(self, run: RunFolder) -> None:
-        write_table(run.test(self.test), {name: [value] for name, value in asdict(self).items()})
+    def write(self, run: RunFolder, documents: int) -> None:
+        """Keep the row; without its intervals where they would be of too few ``documents``."""
+        row = asdict(self)
+        missing = too_few(documents)
+        if missing is not None:
+            row |= dict.fromkeys([name for name in row if _is_end(name)], math.nan)
+            row |= {"p_value": math.nan, "unit": f"{self.unit} ({missing})"}
+        write_table(run.test(self.test), {name: [value] for name, value in row.items()})
 
 
 def as_columns(prefix: str, estimate: Estimate) -> dict[str, float]:
@@ -52,3 +64,25 @@ def as_columns(prefix: str, estimate: Estimate) -> dict[str, float]:
         f"{prefix}_low": estimate.low,
         f"{prefix}_high": estimate.high,
     }
+
+
+def too_few(documents: int) -> str | None:
+    """Why no interval is given; None where there are documents enough."""
+    if documents >= FEWEST:
+        return None
+    return f"no intervals: {documents} documents are fewer than {FEWEST}"
+
+
+def with_intervals(table: pa.Table, documents: int) -> pa.Table:
+    """``table``, its intervals NaN where they would be of too few ``documents``."""
+    if too_few(documents) is None:
+        return table
+    for index, name in enumerate(table.column_names):
+        if _is_end(name):
+            table = table.set_column(index, name, pa.array([math.nan] * len(table)))
+    return table
+
+
+def _is_end(column: str) -> bool:
+    """Whether a column is an end of an interval."""
+    return column in ("low", "high") or column.endswith(("_low", "_high"))

@@ -8,6 +8,8 @@ The rule is the same for every claim (``docs/methods.md#verdict-rule``): a claim
 * not supported  some test that ran has an interval below 0, or one that contains 0 and lies within
                  the claim's margin either way;
 * undecided      otherwise, and always if no control was run.
+
+A verdict that rests on a broken SAE (``models/dictionaries/health.py``) is marked, not changed.
 """
 
 from dataclasses import dataclass, fields
@@ -36,8 +38,10 @@ class Claim:
     """What the paper reports for it."""
     tests: tuple[str, ...]
     """Ids of the tests that decide it."""
-    margin: float
+    margin: float = 0.05
     """Effects smaller than this are negligible (in the unit of the effect)."""
+    needs_sae: bool = True
+    """Whether it rests on an SAE."""
 
 
 CLAIMS = (
@@ -47,7 +51,6 @@ CLAIMS = (
         "A few function tokens reach most features.",
         "ten tokens reach 76.5 % of the features of Gemma-2-9B, layer 20; no control",
         ("E-coverage",),
-        0.05,
     ),
     Claim(
         "hubs",
@@ -55,7 +58,6 @@ CLAIMS = (
         "Function tokens are the hubs of the graph because of their class, not their frequency.",
         "degree falls with frequency rank on log-log axes; no control",
         ("P1", "P2", "P3", "P4"),
-        0.05,
     ),
     Claim(
         "reactivation",
@@ -63,7 +65,6 @@ CLAIMS = (
         "Function tokens re-activate the features that predict what comes next.",
         "three features on two prompts; no control",
         ("E-reactivation", "P5", "P6"),
-        0.05,
     ),
     Claim(
         "steering",
@@ -71,7 +72,6 @@ CLAIMS = (
         "Steering one feature at the last function token steers the output.",
         "examples for three features; no success rate, no control",
         ("E-steering",),
-        0.05,
     ),
     Claim(
         "steering-class",
@@ -79,7 +79,6 @@ CLAIMS = (
         "Function tokens are the better place to steer.",
         "only the last function token was steered; no control",
         ("P7",),
-        0.05,
     ),
     Claim(
         "loss",
@@ -87,7 +86,7 @@ CLAIMS = (
         "Predicting content after a function token is the hardest, so it dominates training.",
         "function→content 4.88 nats, content→content 3.69 (1.5B); no floor",
         ("E-loss",),
-        0.05,
+        needs_sae=False,
     ),
     Claim(
         "growth",
@@ -95,7 +94,6 @@ CLAIMS = (
         "Pre-training grows the number of features.",
         "1,942 features at step 3,000 and 64,042 of 65,536 at step 130,000; recipe not fixed",
         ("E-growth",),
-        0.05,
     ),
     Claim(
         "consolidation",
@@ -103,7 +101,7 @@ CLAIMS = (
         "Training on function→content predictions is what consolidates memory.",
         "no causal run",
         ("P8",),
-        0.05,
+        needs_sae=False,
     ),
 )
 
@@ -131,10 +129,15 @@ def verdict(effects: list[dict], needed: int, margin: float, adjusted: dict[str,
     return "supported" if complete and above and corrected else "undecided"
 
 
-def assemble(run: RunFolder) -> pl.DataFrame:
+def assemble(run: RunFolder, broken: str | None = None) -> pl.DataFrame:
     """Write and return ``claims.parquet``: one row per claim and test, unrun tests included.
 
-    Columns: claim, section, statement, reported, verdict, explanation and reason (of the degree of
+    Args:
+        run: where the tests are.
+        broken: why the SAE that claims rest on is broken, if it is.
+
+    Columns: claim, section, statement, reported, verdict, sae_warning (``broken``, for the claims
+    that rest on the SAE), explanation and reason (of the degree of
     function tokens, for that claim alone: ``explanation.py``), test, kind (primary,
     exploratory), holm_p, and those of ``Evidence``, empty if the test was not run.
     """
@@ -159,6 +162,7 @@ def assemble(run: RunFolder) -> pl.DataFrame:
                     "statement": claim.statement,
                     "reported": claim.reported,
                     "verdict": decided,
+                    "sae_warning": broken if claim.needs_sae else None,
                     "explanation": explained.account if claim.name == EXPLAINED else None,
                     "reason": explained.reason if claim.name == EXPLAINED else None,
                     "test": test,
@@ -168,6 +172,6 @@ def assemble(run: RunFolder) -> pl.DataFrame:
                     **evidence,
                 }
             )
-    table = pl.DataFrame(rows, infer_schema_length=None)
+    table = pl.DataFrame(rows, infer_schema_length=None).cast({"sae_warning": pl.String})
     write_table(run.claims, table.to_arrow())
     return table

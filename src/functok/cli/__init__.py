@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from functok.runtime.errors import StoppedError, UserError
+from functok.runtime.threads import wait_asleep
 from functok.runtime.visible import visible
 
 REFUSED = 2
@@ -23,6 +24,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is spelled out
             stream.reconfigure(errors="backslashreplace")
+    wait_asleep()
     from functok.cli.commands import app
 
     try:

@@ -1,8 +1,7 @@
 """Arguments that several commands share."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -56,6 +55,14 @@ Site = Annotated[
         "resid_pre, resid_mid, attn_out, mlp_out, mlp_in or z."
     ),
 ]
+RowStartName = Annotated[
+    str | None,
+    typer.Option(
+        "--row-start",
+        help="Token that a row begins with, or none; default: what stood before a document in "
+        "training, as far as a probe can tell.",
+    ),
+]
 TokenizerName = Annotated[str | None, typer.Option(help="Tokenizer; default: the model's own.")]
 FunctionTokensFolder = Annotated[
     Path | None,
@@ -63,6 +70,13 @@ FunctionTokensFolder = Annotated[
         help="A folder written by functok tokens, for its function tokens; default: closed-class "
         "words, punctuation and blanks."
     ),
+]
+Documents = Annotated[
+    int | None, typer.Option(min=1, help="Maximum number of documents, drawn by hash.")
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(min=1, help="Maximum number of tokens, spread over documents drawn by hash."),
 ]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Run folder; default: under runs/.")
@@ -83,13 +97,9 @@ Address = Annotated[
 ]
 
 
-class Engines(StrEnum):
-    local = "local"
-    ray = "ray"
-
-
 Engine = Annotated[
-    Engines, typer.Option(help="Where shards run: on this machine, or on a Ray cluster.")
+    Literal["local", "ray"],
+    typer.Option(help="Where shards run: on this machine, or on a Ray cluster."),
 ]
 
 

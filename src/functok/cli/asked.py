@@ -32,19 +32,35 @@ def subject(
     Raises:
         UserError: if both are given, or neither.
     """
-    from functok.cli.work import bring, find, quiet_libraries
+    from functok.cli.console import ConsoleProgress
+    from functok.cli.work import bring, find, leave_room, quiet_libraries
     from functok.study.asking import Named, subject_named, subject_of
 
     if target is not None:
         refuse_names(target, model, sae, *more.values())
-        return subject_of(bring(find(target, output), ["graph"], replace, whole=True))
+        run = bring(find(target, output), ["graph"], replace, whole=True)
+        quiet_libraries()
+        leave_room(run.progress)
+        return subject_of(run)
     if model is None or sae is None:
         raise UserError(
             f"functok {command} needs a run folder or a study file, or --model and --sae."
         )
     require(output is None and not replace, "Without a run nothing is kept; omit -o.")
     quiet_libraries()
+    leave_room(ConsoleProgress())
     return subject_named(Named(model, sae, **more))  # type: ignore[arg-type]
+
+
+def kept(target: Path | None, output: Path | None, name: str) -> Path | None:
+    """Where the run of ``target`` keeps what was found out about it; None without one, and where
+    nothing can be written."""
+    from functok.cli.work import find
+
+    if target is None:
+        return None
+    folder = find(target, output).folder
+    return folder.retrieval(name) if folder.writable else None
 
 
 def refuse_names(target: Path, *names: object) -> None:

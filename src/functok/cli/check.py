@@ -18,7 +18,7 @@ def check(run: Target) -> None:
     from functok.cli.show import print_line
     from functok.report.step import STEPS
     from functok.study.condition import conditions
-    from functok.study.run import open_run
+    from functok.study.opening import open_run
     from functok.study.runner import Runner
 
     require(run.is_dir(), f"{run} is no run folder; give one to check.")
@@ -60,8 +60,8 @@ def report(
     from functok.report.step import STEPS
     from functok.runtime.store import RunFolder
     from functok.study.condition import conditions
+    from functok.study.opening import open_run
     from functok.study.resources import Resources
-    from functok.study.run import open_run
     from functok.study.runner import Runner
 
     if not target.is_dir() or output in (None, target):

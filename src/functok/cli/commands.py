@@ -8,9 +8,10 @@ import typer
 from functok.cli.arguments import AllowPython, Output, Replace, Target, Workers
 from functok.cli.check import check, report
 from functok.cli.controls import controls
+from functok.cli.find_feature import find_feature
 from functok.cli.graph import graph
 from functok.cli.pretrain import pretrain
-from functok.cli.retrieve import find_feature, steer
+from functok.cli.steer import steer
 from functok.cli.tokens import tokens
 from functok.cli.trace import trace
 from functok.report.step import STEPS

@@ -7,7 +7,7 @@ import typer
 
 from functok.cli.arguments import Output, Replace, Target, Workers
 from functok.controls.names import CONTROL_NAMES
-from functok.runtime.errors import require
+from functok.runtime.errors import nearest, require
 
 
 def controls(
@@ -29,7 +29,6 @@ def controls(
     Finished controls are kept; the graph is built first if necessary.
     """
     from functok.cli.work import bring, bring_controls, find, show
-    from functok.runtime.errors import nearest
     from functok.study.resources import Resources
     from functok.study.run import Run
 

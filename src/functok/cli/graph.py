@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from functok.cli.arguments import (
     Address,
+    Documents,
     Engine,
-    Engines,
+    MaxTokens,
     ModelName,
     OptionalTarget,
     Output,
     Replace,
     Revision,
+    RowStartName,
     TokenizerName,
     Workers,
     short_name,
@@ -25,19 +26,6 @@ from functok.runtime.errors import UserError, require
 
 if TYPE_CHECKING:
     from functok.study.settings import DictionaryPart
-
-
-class Products(StrEnum):
-    fp32 = "fp32"
-    tf32 = "tf32"
-    bf16 = "bf16"
-
-
-class Precisions(StrEnum):
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
 
 
 def graph(
@@ -61,13 +49,20 @@ def graph(
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="The text, as for functok tokens.")] = None,
     tokenizer: TokenizerName = None,
-    documents: Annotated[
-        int | None, typer.Option(min=1, help="Maximum number of documents.")
-    ] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Maximum number of tokens.")] = None,
+    documents: Documents = None,
+    max_tokens: MaxTokens = None,
     context: Annotated[
         int | None,
-        typer.Option(min=2, help="Positions per row; default: 512, or the model's maximum."),
+        typer.Option(min=2, help="Positions per row; default: 1,024, or the model's maximum."),
+    ] = None,
+    row_start: RowStartName = None,
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Tokens that a long document's next row repeats as context alone; default: a "
+            "quarter of the context.",
+        ),
     ] = None,
     memory: Annotated[
         str, typer.Option(help="Memory limit, in addition to the weights: 512m, 2g.")
@@ -93,16 +88,19 @@ def graph(
         bool, typer.Option("--with-loss", help="Run the whole model and keep each token's loss.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random orders.")] = 0,
-    dtype: Annotated[Precisions, typer.Option(help="Data type of the model.")] = Precisions.auto,
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option(help="Data type of the model."),
+    ] = "auto",
     device: Annotated[str, typer.Option(help="Device of the model: cpu, cuda, cuda:1.")] = "cpu",
     sae_device: Annotated[
         str | None, typer.Option(help="Device of the SAEs; default: the model's.")
     ] = None,
     precision: Annotated[
-        Products | None,
+        Literal["fp32", "tf32", "bf16"] | None,
         typer.Option(help="Precision of the SAEs' products; default: tf32 on a GPU, else fp32."),
     ] = None,
-    engine: Engine = Engines.local,
+    engine: Engine = "local",
     address: Address = None,
     workers: Workers = 1,
     output: Output = None,
@@ -118,13 +116,13 @@ def graph(
         sae_device=sae_device,
         memory=in_bytes(memory, "--memory"),
         workers=workers,
-        cluster=engine.value,
+        cluster=engine,
         address=address,
     )
     if target is not None:
         require(
-            model is None and not sae and corpus is None,
-            f"{target} is a run or a study, which names its own model, SAEs and corpus.",
+            model is None and not sae and corpus is None and row_start is None and overlap is None,
+            f"{target} is a run or a study, which names its own model, SAEs, corpus and rows.",
         )
         show(bring(find(target, output, resources), ["graph"], replace), "graph")
         return
@@ -148,7 +146,14 @@ def graph(
         held_out=None,
         tokenizer=TokenizerPart(load=tokenizer or model),
         tokens=TokensPart(plain=True),
-        model=ModelPart(load=model, revision=revision, context=context, dtype=dtype.value),
+        model=ModelPart(
+            load=model,
+            revision=revision,
+            context=context,
+            row_start=row_start or "auto",
+            overlap=overlap,
+            dtype=dtype,
+        ),
         dictionaries=_dictionaries(sae, layer or [], site or []),
         controls=ControlsPart(arms=()),  # no recipe is known to train the SAEs of baselines by
         graph=GraphPart(
@@ -158,7 +163,7 @@ def graph(
             dense=dense,
             occurrences=in_bytes(occurrences, "--occurrences"),
             with_loss=with_loss,
-            precision=None if precision is None else precision.value,
+            precision=precision,
         ),
     )
     show(bring(made(study, output, resources), ["graph"], replace), "graph")
@@ -191,7 +196,7 @@ def _dictionaries(
         require(name not in names, f"SAE {spec!r} is named twice; name it once.")
         names.append(name)
     return tuple(
-        DictionaryPart(name=name, load=spec, layer=layer, site=site, quality_tokens=0)  # type: ignore[arg-type]
+        DictionaryPart(name=name, load=spec, layer=layer, site=site)  # type: ignore[arg-type]
         for name, spec, layer, site in zip(names, saes, each, at, strict=True)
     )
 

@@ -1,23 +1,21 @@
 """``functok tokens``: of a run or a study, or of a corpus, which makes a study of its own."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from functok.cli.arguments import Address, Engine, Engines, Output, Replace, Workers, short_name
+from functok.cli.arguments import (
+    Address,
+    Documents,
+    Engine,
+    MaxTokens,
+    Output,
+    Replace,
+    Workers,
+    short_name,
+)
 from functok.runtime.errors import UserError, require
-
-
-class Bounds(StrEnum):
-    reach = "reach"
-    below = "below"
-
-
-class OnErrors(StrEnum):
-    stop = "stop"
-    skip = "skip"
 
 
 def tokens(
@@ -30,12 +28,15 @@ def tokens(
         typer.Option(min=0, max=1, help="Share of occurrences that the function tokens cover."),
     ] = 0.40,
     boundary: Annotated[
-        Bounds, typer.Option(help="Reach the share, or stop at the last token below it.")
-    ] = Bounds.reach,
+        Literal["reach", "below"],
+        typer.Option(help="Reach the share, or stop at the last token below it."),
+    ] = "reach",
     on_error: Annotated[
-        OnErrors,
+        Literal["stop", "skip"],
         typer.Option(help="At a line that is not a document: stop, or skip and report it."),
-    ] = OnErrors.stop,
+    ] = "stop",
+    documents: Documents = None,
+    max_tokens: MaxTokens = None,
     plain: Annotated[
         bool,
         typer.Option(
@@ -55,7 +56,7 @@ def tokens(
         list[Path] | None,
         typer.Option(help="Compare with the function tokens of this run folder. Repeatable."),
     ] = None,
-    engine: Engine = Engines.local,
+    engine: Engine = "local",
     address: Address = None,
     workers: Workers = 1,
     output: Output = None,
@@ -72,9 +73,13 @@ def tokens(
     from functok.study.resources import Resources
     from functok.study.settings import Study, TokenizerPart, TokensPart
 
-    resources = Resources(workers=workers, cluster=engine.value, address=address)
+    resources = Resources(workers=workers, cluster=engine, address=address)
     if target.endswith((".yaml", ".yml")) or RunFolder(Path(target)).study.is_file():
         require(tokenizer is None, f"{target} is a run or a study, which has its own tokenizer.")
+        require(
+            documents is None and max_tokens is None,
+            f"{target} is a run or a study; set tokens.documents or tokens.tokens in the study.",
+        )
         run = find(Path(target), output, resources)
     else:
         if tokenizer is None:
@@ -85,8 +90,10 @@ def tokens(
         require(coverage > 0, "--coverage 0 asks for no token at all; ask for more.")
         part = TokensPart(
             coverage=coverage,
-            boundary=boundary.value,
-            on_error=on_error.value,
+            boundary=boundary,
+            on_error=on_error,
+            documents=documents,
+            tokens=max_tokens,
             plain=plain,
             treebanks=tuple(map(str, treebank or ())),
             languages=tuple(language or ("en",)),

@@ -14,6 +14,7 @@ from functok.cli.arguments import (
     Prompt,
     Replace,
     Revision,
+    RowStartName,
     SaeName,
     Site,
     TokenizerName,
@@ -38,6 +39,7 @@ def trace(
     layer: Layer = None,
     site: Site = None,
     tokenizer: TokenizerName = None,
+    row_start: RowStartName = None,
     function_tokens: FunctionTokensFolder = None,
     output: Output = None,
     replace: Replace = False,
@@ -47,7 +49,8 @@ def trace(
 
     if prompt is None and target is not None:
         require(not (feature or chat), "--feature and --chat need --prompt.")
-        refuse_names(target, model, revision, sae, layer, site, tokenizer, function_tokens)
+        named = (model, revision, sae, layer, site, tokenizer, row_start, function_tokens)
+        refuse_names(target, *named)
         study_answer(target, "trace", output, replace)
         return
     require(prompt is not None, "functok trace needs a run folder or a study file, or --prompt.")
@@ -58,6 +61,7 @@ def trace(
         site=site,
         revision=revision,
         tokenizer=tokenizer,
+        row_start=row_start,
         function_tokens=function_tokens,
     )
     from functok.cli.show import print_line, print_table
@@ -69,6 +73,8 @@ def trace(
     )
     from functok.retrieval.questions import traced
 
+    if not chat:
+        print_line(asked.start.first)
     shown = chosen_features(feature or [], asked.dictionary.features)
     tables = [traced(asked, text, chat) for text in prompt]
     for text, table in zip(prompt, tables, strict=True):

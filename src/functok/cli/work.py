@@ -6,10 +6,13 @@ from pathlib import Path
 
 from functok.cli.console import ConsoleProgress
 from functok.report.step import STEPS
+from functok.runtime import threads
 from functok.runtime.errors import StoppedError, UserError
+from functok.runtime.progress import Progress
 from functok.runtime.store import RunFolder
+from functok.study.opening import open_run
 from functok.study.resources import Resources
-from functok.study.run import Run, open_run
+from functok.study.run import Run
 from functok.study.runner import Runner
 from functok.study.settings import Study, load_study
 
@@ -59,6 +62,8 @@ def bring(run: Run, names: Sequence[str], replace: bool = False, whole: bool = F
             runner.settle(replace)
             if not all(runner.is_done(name) for name in names):
                 quiet_libraries()
+                if run.study.model is not None:
+                    leave_room(run.progress)
             for name in names:
                 runner.bring(name, whole)
                 _draw(runner, name)
@@ -96,6 +101,13 @@ def quiet_libraries() -> None:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
+
+
+def leave_room(progress: Progress) -> None:
+    """Leave the cores to others that these are using, and say so."""
+    said = threads.leave_room()
+    if said is not None:
+        progress.say(said)
 
 
 def _draw(runner: Runner, name: str) -> None:

@@ -8,9 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.paths import user_path
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _STEP = re.compile(r"(?:^|[-_])(?:step|checkpoint)-?(\d+)")
 
@@ -19,8 +23,8 @@ _STEP = re.compile(r"(?:^|[-_])(?:step|checkpoint)-?(\d+)")
 class Checkpoint:
     """One checkpoint of a training run."""
 
-    step: int
-    """Updates done."""
+    step: int | None
+    """Updates done; None for a model that is loaded as it is."""
     model: str
     """Folder or hub name."""
     revision: str | None = None
@@ -30,6 +34,19 @@ class Checkpoint:
     def name(self) -> str:
         """Its revision, or the name of its folder."""
         return self.revision or Path(self.model).name
+
+    @property
+    def called(self) -> str:
+        """What tables and sentences call it: its step, or a loaded model's name and revision."""
+        if self.step is not None:
+            return f"step {self.step}"
+        place = user_path(self.model)
+        name = place.resolve().name if place.is_dir() else self.model
+        return name if self.revision is None else f"{name}@{self.revision}"
+
+    def its(self, what: str) -> str:
+        """``what`` at this step, or of this model."""
+        return f"{what} {'of' if self.step is None else 'at'} {self.called}"
 
 
 Stamp = list[tuple[str, int, int]]
@@ -91,7 +108,7 @@ def published(
         UserError: if two revisions claim the same step, or a subfolder is missing.
     """
     if not revisions:
-        return [Checkpoint(0, model, revision)]
+        return [Checkpoint(None, model, revision)]
     folder = user_path(model)
     found = []
     for revision in revisions:
@@ -109,3 +126,10 @@ def published(
             f"Two of the revisions {', '.join(revisions)} have the same step; give each step once."
         )
     return sorted(found)
+
+
+def steps_column(steps: Sequence[int | None]) -> "pa.Array":
+    """The column ``step`` of a table: null where a model is loaded as it is."""
+    import pyarrow as pa
+
+    return pa.array(steps, pa.int64())

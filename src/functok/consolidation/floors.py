@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from functok.encoding.contexts import ContextRows, context_rows
+from functok.encoding.contexts import ContextRows, RowFormat, context_rows
 from functok.encoding.tokenizer import Encoded
 from functok.tokens.counting.function_tokens import SPECIAL
 
@@ -83,13 +83,13 @@ class KneserNeyBigram:
         return np.maximum(seen - self.discount, 0) / known + share * self.continuation[following]
 
     def losses(
-        self, encoded: Encoded, context: int, separator: int | None
+        self, encoded: Encoded, row_format: RowFormat
     ) -> Iterator[tuple[ContextRows, Float[np.ndarray, " tokens"]]]:
         """Each batch of rows with −log P of the next token at its tokens, in nats.
 
         The loss is 0 where no token follows, and where the one that follows has probability 0.
         """
-        for rows in context_rows(encoded, context, separator):
+        for rows in context_rows(encoded, row_format):
             within = rows.document >= 0
             ids, targets = rows.ids[within], rows.targets[within]
             found = self.probabilities(ids, np.maximum(targets, 0))

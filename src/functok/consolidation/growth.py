@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from functok.corpus.splits import GROUPS
+from functok.consolidation.checkpoints import steps_column
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.stats import Estimate, jackknife
 
@@ -19,8 +19,7 @@ class Firing:
     """Which features fire in which hash group of documents."""
 
     def __init__(self, graph: TokenFeatureGraph) -> None:
-        self.fires = np.zeros((GROUPS, graph.features), dtype=bool)
-        self.fires[graph.group, graph.feature] = True
+        self.fires = graph.activity > 0
         self.used = np.flatnonzero(graph.token_occurrences.sum(1))
         self.positions = graph.positions
 
@@ -40,14 +39,13 @@ def log_ratio(late: Firing, early: Firing) -> Estimate:
     )
 
 
-def growth_table(firing: Mapping[int, Firing]) -> pa.Table:
+def growth_table(firing: Mapping[int | None, Firing]) -> pa.Table:
     """Columns: step, positions, features, features_low, features_high, width."""
     rows = []
-    for step, seen in firing.items():
+    for seen in firing.values():
         found = seen.features()
         rows.append(
             {
-                "step": step,
                 "positions": seen.positions,
                 "features": int(found.value),
                 "features_low": found.low,
@@ -55,4 +53,4 @@ def growth_table(firing: Mapping[int, Firing]) -> pa.Table:
                 "width": seen.fires.shape[1],
             }
         )
-    return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist(rows).add_column(0, "step", steps_column([*firing]))

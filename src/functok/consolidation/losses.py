@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from functok.claims.evidence import as_columns
 from functok.corpus.splits import GROUPS, document_groups
-from functok.encoding.contexts import ContextRows
+from functok.encoding.contexts import ContextRows, RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.forward import forward
 from functok.models.language.model import Model
@@ -25,6 +25,7 @@ def loss_table(
     losses: Iterable[tuple[ContextRows, Float[np.ndarray, " tokens"]]],
     encoded: Encoded,
     classes: Int[np.ndarray, " vocabulary"],
+    left_out: Bool[np.ndarray, " tokens"] | None = None,
 ) -> pa.Table:
     """Sum the losses on ``encoded`` by transition group and hash group of documents.
 
@@ -32,6 +33,7 @@ def loss_table(
         losses: of each batch of rows, the loss at each of its tokens (``model_losses``).
         encoded: the documents in those rows.
         classes: of every token id.
+        left_out: tokens at which no loss counts, in addition to special ones.
 
     Columns: group (``ff``, ``fc``, ``cf``, ``cc``), document_group, loss_sum (nats), count.
     """
@@ -41,6 +43,9 @@ def loss_table(
     for rows, found in losses:
         within = rows.document >= 0
         transition = transitions(classes, rows.ids[within], rows.targets[within])
+        if left_out is not None:
+            place = encoded.offsets[rows.document[within]] + rows.position[within]
+            transition = np.where(left_out[place], EXCLUDED, transition)
         cell = transition * GROUPS + groups[rows.document[within]]
         sums += np.bincount(cell, weights=found, minlength=len(sums))
         counts += np.bincount(cell, minlength=len(counts))
@@ -56,10 +61,10 @@ def loss_table(
 
 
 def model_losses(
-    model: Model, encoded: Encoded, context: int, separator: int | None
+    model: Model, encoded: Encoded, row_format: RowFormat
 ) -> Iterator[tuple[ContextRows, Float[np.ndarray, " tokens"]]]:
     """Each batch of rows with the next-token losses of ``model`` at its tokens, in nats."""
-    for batch in forward(model, encoded, context, separator, with_losses=True):
+    for batch in forward(model, encoded, row_format, with_losses=True):
         assert batch.losses is not None
         yield batch.rows, batch.losses.double().cpu().numpy()
 

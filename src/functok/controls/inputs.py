@@ -118,14 +118,8 @@ class Inputs:
         """What may explain a type's richness other than its class."""
         contexts = None
         if self.encoded is not None and self.exposure is not None:
-            table = context_table(
-                self.encoded,
-                self.subject.graph.vocabulary,
-                self.exposure,
-                self.unit,
-                self.subject.seed,
-            )
-            contexts = {name: table[name].to_numpy() for name in table.columns}
+            vocabulary, seed = self.subject.graph.vocabulary, self.subject.seed
+            contexts = context_table(self.encoded, vocabulary, self.exposure, self.unit, seed)
         return predictors(self.subject, contexts, mean_norms(self.subject))
 
     def compared(self) -> pl.DataFrame:

@@ -13,11 +13,14 @@ from functok.runtime.errors import UserError
 __all__ = ["Corpus", "Document", "read_documents", "split_spec"]
 
 
-def read_documents(corpus: Corpus, blank: Problems | None = None) -> Iterator[Document]:
+def read_documents(
+    corpus: Corpus, blank: Problems | None = None, problems: Problems | None = None
+) -> Iterator[Document]:
     """Every document of ``corpus`` with any text in it, shard after shard.
 
     Args:
         blank: where documents with nothing but blanks in them are met; they are left out.
+        problems: whether a line that is no document stops the reading, as by default it does.
 
     Raises:
         UserError: if there is no other.
@@ -27,7 +30,7 @@ def read_documents(corpus: Corpus, blank: Problems | None = None) -> Iterator[Do
     blank = blank or Problems("skip")
     empty = True
     for shard in corpus.shards():
-        for document in with_text(corpus.documents(shard), blank, shard):
+        for document in with_text(corpus.documents(shard, problems), blank, shard):
             empty = False
             yield document
     if empty:

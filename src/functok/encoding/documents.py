@@ -1,57 +1,160 @@
-"""From a corpus to the documents that are measured, as ids."""
+"""Samples of documents, as ids: drawn by the hash of their text, never a prefix of the corpus.
+
+A budget of tokens is spread over many documents, since the document is the unit of inference: the
+first of them by hash, all cut at one length, so that a book is not the whole sample. Where they are
+too short for the budget, further documents follow. So a smaller budget reads beginnings of what a
+larger one reads, on every machine and in every order of reading.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
-from functok.corpus import Corpus, read_documents
+from functok.corpus import Corpus, Document, Problems, read_documents
+from functok.corpus.splits import mixed
 from functok.encoding.tokenizer import Encoded, Tokenizer, encode
 from functok.runtime.errors import UserError
 
+SPREAD = 64
+"""Documents over which a budget is spread, if there are as many: twice the jackknife's groups."""
+SHORTEST = 128
+"""Tokens of a document below which no budget cuts it: less is hardly context."""
+LONGEST = 1024
+"""Tokens of a document above which a budget takes more documents instead."""
+_CHARACTERS = 16
+"""Of a token, on average, at most: what is kept of a corpus while it is read."""
+
+
+class Sample(NamedTuple):
+    """Some documents of a corpus."""
+
+    encoded: Encoded
+    repeated: int
+    """Documents of the corpus whose text had been read before."""
+    of: int
+    """Documents that it was drawn from, each text once."""
+    said: str
+    """Documents and tokens, and where documents were cut, in words."""
+
 
 def encoded_corpus(
-    corpus: Corpus, tokenizer: Tokenizer, documents: int | None, tokens: int | None
-) -> tuple[Encoded, int]:
-    """The first documents of ``corpus`` as ids, each text once, and how many were repeats.
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    documents: int | None,
+    tokens: int | None,
+    problems: Problems | None = None,
+) -> Sample:
+    """A sample of ``corpus``, in the order of its documents, each text once.
+
+    The corpus is read to its end, since any document may be drawn; only what may be is kept.
 
     Args:
-        corpus: where they come from.
-        tokenizer: whose ids.
-        documents: at most so many; by default all.
-        tokens: at most so many; the last document is cut short.
+        documents, tokens: see ``drawn``.
+        problems: where lines that are no documents are met; by default they stop the reading.
 
     Raises:
-        UserError: if nothing is left.
+        UserError: see ``drawn``.
     """
     seen: set[int] = set()
+    pool: list[Document] = []
     repeated = 0
-    parts: list[Encoded] = []
-    held = 0
-    waiting = []
-    for document in read_documents(corpus):
+    for document in read_documents(corpus, problems, problems):
         if document.key in seen:
             repeated += 1
             continue
         seen.add(document.key)
-        waiting.append(document)
-        full = documents is not None and len(seen) >= documents
-        if full or len(waiting) == 256:
-            parts.append(encode(waiting, tokenizer))
-            held += len(parts[-1].ids)
-            waiting = []
-        if full or (tokens is not None and held >= tokens):
-            break
-    if waiting:
-        parts.append(encode(waiting, tokenizer))
-    found = joined(parts)
-    found = found if tokens is None else found.first(tokens)
-    if len(found.ids) == 0:
-        raise UserError(f"Corpus {corpus.spec!r} gives no token; give more documents.")
-    return found, repeated
+        pool.append(document)
+        if len(pool) % 4096 == 0:
+            pool = _within(pool, documents, tokens)
+    whole = encode(_within(pool, documents, tokens), tokenizer)
+    found = drawn(whole, tokens, documents)
+    return Sample(found, repeated, len(seen), sample_sentence(found, whole, len(seen)))
 
 
-def joined(parts: list[Encoded]) -> Encoded:
-    """Several batches of documents as one."""
-    lengths = [np.diff(part.offsets) for part in parts]
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, int), *lengths]))])
-    ids = np.concatenate([np.empty(0, np.int32), *(part.ids for part in parts)])
-    keys = np.concatenate([np.empty(0, np.int64), *(part.keys for part in parts)])
-    return Encoded(ids, offsets.astype(np.int64), keys)
+def _within(pool: Sequence[Document], documents: int | None, tokens: int | None) -> list[Document]:
+    """The documents that may be drawn, in order."""
+    order = _hash_order(np.array([document.key for document in pool], np.int64))[:documents]
+    if tokens is not None:
+        sizes = np.array([len(pool[index].text) for index in order])
+        enough = int(np.searchsorted(np.cumsum(sizes), _CHARACTERS * tokens)) + 1
+        order = order[: max(enough, SPREAD, tokens // LONGEST)]
+    return [pool[index] for index in sorted(order)]
+
+
+def drawn(encoded: Encoded, tokens: int | None, documents: int | None = None) -> Encoded:
+    """A sample of ``encoded``, its documents in the order in which they stood.
+
+    Args:
+        encoded: documents, each text once.
+        tokens: at most so many; by default no limit.
+        documents: at most so many; by default no limit.
+
+    Raises:
+        UserError: if there is no token, or ``tokens`` are less than the first document drawn.
+    """
+    sizes = np.diff(encoded.offsets)
+    order = _hash_order(encoded.keys)
+    order = order[sizes[order] > 0][:documents]
+    if len(order) == 0:
+        raise UserError("There is no document with any token to draw from; give more documents.")
+    if tokens is None or tokens >= sizes[order].sum():
+        return beginnings(encoded, order, sizes[order])
+    least = int(min(sizes[order[0]], SHORTEST))
+    if tokens < least:
+        raise UserError(
+            f"A budget of {tokens:,} tokens is less than one document: {least} tokens of one are "
+            "read at least; allow more tokens."
+        )
+    first = order[: min(max(SPREAD, tokens // LONGEST), max(tokens // SHORTEST, 1))]
+    if sizes[first].sum() > tokens:
+        return beginnings(encoded, first, np.minimum(sizes[first], _level(sizes[first], tokens)))
+    before = np.cumsum(sizes[order]) - sizes[order]
+    kept = before < tokens
+    return beginnings(encoded, order[kept], np.minimum(sizes[order], tokens - before)[kept])
+
+
+def _hash_order(keys: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " documents"]:
+    """Indices of the documents in the order in which they are drawn."""
+    return np.argsort(mixed(keys, 6), kind="stable")
+
+
+def _level(sizes: Int[np.ndarray, " documents"], tokens: int) -> int:
+    """The length at which documents are cut to hold about ``tokens`` together, and no more."""
+    ascending = np.sort(sizes)
+    shorter = np.cumsum(ascending) - ascending
+    levels = (tokens - shorter) // np.arange(len(sizes), 0, -1)
+    return int(levels[np.argmax(levels < ascending)])
+
+
+def beginnings(
+    encoded: Encoded,
+    documents: Int[np.ndarray, " chosen"],
+    sizes: Int[np.ndarray, " chosen"],
+) -> Encoded:
+    """The first tokens of some documents."""
+    order = np.argsort(documents)
+    documents, sizes = documents[order], sizes[order]
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    from_start = np.arange(offsets[-1]) - np.repeat(offsets[:-1], sizes)
+    ids = encoded.ids[np.repeat(encoded.offsets[documents], sizes) + from_start]
+    return Encoded(ids, offsets, encoded.keys[documents])
+
+
+def sample_sentence(sample: Encoded, whole: Encoded, of: int | None = None) -> str:
+    """Documents and tokens of a sample, and where documents were cut, in words.
+
+    Args:
+        sample: what was drawn.
+        whole: what it was drawn from.
+        of: documents that this was drawn from before.
+    """
+    of = of or len(whole)
+    said = f"{len(sample):,} documents, {len(sample.ids):,} tokens"
+    if len(sample) == of and len(sample.ids) == len(whole.ids):
+        return f"{said}, all there are"
+    sizes = np.diff(sample.offsets)
+    shorter = sizes < np.diff(whole.offsets)[np.isin(whole.keys, sample.keys)]
+    said += f", drawn by hash from {of:,}"
+    return f"{said}; {shorter.sum():,} cut to {sizes.max():,} tokens" if shorter.any() else said

@@ -12,6 +12,7 @@ refused.
 """
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tokenizers import Tokenizer as Backend
 
 from functok.encoding.sentencepiece import sentencepiece_backend
 from functok.encoding.tokenizer_file import check_tokenizer_file
-from functok.runtime.errors import UserError, first_line, require
+from functok.runtime.errors import outside, require
 from functok.runtime.paths import user_path
 
 FILE = "tokenizer.json"
@@ -42,10 +43,8 @@ def named_tokenizer(name: str) -> Any:
     if found is None:
         return _converted(name, place)
     check_tokenizer_file(found)
-    try:
+    with _loading(name):
         backend = Backend.from_file(str(found))
-    except Exception as error:
-        raise _refused(name, error) from error
     return wrapped(checked(backend, name), _settings(place))
 
 
@@ -98,10 +97,8 @@ def _on_hub(name: str, file: str = FILE) -> Path | None:
     """The hub's ``file``, from the cache or fetched; ``None`` where there is none."""
     from transformers.utils.hub import cached_file
 
-    try:
+    with _loading(name):
         found = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
-    except Exception as error:
-        raise _refused(name, error) from error
     return Path(found) if found else None
 
 
@@ -147,10 +144,8 @@ def _converted(name: str, place: str) -> Any:
     """A tokenizer that its class builds from other files than ``tokenizer.json``."""
     from transformers import AutoTokenizer
 
-    try:
+    with _loading(name):
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-    except Exception as error:
-        raise _refused(name, error) from error
     backend = getattr(tokenizer, "backend_tokenizer", None)
     require(
         isinstance(backend, Backend),
@@ -203,8 +198,8 @@ def _listed(folder: Path) -> dict[str, int]:
         return {}
 
 
-def _refused(name: str, error: Exception) -> UserError:
-    return UserError(
-        f"Tokenizer {name!r} cannot be loaded ({first_line(error)}); give the name of one on the "
-        f"Hugging Face hub, or a folder that holds {FILE}."
+def _loading(name: str) -> AbstractContextManager[None]:
+    return outside(
+        f"Tokenizer {name!r} cannot be loaded",
+        f"give the name of one on the Hugging Face hub, or a folder that holds {FILE}",
     )

@@ -22,7 +22,7 @@ from functok.encoding.bulk import BulkEncoder, sample
 from functok.encoding.loading import named_tokenizer
 from functok.encoding.spelling import Spelling
 from functok.runtime.errors import UserError
-from functok.runtime.store import read_tensors, writing
+from functok.runtime.store import read_tensors, writing, writing_folder
 from functok.runtime.threads import mapped, threads_here
 
 Tokenizer = Any
@@ -49,7 +49,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
         UserError: if the vocabulary cannot hold the 256 bytes and the separator.
     """
     from tokenizers import Tokenizer as Backend
-    from tokenizers import decoders, models, pre_tokenizers, trainers
+    from tokenizers import decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     if vocabulary_size < 257:
@@ -66,6 +66,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
         show_progress=False,
     )  # type: ignore
     backend.train_from_iterator(texts, trainer)
+    # tells whoever loads a model trained with it what stood before each document
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{END_OF_TEXT} $A", special_tokens=[(END_OF_TEXT, 0)]
+    )  # type: ignore
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token=END_OF_TEXT,
@@ -76,8 +80,6 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write ``tokenizer`` as a Hugging Face folder, unless the folder is there."""
-    from functok.runtime.store import writing_folder
-
     with writing_folder(folder) as temporary:
         tokenizer.save_pretrained(str(temporary))
 
@@ -90,7 +92,7 @@ def special_ids(tokenizer: Tokenizer) -> list[int]:
 
 
 def separator_id(tokenizer: Tokenizer) -> int | None:
-    """The id put before each document: BOS, else EOS, else nothing."""
+    """The id put before each document in training: BOS, else EOS, else nothing."""
     if tokenizer.bos_token_id is not None:
         return tokenizer.bos_token_id
     return tokenizer.eos_token_id

@@ -82,7 +82,12 @@ def figures(
             if not partial:
                 raise
             continue
-        for number, table in enumerate(tables, start=1):
+        for number, table in enumerate(map(_without_nan, tables), start=1):
             name = plan.name if len(tables) == 1 else f"{plan.name}-{number}"
-            found.append(Figure(name, plan, table, plan.chart(table)))
+            found.append(Figure(name, plan, table, plan.drawn(table)))
     return found
+
+
+def _without_nan(table: pl.DataFrame) -> pl.DataFrame:
+    """An interval that is not given is NaN in a table and null in a chart, which knows no NaN."""
+    return table.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 from altair.typing import ChartType
 
+from functok.figures.style import styled
 from functok.runtime.store import RunFolder, control_table, graph_table, read_frame
 
 NO_CONTROLS = "The frequency controls were not run (functok controls), or the graph is too small."
@@ -24,6 +25,8 @@ class Plan:
     section: str
     """``tokens``, ``graph``, ``controls``, ``retrieval``, ``world`` or ``consolidation``."""
     title: str
+    subtitle: str | Callable[[pl.DataFrame], str] = ""
+    """Under the title; of the table drawn where it depends on it."""
     reading: str
     """How to read it, one sentence."""
     control: str
@@ -33,6 +36,28 @@ class Plan:
     tables: Callable[[RunFolder, int], list[pl.DataFrame]]
     """The tables to draw, from the run folder and the number of features in a trace."""
     chart: Callable[[pl.DataFrame], ChartType]
+    """Without its titles."""
+    alone: tuple[str, str, str] | None = None
+    """Subtitle, reading and control where the table is of one model, not several checkpoints."""
+
+    def drawn(self, table: pl.DataFrame) -> ChartType:
+        """The chart of one table, in the common theme under its titles."""
+        return styled(self.chart(table), self.title, self._words(table)[0])
+
+    def words(self, table: pl.DataFrame) -> tuple[str, str]:
+        """How to read the figure of ``table``, and what its control is."""
+        return self._words(table)[1:]
+
+    def _words(self, table: pl.DataFrame) -> tuple[str, str, str]:
+        if self.alone is not None and one_model(table):
+            return self.alone
+        under = self.subtitle if isinstance(self.subtitle, str) else self.subtitle(table)
+        return under, self.reading, self.control
+
+
+def one_model(table: pl.DataFrame) -> bool:
+    """Whether a table by step is of one model: then there is no course of training to draw."""
+    return "step" in table.columns and table["step"].n_unique() == 1
 
 
 def read(path: Path) -> pl.DataFrame | None:

@@ -25,6 +25,7 @@ TOKEN_FONT = "DejaVu Sans, Noto Sans Symbols2, sans-serif"
 register()  # before anything is drawn: tokens are in any script
 
 CLASS_SCALE = alt.Scale(domain=["function", "content"], range=[FUNCTION, CONTENT])
+CLASS_COLOUR = alt.Color("class:N", scale=CLASS_SCALE)
 READINGS = {
     "as studied": "as studied",
     "closed class": "closed-class words",
@@ -73,11 +74,11 @@ def styled(chart: ChartType, title: str, subtitle: str = "") -> ChartType:
     return chart.properties(title=heading).configure(**_CONFIG)
 
 
-def steps_axis(steps: Iterable[int], title: str = "training step") -> alt.X:
+def steps_axis(steps: Iterable[int]) -> alt.X:
     """Training steps on an axis that is logarithmic beyond 1 and linear at 0."""
     return alt.X(
         "step:Q",
-        title=title,
+        title="training step",
         scale=alt.Scale(type="symlog", constant=1, nice=False),
         axis=alt.Axis(values=spread(sorted(set(steps)), 12), format=",d", labelOverlap="greedy"),
     )
@@ -99,6 +100,27 @@ def spread(values: list[int], most: int) -> list[int]:
     ]
 
 
+def tips(plain: str = "", /, **formats: str | tuple[str, str]) -> list[alt.Tooltip]:
+    """A tooltip of columns.
+
+    Args:
+        plain: shown as they are, such as "token:N", separated by blanks.
+        formats: numbers with their format, and what they are if their name does not say it.
+    """
+    found = [alt.Tooltip(column) for column in plain.split()]
+    for column, form in formats.items():
+        if isinstance(form, str):
+            found.append(alt.Tooltip(f"{column}:Q", format=form))
+        else:
+            found.append(alt.Tooltip(f"{column}:Q", format=form[0], title=form[1]))
+    return found
+
+
+def log_x(column: str, title: str) -> alt.X:
+    """Numbers on a log axis without margins."""
+    return alt.X(f"{column}:Q", title=title).scale(type="log", nice=False)
+
+
 def value_tips(name: str, form: str, title: str, prefixed: bool = True) -> list[alt.Tooltip]:
     """A value and its 95 % interval in a tooltip.
 
@@ -109,8 +131,8 @@ def value_tips(name: str, form: str, title: str, prefixed: bool = True) -> list[
         prefixed: False if the interval is in ``low`` and ``high``.
     """
     before = f"{name}_" if prefixed else ""
-    columns = ((name, title), (f"{before}low", "95 % from"), (f"{before}high", "to"))
-    return [alt.Tooltip(f"{column}:Q", format=form, title=words) for column, words in columns]
+    columns = {name: title, f"{before}low": "95 % from", f"{before}high": "to"}
+    return tips(**{column: (form, words) for column, words in columns.items()})
 
 
 def zero_line(table: pl.DataFrame, across: bool = False, at: float = 0.0) -> alt.Chart:

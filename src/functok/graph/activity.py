@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int
 
 from functok.corpus.splits import document_groups, mixed
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.edges import GRID, Edges, Packing, merged
+from functok.graph.edges import Edges, Packing, counted_here, merged, rank_within
 from functok.graph.occurrences import read_occurrences
 from functok.runtime.errors import UserError
 
@@ -96,14 +96,7 @@ def _edges(seen: _Row, kept: np.ndarray, packing: Packing) -> Edges:
     row, value = seen["row"][kept], seen["activations"][kept]
     group = document_groups(seen["document"])[row]
     token, feature = seen["token"].astype(np.int64)[row], seen["features"][kept].astype(np.int64)
-    single = Edges(
-        packing.by_token(token, feature, group),
-        np.ones(len(row), np.int64),
-        seen["chosen"][row].astype(np.int64),
-        np.round(value.astype(np.float64) * GRID).astype(np.int64),
-        value,
-    )
-    return merged([single])
+    return counted_here(packing.by_token(token, feature, group), seen["chosen"][row], value)
 
 
 def _keeper(
@@ -159,8 +152,6 @@ def _thresholds(folder: Path, rule: Rule, features: int) -> Float[np.ndarray, " 
 def _rank(row: np.ndarray, value: np.ndarray) -> Int[np.ndarray, " firings"]:
     """From 0, by falling value within a row; of equal ones the earlier comes first."""
     order = np.lexsort((np.arange(len(row)), -value, row))
-    start = np.flatnonzero(np.concatenate([[True], row[order][1:] != row[order][:-1]])[: len(row)])
-    sizes = np.diff(np.append(start, len(row)))
     rank = np.empty(len(row), np.int64)
-    rank[order] = np.arange(len(row)) - np.repeat(start, sizes)
+    rank[order] = rank_within(row[order])
     return rank

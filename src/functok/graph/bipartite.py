@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 
 from functok.corpus.splits import GROUPS
 from functok.graph.construction.observations import Observations
-from functok.graph.edges import GRID, Edges, Packing, merged
+from functok.graph.edges import GRID, Edges, Packing, counted_here, merged
 from functok.graph.folder import (
     Columns,
     SortedTable,
@@ -92,22 +92,12 @@ class TokenFeatureGraph:
     @classmethod
     def of(cls, seen: Observations, vocabulary: int, features: int) -> "TokenFeatureGraph":
         """The graph of some whole documents."""
-        cell, chosen, size = (
-            seen.group * vocabulary + seen.token,
-            seen.chosen(),
-            GROUPS * vocabulary,
-        )
-        value = seen.value.astype(np.float32)
+        cell, size = seen.group * vocabulary + seen.token, GROUPS * vocabulary
+        chosen = seen.chosen()
         token, group = seen.token[seen.row], seen.group[seen.row]
-        single = Edges(
-            Packing(vocabulary, features).by_token(token, seen.feature, group),
-            np.ones(len(seen.row), np.int64),
-            chosen[seen.row].astype(np.int64),
-            np.round(value.astype(np.float64) * GRID).astype(np.int64),
-            value,
-        )
+        key = Packing(vocabulary, features).by_token(token, seen.feature, group)
         return cls.of_edges(
-            merged([single]),
+            counted_here(key, chosen[seen.row], seen.value.astype(np.float32)),
             vocabulary,
             features,
             np.bincount(cell, minlength=size).reshape(GROUPS, vocabulary),
@@ -157,39 +147,6 @@ class TokenFeatureGraph:
         """Every edge; of a loaded graph they are all read now, and kept."""
         assert self.folder is not None
         return self._usual(Columns.of(read_table(self.folder / "edges/by-token.parquet")))
-
-    @property
-    def group(self) -> Int[np.ndarray, " edges"]:
-        return self.columns.group
-
-    @property
-    def token(self) -> Int[np.ndarray, " edges"]:
-        return self.columns.token
-
-    @property
-    def feature(self) -> Int[np.ndarray, " edges"]:
-        return self.columns.feature
-
-    @property
-    def key(self) -> Int[np.ndarray, " edges"]:
-        """(group · vocabulary + token) · features + feature."""
-        return (self.group * self.vocabulary + self.token) * self.features + self.feature
-
-    @property
-    def occurrences(self) -> Int[np.ndarray, " edges"]:
-        return self.columns.occurrences
-
-    @property
-    def documents(self) -> Int[np.ndarray, " edges"]:
-        return self.columns.documents
-
-    @property
-    def sum(self) -> Float[np.ndarray, " edges"]:
-        return self.columns.sum
-
-    @property
-    def max(self) -> Float[np.ndarray, " edges"]:
-        return self.columns.max
 
     @property
     def positions(self) -> int:
@@ -244,7 +201,8 @@ class TokenFeatureGraph:
         """Positions at which each feature is active, by group."""
         if self.folder is None:
             found = np.zeros((GROUPS, self.features), np.int64)
-            np.add.at(found, (self.group, self.feature), self.occurrences)
+            at = self.columns
+            np.add.at(found, (at.group, at.feature), at.occurrences)
             return found
         path = self.folder / "features.parquet"
         (found,) = read_counts(path, "feature", self.features, ("occurrences",))
@@ -256,7 +214,7 @@ class TokenFeatureGraph:
         found = np.zeros((GROUPS, self.features), np.int64)
         parts = (self.of_token(int(token)) for token in tokens)
         if self.folder is None:
-            parts = iter([self.columns.rows(np.isin(self.token, tokens))])
+            parts = iter([self.columns.rows(np.isin(self.columns.token, tokens))])
         for part in parts:
             np.add.at(found, (part.group, part.feature), part.occurrences)
         return found
@@ -264,22 +222,22 @@ class TokenFeatureGraph:
     def of_token(self, token: int) -> Columns:
         """The edges of one token; of a folder, only their row groups are read."""
         if self.folder is None:
-            return self.columns.rows(self.token == token)
+            return self.columns.rows(self.columns.token == token)
         return self._usual(self._by_token.at(token))
 
     def by_token(self) -> Iterator[Columns]:
         """Every edge, block by block, sorted by token; a token's edges are in one block."""
         if self.folder is not None:
             yield from map(self._usual, self._by_token.blocks())
-        elif len(self.token):
-            yield self.columns.rows(np.lexsort((self.group, self.feature, self.token)))
+        elif len((at := self.columns).token):
+            yield at.rows(np.lexsort((at.group, at.feature, at.token)))
 
     def by_feature(self) -> Iterator[Columns]:
         """Every edge, block by block, sorted by feature; a feature's edges are in one block."""
         if self.folder is not None:
             yield from map(self._usual, self._by_feature.blocks())
-        elif len(self.token):
-            yield self.columns.rows(np.lexsort((self.group, self.token, self.feature)))
+        elif len((at := self.columns).token):
+            yield at.rows(np.lexsort((at.group, at.token, at.feature)))
 
     @cached_property
     def _by_token(self) -> SortedTable:

@@ -47,6 +47,21 @@ def chance_reached(
     return -np.expm1(log_missed(counts, positions, drawn))
 
 
+def random_degrees(
+    active_at: Int[np.ndarray, " features"], occurrences: Int[np.ndarray, " tokens"]
+) -> Float[np.ndarray, " tokens"]:
+    """Features that the same number of random positions as each token has would reach.
+
+    Args:
+        active_at: positions at which each feature is active.
+        occurrences: of every token; together they are all positions.
+    """
+    distinct, where = np.unique(occurrences, return_inverse=True)
+    active, positions = np.count_nonzero(active_at), int(occurrences.sum())
+    reached = [active * expected_coverage(active_at, positions, int(drawn)) for drawn in distinct]
+    return np.array(reached)[where]
+
+
 def token_degrees(graph: TokenFeatureGraph, min_count: int = 1) -> Int[np.ndarray, " vocabulary"]:
     """Features with an edge to each token: active at ``min_count`` or more of its occurrences."""
     degrees = np.zeros(graph.vocabulary, np.int64)
@@ -168,12 +183,6 @@ def degree_table(
     """
     order = frequency_order(graph)
     occurrences = graph.token_occurrences.sum(0)[order]
-    active_at = graph.activity.sum(0)
-    active = np.count_nonzero(active_at)
-    distinct, where = np.unique(occurrences, return_inverse=True)
-    random: Float[np.ndarray, " distinct"] = np.array(
-        [active * expected_coverage(active_at, graph.positions, int(drawn)) for drawn in distinct]
-    )
     return pa.table(
         {
             "rank": np.arange(1, len(order) + 1),
@@ -182,6 +191,6 @@ def degree_table(
             "class": [CLASS_NAMES[classes[token]] for token in order],
             "occurrences": occurrences,
             "degree": token_degrees(graph)[order],
-            "random_degree": random[where],
+            "random_degree": random_degrees(graph.activity.sum(0), occurrences),
         }
     )

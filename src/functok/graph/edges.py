@@ -69,6 +69,11 @@ def merged(parts: Sequence[Edges]) -> Edges:
     return Edges(key[start], occurrences, documents, units, largest)
 
 
+def rank_within(key: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
+    """The place of each row, from 0, among those of the same key; keys ascend."""
+    return np.arange(len(key)) - np.searchsorted(key, key)
+
+
 def counted(
     key: Int[Tensor, " firings"],
     chosen: Bool[Tensor, " firings"],
@@ -89,6 +94,11 @@ def counted(
     total = torch.zeros_like(key).index_add_(0, cell, units)
     largest = value.new_zeros(len(key)).scatter_reduce_(0, cell, value, "amax")
     return Edges(*(part.cpu().numpy() for part in (key, occurrences, documents, total, largest)))
+
+
+def counted_here(key: np.ndarray, chosen: np.ndarray, value: np.ndarray) -> Edges:
+    """``counted``, of firings in this machine's memory."""
+    return counted(*(torch.from_numpy(part) for part in (key, chosen, value)))
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,7 @@ from jaxtyping import Bool, Int
 
 from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.coverage import expected_coverage
-from functok.runtime.errors import UserError
+from functok.graph.coverage import random_degrees
 from functok.stats import Estimate, jackknife
 
 DRAWS = 100
@@ -86,7 +85,7 @@ def scaling_table(
     def excess(kept: Bool[np.ndarray, " groups"]) -> tuple[float, float]:
         some = used[kept]
         counts = occurrences[some].sum(0)
-        random = _random_degrees(graph.activity[some].sum(0), counts)
+        random = random_degrees(graph.activity[some].sum(0), counts)
         return _slope(degrees.without(used[~kept]), counts), _slope(random, counts)
 
     rows = [
@@ -162,14 +161,6 @@ def _slope(degree: np.ndarray, occurrences: np.ndarray) -> float:
     return float(x @ y / (x @ x)) if x.any() else float("nan")
 
 
-def _random_degrees(active_at: np.ndarray, occurrences: np.ndarray) -> np.ndarray:
-    """Features that the same number of random positions as each token has would reach."""
-    distinct, where = np.unique(occurrences, return_inverse=True)
-    active, positions = np.count_nonzero(active_at), int(occurrences.sum())
-    met = [active * expected_coverage(active_at, positions, int(drawn)) for drawn in distinct]
-    return np.array(met)[where]
-
-
 def _exponent(degree: np.ndarray, xmin: float) -> float:
     seen = degree[degree >= xmin]
     fit = _fit(seen, xmin) if len(np.unique(seen)) > 1 else None
@@ -178,12 +169,8 @@ def _exponent(degree: np.ndarray, xmin: float) -> float:
 
 def _fit(degrees: np.ndarray, xmin: float | None = None) -> Any:
     """What powerlaw fits; None where a few degrees leave it nothing to fit to."""
-    try:
-        import powerlaw
-    except ImportError as error:
-        raise UserError(
-            "Fitting a power law needs the package powerlaw; pip install powerlaw."
-        ) from error
+    import powerlaw
+
     ranges = {"alpha": [1.0, 10.0]}  # by default powerlaw stops at 3 without a word
 
     def fitted() -> Any:

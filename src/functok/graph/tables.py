@@ -44,7 +44,8 @@ def summary(meta: dict[str, Any]) -> Iterator[str]:
         f"{meta['features']:,} features active, {len(meta['features_dense'])} dense "
         f"({meta['dense_means']}), {len(meta['features_left_out'])} of them left out, "
         f"{meta['massive_positions_left_out']:,} massive positions left out "
-        f"({meta['massive_means']}), special tokens left out."
+        f"({meta['massive_means']}), {meta['special_tokens_left_out']:,} special tokens left out, "
+        f"{meta['first_tokens_left_out']:,} tokens that stand first in a row with nothing added."
     )
     if meta["activations_recomputed"]:
         rate = meta["activations_changed"] / max(meta["l0"] * meta["positions"], 1)

@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from functok.encoding.contexts import ContextRows, context_rows
+from functok.encoding.contexts import ContextRows, RowFormat, context_rows
 from functok.encoding.tokenizer import Encoded
 from functok.models.language.capture import capture
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
 
-ROWS = 32
-"""Rows per batch, by default."""
+ROWS, POSITIONS = 32, 4096
+"""Rows and positions per batch, at most, by default."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Batch:
 
     rows: ContextRows
     counted: Bool[np.ndarray, "rows positions"]
-    """Whether a position counts; never one of padding or of a separator."""
+    """Whether a position counts; never one with ``document`` −1 (padding, an added token, an
+    overlap)."""
     hidden: list[Tensor]
     """Float [counted, width] at each hook point, on the model's device in its own precision."""
     losses: Float[Tensor, " counted"] | None
@@ -38,30 +39,31 @@ class Batch:
 def forward(
     model: Model,
     encoded: Encoded,
-    context: int,
-    separator: int | None,
+    row_format: RowFormat,
     points: Sequence[HookPoint] = (),
     *,
     excluded: Bool[np.ndarray, " vocabulary"] | None = None,
     among: Callable[[ContextRows], Bool[np.ndarray, "rows positions"]] | None = None,
-    rows: int = ROWS,
+    rows: int | None = None,
     with_losses: bool = False,
+    memory: int | None = None,
 ) -> Iterator[Batch]:
     """Run ``encoded`` through ``model``; a batch in which nothing counts is passed over.
 
     Args:
-        context: positions per row (see ``encoding/contexts.py``).
-        separator: token id before each document.
+        row_format: how documents become rows.
         points: where hidden states are taken; may be empty only with losses.
         excluded: token ids at which nothing counts.
         among: further narrows which positions count.
-        rows: rows per batch, at most.
+        rows: rows per batch, at most; by default ``ROWS``, of ``POSITIONS`` in all.
         with_losses: whether the model runs to its end, for the losses.
+        memory: bytes that the logits may take then; by default as much as is quick.
 
     Raises:
         UserError: if the model has no such hook point.
     """
-    for some in context_rows(encoded, context, separator, rows):
+    usual = min(ROWS, max(POSITIONS // row_format.context, 1))
+    for some in context_rows(encoded, row_format, rows or usual):
         counted = some.document >= 0
         if excluded is not None:
             counted &= ~excluded[some.ids]
@@ -70,7 +72,7 @@ def forward(
         if not counted.any():
             continue
         targets = torch.from_numpy(some.targets) if with_losses else None
-        seen = capture(model, torch.from_numpy(some.ids), points, targets)
+        seen = capture(model, torch.from_numpy(some.ids), points, targets, memory)
         where = torch.from_numpy(counted)
         yield Batch(
             some,

@@ -3,8 +3,9 @@
 import polars as pl
 
 from functok.report.markup import escaped, interval, number
-from functok.runtime.store import RunFolder, read_frame
+from functok.runtime.store import RunFolder, read_frame, read_json
 from functok.stats import jackknife_ratio
+from functok.study.summary import model_name
 
 RULE = (
     "A claim is supported if every test of it was run and each effect (the measurement compared "
@@ -37,6 +38,8 @@ def _rows(claim: dict, ran: list[dict], missing: list[str]) -> list[str]:
     span = f' rowspan="{max(len(ran), 1)}"'
     verdict = claim["verdict"]
     badge = f'<span class="badge {verdict.replace(" ", "-")}">{escaped(verdict)}</span>'
+    if claim["sae_warning"]:
+        badge += f"<small>{escaped(claim['sae_warning'])}</small>"
     account = claim["explanation"]
     why = f"<small>Explanation: {account}. {escaped(claim['reason'])}</small>" if account else ""
     left = (
@@ -69,18 +72,27 @@ def _test_cells(test: dict) -> str:
     )
 
 
+def sae_health(folder: RunFolder) -> str:
+    """The line on the SAE that claims rest on; empty where there is none."""
+    place = folder.judged
+    if place is None or not (place / "health.json").exists():
+        return ""
+    found = read_json(place / "health.json")
+    return " ".join(filter(None, (found["line"], found["warning"])))
+
+
 def learned(folder: RunFolder) -> str:
     """Did the model learn more than word pairs? A sentence, from the same held-out tokens."""
     paths = [folder.consolidation(name) for name in ("losses", "floors")]
     if not all(path.exists() for path in paths):
         return "The held-out loss was not measured, so it is unknown whether the model learned."
     losses, floors = (read_frame(path) for path in paths)
-    step = losses["step"].to_numpy().max()
+    step, name = losses["step"].max(), model_name(folder)
     model, floor = (
         part.group_by("document_group")
         .agg(pl.col("loss_sum", "count").sum())
         .sort("document_group")
-        for part in (losses.filter(pl.col("step") == step), floors)
+        for part in (losses.filter(pl.col("step").eq_missing(step)), floors)
     )
     count = model["count"].to_numpy().astype(float)
     sums, floor_sums = model["loss_sum"].to_numpy(), floor["loss_sum"].to_numpy()
@@ -92,9 +104,10 @@ def learned(folder: RunFolder) -> str:
         said = "so it has not even learned word pairs; keep this in mind for all that follows"
     else:
         said = "so it is indistinguishable from a model of word pairs"
+    who, when = name or "the model", "" if step is None else f" at step {step}"
     return (
-        f"On held-out text the model's loss is {interval(mean.value, mean.low, mean.high)} nats "
-        f"per token at step {step}, that of a Kneser–Ney bigram on the same tokens "
+        f"On held-out text {who}'s loss is {interval(mean.value, mean.low, mean.high)} nats "
+        f"per token{when}, that of a Kneser–Ney bigram on the same tokens "
         f"{interval(bigram.value, bigram.low, bigram.high)}: a difference of "
         f"{interval(excess.value, excess.low, excess.high)}, {said}."
     )

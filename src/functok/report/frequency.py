@@ -12,7 +12,7 @@ from functok.figures.plan import of_control, read
 from functok.graph.contrasts import GRAMMAR, SEPARATED, STUDIED
 from functok.report.markup import escaped, interval, number, paragraphs, percent, table
 from functok.report.robustness import elsewhere
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, read_json
 
 WORDS = {
     STUDIED: "the study's function tokens",
@@ -36,6 +36,9 @@ def frequency(folder: RunFolder) -> str:
         f"{row['title']}: {row['absent']}"
         for row in ran.filter(pl.col("absent").is_not_null()).iter_rows(named=True)
     ]
+    if folder.provenance.exists():
+        missing_arms = read_json(folder.provenance).get("baselines_missing", {})
+        absent += [f"Baseline {arm}: {reason}" for arm, reason in missing_arms.items()]
     missing = f'<div class="absent">{paragraphs(absent)}</div>' if absent else ""
     return (
         f'<p class="lead"><b>{escaped(lead)}</b></p>'

@@ -6,13 +6,14 @@ import polars as pl
 
 from functok.report.markup import escaped, folded, table
 from functok.runtime.store import RunFolder, read_json
+from functok.study.summary import summary
 
 
 def provenance(folder: RunFolder) -> str:
     """A short list, then the files themselves."""
     parts = []
     if folder.provenance.exists():
-        entries = _entries(read_json(folder.provenance))
+        entries = [*summary(folder).items(), *_entries(read_json(folder.provenance))]
         items = (f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in entries)
         parts.append(f"<dl>{''.join(items)}</dl>")
     if folder.timings.exists():

@@ -15,6 +15,7 @@ from functok.report.markup import (
     script_json,
     table,
 )
+from functok.retrieval.steering.limit import control_kl, warning
 from functok.runtime.store import RunFolder, graph_table, read_frame
 
 TITLES = {
@@ -62,14 +63,15 @@ def figure_block(figure: Figure, folder: RunFolder) -> str:
         f"Data: {rows:,d} of {len(figure.table):,d} rows; all in {link}",
         table(figure.table.drop("text", strict=False), limit=_ROWS),
     )
+    reading, control = figure.plan.words(figure.table)
     title, identity = escaped(figure.plan.title), escaped(f"spec-{figure.name}")
     return (
         f"<h3>{title}</h3>"
         f'<figure data-chart="{identity}"><p class="sub">{escaped(subtitle)}</p>'
         f'<div class="chart" role="img" aria-label="{title}">'
         f'<img alt="{title}" src="data:image/svg+xml;base64,{svg}"></div>'
-        f"<figcaption><p><b>Reading.</b> {escaped(figure.plan.reading)}</p>"
-        f"<p><b>Control.</b> {escaped(figure.plan.control)}</p></figcaption></figure>{data}"
+        f"<figcaption><p><b>Reading.</b> {escaped(reading)}</p>"
+        f"<p><b>Control.</b> {escaped(control)}</p></figcaption></figure>{data}"
         f'<script type="application/json" id="{identity}">{script_json(spec)}</script>'
     )
 
@@ -168,9 +170,21 @@ def continuations(folder: RunFolder) -> str:
     return (
         f"<h3>One prompt, steered</h3><p>Prompt: <q>{escaped(one['prompt'])}</q>; changed at "
         f"<code>{escaped(one['at'])}</code>, feature {one['feature']}, strength "
-        f"{number(one['strength'])} of the residual norm there. One example, chosen for the "
-        "largest gain: an illustration, not evidence.</p>"
+        f"{number(one['strength'])} of the residual norm there. {_how_hard(folder)}One example, "
+        "chosen for the largest gain: an illustration, not evidence.</p>"
         f'{likely}<div class="texts">{texts}</div>'
+    )
+
+
+def _how_hard(folder: RunFolder) -> str:
+    """What the control of steering did to the next token: whether text was left of the text."""
+    path = folder.retrieval("steering")
+    if not path.exists():
+        return ""
+    kl = control_kl(read_frame(path))
+    return escaped(
+        f"A random direction of this norm has a KL of {number(kl)} nats (median over the prompts). "
+        + (f"{doubt} " if (doubt := warning(kl)) else "")
     )
 
 

@@ -28,12 +28,14 @@ def _leaves(run: Run) -> Iterable[Path]:
 def _shows(run: Run) -> Shown:
     """The claims with their verdicts, whether the model learned, and where the report lies."""
     from functok.report.findings import learned
+    from functok.study.summary import sentences
 
     if run.study.model is not None:
         assert CLAIMS.shows is not None
         *findings, _ = CLAIMS.shows(run)
         yield from findings
         yield learned(run.folder)
+    yield from sentences(run.folder)
     yield f"Report: {run.folder.report}"
 
 

@@ -18,12 +18,13 @@ import yaml
 
 from functok.figures.catalogue import figures
 from functok.figures.draw import draw
-from functok.report.findings import RULE, claims_table, learned
+from functok.report.findings import RULE, claims_table, learned, sae_health
 from functok.report.markup import escaped, paragraphs
 from functok.report.provenance import provenance
 from functok.report.sections import TITLES, section
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.store import RunFolder, read_frame, write_text
+from functok.study.summary import model_name, summary
 
 _INCOMPLETE = "This report is incomplete: something in the run folder is damaged or out of date."
 
@@ -101,9 +102,16 @@ def _findings(folder: RunFolder) -> str:
         claims = claims_table(read_frame(folder.claims))
     else:
         claims = '<p class="absent">The claims were not assembled.</p>'
+    name = model_name(folder)
+    asked = "Did the model learn?" if name is None else f"Does {name} know more than word pairs?"
+    about = "".join(
+        f"<dt>{escaped(name)}</dt><dd>{escaped(said)}</dd>"
+        for name, said in summary(folder).items()
+    )
     return (
-        f'{claims}<p class="rule">{escaped(RULE)}</p>'
-        f"<h3>Did the model learn?</h3><p>{escaped(learned(folder))}</p>"
+        (f"<dl>{about}</dl>" if about else "")
+        + f'{claims}<p class="rule">{escaped(RULE)} {escaped(sae_health(folder))}</p>'
+        f"<h3>{escaped(asked)}</h3><p>{escaped(learned(folder))}</p>"
     )
 
 

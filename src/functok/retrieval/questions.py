@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from functok.models.interventions.sweeps import Trial, sweep
+from functok.models.language.layers import layer_of
 from functok.retrieval.causal.attribution import (
     agreement,
     attribute,
@@ -16,8 +17,10 @@ from functok.retrieval.causal.attribution import (
 from functok.retrieval.prompts.judging import Judge
 from functok.retrieval.prompts.positions import in_answer, in_prompt, positions
 from functok.retrieval.prompts.subject import Subject
-from functok.retrieval.prompts.trace import prompt_ids, trace
+from functok.retrieval.prompts.trace import trace
 from functok.retrieval.steering.grid import Condition, Kind, Unit, steering_grid
+from functok.retrieval.steering.limit import Strength
+from functok.retrieval.steering.strength import strength_by_kl
 from functok.retrieval.steering.traits import (
     Examination,
     Trait,
@@ -25,13 +28,13 @@ from functok.retrieval.steering.traits import (
     find_feature,
     scan_layers,
 )
-from functok.runtime.errors import require
+from functok.runtime.errors import UserError, require
 from functok.runtime.progress import Progress
 
 
 def traced(subject: Subject, prompt: str, chat: bool = False) -> pl.DataFrame:
     """One prompt's trace (see ``retrieval.trace.trace``)."""
-    ids = prompt_ids(subject.tokenizer, prompt, subject.model, chat=chat)
+    ids = subject.prompt_ids(prompt, chat=chat)
     return trace(
         subject.model,
         subject.dictionary,
@@ -65,7 +68,7 @@ def steered(
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
     vocabulary = subject.vocabulary
     classes, named = vocabulary.classes, vocabulary.subclasses
-    ids = [prompt_ids(subject.tokenizer, prompt, model, tokens, chat) for prompt in prompts]
+    ids = [subject.prompt_ids(prompt, tokens, chat) for prompt in prompts]
     places = [in_prompt(place, some, classes, named) for some in ids]
     answers = [in_answer(place, some, classes, named) for some in ids]
     require(
@@ -106,6 +109,30 @@ def steered(
     )
 
 
+def usual_strength(
+    subject: Subject, prompts: Sequence[str], place: str, tokens: int = 24, chat: bool = False
+) -> Strength:
+    """The strength for these prompts at these places where none is stated."""
+    model, words = subject.model, subject.vocabulary
+    ids = [subject.prompt_ids(prompt, tokens, chat) for prompt in prompts]
+    places = [in_prompt(place, some, words.classes, words.subclasses) for some in ids]
+    places = [at or [len(some) - 1] for at, some in zip(places, ids, strict=True)]
+    return strength_by_kl(model, ids, places, subject.layer, seed=subject.seed)
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search for the feature of a trait, as far as it came."""
+
+    answers: pl.DataFrame
+    """Every answer (see ``Examination.answers``), with prompt as text."""
+    scan: pl.DataFrame
+    """Success by layer (see ``scan_layers``)."""
+    found: Trait | None
+    failure: str | None
+    """Why none was found."""
+
+
 def feature_of_trait(
     subject: Subject,
     trait: str,
@@ -116,27 +143,43 @@ def feature_of_trait(
     threshold: float = 0.5,
     tokens: int = 16,
     chat: bool = False,
+    layers: Sequence[int] | None = None,
     progress: Progress | None = None,
-) -> tuple[pl.DataFrame, Trait]:
+) -> Search:
     """The layers' success and the feature found (see ``retrieval.traits``).
 
     The SAE fixes the layer: the scan shows how well it was chosen.
 
+    Args:
+        layers: that are scanned; by default all.
+
     Raises:
-        UserError: if no layer carries the trait over, or no feature of the SAE does.
+        UserError: if a prompt or a layer cannot be used, or the model does not show the trait on
+            the trait prompt itself.
     """
     require(bool(tests), "Give at least one test prompt that does not ask for the trait itself.")
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
-    ids = prompt_ids(subject.tokenizer, trait, model, chat=chat)
-    others = [prompt_ids(subject.tokenizer, test, model, tokens, chat) for test in tests]
+    for each in layers or ():
+        layer_of(model, each)
+    ids = subject.prompt_ids(trait, tokens, chat)
+    others = [subject.prompt_ids(test, tokens, chat) for test in tests]
     (position,) = positions("last-function", ids, subject.vocabulary.classes)
     places = [positions("last-function", other, subject.vocabulary.classes)[0] for other in others]
     examination = Examination(
         model, others, places, subject.tokenizer.decode, judge, tokens, subject.seed
     )
-    scan = scan_layers(examination, ids, position, progress=progress)
-    best_layer(scan)
-    return scan, find_feature(examination, dictionary, ids, position, layer, strength, threshold)
+    examination.on_itself(ids)
+    scan = scan_layers(examination, ids, position, layers, progress)
+    found, failure = None, None
+    try:
+        best_layer(scan)
+        found = find_feature(
+            examination, dictionary, ids, position, layer, strength, threshold, progress
+        )
+    except UserError as error:
+        failure = str(error)
+    names = pl.col("prompt").map_elements(tests.__getitem__, pl.String).fill_null(trait)
+    return Search(examination.answers.with_columns(prompt=names), scan, found, failure)
 
 
 @dataclass(frozen=True)
@@ -158,7 +201,7 @@ def screened(subject: Subject, prompt: str, top: int, chat: bool = False) -> Scr
     """The attribution screen of a prompt; ``top`` effects and as many random others are
     measured."""
     model, dictionary, layer = subject.model, subject.dictionary, subject.layer
-    ids = prompt_ids(subject.tokenizer, prompt, model, chat=chat)
+    ids = subject.prompt_ids(prompt, chat=chat)
     answer = int(sweep(model, [ids], [Trial(0)])[0].argmax())
     metric = log_probability(answer)
     table = attribute(model, dictionary, ids, layer, metric)

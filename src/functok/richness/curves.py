@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from scipy.special import stdtrit
 
 from functok.graph.contrasts import GRAMMAR, Sides
 from functok.richness.histograms import Histograms
 from functok.richness.rarefaction import extrapolated, rarefied
+from functok.stats import mean_interval
 
 FEWEST = 3
 """Types of a group that have a curve."""
@@ -44,12 +44,9 @@ def path_table(h: Histograms, sides: Sequence[Sides], exposure: int) -> pl.DataF
             some = values[mask]
             if not (some > 0).all():
                 continue
-            log = np.log(some)
-            half = stdtrit(len(log) - 1, 0.975) * log.std(ddof=1) / len(log) ** 0.5
-            mean = log.mean()
-            ends = {"low": np.exp(mean - half), "high": np.exp(mean + half)}
-            row = {"group": name, "size": size, "types": len(log), "richness": np.exp(mean)}
-            rows.append(row | ends | {"extrapolated": beyond})
+            richness, low, high = np.exp(tuple(vars(mean_interval(np.log(some))).values()))
+            row = {"group": name, "size": size, "types": len(some), "richness": richness}
+            rows.append(row | {"low": low, "high": high, "extrapolated": beyond})
     return pl.DataFrame(rows, _PATHS)
 
 

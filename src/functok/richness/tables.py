@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy.special import stdtrit
 
 from functok.graph.contrasts import GRAMMAR, STUDIED, WITH_MARKS, readings
 from functok.graph.labelled import LabelledGraph
@@ -26,6 +25,7 @@ from functok.richness.histograms import UNITS, Histograms
 from functok.richness.outcomes import Outcome, decomposed, log_at_coverage, log_richness
 from functok.richness.rarefaction import extrapolated, sample_coverage, standard_errors
 from functok.richness.stratified import differences
+from functok.stats import mean_interval
 from functok.tokens.counting.function_tokens import CLASS_NAMES
 
 DRAWS = 999
@@ -135,7 +135,7 @@ def group_table(subject: LabelledGraph, h: Histograms, sizes: list[Outcome]) -> 
         known = np.isfinite(outcome.values)
         for by, names in kinds.items():
             for name in np.unique(names[known]):
-                mean, half = _mean(outcome.values[known & (names == name)])
+                mean = mean_interval(outcome.values[known & (names == name)])
                 rows.append(
                     {
                         "unit": h.unit,
@@ -143,20 +143,12 @@ def group_table(subject: LabelledGraph, h: Histograms, sizes: list[Outcome]) -> 
                         "group": str(name),
                         "size": int(outcome.size),
                         "types": int((known & (names == name)).sum()),
-                        "richness": math.exp(mean),
-                        "low": math.exp(mean - half),
-                        "high": math.exp(mean + half),
+                        "richness": math.exp(mean.value),
+                        "low": math.exp(mean.low),
+                        "high": math.exp(mean.high),
                     }
                 )
     return pl.DataFrame(rows, _GROUPS)
-
-
-def _mean(values: np.ndarray) -> tuple[float, float]:
-    """With half the length of its t interval."""
-    many = len(values)
-    if many < 2:
-        return float(values.mean()), math.nan
-    return float(values.mean()), float(stdtrit(many - 1, 0.975) * values.std(ddof=1)) / many**0.5
 
 
 def difference_table(

@@ -14,7 +14,7 @@ module                    what it answers
 """
 
 from functok.stats.equivalence import MARGIN, Equivalence, tost
-from functok.stats.estimate import Estimate
+from functok.stats.estimate import Estimate, mean_interval
 from functok.stats.heterogeneity import Heterogeneity, cochran_q
 from functok.stats.hypergeometric import log_missed
 from functok.stats.jackknife import (
@@ -49,6 +49,7 @@ __all__ = [
     "jackknife_p_value",
     "jackknife_ratio",
     "log_missed",
+    "mean_interval",
     "permute_labels",
     "sign_flip",
     "stratified_weights",

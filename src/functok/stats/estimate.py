@@ -1,7 +1,12 @@
 """A statistic with its interval."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+from jaxtyping import Float
 from scipy.special import stdtrit
 
 
@@ -16,6 +21,13 @@ class Estimate:
     high: float
     """Upper end."""
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any], name: str = "value") -> "Estimate":
+        """From a table's columns ``NAME``, ``NAME_low`` and ``NAME_high``; of ``value``, low and
+        high."""
+        before = "" if name == "value" else f"{name}_"
+        return cls(row[name], row[f"{before}low"], row[f"{before}high"])
+
     @property
     def width(self) -> float:
         return self.high - self.low
@@ -23,3 +35,13 @@ class Estimate:
     def standard_error(self, groups: int, level: float = 0.95) -> float:
         """The standard error of a t interval from ``groups`` groups."""
         return float(self.width / 2 / stdtrit(groups - 1, 0.5 + level / 2))
+
+
+def mean_interval(values: Float[np.ndarray, " units"]) -> Estimate:
+    """The mean of independent units with its 95 % t interval; NaN for what too few units give."""
+    size = len(values)
+    mean = float(values.mean()) if size else math.nan
+    half = math.nan
+    if size > 1:
+        half = float(stdtrit(size - 1, 0.975) * values.std(ddof=1)) / math.sqrt(size)
+    return Estimate(mean, mean - half, mean + half)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
-from scipy.special import ndtri
 
 DRAWS = 4999
 _EXACT_PAIRS = 16
@@ -31,12 +30,6 @@ class Permutation:
     """Permutations tried, or all there are."""
     units: int
     """Units that take part."""
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 %, by the normal law, from the standard error."""
-        half = float(ndtri(0.975)) * self.standard_error
-        return self.effect - half, self.effect + half
 
 
 _NONE = Permutation(math.nan, math.nan, math.nan, 0, 0)

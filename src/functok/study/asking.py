@@ -10,11 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from functok.encoding.tokenizer import Tokenizer, load_tokenizer
+from functok.corpus import Document
+from functok.encoding.tokenizer import Tokenizer, encode, load_tokenizer
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.dictionaries.sites import placed
 from functok.models.dictionaries.sources import open_whole_sae
-from functok.models.language.model import check_tokenizer, load_model
+from functok.models.language.model import Model, check_tokenizer, load_model
+from functok.models.language.passages import PASSAGES
+from functok.models.language.row_start import RowStart, measured_start, set_start
 from functok.retrieval.prompts.subject import Subject
 from functok.runtime.errors import UserError, require
 from functok.runtime.store import RunFolder, read_frame
@@ -37,6 +40,9 @@ class Named(NamedTuple):
     """Of a model on the hub."""
     tokenizer: str | None = None
     """By default the model's own."""
+    row_start: str | None = None
+    """What prompts begin with: a token, or ``none``; by default what a probe of plain English
+    finds."""
     function_tokens: Path | None = None
     """A folder of counts under this tokenizer, whose function tokens are meant."""
 
@@ -48,17 +54,17 @@ def subject_of(run: Run) -> Subject:
         UserError: if the SAE belongs to another model.
     """
     graph = TokenFeatureGraph.load(run.judged)
-    active = np.bincount(graph.feature, weights=graph.occurrences, minlength=graph.features)
-    maximum = np.zeros(graph.features, np.float32)
-    np.maximum.at(maximum, graph.feature, graph.max.astype(np.float32))
+    maximum, edges = np.zeros(graph.features, np.float32), graph.columns
+    np.maximum.at(maximum, edges.feature, edges.max.astype(np.float32))
     sae, model = run.sae(run.main, run.last), run.model(run.last)
     return Subject(
         model=model,
         tokenizer=run.tokenizer,
         dictionary=sae.dictionary,
         place=placed(sae, run.main.layer, model, run.main.site),
+        start=run.row_start,
         vocabulary=run.vocabulary,
-        density=active / graph.positions,
+        density=graph.activity.sum(0) / graph.positions,
         maximum=maximum,
         seed=run.study.seed,
     )
@@ -80,9 +86,18 @@ def subject_named(names: Named) -> Subject:
         tokenizer=tokenizer,
         dictionary=sae.dictionary,
         place=placed(sae, names.layer, model, names.site),
+        start=_start(model, tokenizer, names.row_start),
         vocabulary=Vocabulary.of(tokenizer, size, _function(tokenizer, names.function_tokens)),
         density=np.zeros(sae.dictionary.features),
     )
+
+
+def _start(model: Model, tokenizer: Tokenizer, asked: str | None) -> RowStart:
+    """What prompts begin with where there is no corpus to measure it on."""
+    if asked not in (None, "auto"):
+        return set_start(tokenizer, asked)
+    texts = [Document(f"passage {number}", text) for number, text in enumerate(PASSAGES)]
+    return measured_start(model, tokenizer, encode(texts, tokenizer), "passages of plain English")
 
 
 def _function(tokenizer: Tokenizer, counts: Path | None) -> list[int] | None:

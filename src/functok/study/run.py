@@ -18,10 +18,13 @@ from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.corpus import Corpus
+    from functok.encoding.contexts import RowFormat
     from functok.encoding.tokenizer import Encoded, Tokenizer
     from functok.models.dictionaries import Sae
+    from functok.models.exclusions import Exclusions
     from functok.models.language.hooks import HookPoint
     from functok.models.language.model import Model
+    from functok.models.language.row_start import RowStart
     from functok.runtime.engine import Engine
     from functok.study.settings import DictionaryPart, ModelPart, Study
     from functok.tokens.vocabulary import Vocabulary
@@ -116,12 +119,6 @@ class Run:
         return load_tokenizer(str(self.folder.tokenizer))
 
     @cached_property
-    def separator(self) -> int | None:
-        from functok.encoding.tokenizer import separator_id
-
-        return separator_id(self.tokenizer)
-
-    @cached_property
     def special(self) -> list[int]:
         from functok.encoding.tokenizer import special_ids
 
@@ -130,12 +127,11 @@ class Run:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """Of the token ids that the model can take, with the study's function tokens."""
-
+        from functok.models.language.model import vocabulary_of
         from functok.tokens.vocabulary import Vocabulary
 
-        size = self.architecture.get_input_embeddings().weight.shape[0]
-        table = read_frame(self.folder.tokens("function_tokens"))
-        ids, languages = table["token_id"].to_list(), self.study.tokens.languages
+        ids = read_frame(self.folder.tokens("function_tokens"))["token_id"].to_list()
+        size, languages = vocabulary_of(self.architecture), self.study.tokens.languages
         return Vocabulary.of(self.tokenizer, size, ids, languages)
 
     @property
@@ -146,20 +142,37 @@ class Run:
 
     @cached_property
     def context(self) -> int:
-        """Positions per row.
+        """Positions per row; more than a loaded model was made for are refused."""
+        from functok.models.language.capture import fitting_context
 
-        Raises:
-            UserError: if it is more than a loaded model was made for.
-        """
         part = self.model_part
         if not part.load:
             return part.training.context
-        from functok.models.language.capture import fitting_context
+        return fitting_context(self.architecture, part.context, part.load)
 
-        usual = type(part).model_fields["context"].default
-        longest = fitting_context(self.architecture, None, part.load)
-        asked = min(usual, longest) if part.context == usual else part.context
-        return fitting_context(self.architecture, asked, part.load)
+    @cached_property
+    def exclusions(self) -> Exclusions:
+        """What counts nowhere."""
+        from functok.models.exclusions import Exclusions
+
+        part = self.study.graph
+        return Exclusions(special=tuple(self.special), massive=part.massive, dense=part.dense)
+
+    @cached_property
+    def row_start(self) -> RowStart:
+        """What rows begin with; of a loaded model, as was found when the model was checked."""
+        from functok.models.language.row_start import RowStart, trained_start
+
+        if self.model_part.load:
+            return RowStart(**self.facts("pretrain")["row_start"])
+        return trained_start(self.tokenizer)
+
+    @cached_property
+    def row_format(self) -> RowFormat:
+        """How documents become the rows on which the model is measured."""
+        from functok.encoding.contexts import row_format
+
+        return row_format(self.context, self.row_start.id, self.model_part.overlap)
 
     @cached_property
     def checkpoints(self) -> list[Checkpoint]:
@@ -169,6 +182,11 @@ class Run:
             return published(part.load, part.revisions, part.revision)
         steps = self.study.checkpoint_steps()
         return [Checkpoint(step, str(self.folder.model(step))) for step in steps]
+
+    @property
+    def last_trained(self) -> Checkpoint:
+        """The last checkpoint, whether it has an SAE or not."""
+        return self.checkpoints[-1]
 
     @property
     def main(self) -> DictionaryPart:
@@ -185,6 +203,12 @@ class Run:
             return self.checkpoints if self.model_part.load else self.checkpoints[-1:]
         found = [one for one in self.checkpoints if one.step in part.checkpoints]
         missing = set(part.checkpoints) - {one.step for one in found}
+        if missing and self.last_trained.step is None:
+            raise UserError(
+                f"dictionaries.checkpoints names the steps {sorted(missing)}, but model "
+                f"{self.last_trained.called} is loaded as it is; omit checkpoints, or list the "
+                "model's revisions."
+            )
         if missing:
             raise UserError(
                 f"dictionaries.checkpoints names the steps {sorted(missing)}, which the model "
@@ -199,8 +223,7 @@ class Run:
 
     def step_of(self, checkpoint: Checkpoint) -> int | None:
         """The step that names the checkpoint's folders; None for a model without steps."""
-        part = self.model_part
-        return None if part.load and not part.revisions else checkpoint.step
+        return checkpoint.step
 
     def sae_folder(self, part: DictionaryPart, checkpoint: Checkpoint) -> Path:
         return self.folder.dictionary(part.name, self.step_of(checkpoint))
@@ -224,8 +247,7 @@ class Run:
         from functok.models.language.hooks import HookPoint
 
         if part.load is None:
-            assert part.layer is not None
-            return HookPoint.residual(part.layer)
+            return HookPoint.residual(part.layer_in(self.architecture))
         verified = read_json(self.folder.verified(part.name, self.step_of(checkpoint)))
         return HookPoint.parse(verified["hook"])
 
@@ -245,7 +267,7 @@ class Run:
 
     @property
     def measured(self) -> Encoded:
-        """The documents on which a model is measured."""
+        """The documents from which those that a model is measured on are drawn."""
         return self.encoded("graph" if self.study.whole else "held-out")
 
     @cached_property
@@ -253,8 +275,7 @@ class Run:
         """The model without its weights."""
         from functok.models.language.model import architecture
 
-        last = self.checkpoints[-1]
-        return architecture(last.model, last.revision)
+        return architecture(self.last_trained.model, self.last_trained.revision)
 
     def model(self, checkpoint: Checkpoint, device: str = "cpu") -> Model:
         from functok.models.language.model import load_model
@@ -276,18 +297,3 @@ class Run:
         if part.load is not None and self.reopened:
             check_as_read(f"SAE {spec}", stamp(user_path(spec)), self.known, self.folder.root)
         return open_whole_sae(spec)
-
-
-def open_run(path: Path, progress: Progress, resources: Resources | None = None) -> Run:
-    """The run in folder ``path``.
-
-    Raises:
-        UserError: if there is none.
-    """
-    from functok.study.settings import load_study
-
-    folder = RunFolder(path)
-    if not folder.study.is_file():
-        raise UserError(f"There is no run in {path}; functok run STUDY.yaml makes one.")
-    study = load_study(folder.study)
-    return Run(study, folder, progress, resources or Resources(), reopened=True)

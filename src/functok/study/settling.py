@@ -19,7 +19,7 @@ def settle(run: Run, replace: bool) -> None:
             treebank that has changed since, and ``replace`` is not set. What stopped at a line
             that holds no document may go on with ``tokens.on_error: skip``.
     """
-    from functok.study.settings import differences, dump_study, load_study
+    from functok.study.settings import differences, dump_study, load_study, resolved
 
     study, folder = run.study, run.folder
     now: dict[str, Any] = {"corpus": run.corpus_fingerprint, "treebanks": run.treebank_fingerprints}
@@ -27,10 +27,10 @@ def settle(run: Run, replace: bool) -> None:
         now["stamps"] = {name: [[*file] for file in files] for name, files in found.items()}
     before = read_record(folder.inputs)
     if folder.study.exists() and not replace:
-        old = load_study(folder.study).model_dump(mode="json")
+        old = resolved(load_study(folder.study))
         changed = [
             key
-            for key in differences(old, study.model_dump(mode="json"))
+            for key in differences(old, resolved(study))
             if not (key == "tokens.on_error" and study.tokens.on_error == "skip")
         ]
         if changed:

@@ -84,10 +84,15 @@ def rows_of(
 
         path = place(run)
         table = read_frame(path)
-        yield (table.tail(ROWS) if last else table.head(ROWS)).select(columns)
+        yield known(table.tail(ROWS) if last else table.head(ROWS), *columns)
         yield f"{len(table)} rows in {path}"
 
     return shows
+
+
+def known(table: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Those of some columns that hold anything: the step of a model loaded as it is, does not."""
+    return table.select(name for name in columns if table[name].null_count() < len(table))
 
 
 def needs_model(study: Study) -> str | None:

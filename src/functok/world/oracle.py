@@ -66,15 +66,6 @@ class Oracle:
             found[rows, position] = reader.distribution(do)
         return found
 
-    def latents(
-        self, ids: Int[np.ndarray, "documents position"]
-    ) -> Float[np.ndarray, "documents position languages topics"]:
-        """P(language, topic | words 0 … p − 1) at every position p."""
-        found = np.zeros((*ids.shape, 2, self.world.settings.topics))
-        for rows, position, reader in self._reading(ids):
-            found[rows, position] = reader.latents
-        return found
-
     def _reading(self, ids: np.ndarray) -> Iterator[tuple[slice, int, Reader]]:
         """Readers before each word of each tile of documents."""
         for start in range(0, len(ids), TILE):
@@ -83,12 +74,3 @@ class Oracle:
             for position in range(ids.shape[1]):
                 yield rows, position, reader
                 reader.read(np.maximum(ids[rows, position], 0))
-
-
-def divergence(
-    one: Float[np.ndarray, "*shape vocabulary"], other: Float[np.ndarray, "*shape vocabulary"]
-) -> Float[np.ndarray, "*shape"]:
-    """KL(one ‖ other), nats; infinite where ``other`` rules out what ``one`` does not."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = one * np.log(one / other)
-    return np.asarray(np.where(one > 0, terms, 0.0).sum(-1))

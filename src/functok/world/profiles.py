@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Tokenizer, load_tokenizer
 from functok.models.dictionaries import Dictionary, load_dictionary
 from functok.models.dictionaries.activations import sample_activations
@@ -17,6 +18,7 @@ from functok.models.dictionaries.training import (
     DictionarySettings,
     train_dictionary,
 )
+from functok.models.exclusions import Exclusions
 from functok.models.language.model import Model, load_model
 from functok.models.training import LlamaShape, TrainingSettings
 from functok.runtime.errors import UserError, nearest
@@ -150,14 +152,14 @@ def _train(
         model.save_pretrained(temporary)
         world_tokenizer(world.words).save_pretrained(str(temporary))
     count = profile.dictionary.activations
+    assert count is not None
     documents = np.arange(-(-count // world.settings.tokens))  # those that the model knows
-    sample = sample_activations(
+    sample, _ = sample_activations(
         model,
         encoded(world.passages(documents)),
         profile.layer,
-        2 * world.settings.tokens,
-        separator=0,
-        classes=world.words.classes,
+        RowFormat(2 * world.settings.tokens, start=0),
+        exclusions=Exclusions.of_classes(world.words.classes),
         count=count,
     )
     train_dictionary(

@@ -17,6 +17,9 @@ from functok.world.grammar import FRAMES
 from functok.world.text import texts
 from functok.world.words import FILLERS, LINKS
 
+LATENTS = ("entity", "relation", "language")
+"""What a prompt asks about, in the order of ``prompts``."""
+
 
 @dataclass(frozen=True)
 class Prompts:
@@ -39,18 +42,20 @@ class Prompts:
         """The right next word: what the oracle is certain of."""
         return self.world.answer(self.entity, self.relation, self.language)
 
-    def answer_had(
-        self,
-        entity: Int[np.ndarray, " prompts"] | None = None,
-        relation: Int[np.ndarray, " prompts"] | None = None,
-        language: Int[np.ndarray, " prompts"] | None = None,
-    ) -> Int[np.ndarray, " prompts"]:
-        """The right next word under do(latent = value): the truth of an intervention."""
-        return self.world.answer(
-            self.entity if entity is None else entity,
-            self.relation if relation is None else relation,
-            self.language if language is None else language,
-        )
+    def answer_had(self, **changed: Int[np.ndarray, " prompts"]) -> Int[np.ndarray, " prompts"]:
+        """The right next word under do(latent = value): the truth of an intervention.
+
+        Args:
+            changed: values of ``entity``, ``relation`` or ``language``.
+        """
+        return self.world.answer(**{name: getattr(self, name) for name in LATENTS} | changed)
+
+    def row_had(self, **changed: Int[np.ndarray, " prompts"]) -> Int[np.ndarray, " prompts"]:
+        """The row, in ``prompts`` of the same frame, that asks the same but for ``changed``."""
+        told = {name: getattr(self, name) for name in LATENTS} | changed
+        settings = self.world.settings
+        shape = (settings.entities, settings.relations, 2)
+        return np.asarray(np.ravel_multi_index(tuple(told.values()), shape))
 
     def with_separator(self) -> Int[np.ndarray, "prompts position_and_one"]:
         """The rows as a model reads them: the separator (id 0) first."""

@@ -174,7 +174,3 @@ class Words:
     @cached_property
     def separators(self) -> Int[np.ndarray, " separators"]:
         return self.ids(SEPARATORS)
-
-    @cached_property
-    def punctuation(self) -> Int[np.ndarray, " marks"]:
-        return self.ids([*SEPARATORS, ",", ":"])

@@ -28,23 +28,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Int
-
 from functok.controls.names import BASELINE_NAMES
+from functok.encoding.contexts import RowFormat
+from functok.encoding.documents import drawn
 from functok.encoding.shuffles import Text, altered
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.construction.pipeline import build_graphs
 from functok.graph.construction.shards import GraphJob, Reading
 from functok.models.dictionaries import open_sae
-from functok.models.dictionaries.activations import sample_activations
+from functok.models.dictionaries.activations import probe_activations, sample_activations
 from functok.models.dictionaries.frozen import Held
 from functok.models.dictionaries.quality import dictionary_quality
-from functok.models.dictionaries.training import (
-    DictionarySettings,
-    train_dictionary,
-)
+from functok.models.dictionaries.settings import FittedSettings
+from functok.models.dictionaries.training import train_dictionary
+from functok.models.exclusions import Exclusions
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import load_model
 from functok.models.language.untrained import write_untrained
@@ -108,21 +106,17 @@ class Trained:
     sae: str
     """See ``models/dictionaries/sources.py``."""
     hook: HookPoint
-    recipe: DictionarySettings | None
+    recipe: FittedSettings | None
     """The SAE's training recipe; None if it is unknown."""
     training: Encoded | None
     """Documents on which the baselines' own SAEs are trained; None if there are none for that."""
     encoded: Encoded
     """Documents of the graph."""
-    context: int
-    separator: int | None
-    special: tuple[int, ...]
-    classes: Int[np.ndarray, " vocabulary"]
+    row_format: RowFormat
+    exclusions: Exclusions
     seed: int
-    dense: float = 1.0
-    """Features active at a larger share of the positions count as never active."""
     device: str = "cpu"
-    quality_tokens: int = 20_000
+    quality_tokens: int = 8_192
     """Tokens on which each baseline's SAE is evaluated."""
     recorded: dict[str, Any] = field(default_factory=dict)
     """Further entries of each baseline's ``meta.json``, such as the paths of model and SAE."""
@@ -143,7 +137,7 @@ def named_baselines(names: Sequence[str]) -> list[Baseline]:
 def possible(baseline: Baseline, trained: Trained) -> str | None:
     """Why this baseline cannot be built, one sentence; None if it can."""
     if baseline.model == "step-0" and trained.start is None:
-        return "The run has no checkpoint of step 0."
+        return "There is no checkpoint from before the training."
     if baseline.trains and (trained.recipe is None or trained.training is None):
         return "The SAE was not trained here, and the study has no recipe to train another by."
     if baseline.trains and trained.hook.site != "resid_post":
@@ -175,20 +169,26 @@ def build_baseline(
         return TokenFeatureGraph.load(folder / "graph")
     model, revision = _model(baseline, trained, folder)
     sae = _sae(baseline, trained, folder, (model, revision), progress)
-    text = altered(trained.encoded, baseline.text, trained.special, trained.seed)
+    text = altered(trained.encoded, baseline.text, trained.exclusions.special, trained.seed)
     place = folder / "encoded.safetensors"
     text.save(place)
+    limit = _limit(trained, (model, revision), text)
     job = GraphJob(
         key=key,
         model=model,
         revision=revision,
         readings=(
-            Reading(sae, trained.hook, dense=trained.dense, keeps_store=baseline.is_alternative),
+            Reading(
+                sae,
+                trained.hook,
+                massive=limit,
+                dense=trained.exclusions.dense,
+                keeps_store=baseline.is_alternative,
+            ),
         ),
         encoded=place,
-        context=trained.context,
-        separator=trained.separator,
-        special=trained.special,
+        row_format=trained.row_format,
+        special=trained.exclusions.special,
         device=trained.device,
         sae_device=trained.device,
     )
@@ -197,7 +197,7 @@ def build_baseline(
     if not (folder / "graph" / "meta.json").exists():
         places = [folder / "graph"]
         build_graphs(job, text, places, folder / "partials", engine, progress, name, meta)
-    quality = _quality(baseline, trained, (model, revision), sae, text)
+    quality = _quality(trained, (model, revision), sae, text, limit)
     for left in ("model", "partials"):  # they follow from the seed
         remove_folder(folder / left)
     remove_file(place)
@@ -242,13 +242,12 @@ def _sae(
         assert layer is not None
         assert trained.recipe is not None
         assert trained.training is not None
-        sample = sample_activations(
+        sample, _ = sample_activations(
             load_model(*model, device=trained.device),
             trained.training,
             layer,
-            trained.context,
-            trained.separator,
-            trained.classes,
+            trained.row_format,
+            trained.exclusions,
             trained.recipe.activations,
         )
         name = f"SAE of {baseline.name}"
@@ -257,18 +256,27 @@ def _sae(
     return str(place)
 
 
+def _limit(trained: Trained, model: tuple[str, str | None], text: Encoded) -> float:
+    """The norm above which a position is massive in this model, on this text."""
+    if not trained.exclusions.massive:
+        return float("inf")
+    place = (trained.row_format, trained.exclusions)
+    (probe,) = probe_activations(load_model(*model), text, [trained.hook], *place)
+    return trained.exclusions.norm_limit(probe)
+
+
 def _quality(
-    baseline: Baseline, trained: Trained, model: tuple[str, str | None], sae: str, text: Encoded
+    trained: Trained, model: tuple[str, str | None], sae: str, text: Encoded, limit: float
 ) -> dict[str, Any]:
     if trained.hook.site != "resid_post" or trained.hook.layer is None:
         return {}
     found = dictionary_quality(
         load_model(*model),
         open_sae(sae, decoder=True).dictionary,
-        text.first(trained.quality_tokens),
+        drawn(text, trained.quality_tokens),
         trained.hook.layer,
-        trained.context,
-        trained.separator,
-        trained.classes,
+        trained.row_format,
+        trained.exclusions,
+        limit,
     )
     return found.columns()

@@ -31,7 +31,6 @@ one, since there every token gets a random draw of features (``graphs`` gives Sp
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,24 +55,6 @@ FEWER_DRAWS = 999
 UNTRAINED, SHUFFLED = "reinitialised", "shuffled-document"
 
 
-@dataclass(frozen=True)
-class Learned:
-    """Test P4."""
-
-    effect: Estimate
-    """Δ against the re-initialised model: difference of differences of log richness."""
-    p_value: float
-    reading: str
-    """Of "function"."""
-    size: int
-    """n₀."""
-    types: int
-    trained: Estimate
-    """D of the trained model."""
-    control: Estimate
-    """D of the re-initialised model."""
-
-
 class Baselines(NamedTuple):
     """A trained model's graph and its baselines."""
 
@@ -86,8 +67,9 @@ class Baselines(NamedTuple):
     position), spearman (of raw degree and occurrences, over token types)."""
     readings: pl.DataFrame
     """Columns: reading, explanation (see the module's own words)."""
-    learned: Learned | None
-    """P4 under the primary reading; None without an untrained model, or without types."""
+    learned: dict[str, Any] | None
+    """P4: the row of ``differences`` against the re-initialised model under the primary reading;
+    None without an untrained model, or without types."""
 
 
 def baselines(
@@ -136,11 +118,12 @@ def baselines(
         slot = None if slots is None else slots.get(one.reading)
         explained.append({"reading": one.reading, "explanation": explanation(found, slot)})
     table = pl.DataFrame(rows, _DIFFERENCES)
+    known = table.filter(pl.col("value").is_not_null(), reading=main, baseline=UNTRAINED)
     return Baselines(
         table,
         pl.DataFrame([_described(name, graph) for name, graph in graphs.items()], _GRAPHS),
         pl.DataFrame(explained, {"reading": pl.String, "explanation": pl.String}),
-        _learned(table, main),
+        None if known.is_empty() else known.row(0, named=True),
     )
 
 
@@ -236,22 +219,6 @@ def _described(name: str, graph: TokenFeatureGraph) -> dict[str, Any]:
         "l0": float(active.sum() / max(graph.positions, 1)),
         "spearman": rho,
     }
-
-
-def _learned(table: pl.DataFrame, main: str) -> Learned | None:
-    rows = table.filter((pl.col("reading") == main) & (pl.col("baseline") == UNTRAINED))
-    if rows.is_empty() or rows["value"].item() is None:
-        return None
-    row = rows.row(0, named=True)
-    return Learned(
-        Estimate(row["value"], row["low"], row["high"]),
-        row["p_value"],
-        main,
-        row["size"],
-        row["function"] + row["content"],
-        Estimate(row["trained"], row["trained_low"], row["trained_high"]),
-        Estimate(row["control"], row["control_low"], row["control_high"]),
-    )
 
 
 _DIFFERENCES = {

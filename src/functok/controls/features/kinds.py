@@ -38,7 +38,7 @@ from functok.controls.features.indifference import chance_divergence
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, readings
 from functok.graph.labelled import LabelledGraph
-from functok.stats import Estimate, benjamini_hochberg
+from functok.stats import benjamini_hochberg, mean_interval
 
 LEAST = 20
 """Firings below which a feature is ``rare``."""
@@ -193,18 +193,11 @@ def _side_table(
         share = seen.at_sides[often, number] / seen.firings[often]
         here = float(occurrences[one.function].sum() / max(int(occurrences.sum()), 1))
         lift = share / here if here else np.full(len(share), math.nan)
-        mean = Estimate(math.nan, math.nan, math.nan)
-        if len(lift):
-            half = math.nan
-            if len(lift) > 1:
-                half = stdtrit(len(lift) - 1, 0.975) * lift.std(ddof=1) / math.sqrt(len(lift))
-            value = float(lift.mean())
-            mean = Estimate(value, value - half, value + half)
         rows.append(
             {
                 "reading": one.reading,
                 "positions": here,
-                **as_columns("lift", mean),
+                **as_columns("lift", mean_interval(lift)),
                 "median_lift": float(np.median(lift)) if len(lift) else math.nan,
                 "only": int(np.count_nonzero(share >= ONE_CLASS)),
                 "features": len(share),

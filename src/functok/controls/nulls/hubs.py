@@ -41,7 +41,7 @@ _GRID = 64
 
 @dataclass(frozen=True)
 class Hubs:
-    """The hub index under labels permuted over the corpus."""
+    """The hub index under permuted labels."""
 
     tokens: pl.DataFrame
     """One row per token, most frequent first. Columns: token_id, token, class, subclass,

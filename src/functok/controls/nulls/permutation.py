@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int
 
-from functok.controls.nulls.gaps import Gap, gap_table
-from functok.controls.nulls.hubs import LEAST, token_columns
+from functok.controls.nulls.gaps import gap_table
+from functok.controls.nulls.hubs import LEAST, Hubs, token_columns
 from functok.graph.contrasts import primary, readings
 from functok.graph.labelled import LabelledGraph
 from functok.graph.occurrences import read_occurrences
@@ -30,22 +30,6 @@ Within = Literal["document", "place"]
 TENTHS = 10
 _CELLS = 1 << 27
 """(token, feature) pairs that are marked at once, one byte each."""
-
-
-@dataclass(frozen=True)
-class Permuted:
-    """The hub index against labels permuted within documents or tenths of them."""
-
-    tokens: pl.DataFrame
-    """One row per token, most frequent first. Columns: token_id, token, class, subclass,
-    occurrences, degree, expected (mean over the draws), deviation (over the draws), hub (log ratio
-    of degree to expected), z, p_value (two-sided, from the draws: at least 2 / (1 + draws)),
-    q_value (Benjamini–Hochberg)."""
-    gaps: pl.DataFrame
-    """Of the hub index, under every reading of "function": see ``gap_table``; the intervals carry
-    the types alone."""
-    headline: Gap
-    """E[h | function] − E[h | content] at equal frequency, under the primary reading."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +48,7 @@ class _Store:
 
 def permuted(
     subject: LabelledGraph, within: Within = "document", draws: int = 200, least: int = LEAST
-) -> Permuted | None:
+) -> Hubs | None:
     """Hub index and z of every token against ``draws`` permutations of the labels.
 
     Args:
@@ -74,7 +58,11 @@ def permuted(
         least: occurrences that a token needs to take part in the gaps.
 
     Returns:
-        None if the graph was built without an occurrence store.
+        Tokens with the columns token_id, token, class, subclass, occurrences, degree, expected
+        (mean over the draws), deviation (over the draws), hub (log ratio of degree to expected), z,
+        p_value (two-sided, from the draws: at least 2 / (1 + draws)), q_value (Benjamini–Hochberg);
+        gaps with intervals over the types alone. None if the graph was built without an occurrence
+        store.
     """
     if subject.occurrences is None:
         return None
@@ -117,7 +105,7 @@ def permuted(
     gaps, headline = gap_table(
         sides, main, store.ids[taking], hub[taking], occurrences[taking], subject.seed
     )
-    return Permuted(table, gaps, headline)
+    return Hubs(table, gaps, headline)
 
 
 def _read(subject: LabelledGraph) -> _Store:

@@ -25,9 +25,7 @@ large share saturates; for the same reason the features that are missed have the
 What would surprise: log R < 0, fewer features than by chance, is possible and frequent.
 """
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,7 +41,6 @@ from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, readings
 from functok.graph.coverage import frequency_order
 from functok.graph.labelled import LabelledGraph
-from functok.stats import Estimate
 from functok.tokens.counting.function_tokens import FUNCTION, SPECIAL
 
 SHARES = (0.01, 0.05, 0.10)
@@ -69,21 +66,6 @@ class Exposure(NamedTuple):
     """The most frequent tokens. Columns: by (``tokens``: the first k; ``positions``: the fewest
     that cover this share), size (k, or the share), tokens, and those of ``coverage`` from scheme
     on, in ``uniform``, ``content`` and ``activations``."""
-
-
-@dataclass(frozen=True)
-class ExposureEffect:
-    """Test P1."""
-
-    effect: Estimate
-    """log R."""
-    p_value: float
-    reading: str
-    scheme: str
-    covered: float
-    """Share of the active features that the set reaches."""
-    expected: float
-    """By the same number of reference positions."""
 
 
 def equal_exposure(subject: LabelledGraph, draws: int = DRAWS) -> Exposure:
@@ -119,15 +101,15 @@ def equal_exposure(subject: LabelledGraph, draws: int = DRAWS) -> Exposure:
     )
 
 
-def exposure_effect(found: Exposure, reading: str) -> ExposureEffect | None:
+def exposure_effect(found: Exposure, reading: str) -> dict[str, Any] | None:
     """P1 from the tables, by document; None without an occurrence store."""
-    this = (pl.col("reading") == reading) & (pl.col("scheme") == "document")
-    row = found.coverage.filter(this & pl.col("thinned").is_null())
-    if row.is_empty() or not math.isfinite(row["log_ratio"].item()):
-        return None
-    effect = Estimate(*(row[name].item() for name in ("log_ratio", "low", "high")))
-    covered, expected = row["covered"].item(), row["expected"].item()
-    return ExposureEffect(effect, row["p_value"].item(), reading, "document", covered, expected)
+    rows = found.coverage.filter(
+        pl.col("thinned").is_null(),
+        pl.col("log_ratio").is_finite(),
+        reading=reading,
+        scheme="document",
+    )
+    return None if rows.is_empty() else rows.row(0, named=True)
 
 
 _CURVE = {"by": pl.String, "size": pl.Float64, "tokens": pl.Int64}

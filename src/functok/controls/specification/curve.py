@@ -23,6 +23,7 @@ then frequency under another name (``graph/contrasts.py``); the joint test uses 
 
 import math
 from collections.abc import Iterator
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ from functok.controls.positions.exposure import pools
 from functok.controls.positions.pools import Pool
 from functok.controls.specification.axes import Chosen, axis_choices, definitions, missing
 from functok.controls.specification.joint import SEPARABLE, joint_test
-from functok.controls.types.contexts import context_table
+from functok.controls.types.contexts import by_token, context_table
 from functok.controls.types.factorial import class_alone
 from functok.controls.types.predictors import CONTEXT
 from functok.controls.types.regression import direct_alone
@@ -71,7 +72,7 @@ def curve(given: Inputs) -> SpecificationCurve:
     """Every specification that the graph and its alternatives allow."""
     sides = definitions(given.subject)
     kinds = {one.reading: _kind(one, given.occurrences) for one in sides}
-    contexts = _Contexts(given)
+    columns = cache(partial(_columns, given))
     rows: list[dict[str, Any]] = []
     kept: list[np.ndarray] = []
     for one in axis_choices(given.subject, given.alternatives):
@@ -83,7 +84,7 @@ def curve(given: Inputs) -> SpecificationCurve:
             for size in SIZES:
                 outcome = log_richness(h, size)
                 choice = keys | {"unit": unit, "exposure": size}
-                found = [*_effects(outcome, sides, given.occurrences, contexts.of(unit, size))]
+                found = [*_effects(outcome, sides, given.occurrences, columns(unit, size))]
                 rows += [choice | row for row in found]
                 if any(row["effect"] == "class" for row in found):
                     kept.append(outcome.values)
@@ -141,26 +142,15 @@ def _effects(
                 yield row | vars(estimate[0])
 
 
-class _Contexts:
-    """Frequency and neighbours of every type at each unit and size, computed once."""
-
-    def __init__(self, given: Inputs) -> None:
-        self._given, self._known = given, dict[tuple[Unit, int], Predictors]()
-
-    def of(self, unit: Unit, size: int) -> Predictors | None:
-        given = self._given
-        if given.encoded is None:
-            return None
-        if (unit, size) not in self._known:
-            vocabulary = given.subject.graph.vocabulary
-            table = context_table(given.encoded, vocabulary, size, unit, given.subject.seed)
-            with np.errstate(divide="ignore"):
-                found = {"log_n": np.log(given.occurrences)}
-            for name in CONTEXT:
-                found[name] = np.full(vocabulary, np.nan)
-                found[name][table["token_id"].to_numpy()] = table[name].to_numpy()
-            self._known[unit, size] = found
-        return self._known[unit, size]
+def _columns(given: Inputs, unit: Unit, size: int) -> Predictors | None:
+    """Frequency and neighbours of every type at a unit and size; None without the documents."""
+    if given.encoded is None:
+        return None
+    vocabulary = given.subject.graph.vocabulary
+    table = context_table(given.encoded, vocabulary, size, unit, given.subject.seed)
+    with np.errstate(divide="ignore"):
+        frequency = {"log_n": np.log(given.occurrences)}
+    return frequency | by_token(table, CONTEXT, vocabulary)
 
 
 def _summaries(

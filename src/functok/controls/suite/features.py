@@ -8,13 +8,13 @@ from functok.controls.control import Result
 from functok.controls.effects import effect_rows
 from functok.controls.features.kinds import context_only
 from functok.controls.inputs import Inputs
-from functok.controls.suite import nulls, positions, types
+from functok.controls.suite import declared, tables
 
 REPEATED = (
-    nulls.shuffled_labels,
-    types.both_at_once,
-    types.equally_frequent,
-    types.class_given_context,
+    tables.shuffled_labels,
+    declared.both_at_once,
+    tables.equally_frequent,
+    declared.class_given_context,
 )
 """The controls of degree and richness that are repeated."""
 
@@ -22,8 +22,13 @@ REPEATED = (
 def about(given: Inputs) -> Result:
     """Concentration, kind and lift of every feature."""
     found = given.feature_side
-    tables = {"features": found.features, "feature_kinds": found.kinds}
-    return Result({**tables, "feature_sides": found.sides})
+    return Result(
+        {
+            "features": found.features,
+            "feature_kinds": found.kinds,
+            "feature_sides": found.sides,
+        }
+    )
 
 
 def in_context(given: Inputs) -> Result:
@@ -35,10 +40,10 @@ def in_context(given: Inputs) -> Result:
     subject = context_only(given.subject, given.feature_side)
     left_out = int((given.feature_side.features["kind"] == "token").sum())
     again = replace(given, subject=subject)
-    tables = {}
+    found = {}
     for control in REPEATED:
-        tables |= control(again).tables
-    effects = effect_rows(tables.get, subclasses=True)
+        found |= control(again).tables
+    effects = effect_rows(found.get, subclasses=True)
     effects = effects.with_columns(features_left_out=pl.lit(left_out, pl.Int64))
-    exposure = positions.equal_positions(again).tables["exposure"]
+    exposure = declared.equal_positions(again).tables["exposure"]
     return Result({"context_effects": effects, "context_exposure": exposure})

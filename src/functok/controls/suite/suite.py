@@ -29,52 +29,39 @@ from collections.abc import Sequence
 
 from functok.controls.control import Control
 from functok.controls.names import CONTROL_NAMES
-from functok.controls.suite import (
-    baselines,
-    features,
-    nulls,
-    occurrences,
-    positions,
-    richness,
-    specification,
-    types,
-)
+from functok.controls.suite import declared, features, tables
 from functok.runtime.errors import UserError, nearest
 
 CONTROLS = (
-    Control("exposure", "The same number of other positions", positions.equal_positions, ("P1",)),
-    Control("richness", "Features at equal exposure, token by token", richness.accumulated),
-    Control("hubs", "Labels permuted over the corpus", nulls.shuffled_labels),
-    Control("permutation", "Labels permuted within documents", nulls.shuffled_within),
-    Control("poisson", "Edges of independent tokens and features", nulls.independent),
-    Control("factorial", "Frequency × class", types.both_at_once, ("P2",)),
-    Control(
-        "pairs",
-        "Function and content types of equal frequency",
-        types.equally_frequent,
-    ),
+    Control("exposure", "The same number of other positions", declared.equal_positions, ("P1",)),
+    Control("richness", "Features at equal exposure, token by token", tables.accumulated),
+    Control("hubs", "Labels permuted over the corpus", tables.shuffled_labels),
+    Control("permutation", "Labels permuted within documents", tables.shuffled_within),
+    Control("poisson", "Edges of independent tokens and features", tables.independent),
+    Control("factorial", "Frequency × class", declared.both_at_once, ("P2",)),
+    Control("pairs", "Function and content types of equal frequency", tables.equally_frequent),
     Control(
         "regression",
         "Class given frequency, and given context",
-        types.class_given_context,
+        declared.class_given_context,
         ("P3",),
     ),
-    Control("degree", "Raw degrees at frequencies that both classes have", types.degrees),
-    Control("slots", "Class or slot: before the same next token", occurrences.same_slot),
-    Control("homographs", "One string, two word classes", occurrences.same_string),
+    Control("degree", "Raw degrees at frequencies that both classes have", tables.degrees),
+    Control("slots", "Class or slot: before the same next token", tables.same_slot),
+    Control("homographs", "One string, two word classes", tables.same_string),
     Control("features", "What each feature is about", features.about),
     Control("context", "Every effect without token-identity features", features.in_context),
     Control(
         "baselines",
         "Untrained models, shuffled text and frozen SAEs",
-        baselines.trained_or_not,
+        declared.trained_or_not,
         ("P4",),
         arms=True,
     ),
     Control(
         "specification",
         "Every effect under other choices",
-        specification.every_choice,
+        tables.every_choice,
         arms=True,
     ),
 )

@@ -21,8 +21,11 @@ position            mean position in the document, all occurrences
 ==================  ==========================================================================
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 
 from functok.corpus.splits import mixed
 from functok.encoding.tokenizer import Encoded
@@ -76,6 +79,16 @@ def context_table(
         burstiness=np.log(documents / expected_documents(occurrences, size, times)),
         position=positions / occurrences,
     )
+
+
+def by_token(
+    table: pl.DataFrame, names: Sequence[str], vocabulary: int
+) -> dict[str, Float[np.ndarray, " vocabulary"]]:
+    """Columns of ``context_table`` by token id; NaN for the tokens that it lacks."""
+    found = {name: np.full(vocabulary, np.nan) for name in names}
+    for name, column in found.items():
+        column[table["token_id"].to_numpy()] = table[name].to_numpy()
+    return found
 
 
 def mean_norms(subject: LabelledGraph) -> np.ndarray | None:

@@ -22,7 +22,6 @@ construction, yet it may in fact; matched pairs and the regression adjust for th
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,22 +50,6 @@ class Factorial(NamedTuple):
     """Columns: reading, split, bound (fewest occurrences of a frequent type), effect (``class``,
     ``frequency``, ``interaction``), value, low, high (95 %, documents × types), p_value (two-sided
     permutation), types, note (why there is no value; else null)."""
-
-
-@dataclass(frozen=True)
-class ClassEffect:
-    """Test P2: the main effect of class."""
-
-    effect: Estimate
-    """Difference of log richness, function minus content, the mean over both levels."""
-    p_value: float
-    """Permutation of classes within levels of frequency."""
-    reading: str
-    """Of "function"."""
-    types: int
-    function: float
-    """Mean outcome of the function types, the mean over both levels."""
-    content: float
 
 
 def factorial(
@@ -104,22 +87,21 @@ def factorial(
     return Factorial(pl.DataFrame(cells, _CELLS), pl.DataFrame(effects, _EFFECTS))
 
 
-def class_effect(found: Factorial, reading: str) -> ClassEffect | None:
-    """P2 from the tables, by the balanced split; None if the cells are too small."""
-    this = (pl.col("reading") == reading) & (pl.col("split") == BALANCED)
-    row = found.effects.filter(this & (pl.col("effect") == "class"))
-    if row.is_empty() or row["note"].item() is not None:
-        return None
-    means = found.cells.filter(this).group_by("class").agg(pl.col("mean").mean())
-    mean = dict(means.iter_rows())
-    return ClassEffect(
-        Estimate(row["value"].item(), row["low"].item(), row["high"].item()),
-        row["p_value"].item(),
-        reading,
-        row["types"].item(),
-        mean["function"],
-        mean["content"],
+def class_effect(found: Factorial, reading: str) -> dict[str, Any] | None:
+    """P2 from the tables, by the balanced split; None if the cells are too small.
+
+    Returns:
+        The row of ``Factorial.effects``, and function and content: the mean outcome of the types of
+        either class, the mean over both levels.
+    """
+    rows = found.effects.filter(
+        pl.col("note").is_null(), reading=reading, split=BALANCED, effect="class"
     )
+    if rows.is_empty():
+        return None
+    cells = found.cells.filter(reading=reading, split=BALANCED)
+    means = cells.group_by("class").agg(pl.col("mean").mean())
+    return rows.row(0, named=True) | dict(means.iter_rows())
 
 
 _CELLS = {

@@ -22,9 +22,11 @@ whether a class turns over more features at equal L0, not whether it is richer.
 """
 
 import numpy as np
+import polars as pl
 from jaxtyping import Float
 
 from functok.controls.types.assignment import Forms
+from functok.controls.types.contexts import by_token
 from functok.graph.labelled import LabelledGraph
 from functok.stats.design import Predictors
 
@@ -46,14 +48,14 @@ MODELS = {
 
 def predictors(
     subject: LabelledGraph,
-    contexts: "dict[str, np.ndarray] | None",
+    contexts: pl.DataFrame | None,
     norms: Float[np.ndarray, " vocabulary"] | None = None,
 ) -> Predictors:
     """Every available predictor, by token id; NaN where it is undefined.
 
     Args:
         subject: what is studied.
-        contexts: columns of ``context_table``; None if the documents are not available.
+        contexts: of ``context_table``; None if the documents are not available.
         norms: of ``mean_norms``.
     """
     graph = subject.graph
@@ -72,9 +74,6 @@ def predictors(
         }
         if norms is not None:
             found["norm"] = np.log(norms)
-    for name in (*CONTEXT, "position") if contexts is not None else ():
-        assert contexts is not None
-        column = np.full(graph.vocabulary, np.nan)
-        column[contexts["token_id"]] = contexts[name]
-        found[name] = column
+    if contexts is not None:
+        found |= by_token(contexts, (*CONTEXT, "position"), graph.vocabulary)
     return {name: np.where(np.isfinite(column), column, np.nan) for name, column in found.items()}

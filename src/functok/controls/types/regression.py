@@ -21,8 +21,7 @@ with ``common``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -43,6 +42,7 @@ FEWER_DRAWS = 999
 """For all but the tests of the first outcome under the primary reading."""
 CLASS, SUBCLASSES = "function", "sub-classes"
 RICHNESS, DEGREE = "log S", "log degree"
+_KEYS = ("reading", "outcome", "support", "model")
 
 
 class Regressions(NamedTuple):
@@ -58,22 +58,6 @@ class Regressions(NamedTuple):
     sub-classes only), dropped (predictors without a column), note (why there is no fit)."""
     shares: pl.DataFrame
     """Columns: reading, outcome, group, share (of the variance; Shapley values over ``full``)."""
-
-
-@dataclass(frozen=True)
-class DirectEffect:
-    """Test P3: the effect of class that frequency, neighbours and dispersion leave."""
-
-    effect: Estimate
-    """Difference of log richness, function less content."""
-    p_value: float
-    """Freedman–Lane."""
-    total: Estimate
-    """The effect that frequency alone leaves."""
-    total_p_value: float
-    reading: str
-    """Of "function"."""
-    types: int
 
 
 def regressions(
@@ -126,32 +110,19 @@ def regressions(
     )
 
 
-def direct_effect(found: Regressions, reading: str, outcome: str = RICHNESS) -> DirectEffect | None:
-    """P3 from the tables; None where the direct model could not be fitted."""
+def direct_effect(found: Regressions, reading: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """P3 from the tables; None where the direct model could not be fitted.
+
+    Returns:
+        The rows of class in the models ``total`` and ``direct``, with their types.
+    """
+    fits = found.fits.select(*_KEYS, "types")
     rows = found.coefficients.filter(
-        (pl.col("reading") == reading)
-        & (pl.col("outcome") == outcome)
-        & (pl.col("support") == "all")
-        & (pl.col("term") == CLASS)
-    )
+        reading=reading, outcome=RICHNESS, support="all", term=CLASS
+    ).join(fits, on=_KEYS)
     by_model = {row["model"]: row for row in rows.iter_rows(named=True)}
-    if not {"total", "direct"} <= by_model.keys():
-        return None
-    direct, total = by_model["direct"], by_model["total"]
-    fit = found.fits.filter(
-        (pl.col("reading") == reading)
-        & (pl.col("outcome") == outcome)
-        & (pl.col("support") == "all")
-        & (pl.col("model") == "direct")
-    )
-    return DirectEffect(
-        Estimate(direct["value"], direct["low"], direct["high"]),
-        direct["p_permutation"],
-        Estimate(total["value"], total["low"], total["high"]),
-        total["p_permutation"],
-        reading,
-        fit["types"].item(),
-    )
+    found_both = {"total", "direct"} <= by_model.keys()
+    return (by_model["total"], by_model["direct"]) if found_both else None
 
 
 def direct_alone(
@@ -174,7 +145,7 @@ def direct_alone(
     without = None if left_out is None else left_out[:, types]
     fitted = fit(outcome[types], made, (CLASS,), without, 0, 0)
     row = next(row for row in fitted.rows if row["term"] == CLASS)
-    return Estimate(row["value"], row["low"], row["high"]), int(types.sum())
+    return Estimate.of(row), int(types.sum())
 
 
 def common_support(

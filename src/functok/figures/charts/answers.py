@@ -10,39 +10,30 @@ from altair.typing import ChartType
 
 from functok.calibration.summary import METHODS, swaps_by_place
 from functok.figures.plan import NO_WORLD, Plan, made_from
-from functok.figures.style import CONTROL, DASHES, MEASURED, styled, value_tips, with_intervals
+from functok.figures.style import CONTROL, DASHES, MEASURED, tips, value_tips, with_intervals
 
 
 def swap_success(table: pl.DataFrame) -> ChartType:
     """Share of the swaps that give the source's answer, by place and method."""
     methods = list(METHODS.values())
     order = table.unique("place").sort("place_order")["place"].to_list()
-    tall = 34 * len(order)
-    base = alt.Chart(table, width=250, height=tall).encode(
+    base = alt.Chart(table, width=250, height=34 * len(order)).encode(
         y=alt.Y("place:N", title=None, sort=order, axis=alt.Axis(labelLimit=260)),
         yOffset=alt.YOffset("method:N", sort=methods),
         color=alt.Color("method:N", sort=methods).scale(
             domain=methods, range=["#000000", MEASURED, CONTROL]
         ),
         tooltip=[
-            "latent:N",
-            "place:N",
-            "method:N",
+            *tips("latent:N place:N method:N"),
             *value_tips("iia", ".3f", "swapped"),
-            "prompts:Q",
-            "facts:Q",
+            *tips("prompts:Q facts:Q"),
         ],
     )
     x = alt.X("iia:Q", title="answers swapped").scale(domain=[0, 1]).axis(format="%")
     line = alt.Chart(table).transform_aggregate(chance="mean(chance)")
     chance = line.mark_rule(color=CONTROL, strokeDash=DASHES).encode(x="chance:Q")
-    return styled(
-        alt.layer(with_intervals(base, x, "iia_low", "iia_high"), chance).facet(
-            column=alt.Column("latent:N", title=None)
-        ),
-        "Which swap changes the answer",
-        "share of answers that become the source prompt's; bars: 95 % over facts; dashes: chance",
-    )
+    layers = alt.layer(with_intervals(base, x, "iia_low", "iia_high"), chance)
+    return layers.facet(column=alt.Column("latent:N", title=None))
 
 
 PLANS = (
@@ -50,6 +41,8 @@ PLANS = (
         name="world-swaps",
         section="world",
         title="Which swap changes the answer",
+        subtitle="share of answers that become the source prompt's; bars: 95 % over facts; "
+        "dashes: chance",
         reading="Each prompt's entity or language is exchanged for another's at the tokens named "
         "on the left; at 100 % every answer became the right one for the other prompt. If "
         "function tokens work only in the last position, the position matters, not the class.",

@@ -16,8 +16,9 @@ from functok.figures.style import (
     HEIGHT,
     MEASURED,
     WIDTH,
+    log_x,
     readings_in_words,
-    styled,
+    tips,
     value_tips,
     with_intervals,
     zero_line,
@@ -47,26 +48,19 @@ def coverage_curve(curve: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Columns tokens (k), positions, series, covered, low and high (95 %, of the measured one).
     """
-    rows = curve.filter((pl.col("by") == "tokens") & pl.col("expected").is_finite())
-    uniform = rows.filter(pl.col("scheme") == "uniform")
-    measured = uniform.select(
-        "tokens",
-        "positions",
+    rows = curve.filter(pl.col("expected").is_finite(), by="tokens")
+    low, high = ((pl.col("expected") * pl.col(end).exp()).fill_nan(None) for end in ("low", "high"))
+    measured = rows.filter(scheme="uniform").select(
+        *("tokens", "positions"),
         series=pl.lit("the k most frequent tokens"),
         covered="covered",
-        low=(pl.col("expected") * pl.col("low").exp()).fill_nan(None),
-        high=pl.min_horizontal(1.0, pl.col("expected") * pl.col("high").exp()).fill_nan(None),
+        low=low,
+        high=pl.min_horizontal(1.0, high),
     )
-    nothing = pl.lit(None, pl.Float64)
     references = rows.select(
-        "tokens",
-        "positions",
-        series=pl.col("scheme").replace(_SCHEMES),
-        covered="expected",
-        low=nothing,
-        high=nothing,
+        *("tokens", "positions"), series=pl.col("scheme").replace(_SCHEMES), covered="expected"
     )
-    return pl.concat([measured, references])
+    return pl.concat([measured, references], how="diagonal")
 
 
 def exposure_curve(table: pl.DataFrame) -> ChartType:
@@ -74,23 +68,19 @@ def exposure_curve(table: pl.DataFrame) -> ChartType:
     order = table["series"].unique(maintain_order=True).to_list()
     colour = alt.Scale(domain=order, range=[FUNCTION, CONTROL, CONTENT, MEASURED][: len(order)])
     base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
-        x=alt.X("tokens:Q", title="k, tokens in order of frequency (log scale)").scale(
-            type="log", nice=False
-        ),
+        x=log_x("tokens", "k, tokens in order of frequency (log scale)"),
         color=alt.Color("series:N").scale(colour).legend(columns=2),
         tooltip=[
-            "series:N",
-            "tokens:Q",
-            alt.Tooltip("positions:Q", format=",d"),
+            *tips("series:N tokens:Q", positions=",d"),
             *value_tips("covered", ".1%", "coverage", prefixed=False),
         ],
     )
-    y = alt.Y("covered:Q", title="share of the active features").axis(format=".0%")
+    title = "share of the active features"
     measured = alt.condition(f"datum.series === '{order[0]}'", alt.value([1, 0]), alt.value(DASHES))
-    layers = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.2).encode(
-        y=alt.Y("low:Q", title="share of the active features"), y2="high:Q"
-    ) + base.mark_line(point=True).encode(y=y, strokeDash=measured)
-    return styled(layers, "Coverage over k, at equal exposure", "band: 95 % interval")
+    band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.2)
+    return band.encode(y=alt.Y("low:Q", title=title), y2="high:Q") + base.mark_line(
+        point=True
+    ).encode(y=alt.Y("covered:Q", title=title).axis(format=".0%"), strokeDash=measured)
 
 
 def references(coverage: pl.DataFrame) -> pl.DataFrame:
@@ -99,17 +89,12 @@ def references(coverage: pl.DataFrame) -> pl.DataFrame:
     Args:
         coverage: ``controls/exposure.parquet``.
     """
-    return (
-        coverage.filter(pl.col("thinned").is_null() & pl.col("low").is_finite())
-        .with_columns(
-            pl.col("scheme").replace(_SCHEMES),
-            readings_in_words(),
-        )
-        .select(
-            "reading", "scheme", "positions", "covered", "expected", "log_ratio", "low", "high",
-            "p_value", "outcome",
-        )
-    )  # fmt: skip
+    kept = coverage.filter(pl.col("thinned").is_null(), pl.col("low").is_finite())
+    return kept.select(
+        readings_in_words(),
+        pl.col("scheme").replace(_SCHEMES),
+        *("positions", "covered", "expected", "log_ratio", "low", "high", "p_value", "outcome"),
+    )
 
 
 def exposure_references(table: pl.DataFrame) -> ChartType:
@@ -119,25 +104,15 @@ def exposure_references(table: pl.DataFrame) -> ChartType:
         y=alt.Y("reading:N", title=None, sort=order),
         color=alt.Color("outcome:N").scale(_OUTCOMES),
         tooltip=[
-            "reading:N",
-            "scheme:N",
-            alt.Tooltip("positions:Q", format=",d"),
-            alt.Tooltip("covered:Q", format=".1%", title="coverage"),
-            alt.Tooltip("expected:Q", format=".1%", title="of the reference"),
+            *tips("reading:N scheme:N", positions=",d"),
+            *tips(covered=(".1%", "coverage"), expected=(".1%", "of the reference")),
             *value_tips("log_ratio", ".3f", "log ratio", prefixed=False),
-            alt.Tooltip("p_value:Q", format=".2g", title="p"),
+            *tips(p_value=(".2g", "p")),
         ],
     )
-    title = "log ratio of coverage"
-    x = alt.X("log_ratio:Q", title=title)
-    layers = zero_line(table) + with_intervals(base, x, size=30)
-    chart = layers.facet(
+    x = alt.X("log_ratio:Q", title="log ratio of coverage")
+    return (zero_line(table) + with_intervals(base, x, size=30)).facet(
         facet=alt.Facet("scheme:N", title=None, sort=list(_SCHEMES.values())), columns=2
-    )
-    return styled(
-        chart,
-        "The same number of other positions",
-        "right of 0: the set reaches more features; bars: 95 % intervals",
     )
 
 
@@ -150,39 +125,32 @@ def accumulation(table: pl.DataFrame) -> ChartType:
     """Features by exposures: the whole class, every sub-class, and open-class words."""
     order = [name for name in table["group"].unique(maintain_order=True) if name != "content"]
     base = alt.Chart(table).encode(
-        x=alt.X("size:Q", title="exposures (log scale)").scale(type="log", nice=False),
+        x=log_x("size", "exposures (log scale)"),
+        color=alt.condition("datum.group === 'content'", alt.value(CONTENT), alt.value(FUNCTION)),
+        detail="group:N",
         tooltip=[
-            "group:N",
-            "size:Q",
-            "types:Q",
+            *tips("group:N size:Q types:Q"),
             *value_tips("richness", ".1f", "features", prefixed=False),
-            "extrapolated:N",
+            *tips("extrapolated:N"),
         ],
     )
-    title = "features (log scale)"
     most = float(table["richness"].to_numpy().max()) * 1.5  # a few types have unbounded intervals
     least = float(table["richness"].to_numpy().min()) / 1.1
     scale = alt.Scale(type="log", domain=[least, most], nice=False)
+    low, y = (
+        alt.Y(f"{n}:Q", title="features (log scale)", scale=scale) for n in ("low", "richness")
+    )
     dashes = alt.StrokeDash("extrapolated:N", legend=None).scale(
         domain=[False, True], range=[[1, 0], [1, 3]]
     )
-    colour = alt.condition("datum.group === 'content'", alt.value(CONTENT), alt.value(FUNCTION))
     panels = []
     for name in order:
-        mine = base.transform_filter(alt.FieldOneOfPredicate("group", [name, "content"])).encode(
-            color=colour, detail="group:N"
-        )
+        mine = base.transform_filter(alt.FieldOneOfPredicate("group", [name, "content"]))
         layers = mine.mark_area(opacity=0.18, clip=True).encode(
-            y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"
-        ) + mine.mark_line().encode(
-            y=alt.Y("richness:Q", title=title, scale=scale), strokeDash=dashes
-        )
+            y=low, y2="high:Q"
+        ) + mine.mark_line().encode(y=y, strokeDash=dashes)
         panels.append(layers.properties(width=WIDTH // 3 - 50, height=130, title=name))
-    return styled(
-        alt.concat(*panels, columns=3),
-        "Features by exposures",
-        "orange: the group named; blue: open-class words; bands: 95 %; dotted: extrapolated",
-    )
+    return alt.concat(*panels, columns=3)
 
 
 PLANS = (
@@ -190,6 +158,7 @@ PLANS = (
         name="exposure-curve",
         section="controls",
         title="Coverage over k, at equal exposure",
+        subtitle="band: 95 % interval",
         reading="Where the orange curve lies below another, the k most frequent tokens reach fewer "
         "features than the same number of positions of that kind.",
         control="The same number of positions anywhere, of other tokens, and with an equal "
@@ -203,6 +172,7 @@ PLANS = (
         name="exposure-references",
         section="controls",
         title="The same number of other positions",
+        subtitle="right of 0: the set reaches more features; bars: 95 % intervals",
         reading="To the left of 0, the set reaches fewer features than the same number of "
         "positions of the kind named above the panel; sub-classes are below the whole classes.",
         control="Each panel is one kind of reference positions.",
@@ -214,6 +184,8 @@ PLANS = (
         name="accumulation",
         section="controls",
         title="Features by exposures",
+        subtitle="orange: the group named; blue: open-class words; bands: 95 %; dotted: "
+        "extrapolated",
         reading="The higher curve belongs to the richer types at that number of exposures; a curve "
         "that starts higher has more features at once, one that grows faster renews them.",
         control="Open-class words at the same exposure: the blue curve, the same in every panel.",

@@ -5,7 +5,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.plan import NO_CONTROLS, Plan, made_from, of_control
-from functok.figures.style import CONTROL, MEASURED, WIDTH, styled, value_tips, with_intervals
+from functok.figures.style import CONTROL, MEASURED, WIDTH, tips, value_tips, with_intervals
 
 KINDS = {
     "token": "one token",
@@ -28,25 +28,14 @@ def kind_rows(kinds: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Columns kind (in words), series, share with low and high (null for firings), features.
     """
-    words = pl.col("kind").replace_strict(KINDS)
-    features = kinds.select(
-        words,
-        pl.lit(_SERIES[0]).alias("series"),
-        "share",
-        low="share_low",
-        high="share_high",
-        features="features",
+    words, none = pl.col("kind").replace_strict(KINDS), pl.lit(None, pl.Float64)
+    shares = (("share", "share_low", "share_high"), ("firings", none, none))
+    return pl.concat(
+        kinds.select(
+            words, series=pl.lit(series), share=share, low=low, high=high, features="features"
+        )
+        for series, (share, low, high) in zip(_SERIES, shares, strict=True)
     )
-    none = pl.lit(None, pl.Float64)
-    firings = kinds.select(
-        words,
-        pl.lit(_SERIES[1]).alias("series"),
-        share="firings",
-        low=none,
-        high=none,
-        features="features",
-    )
-    return pl.concat([features, firings])
 
 
 def feature_kinds(table: pl.DataFrame) -> ChartType:
@@ -57,18 +46,13 @@ def feature_kinds(table: pl.DataFrame) -> ChartType:
         yOffset=alt.YOffset("series:N", sort=_SERIES),
         color=alt.Color("series:N").scale(domain=_SERIES, range=[MEASURED, CONTROL]),
         tooltip=[
-            "kind:N",
-            "series:N",
+            *tips("kind:N series:N"),
             *value_tips("share", ".1%", "share", prefixed=False),
-            alt.Tooltip("features:Q", format=",d"),
+            *tips(features=",d"),
         ],
     )
     x = alt.X("share:Q", title="share").axis(format="%").scale(domainMin=0)
-    return styled(
-        with_intervals(base, x, size=46),
-        "What features are about",
-        "share of features that fire, and of all firings; bars: 95 % intervals",
-    )
+    return with_intervals(base, x, size=46)
 
 
 PLANS = (
@@ -76,6 +60,7 @@ PLANS = (
         name="feature-kinds",
         section="controls",
         title="What features are about",
+        subtitle="share of features that fire, and of all firings; bars: 95 % intervals",
         reading="Green is the share of features of a kind, grey their share of the activity; a "
         "token with features of its own has a higher degree for that reason alone.",
         control="The divergence of the same number of random positions is subtracted first; each "

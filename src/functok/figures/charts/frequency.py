@@ -11,15 +11,16 @@ from altair.typing import ChartType
 from functok.controls.effects import effect_table
 from functok.figures.plan import NO_CONTROLS, Plan, made_from, of_control
 from functok.figures.style import (
-    CLASS_SCALE,
+    CLASS_COLOUR,
     CONTENT,
     CONTROL,
     FUNCTION,
     HEIGHT,
     READINGS,
     WIDTH,
+    log_x,
     readings_in_words,
-    styled,
+    tips,
     token_labels,
     value_tips,
     with_intervals,
@@ -50,15 +51,10 @@ def class_effects(table: pl.DataFrame) -> ChartType:
             alt.Tooltip("effect:N", title="held equal"),
             "reading:N",
             *value_tips("value", ".3f", "log ratio", prefixed=False),
-            alt.Tooltip("p_value:Q", format=".2g", title="p"),
-            alt.Tooltip("types:Q", format=",d"),
+            *tips(p_value=(".2g", "p"), types=",d"),
         ],
     )
-    return styled(
-        zero_line(table) + with_intervals(base, alt.X("value:Q", title=_RATIO), size=46),
-        "What class adds, control by control",
-        "right of 0: function types are richer at equal exposure; bars: 95 % intervals",
-    )
+    return zero_line(table) + with_intervals(base, alt.X("value:Q", title=_RATIO), size=46)
 
 
 def cells(factorial: pl.DataFrame) -> pl.DataFrame:
@@ -72,14 +68,10 @@ def cells(factorial: pl.DataFrame) -> pl.DataFrame:
     """
     half = 1.96 * pl.col("sd") / pl.col("types").sqrt()
     return factorial.filter(
-        pl.col("reading").is_in(list(READINGS))
-        & (pl.col("split") == "balanced")
-        & (pl.col("types") > 0)
+        pl.col("reading").is_in(list(READINGS)), pl.col("types") > 0, split="balanced"
     ).select(
         readings_in_words(),
-        "frequency",
-        "class",
-        "types",
+        *("frequency", "class", "types"),
         features=pl.col("mean").exp(),
         low=(pl.col("mean") - half).exp().fill_nan(None),
         high=(pl.col("mean") + half).exp().fill_nan(None),
@@ -92,22 +84,19 @@ def frequency_by_class(table: pl.DataFrame) -> ChartType:
     base = alt.Chart(table, width=WIDTH // 3 - 30, height=HEIGHT - 100).encode(
         x=alt.X("frequency:N", title="frequency", sort=["low", "high"]).axis(labelAngle=0),
         xOffset=alt.XOffset("class:N").scale(domain=["content", "function"], padding=0.6),
-        color=alt.Color("class:N").scale(CLASS_SCALE),
+        color=CLASS_COLOUR,
         tooltip=[
-            "frequency:N",
-            "class:N",
-            alt.Tooltip("types:Q", format=",d"),
-            alt.Tooltip("features:Q", format=".1f", title="features (geometric mean)"),
-            alt.Tooltip("low:Q", format=".1f", title="95 % from"),
-            alt.Tooltip("high:Q", format=".1f", title="to"),
+            *tips("frequency:N class:N", types=",d"),
+            *value_tips("features", ".1f", "features (geometric mean)", prefixed=False),
         ],
     )
-    y = alt.Y("features:Q", title="features at equal exposure").scale(zero=False)
+    title = "features at equal exposure"
     layers = base.mark_rule(strokeWidth=1.5).encode(
-        y=alt.Y("low:Q", title="features at equal exposure"), y2="high:Q"
-    ) + base.mark_point(opacity=1, size=60).encode(y=y)
-    chart = layers.facet(column=alt.Column("reading:N", title=None, sort=readings))
-    return styled(chart, "Frequency × class", "bars: 95 % intervals over token types")
+        y=alt.Y("low:Q", title=title), y2="high:Q"
+    ) + base.mark_point(opacity=1, size=60).encode(
+        y=alt.Y("features:Q", title=title).scale(zero=False)
+    )
+    return layers.facet(column=alt.Column("reading:N", title=None, sort=readings))
 
 
 def pair_points(pairs: pl.DataFrame, labelled: int = 12) -> pl.DataFrame:
@@ -121,46 +110,34 @@ def pair_points(pairs: pl.DataFrame, labelled: int = 12) -> pl.DataFrame:
         Columns reading, function, content, function_n, content_n, difference, label.
     """
     matched = pairs.filter(
-        (pl.col("design") == "matched")
-        & pl.col("reading").is_in(["as studied", "closed class"])
-        & pl.col("difference").is_finite()
+        pl.col("reading").is_in(["as studied", "closed class"]),
+        pl.col("difference").is_finite(),
+        design="matched",
     )
     rank = pl.col("difference").abs().rank("ordinal", descending=True).over("reading")
-    named = pl.format("{} / {}", "function", "content")
-    return matched.with_columns(
-        readings_in_words(),
-        label=pl.when(rank <= labelled // 2).then(named).otherwise(None),
-    ).select("reading", "function", "content", "function_n", "content_n", "difference", "label")
+    label = pl.when(rank <= labelled // 2).then(pl.format("{} / {}", "function", "content"))
+    return matched.with_columns(readings_in_words(), label=label).select(
+        "reading", "function", "content", "function_n", "content_n", "difference", "label"
+    )
 
 
 def matched_pairs(table: pl.DataFrame) -> ChartType:
     """Each pair's difference against its frequency."""
     base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
-        x=alt.X("function_n:Q", title="occurrences of the function type (log scale)").scale(
-            type="log", nice=False
-        ),
+        x=log_x("function_n", "occurrences of the function type (log scale)"),
         color=alt.Color("reading:N").scale(
             domain=["as studied", "closed-class words"], range=[CONTROL, FUNCTION]
         ),
-        tooltip=[
-            "function:N",
-            "content:N",
-            alt.Tooltip("function_n:Q", format=",d", title="its occurrences"),
-            alt.Tooltip("content_n:Q", format=",d", title="those of the content type"),
-            alt.Tooltip("difference:Q", format=".3f", title="log ratio"),
-        ],
+        tooltip=tips(
+            "function:N content:N",
+            function_n=(",d", "its occurrences"),
+            content_n=(",d", "those of the content type"),
+            difference=(".3f", "log ratio"),
+        ),
     )
     y = alt.Y("difference:Q", title="log ratio of features, function to content")
-    layers = (
-        zero_line(table, across=True)
-        + base.mark_point(opacity=0.7).encode(y=y)
-        + token_labels(base, y)
-    )
-    return styled(
-        layers,
-        "Pairs of equal frequency",
-        "each point is a function type matched with a content type of nearly the same frequency",
-    )
+    points = base.mark_point(opacity=0.7).encode(y=y)
+    return zero_line(table, across=True) + points + token_labels(base, y)
 
 
 def frequencies(overlap: pl.DataFrame) -> pl.DataFrame:
@@ -173,13 +150,9 @@ def frequencies(overlap: pl.DataFrame) -> pl.DataFrame:
         Columns reading, from, below, class, types.
     """
     rows = overlap.filter(pl.col("reading").is_in(["as studied", "closed class"]))
+    index, classes = ["reading", "from", "below"], ["function", "content"]
     return (
-        rows.unpivot(
-            ["function", "content"],
-            index=["reading", "from", "below"],
-            variable_name="class",
-            value_name="types",
-        )
+        rows.unpivot(classes, index=index, variable_name="class", value_name="types")
         .filter(pl.col("types") > 0)
         .with_columns(readings_in_words())
         .sort("reading", "from", "class")
@@ -188,27 +161,13 @@ def frequencies(overlap: pl.DataFrame) -> pl.DataFrame:
 
 def common_frequencies(table: pl.DataFrame) -> ChartType:
     """Number of types of each class by frequency."""
-    chart = (
-        alt.Chart(table, width=WIDTH // 2 - 30, height=HEIGHT - 120)
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("from:Q", title="occurrences (log scale)").scale(type="log", nice=False),
-            y=alt.Y("types:Q", title="token types (log scale)").scale(type="log"),
-            color=alt.Color("class:N").scale(CLASS_SCALE),
-            tooltip=[
-                alt.Tooltip("from:Q", format=",d"),
-                alt.Tooltip("below:Q", format=",d"),
-                "class:N",
-                alt.Tooltip("types:Q", format=",d"),
-            ],
-        )
-        .facet(column=alt.Column("reading:N", title=None, sort=list(READINGS.values())))
-    )
-    return styled(
-        chart,
-        "Overlap of the classes in frequency",
-        "token types by number of occurrences, in steps of a factor of two",
-    )
+    line = alt.Chart(table, width=WIDTH // 2 - 30, height=HEIGHT - 120).mark_line(point=True)
+    return line.encode(
+        x=log_x("from", "occurrences (log scale)"),
+        y=alt.Y("types:Q", title="token types (log scale)").scale(type="log"),
+        color=CLASS_COLOUR,
+        tooltip=[*tips(**{"from": ",d"}, below=",d"), *tips("class:N", types=",d")],
+    ).facet(column=alt.Column("reading:N", title=None, sort=list(READINGS.values())))
 
 
 def _effects(folder: RunFolder, most: int) -> list[pl.DataFrame]:
@@ -221,6 +180,7 @@ PLANS = (
         name="class-effects",
         section="controls",
         title="What class adds, control by control",
+        subtitle="right of 0: function types are richer at equal exposure; bars: 95 % intervals",
         reading="Each line names what is held equal; to the right of 0, function types still reach "
         "more features than content types, to the left fewer.",
         control="Every row is a control; the dashed line is what frequency alone would give.",
@@ -232,6 +192,7 @@ PLANS = (
         name="frequency-by-class",
         section="controls",
         title="Frequency × class",
+        subtitle="bars: 95 % intervals over token types",
         reading="The gap between the colours is the effect of class, the slope that of frequency; "
         "as studied, function tokens are the frequent ones by definition, so a cell may be empty.",
         control="Content types of the same level of frequency, at equal exposure.",
@@ -243,6 +204,8 @@ PLANS = (
         name="matched-pairs",
         section="controls",
         title="Pairs of equal frequency",
+        subtitle="each point is a function type matched with a content type of nearly the same "
+        "frequency",
         reading="Above 0 the function type of the pair reaches more features than its partner at "
         "equal exposure; the pairs furthest from 0 are labelled, function first.",
         control="The other half of each pair: a content type of similar frequency, length and "
@@ -255,6 +218,7 @@ PLANS = (
         name="common-frequencies",
         section="controls",
         title="Overlap of the classes in frequency",
+        subtitle="token types by number of occurrences, in steps of a factor of two",
         reading="Where only one colour is drawn, a comparison at that frequency is an "
         "extrapolation.",
         control="None is needed: the figure shows where classes can be compared at equal "

@@ -10,7 +10,7 @@ from altair.typing import ChartType
 
 from functok.figures.plan import Plan, made_from, of_last_graph
 from functok.figures.style import (
-    CLASS_SCALE,
+    CONTENT,
     CONTROL,
     DASHES,
     FUNCTION,
@@ -19,8 +19,8 @@ from functok.figures.style import (
     WIDTH,
     named,
     rank_axis,
-    styled,
     thinned,
+    tips,
     token_labels,
     value_tips,
 )
@@ -52,28 +52,18 @@ def token_degree(table: pl.DataFrame) -> ChartType:
     )
     base = alt.Chart(table, width=WIDTH, height=HEIGHT + 40).encode(
         x=x,
-        tooltip=[
-            "rank:Q",
-            "token:N",
-            "class:N",
-            alt.Tooltip("occurrences:Q", format=",d"),
-            alt.Tooltip("degree:Q", format=",d"),
-            alt.Tooltip("random_degree:Q", format=",.1f", title=_RANDOM),
-        ],
+        tooltip=tips(
+            "rank:Q token:N class:N",
+            occurrences=",d",
+            degree=",d",
+            random_degree=(",.1f", _RANDOM),
+        ),
     )
-    colour = alt.Scale(
-        domain=["function", "content", _RANDOM],
-        range=[*CLASS_SCALE.to_dict()["range"], CONTROL],
-    )
-    layers = (
+    colour = alt.Scale(domain=["function", "content", _RANDOM], range=[FUNCTION, CONTENT, CONTROL])
+    return (
         base.mark_point(opacity=0.55, size=18).encode(y=y, color=alt.Color("class:N", scale=colour))
         + named(base.mark_line(strokeDash=DASHES).encode(y="random_degree:Q"), _RANDOM, colour)
         + token_labels(base, y, above=10, size=11)
-    )
-    return styled(
-        layers,
-        "Degree of each token",
-        "dashed: the degree that frequency alone explains",
     )
 
 
@@ -81,16 +71,7 @@ def coverage_by_rank(coverage: pl.DataFrame) -> pl.DataFrame:
     """``graph/step-…/coverage.parquet`` with ``label``: rank and token, unique on the axis."""
     ends = pl.col("of_active_low", "of_active_high").fill_nan(None)
     label = pl.format("{} {}", "rank", "token").alias("label")
-    return coverage.with_columns(ends, label).select(
-        "rank",
-        "token",
-        "label",
-        "positions",
-        "of_active",
-        "of_active_low",
-        "of_active_high",
-        "random",
-    )
+    return coverage.select("rank", "token", label, "positions", "of_active", ends, "random")
 
 
 def cumulative_coverage(table: pl.DataFrame) -> ChartType:
@@ -103,26 +84,20 @@ def cumulative_coverage(table: pl.DataFrame) -> ChartType:
         .axis(labelAngle=-40, labelFont=TOKEN_FONT)
         .scale(domain=table["label"].to_list()),
         tooltip=[
-            "rank:Q",
-            "token:N",
-            alt.Tooltip("positions:Q", format=",d", title="positions so far"),
+            *tips("rank:Q token:N", positions=(",d", "positions so far")),
             *value_tips("of_active", ".1%", "coverage"),
-            alt.Tooltip("random:Q", format=".1%", title=_RANDOM),
+            *tips(random=(".1%", _RANDOM)),
         ],
     )
-    y = (
-        alt.Y("of_active:Q", title="share of the active features")
-        .axis(format=".0%")
-        .scale(domain=[0, 1])
-    )
-    layers = (
+    y = alt.Y("of_active:Q", title="share of the active features").axis(format=".0%")
+    y = y.scale(domain=[0, 1])
+    return (
         base.mark_area(opacity=0.2, color=FUNCTION).encode(
             y=alt.Y("of_active_low:Q"), y2="of_active_high:Q"
         )
         + named(base.mark_line(point=True).encode(y=y), measured, colour)
         + named(base.mark_line(point=True, strokeDash=DASHES).encode(y="random:Q"), _RANDOM, colour)
     )
-    return styled(layers, "Coverage of the most frequent tokens", "band: 95 % interval")
 
 
 PLANS = (
@@ -130,6 +105,7 @@ PLANS = (
         name="token-degree",
         section="graph",
         title="Degree of each token",
+        subtitle="dashed: the degree that frequency alone explains",
         reading="A token's height is the number of features that fire at it at least once; tokens "
         "with none are left out (log scale).",
         control="The dashed line is what the same number of random positions would reach: a "
@@ -142,6 +118,7 @@ PLANS = (
         name="cumulative-coverage",
         section="graph",
         title="Coverage of the most frequent tokens",
+        subtitle="band: 95 % interval",
         reading="Each step to the right adds one token to the set; the height is the share of all "
         "active features that the set reaches.",
         control="The dashed line is the expected coverage of the same number of random "

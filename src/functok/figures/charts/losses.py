@@ -9,20 +9,26 @@ import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.plan import Plan, made_from
+from functok.figures.plan import Plan, made_from, one_model
 from functok.figures.style import (
+    CONTROL,
     DASHES,
     GROUP_SCALE,
     HEIGHT,
     WIDTH,
+    log_x,
     spread,
     steps_axis,
-    styled,
+    tips,
     value_tips,
+    with_intervals,
 )
 from functok.tokens.counting.function_tokens import ARROWS
 
+_LOSS = "loss"
+"""The bar of a model without steps."""
 _GROUP = alt.Color("transition:N", scale=GROUP_SCALE)
+_MEAN = pl.col("loss_sum").sum() / pl.col("count").sum()
 
 
 def _arrows() -> pl.Expr:
@@ -48,7 +54,7 @@ def training_losses(training: pl.DataFrame, bins: int = 48) -> pl.DataFrame:
             pl.col("step").mean(),
             pl.col("step").min().alias("first_step"),
             pl.col("step").max().alias("last_step"),
-            (pl.col("loss_sum").sum() / pl.col("count").sum()).alias("mean"),
+            _MEAN.alias("mean"),
             pl.col("count").sum(),
         )
         .drop("bin")
@@ -57,25 +63,18 @@ def training_losses(training: pl.DataFrame, bins: int = 48) -> pl.DataFrame:
 
 def training_loss(table: pl.DataFrame) -> ChartType:
     """Mean training loss by transition group over steps."""
-    chart = (
-        alt.Chart(table, width=WIDTH, height=HEIGHT)
-        .mark_line(point=alt.OverlayMarkDef(size=14))
-        .encode(
-            x=alt.X("step:Q", title="training step (log scale)")
-            .scale(type="log", nice=False)
-            .axis(format="~s", labelOverlap=True),
-            y=alt.Y("mean:Q", title="mean training loss, nats").scale(zero=False),
-            color=_GROUP,
-            tooltip=[
-                "transition:N",
-                alt.Tooltip("first_step:Q", title="from step"),
-                alt.Tooltip("last_step:Q", title="to step"),
-                alt.Tooltip("mean:Q", format=".3f", title="mean loss, nats"),
-                alt.Tooltip("count:Q", format=",d", title="tokens"),
-            ],
-        )
+    line = alt.Chart(table, width=WIDTH, height=HEIGHT).mark_line(point=alt.OverlayMarkDef(size=14))
+    return line.encode(
+        x=log_x("step", "training step (log scale)").axis(format="~s", labelOverlap=True),
+        y=alt.Y("mean:Q", title="mean training loss, nats").scale(zero=False),
+        color=_GROUP,
+        tooltip=[
+            *tips("transition:N"),
+            alt.Tooltip("first_step:Q", title="from step"),
+            alt.Tooltip("last_step:Q", title="to step"),
+            *tips(mean=(".3f", "mean loss, nats"), count=(",d", "tokens")),
+        ],
     )
-    return styled(chart, "Training loss by transition group")
 
 
 def held_out_losses(summary: pl.DataFrame, floors: pl.DataFrame) -> pl.DataFrame:
@@ -88,9 +87,7 @@ def held_out_losses(summary: pl.DataFrame, floors: pl.DataFrame) -> pl.DataFrame
     Returns:
         Columns step, transition, mean, mean_low, mean_high, floor; all in nats.
     """
-    by_group = floors.group_by("group").agg(
-        (pl.col("loss_sum").sum() / pl.col("count").sum()).alias("floor")
-    )
+    by_group = floors.group_by("group").agg(_MEAN.alias("floor"))
     return (
         summary.filter(pl.col("group").is_in(list(ARROWS)))
         .join(by_group, on="group", how="left", maintain_order="left")
@@ -100,36 +97,46 @@ def held_out_losses(summary: pl.DataFrame, floors: pl.DataFrame) -> pl.DataFrame
 
 def held_out_loss(table: pl.DataFrame) -> ChartType:
     """Mean held-out loss by transition group over checkpoints, above the bigram's."""
+    if one_model(table):
+        return _held_out_dots(table)
+    bigram = (".3f", "Kneser–Ney bigram, nats")
     base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
         x=steps_axis(table["step"]),
         color=_GROUP,
         tooltip=[
-            "step:Q",
+            *tips("step:Q transition:N"),
+            *value_tips("mean", ".3f", "mean loss, nats"),
+            *tips(floor=bigram),
+        ],
+    )
+    floors = alt.Chart(table).mark_rule(strokeDash=DASHES, strokeWidth=1.5, opacity=0.8)
+    return (
+        base.mark_area(opacity=0.2).encode(y=alt.Y("mean_low:Q"), y2="mean_high:Q")
+        + base.mark_line(point=True).encode(
+            y=alt.Y("mean:Q", title="mean held-out loss, nats").scale(zero=False)
+        )
+        + floors.encode(
+            y="min(floor):Q", color=_GROUP, tooltip=tips("transition:N", **{"min(floor)": bigram})
+        )
+    )
+
+
+def _held_out_dots(table: pl.DataFrame) -> ChartType:
+    """One model's losses, a row for each group."""
+    base = alt.Chart(table, width=WIDTH, height=150).encode(
+        y=alt.Y("transition:N", title=None, sort=list(ARROWS.values())),
+        color=alt.Color("transition:N", scale=GROUP_SCALE, legend=None),
+        tooltip=[
             "transition:N",
             *value_tips("mean", ".3f", "mean loss, nats"),
             alt.Tooltip("floor:Q", format=".3f", title="Kneser–Ney bigram, nats"),
         ],
     )
-    loss = alt.Y("mean:Q", title="mean held-out loss, nats").scale(zero=False)
-    layers = (
-        base.mark_area(opacity=0.2).encode(y=alt.Y("mean_low:Q"), y2="mean_high:Q")
-        + base.mark_line(point=True).encode(y=loss)
-        + alt.Chart(table)
-        .mark_rule(strokeDash=DASHES, strokeWidth=1.5, opacity=0.8)
-        .encode(
-            y="min(floor):Q",
-            color=_GROUP,
-            tooltip=[
-                "transition:N",
-                alt.Tooltip("min(floor):Q", format=".3f", title="Kneser–Ney bigram, nats"),
-            ],
-        )
+    x = alt.X("mean:Q", title="mean held-out loss, nats").scale(zero=False)
+    floor = base.mark_tick(color=CONTROL, thickness=2, size=22).encode(
+        x="floor:Q", color=alt.value(CONTROL)
     )
-    return styled(
-        layers,
-        "Held-out loss by transition group",
-        "bands: 95 % intervals; dashed: a Kneser–Ney bigram on the same tokens",
-    )
+    return floor + with_intervals(base, x, "mean_low", "mean_high", size=70)
 
 
 def loss_shares(summary: pl.DataFrame, most: int = 12) -> pl.DataFrame:
@@ -143,7 +150,8 @@ def loss_shares(summary: pl.DataFrame, most: int = 12) -> pl.DataFrame:
         Columns bar (``tokens`` or the step), transition, order, share, share_low, share_high.
     """
     groups = summary.filter(pl.col("group").is_in(list(ARROWS)))
-    steps = spread(sorted(groups["step"].unique().to_list()), most)
+    last = groups["step"].max()
+    steps = spread(sorted(groups["step"].drop_nulls().unique().to_list()), most)
 
     def bars(part: pl.DataFrame, bar: pl.Expr, share: str) -> pl.DataFrame:
         ends = pl.col(share, f"{share}_low", f"{share}_high").fill_nan(None)
@@ -151,10 +159,12 @@ def loss_shares(summary: pl.DataFrame, most: int = 12) -> pl.DataFrame:
         order = pl.col("group").replace_strict({name: i for i, name in enumerate(ARROWS)})
         return part.select(bar.alias("bar"), _arrows(), order.alias("order"), renamed)
 
-    tokens = bars(groups.filter(pl.col("step") == steps[-1]), pl.lit("tokens"), "share_of_tokens")
+    of_last = groups.filter(pl.col("step").eq_missing(last))
+    tokens = bars(of_last, pl.lit("tokens"), "share_of_tokens")
+    drawn = groups.filter(pl.col("step").is_null() | pl.col("step").is_in(steps))
     loss = bars(
-        groups.filter(pl.col("step").is_in(steps)).sort("step", maintain_order=True),
-        pl.format("{}", pl.col("step")),
+        drawn.sort("step", maintain_order=True),
+        pl.format("{}", pl.col("step")).fill_null(_LOSS),
         "share_of_loss",
     )
     return pl.concat([tokens, loss])
@@ -166,17 +176,14 @@ def loss_share(table: pl.DataFrame) -> ChartType:
     The borders of a stack are sums, so intervals would mislead; they are in the tooltip and in the
     table.
     """
-    bars = [
-        "tokens",
-        " ",
-        *table.filter(pl.col("bar") != "tokens")["bar"].unique(maintain_order=True),
-    ]
-    chart = (
+    bars = table.filter(pl.col("bar") != "tokens")["bar"].unique(maintain_order=True)
+    title = "tokens, then the loss" + ("" if _alone(table) else " at each training step")
+    return (
         alt.Chart(table, width=WIDTH, height=HEIGHT)
         .mark_bar()
         .encode(
-            x=alt.X("bar:N", title="tokens, then the loss at each training step")
-            .scale(domain=bars)
+            x=alt.X("bar:N", title=title)
+            .scale(domain=["tokens", " ", *bars])
             .axis(labelAngle=0, labelOverlap=True),
             y=alt.Y("share:Q", title="share of the total").axis(format=".0%").scale(domain=[0, 1]),
             color=_GROUP,
@@ -188,11 +195,10 @@ def loss_share(table: pl.DataFrame) -> ChartType:
             ],
         )
     )
-    return styled(
-        chart,
-        "Shares of the loss",
-        "each group's share of the tokens, then its share of the loss at each checkpoint",
-    )
+
+
+def _alone(table: pl.DataFrame) -> bool:
+    return _LOSS in table["bar"]
 
 
 PLANS = (
@@ -211,9 +217,17 @@ PLANS = (
         name="held-out-loss",
         section="consolidation",
         title="Held-out loss by transition group",
+        subtitle="bands: 95 % intervals; dashed: a Kneser–Ney bigram on the same tokens",
         reading="The distance of a line from its own dashed line is what the model lacks or has "
         "learned beyond word pairs; its height is mostly the unpredictability of the text.",
         control="Each dashed line is the loss of a Kneser–Ney bigram on the same tokens.",
+        alone=(
+            "bars: 95 % intervals; grey ticks: a Kneser–Ney bigram on the same tokens",
+            "The distance of a dot from its own tick is what the model knows beyond word pairs of "
+            "this corpus; its place is mostly the unpredictability of the text.",
+            "Each grey tick is the loss of a Kneser–Ney bigram on the same tokens, counted in the "
+            "rest of this corpus alone.",
+        ),
         absent="The held-out loss was not split by transition group.",
         tables=made_from(
             held_out_losses,
@@ -226,8 +240,12 @@ PLANS = (
         name="loss-share",
         section="consolidation",
         title="Shares of the loss",
-        reading="The first bar divides the tokens, the others the loss at each checkpoint; a group "
-        "with a growing share improves more slowly than the others.",
+        subtitle=lambda table: (
+            "each group's share of the tokens, then its share of the loss"
+            + ("" if _alone(table) else " at each checkpoint")
+        ),
+        reading="The first bar divides the tokens, the others the loss, at each checkpoint if "
+        "there are several; a group with a growing share improves more slowly than the others.",
         control="The first bar is each group's share if all tokens were equally hard.",
         absent="The held-out loss was not split by transition group.",
         tables=made_from(loss_shares, lambda folder: folder.consolidation("loss_summary")),

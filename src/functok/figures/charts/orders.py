@@ -11,7 +11,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.plan import Plan, made_from, of_last_graph
-from functok.figures.style import CONTENT, CONTROL, FUNCTION, HEIGHT, MEASURED, WIDTH, styled
+from functok.figures.style import CONTENT, CONTROL, FUNCTION, HEIGHT, MEASURED, WIDTH, tips
 
 _COLOURS = {
     "frequency": FUNCTION,
@@ -39,7 +39,7 @@ def orders(cover: pl.DataFrame, most: int = 120) -> pl.DataFrame:
         )[places.tolist()]
         parts += [
             shares.select(
-                "ordering", by=pl.lit(title), share=pl.col(name), of_active=pl.col("of_active")
+                "ordering", pl.lit(title).alias("by"), pl.col(name).alias("share"), "of_active"
             )
             for name, title in _BY.items()
         ]
@@ -50,19 +50,17 @@ def cover_orders(table: pl.DataFrame) -> ChartType:
     """Share of the active features reached, along each order."""
     present = [name for name in _COLOURS if name in table["ordering"].unique()]
     colour = alt.Scale(domain=present, range=[_COLOURS[name] for name in present])
-    chart = (
-        alt.Chart(table, width=WIDTH // 2 - 20, height=HEIGHT - 60)
-        .mark_line()
-        .encode(
+    line = alt.Chart(table, width=WIDTH // 2 - 20, height=HEIGHT - 60).mark_line()
+    return (
+        line.encode(
             x=alt.X("share:Q", title=None).scale(type="log").axis(format=".2~%"),
             y=alt.Y("of_active:Q", title="share of the active features").axis(format=".0%"),
             color=alt.Color("ordering:N", scale=colour),
-            tooltip=["ordering:N", alt.Tooltip("share:Q", format=".2%"), "of_active:Q"],
+            tooltip=[*tips("ordering:N", share=".2%"), "of_active:Q"],
         )
         .facet(column=alt.Column("by:N", title=None, sort=list(_BY.values())))
         .resolve_scale(x="independent")
     )
-    return styled(chart, "Coverage along five orders of the tokens", "log scales")
 
 
 PLANS = (
@@ -70,6 +68,7 @@ PLANS = (
         name="cover-orders",
         section="graph",
         title="Coverage along five orders of the tokens",
+        subtitle="log scales",
         reading="A higher curve reaches more features with the same share of types (left) or of "
         "positions (right); adding tokens by frequency is orange.",
         control="Grey adds tokens at random; green and blue are greedy, close to the best that "

@@ -10,7 +10,7 @@ from functok.figures.style import (
     DASHES,
     MEASURED,
     WIDTH,
-    styled,
+    tips,
     value_tips,
     with_intervals,
     zero_line,
@@ -30,15 +30,13 @@ def rates_by_class(reactivation: pl.DataFrame) -> pl.DataFrame:
         risk), and events.
     """
     rate = pl.col("again") / pl.col("at_risk")
-    whole = reactivation.group_by("trains", "feature").agg(
-        *(
-            rate.filter(pl.col("class") == name).first().alias(name)
-            for name in ("function", "content")
-        ),
-        pl.col("again").sum().alias("events"),
-    )
+    rates = [
+        rate.filter(pl.col("class") == name).first().alias(name) for name in ("function", "content")
+    ]
     return (
-        whole.drop_nulls()
+        reactivation.group_by("trains", "feature")
+        .agg(*rates, pl.col("again").sum().alias("events"))
+        .drop_nulls()
         .with_columns(pl.col("trains").replace_strict(_TRAINS))
         .sort("trains", "feature")
     )
@@ -48,41 +46,21 @@ def reactivation_rates(table: pl.DataFrame) -> ChartType:
     """One point per feature: re-activation rates at function and at content tokens."""
     largest = float(max(table["function"].max(), table["content"].max()))  # type: ignore[type-var]
     scale = alt.Scale(domain=[0, largest])
-    points = (
-        alt.Chart(table, width=WIDTH, height=WIDTH // 2)
-        .mark_point(opacity=0.6, size=18)
-        .encode(
-            x=alt.X("content:Q", title="re-activation rate at content tokens", scale=scale).axis(
-                format="%"
-            ),
-            y=alt.Y("function:Q", title="re-activation rate at function tokens", scale=scale).axis(
-                format="%"
-            ),
-            color=_COLOR,
-            tooltip=[
-                "feature:N",
-                "trains:N",
-                alt.Tooltip("content:Q", format=".2%"),
-                alt.Tooltip("function:Q", format=".2%"),
-                alt.Tooltip("events:Q", title="re-activations"),
-            ],
-        )
-    )
-    diagonal = (
-        alt.Chart(table)
-        .transform_aggregate(rows="count()")
-        .mark_rule(color=CONTROL, strokeDash=DASHES)
-        .encode(
-            x=alt.datum(0, scale=scale),
-            y=alt.datum(0, scale=scale),
-            x2=alt.datum(largest),
-            y2=alt.datum(largest),
-        )
-    )
-    return styled(
-        diagonal + points,
-        "Re-activation by class",
-        "share of positions at which a previously active feature is active again; dashes: equal",
+    title = "re-activation rate at {} tokens"
+    x = alt.X("content:Q", title=title.format("content"), scale=scale).axis(format="%")
+    y = alt.Y("function:Q", title=title.format("function"), scale=scale).axis(format="%")
+    points = alt.Chart(table, width=WIDTH, height=WIDTH // 2).mark_point(opacity=0.6, size=18)
+    once = alt.Chart(table).transform_aggregate(rows="count()")
+    start, end = alt.datum(0, scale=scale), alt.datum(largest)
+    diagonal = once.mark_rule(color=CONTROL, strokeDash=DASHES)
+    return diagonal.encode(x=start, y=start, x2=end, y2=end) + points.encode(
+        x=x,
+        y=y,
+        color=_COLOR,
+        tooltip=[
+            *tips("feature:N trains:N", content=".2%", function=".2%"),
+            alt.Tooltip("events:Q", title="re-activations"),
+        ],
     )
 
 
@@ -99,19 +77,12 @@ def reactivation_odds(table: pl.DataFrame) -> ChartType:
         y=alt.Y("estimate:N", title=None, sort=["raw", "adjusted"]),
         yOffset=alt.YOffset("trains:N", sort=list(_TRAINS.values())),
         color=_COLOR,
-        tooltip=[
-            "trains:N",
-            "estimate:N",
-            *value_tips("odds_ratio", ".3f", "odds ratio"),
-        ],
+        tooltip=[*tips("trains:N estimate:N"), *value_tips("odds_ratio", ".3f", "odds ratio")],
     )
     scale = alt.Scale(type="log", nice=False, padding=20)
     x = alt.X("odds_ratio:Q", title="odds ratio, function over content", scale=scale)
-    return styled(
-        zero_line(table, at=1.0) + with_intervals(base, x, "odds_ratio_low", "odds_ratio_high"),
-        "Are features re-activated at function tokens?",
-        "odds of re-activation, function over content tokens; bars: 95 %; dashes: equal odds",
-    )
+    equal = zero_line(table, at=1.0)
+    return equal + with_intervals(base, x, "odds_ratio_low", "odds_ratio_high")
 
 
 PLANS = (
@@ -119,6 +90,8 @@ PLANS = (
         name="reactivation",
         section="retrieval",
         title="Re-activation by class",
+        subtitle="share of positions at which a previously active feature is active again; "
+        "dashes: equal",
         reading="Every point is a feature; above the dashes, a previously active feature is more "
         "likely to be active again at a function token than at a content token. The paper shows "
         "three features.",
@@ -132,6 +105,8 @@ PLANS = (
         name="reactivation-odds",
         section="retrieval",
         title="Are features re-activated at function tokens?",
+        subtitle="odds of re-activation, function over content tokens; bars: 95 %; dashes: equal "
+        "odds",
         reading="To the right of the dashes, the odds of re-activation are higher at function "
         "tokens, with features as strata; adjusted: at equal lag, position in the document, rate "
         "of the feature and number of other active features.",

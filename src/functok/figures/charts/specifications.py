@@ -14,7 +14,6 @@ from functok.figures.style import (
     FUNCTION,
     WIDTH,
     readings_in_words,
-    styled,
     value_tips,
     zero_line,
 )
@@ -61,15 +60,13 @@ def specification_rows(table: pl.DataFrame, effect: str) -> pl.DataFrame:
     ).select("rank", "value", "low", "high", "outcome", *_AXES, "types")
 
 
-def specification_curve(title: str, table: pl.DataFrame) -> ChartType:
+def specification_curve(table: pl.DataFrame) -> ChartType:
     """Sorted effects above, the choices as rows of ticks below."""
-    x = alt.X("rank:Q", title=None, axis=None).scale(nice=False, zero=False)
-    colour = alt.Color("outcome:N").scale(
-        domain=["above 0", "below 0", "interval contains 0"], range=[FUNCTION, CONTENT, CONTROL]
-    )
     base = alt.Chart(table, width=WIDTH - 130).encode(
-        x=x,
-        color=colour,
+        x=alt.X("rank:Q", title=None, axis=None).scale(nice=False, zero=False),
+        color=alt.Color("outcome:N").scale(
+            domain=["above 0", "below 0", "interval contains 0"], range=[FUNCTION, CONTENT, CONTROL]
+        ),
         tooltip=[
             "rank:Q",
             *value_tips("value", ".3f", "log ratio", prefixed=False),
@@ -80,16 +77,11 @@ def specification_curve(title: str, table: pl.DataFrame) -> ChartType:
     values, half = table["value"], (table["high"] - table["low"]).quantile(0.9) or 0.0
     ends = [float(values.to_numpy().min()) - half, float(values.to_numpy().max()) + half]
     scale = alt.Scale(domain=[min(ends[0], 0.0), max(ends[1], 0.0)], nice=False)
-    effect = (
-        zero_line(table, across=True)
-        + base.transform_filter("isValid(datum.low)")
-        .mark_rule(opacity=0.35, clip=True)
-        .encode(y=alt.Y("low:Q", title="log ratio", scale=scale), y2="high:Q")
-        + base.mark_point(opacity=1, size=12).encode(
-            y=alt.Y("value:Q", title="log ratio", scale=scale)
-        )
-    ).properties(height=220)
-    parts: list[ChartType] = [effect]
+    low, y = (alt.Y(f"{name}:Q", title="log ratio", scale=scale) for name in ("low", "value"))
+    bars = base.transform_filter("isValid(datum.low)").mark_rule(opacity=0.35, clip=True)
+    points = base.mark_point(opacity=1, size=12).encode(y=y)
+    effect = zero_line(table, across=True) + bars.encode(y=low, y2="high:Q") + points
+    parts: list[ChartType] = [effect.properties(height=220)]
     for axis, words in _AXES.items():
         levels = table[axis].drop_nulls().unique(maintain_order=True).to_list()
         if len(levels) < 2:
@@ -104,18 +96,11 @@ def specification_curve(title: str, table: pl.DataFrame) -> ChartType:
             )
             .properties(height=13 * len(levels))
         )
-    return styled(
-        alt.vconcat(*parts, spacing=6).resolve_scale(x="shared", color="shared"),
-        title,
-        "each column is one combination of choices, in order of effect; bars: 95 % intervals",
-    )
+    return alt.vconcat(*parts, spacing=6).resolve_scale(x="shared", color="shared")
 
 
 _CURVES = {
-    "coverage": (
-        "Coverage under other choices",
-        "the same number of random positions reach",
-    ),
+    "coverage": ("Coverage under other choices", "the same number of random positions reach"),
     "class": ("What class adds, under other choices", "content types of similar frequency reach"),
     "direct": (
         "What class adds to context, under other choices",
@@ -130,16 +115,15 @@ def _curve(effect: str) -> Plan:
         name=f"specifications-{effect}",
         section="controls",
         title=title,
+        subtitle="each column is one combination of choices, in order of effect; bars: 95 % "
+        "intervals",
         reading="A robust finding has the same sign along the whole curve; ticks concentrated on "
         "one side of a row show a choice that matters.",
         control=f"Each effect is a log ratio to what {reference} under the same choices; 0 is what "
         "frequency alone would give.",
         absent=NO_CONTROLS,
-        tables=made_from(
-            partial(specification_rows, effect=effect),
-            of_control("specifications"),
-        ),
-        chart=partial(specification_curve, title),
+        tables=made_from(partial(specification_rows, effect=effect), of_control("specifications")),
+        chart=specification_curve,
     )
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
+from functok.claims.evidence import as_columns
 from functok.figures.plan import Plan, made_from
 from functok.figures.style import (
     CONTROL,
     MEASURED,
     WIDTH,
-    styled,
+    tips,
     value_tips,
     with_intervals,
     zero_line,
@@ -37,25 +38,13 @@ def gains(steering: pl.DataFrame) -> pl.DataFrame:
     rows = []
     for (feature, direction), part in steering.group_by("feature", "direction"):
         values = part.sort("document")["gain"].to_numpy()
-        found = jackknife_ratio(values, np.ones(len(values)))
-        rows.append(
-            {
-                "feature": feature,
-                "direction": _NAMES[str(direction)],
-                "gain": found.value,
-                "gain_low": found.low,
-                "gain_high": found.high,
-                "documents": len(values),
-            }
-        )
+        found = as_columns("gain", jackknife_ratio(values, np.ones(len(values))))
+        key = {"feature": feature, "direction": _NAMES[str(direction)]}
+        rows.append({**key, **found, "documents": len(values)})
     table = pl.DataFrame(rows).with_columns(pl.col("gain_low", "gain_high").fill_nan(None))
-    own = table.filter(pl.col("direction") == _NAMES["feature"]).select(
-        "feature", pl.col("gain").alias("own")
-    )
-    return (
-        table.join(own, on="feature", how="left")
-        .sort("own", "feature", "direction", descending=[True, False, False])
-        .drop("own")
+    mine = pl.col("gain").filter(pl.col("direction") == _NAMES["feature"])
+    return table.sort(
+        mine.first().over("feature"), "feature", "direction", descending=[True, False, False]
     )
 
 
@@ -67,25 +56,16 @@ def steering_gain(table: pl.DataFrame) -> ChartType:
         y=alt.Y("feature:O", title="feature").scale(domain=order),
         color=alt.Color("direction:N").scale(domain=names, range=[MEASURED, CONTROL]),
         tooltip=[
-            "feature:O",
-            "direction:N",
+            *tips("feature:O direction:N"),
             *value_tips("gain", ".3f", "gain, nats"),
             alt.Tooltip("documents:Q", title="prompts"),
         ],
     )
+    random = alt.when(f"datum.direction == '{_NAMES['random']}'")
+    dashes = random.then(alt.value([3, 2])).otherwise(alt.value([1, 0]))
     x = alt.X("gain:Q", title="gain, nats")
-    dashes = (
-        alt.when(f"datum.direction == '{_NAMES['random']}'")
-        .then(alt.value([3, 2]))
-        .otherwise(alt.value([1, 0]))
-    )
     values = with_intervals(base, x, "gain_low", "gain_high", strokeDash=dashes)
-    return styled(
-        zero_line(table) + values,
-        "Does the model follow the feature?",
-        "log-probability gained by the tokens that follow the feature in text; bars: 95 % "
-        "intervals",
-    )
+    return zero_line(table) + values
 
 
 PLANS = (
@@ -93,6 +73,8 @@ PLANS = (
         name="steering-gain",
         section="retrieval",
         title="Does the model follow the feature?",
+        subtitle="log-probability gained by the tokens that follow the feature in text; bars: 95 "
+        "% intervals",
         reading="Further right, the tokens that follow the feature in text became more likely when "
         "its direction was added at the last function token.",
         control="Grey is a random direction of the same norm at the same position.",

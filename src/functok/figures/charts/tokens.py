@@ -5,13 +5,15 @@ rank, the border between the colours is a cut along the horizontal axis: a defin
 finding.
 """
 
+from functools import partial
+
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.plan import Plan, made_from
 from functok.figures.style import (
-    CLASS_SCALE,
+    CLASS_COLOUR,
     CONTROL,
     DASHES,
     GROUP_SCALE,
@@ -20,8 +22,8 @@ from functok.figures.style import (
     TOKEN_FONT,
     WIDTH,
     rank_axis,
-    styled,
     thinned,
+    tips,
 )
 from functok.tokens.counting.function_tokens import ARROWS, TRANSITIONS
 
@@ -34,30 +36,26 @@ def tokens_by_rank(counts: pl.DataFrame, function: pl.DataFrame) -> pl.DataFrame
         function: ``tokens/function_tokens.parquet``.
     """
     chosen = pl.col("token_id").is_in(function["token_id"].to_list())
-    labelled = counts.with_columns(
-        pl.when(chosen).then(pl.lit("function")).otherwise(pl.lit("content")).alias("class")
-    )
-    columns = ["rank", "token", "class", "occurrences", "fraction", "document_coverage"]
-    return thinned(labelled.select(columns))
-
-
-def token_frequency(table: pl.DataFrame) -> ChartType:
-    """Share of all occurrences against rank, log-log."""
-    return _by_rank(
-        table,
-        alt.Y("fraction:Q", title="share of all occurrences (log scale)").axis(format="~%"),
-        "How frequent each token is",
+    named = pl.when(chosen).then(pl.lit("function")).otherwise(pl.lit("content")).alias("class")
+    return thinned(
+        counts.select("rank", "token", named, "occurrences", "fraction", "document_coverage")
     )
 
 
-def document_coverage(table: pl.DataFrame) -> ChartType:
-    """Share of the documents that contain the token against rank, log-log."""
-    return _by_rank(
-        table,
-        alt.Y("document_coverage:Q", title="share of documents with the token (log scale)").axis(
-            format="~%"
+def by_rank(column: str, title: str, table: pl.DataFrame) -> ChartType:
+    """A share of every token (``column``, called ``title``) against its rank, log-log."""
+    points = alt.Chart(table, width=WIDTH, height=HEIGHT).mark_point(opacity=0.6, size=16)
+    y = alt.Y(f"{column}:Q", title=f"{title} (log scale)").axis(format="~%")
+    return points.encode(
+        x=rank_axis("rank by frequency (log scale)"),
+        y=y.scale(type="log", nice=False),
+        color=CLASS_COLOUR,
+        tooltip=tips(
+            "rank:Q token:N class:N",
+            occurrences=",d",
+            fraction=".4%",
+            document_coverage=(".2%", "document coverage"),
         ),
-        "In how many documents each token occurs",
     )
 
 
@@ -76,19 +74,13 @@ def occurrences_over_bins(table: pl.DataFrame) -> ChartType:
     )
     bars = base.mark_bar(color=MEASURED, size=WIDTH / 100 - 1).encode(
         y=alt.Y("per_thousand:Q", title="per thousand tokens"),
-        tooltip=[
-            "token:N",
-            "bin:Q",
-            alt.Tooltip("occurrences:Q", format=",d"),
-            alt.Tooltip("positions:Q", format=",d", title="tokens in the part"),
-        ],
+        tooltip=tips("token:N bin:Q", occurrences=",d", positions=(",d", "tokens in the part")),
     )
     even = base.mark_line(color=CONTROL, strokeDash=DASHES).encode(y="expected:Q")
     rows = alt.Row("token:N", sort=tokens, title=None).header(
         labelFont=TOKEN_FONT, labelFontSize=13, labelAngle=0, labelAlign="left", labelLimit=120
     )
-    chart = (bars + even).facet(row=rows).resolve_scale(y="independent")
-    return styled(chart, "Where in the corpus two tokens occur")
+    return (bars + even).facet(row=rows).resolve_scale(y="independent")
 
 
 def shares_by_threshold(sweep: pl.DataFrame) -> pl.DataFrame:
@@ -104,17 +96,15 @@ def shares_by_threshold(sweep: pl.DataFrame) -> pl.DataFrame:
         "cf": (1 - function) * following,
         "cc": (1 - function) * (1 - following),
     }
-    tables = [
+    return pl.concat(
         sweep.select(
-            "coverage",
-            "tokens",
+            *("coverage", "tokens"),
             pl.lit(ARROWS[group]).alias("group"),
             pl.col(group).alias("share"),
             chance[group].alias("independent"),
         )
         for group in TRANSITIONS
-    ]
-    return pl.concat(tables)
+    )
 
 
 def threshold_sweep(table: pl.DataFrame) -> ChartType:
@@ -123,40 +113,21 @@ def threshold_sweep(table: pl.DataFrame) -> ChartType:
         x=alt.X("coverage:Q", title="share of occurrences that the set covers").axis(format=".0%"),
         color=alt.Color("group:N", scale=GROUP_SCALE),
     )
-    y = alt.Y("share:Q", title="share of all pairs of neighbours").axis(format=".0%")
-    tooltip = [
-        alt.Tooltip("coverage:Q", format=".0%"),
-        alt.Tooltip("tokens:Q", format=",d", title="tokens in the set"),
-        "group:N",
-        alt.Tooltip("share:Q", format=".1%"),
-        alt.Tooltip("independent:Q", format=".1%"),
-    ]
-    chart = base.mark_line(point=True).encode(y=y, tooltip=tooltip) + base.mark_line(
-        strokeDash=DASHES, strokeWidth=1
-    ).encode(y="independent:Q")
-    return styled(chart, "Transition groups by threshold")
-
-
-def _by_rank(table: pl.DataFrame, y: alt.Y, title: str) -> ChartType:
-    chart = (
-        alt.Chart(table, width=WIDTH, height=HEIGHT)
-        .mark_point(opacity=0.6, size=16)
-        .encode(
-            x=rank_axis("rank by frequency (log scale)"),
-            y=y.scale(type="log", nice=False),
-            color=alt.Color("class:N", scale=CLASS_SCALE),
-            tooltip=[
-                "rank:Q",
-                "token:N",
-                "class:N",
-                alt.Tooltip("occurrences:Q", format=",d"),
-                alt.Tooltip("fraction:Q", format=".4%"),
-                alt.Tooltip("document_coverage:Q", format=".2%", title="document coverage"),
-            ],
-        )
+    measured = base.mark_line(point=True).encode(
+        y=alt.Y("share:Q", title="share of all pairs of neighbours").axis(format=".0%"),
+        tooltip=[
+            *tips(coverage=".0%", tokens=(",d", "tokens in the set")),
+            *tips("group:N", share=".1%", independent=".1%"),
+        ],
     )
-    return styled(chart, title)
+    return measured + base.mark_line(strokeDash=DASHES, strokeWidth=1).encode(y="independent:Q")
 
+
+_BY_RANK = made_from(
+    tokens_by_rank,
+    lambda folder: folder.tokens("counts"),
+    lambda folder: folder.tokens("function_tokens"),
+)
 
 PLANS = (
     Plan(
@@ -167,12 +138,8 @@ PLANS = (
         "(orange) are chosen by this rank.",
         control="None is needed: this shows the definition, not a finding.",
         absent="Tokens were not counted.",
-        tables=made_from(
-            tokens_by_rank,
-            lambda folder: folder.tokens("counts"),
-            lambda folder: folder.tokens("function_tokens"),
-        ),
-        chart=token_frequency,
+        tables=_BY_RANK,
+        chart=partial(by_rank, "fraction", "share of all occurrences"),
     ),
     Plan(
         name="token-bins",
@@ -193,12 +160,8 @@ PLANS = (
         "frequent but bursty.",
         control="None: at equal rank, lower tokens are burstier.",
         absent="Tokens were not counted.",
-        tables=made_from(
-            tokens_by_rank,
-            lambda folder: folder.tokens("counts"),
-            lambda folder: folder.tokens("function_tokens"),
-        ),
-        chart=document_coverage,
+        tables=_BY_RANK,
+        chart=partial(by_rank, "document_coverage", "share of documents with the token"),
     ),
     Plan(
         name="threshold-sweep",

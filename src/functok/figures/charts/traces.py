@@ -1,4 +1,4 @@
-"""Which token of a prompt activates which feature: paper §3.2, Figure 6.
+"""Which token of a prompt activates which feature, and how prompts differ: paper §3.2, Figure 6.
 
 Columns are positions, not tokens: a token that occurs twice has two columns. Its name is below
 them, in the colour of its class.
@@ -11,13 +11,15 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.plan import NO_WORLD, Plan, read
-from functok.figures.style import CLASS_SCALE, MEASURED, TOKEN_FONT, styled
+from functok.figures.style import CLASS_COLOUR, MEASURED, TOKEN_FONT, tips
 from functok.retrieval.prompts.trace import strongest
+from functok.retrieval.prompts.trace_pairs import paired
 from functok.runtime.store import RunFolder
 
 _COLUMN, _ROW = 26, 18
 _SHOWN = 90
 """Characters of the prompt in a static figure's subtitle."""
+_MORE_FIRST, _EQUAL, _MORE_SECOND = "#762a83", "#f7f7f7", "#1b7837"
 
 
 def traced(trace: pl.DataFrame, features: int) -> pl.DataFrame:
@@ -46,54 +48,95 @@ def traced(trace: pl.DataFrame, features: int) -> pl.DataFrame:
 
 def trace_heat_map(table: pl.DataFrame) -> ChartType:
     """Features × positions, coloured by activation; a green edge where a feature first fires."""
-    positions = table["position"].unique().sort().to_list()
-    cells = table.filter(pl.col("feature").is_not_null()).unique("row").sort("row")
-    order = cells["feature"].to_list()
-    width, height = _COLUMN * len(positions), _ROW * max(len(order), 1)
-    x = alt.X("position:O", title=None).scale(domain=positions, paddingInner=0.06)
-    base = alt.Chart(table, width=width, height=height)
-    heat = (
-        base.transform_filter("isValid(datum.feature)")
-        .mark_rect()
-        .encode(
+    heat, names, height = _heat(table, "position")
+    heat = heat.encode(
+        color=alt.Color("activation:Q")
+        .scale(zero=True)
+        .legend(title="activation", orient="right", gradientLength=min(height, 160)),
+        stroke=alt.condition("datum.first", alt.value(MEASURED), alt.value(None)),
+        strokeWidth=alt.value(1.6),
+        tooltip=[
+            *tips("position:Q token:N class:N feature:O", activation=".2f"),
+            alt.Tooltip("first:N", title="fires here first"),
+            *tips(density=(".2%", "active in the corpus at")),
+        ],
+    )
+    names = names.transform_filter("!isValid(datum.feature)")
+    return _scrolled(heat, names.encode(tooltip=tips("position:Q token:N class:N")))
+
+
+def differences(traces: pl.DataFrame, features: int) -> list[pl.DataFrame]:
+    """The first prompt compared with each of the others.
+
+    Args:
+        traces: ``retrieval/traces.parquet``.
+        features: how many, see ``retrieval.trace_pairs.paired``.
+
+    Returns:
+        For each other prompt the columns of ``paired``, and text (both prompts).
+    """
+    first, *others = traces.partition_by("prompt", maintain_order=True)
+    found = [
+        paired(first, other, features).with_columns(
+            text=pl.lit(f"{first['text'][0]} → {other['text'][0]}")
+        )
+        for other in others
+    ]
+    return [table for table in found if table["feature"].count()]
+
+
+def trace_difference(table: pl.DataFrame) -> ChartType:
+    """Features × pairs of positions: green if the second prompt has more, purple if the first."""
+    largest = float(table["difference"].abs().max())  # type: ignore[arg-type]
+    heat, names, height = _heat(table, "column")
+    heat = heat.encode(
+        color=alt.Color("difference:Q")
+        .scale(domain=[-largest, 0, largest], range=[_MORE_FIRST, _EQUAL, _MORE_SECOND])
+        .legend(title="difference", orient="right", gradientLength=min(height, 160)),
+        tooltip=tips(
+            "token:N class:N feature:O",
+            first=(".2f", "in the first prompt"),
+            second=(".2f", "in the second"),
+        ),
+    )
+    return _scrolled(heat, names.transform_aggregate(groupby=["column", "token", "class"]))
+
+
+def _heat(table: pl.DataFrame, column: str) -> tuple[alt.Chart, alt.Chart, int]:
+    """A cell for each feature and ``column``, the names below the columns, and the height."""
+    columns = table[column].unique().sort().to_list()
+    order = table.drop_nulls("feature").unique("row").sort("row")["feature"].to_list()
+    height = _ROW * max(len(order), 1)
+    x = alt.X(f"{column}:O", title=None).scale(domain=columns, paddingInner=0.06)
+    base = alt.Chart(table, width=_COLUMN * len(columns), height=height)
+    cells = base.transform_filter("isValid(datum.feature)").mark_rect()
+    names = base.mark_text(
+        angle=300, align="right", baseline="middle", fontSize=11, font=TOKEN_FONT
+    )
+    return (
+        cells.encode(
             x=x.axis(labels=False, ticks=False, domain=False),
             y=alt.Y("feature:O", title="feature").scale(domain=order, paddingInner=0.06),
-            color=alt.Color("activation:Q")
-            .scale(zero=True)
-            .legend(title="activation", orient="right", gradientLength=min(height, 160)),
-            stroke=alt.condition("datum.first", alt.value(MEASURED), alt.value(None)),
-            strokeWidth=alt.value(1.6),
-            tooltip=[
-                "position:Q",
-                "token:N",
-                "class:N",
-                "feature:O",
-                alt.Tooltip("activation:Q", format=".2f"),
-                alt.Tooltip("first:N", title="fires here first"),
-                alt.Tooltip("density:Q", format=".2%", title="active in the corpus at"),
-            ],
-        )
+        ),
+        names.encode(x=x, y=alt.value(height + 10), text="token:N", color=CLASS_COLOUR),
+        height,
     )
-    names = (
-        base.transform_filter("!isValid(datum.feature)")
-        .mark_text(angle=300, align="right", baseline="middle", fontSize=11, font=TOKEN_FONT)
-        .encode(
-            x=x,
-            y=alt.value(height + 10),
-            text="token:N",
-            color=alt.Color("class:N", scale=CLASS_SCALE),
-            tooltip=["position:Q", "token:N", "class:N"],
-        )
-    )
-    text = " ".join(str(table["text"][0]).split())
-    shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-    # A long prompt is scrolled rather than squeezed: ``scroll`` tells the report to.
+
+
+def _scrolled(heat: alt.Chart, names: alt.Chart) -> ChartType:
+    """A long prompt is scrolled rather than squeezed: ``scroll`` tells the report to."""
     layers = alt.layer(heat, names).resolve_scale(color="independent")
-    return styled(
-        layers.properties(usermeta={"scroll": True}),
-        "Which token activates which feature",
-        shown,
-    )
+    return layers.properties(usermeta={"scroll": True})
+
+
+def _text(table: pl.DataFrame) -> str:
+    """The prompts in one line."""
+    return " ".join(str(table["text"][0]).split())
+
+
+def _short(table: pl.DataFrame) -> str:
+    text = _text(table)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def each_trace(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
@@ -107,11 +150,22 @@ def each_trace(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
     return tables
 
 
+def first_compared(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
+    """The first prompt's trace compared with each other prompt's."""
+
+    def tables(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+        found = read(folder.retrieval(name))
+        return [] if found is None else differences(found, features)
+
+    return tables
+
+
 PLANS = (
     Plan(
         name="trace",
         section="retrieval",
         title="Which token activates which feature",
+        subtitle=_short,
         reading="Columns are the prompt's positions, rows the features with the highest "
         "activations, in the order in which they first fire (green edge); further cells in a row "
         "are re-activations.",
@@ -125,6 +179,7 @@ PLANS = (
         name="world-trace",
         section="world",
         title="Which token activates which feature",
+        subtitle=_short,
         reading="Columns are the prompt's positions, rows the features with the highest "
         "activations, in the order in which they first fire; the two prompts differ in one word, "
         "the entity that they ask about.",
@@ -132,5 +187,30 @@ PLANS = (
         absent=NO_WORLD,
         tables=each_trace("world_traces"),
         chart=trace_heat_map,
+    ),
+    Plan(
+        name="trace-difference",
+        section="retrieval",
+        title="Differences between two prompts",
+        subtitle=_text,
+        reading="Columns are aligned tokens of the two prompts; a cell is green if the feature "
+        "is stronger in the second prompt and purple if in the first. Colour to the right of the "
+        "words that differ is context carried forward.",
+        control="Columns to the left of the first difference: nothing can differ there.",
+        absent="Fewer than two prompts were traced, so none were compared.",
+        tables=first_compared("traces"),
+        chart=trace_difference,
+    ),
+    Plan(
+        name="world-trace-difference",
+        section="world",
+        title="Differences between two prompts",
+        subtitle=_text,
+        reading="Green if a feature is stronger in the second prompt, purple if in the first: at "
+        "the entity itself, and at positions to its right that carry it.",
+        control="Columns to the left of the entity: nothing can differ there.",
+        absent=NO_WORLD,
+        tables=first_compared("world_traces"),
+        chart=trace_difference,
     ),
 )

@@ -55,7 +55,7 @@ def build_graphs(
             "revision": job.revision,
             "sae": reading.sae,
             "hook": reading.hook.name,
-            "context": job.context,
+            "rows": vars(job.row_format),
             "precision": {"model": job.dtype, "products": job.precision},
             "excluded": {
                 "token_ids": list(job.special),

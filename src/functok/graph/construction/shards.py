@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from functok.corpus.splits import document_groups
+from functok.encoding.contexts import RowFormat, uncounted
 from functok.encoding.tokenizer import Encoded
 from functok.graph.construction.observations import chosen_occurrences
 from functok.graph.construction.spill import Positions, Spill
@@ -24,7 +25,7 @@ from functok.graph.edges import Packing
 from functok.models.dictionaries import Dictionary, Precision, open_sae
 from functok.models.forward import Batch, forward
 from functok.models.language.hooks import HookPoint
-from functok.models.language.model import Model, load_model
+from functok.models.language.model import Model, load_model, vocabulary_of
 
 MEMORY = 2 << 30
 """Bytes that may be held beyond the weights, by default."""
@@ -58,10 +59,7 @@ class GraphJob:
     revision: str | None = None
     readings: tuple[Reading, ...]
     encoded: Path
-    context: int
-    """Positions per row."""
-    separator: int | None
-    """Token id before each document."""
+    row_format: RowFormat
     special: tuple[int, ...]
     """Token ids that are excluded."""
     memory: int = MEMORY
@@ -104,18 +102,18 @@ class GraphJob:
             )
         ]
         special = np.isin(np.arange(vocabulary), self.special)
-        chosen = _chosen(encoded, special)
+        chosen = _chosen(encoded, special, self.row_format)
         groups = document_groups(encoded.keys)
         points = list(dict.fromkeys(reading.hook for reading in self.readings))
         for batch in forward(
             model,
             encoded,
-            self.context,
-            self.separator,
+            self.row_format,
             points,
             excluded=special,
-            rows=self._rows(vocabulary),
+            rows=max(BATCH // self.row_format.context, 1),
             with_losses=self.with_loss,
+            memory=share,
         ):
             at = _positions(batch, encoded, groups, chosen)
             kept = {
@@ -126,13 +124,6 @@ class GraphJob:
                 _observe(self, reading, dictionary, spill, at, kept[reading.hook])
         for spill in spills:
             spill.close()
-
-    def _rows(self, vocabulary: int) -> int:
-        """Rows per forward pass: of a loss, logits, their fp32 copy and log-softmax are held."""
-        rows = max(BATCH // self.context, 1)
-        if self.with_loss:
-            rows = min(rows, max(self.memory // 4 // (12 * vocabulary * self.context), 1))
-        return rows
 
     def tile(self) -> int:
         """Most elements of a dense block of pre-activations, by the memory given."""
@@ -168,11 +159,6 @@ def loaded_dictionary(spec: str, device: str, key: str) -> Dictionary:
     return open_sae(spec, device).dictionary
 
 
-def vocabulary_of(model: Model) -> int:
-    """Token ids that the model can read (some embed more than the tokenizer has)."""
-    return model.get_input_embeddings().weight.shape[0]
-
-
 def document_shards(encoded: Encoded, tokens: int | None = None) -> list[tuple[int, int]]:
     """Runs of whole documents of about ``tokens`` tokens; by default more in a longer text."""
     tokens = tokens or max(min(len(encoded.ids) // 64, 65_536), 16_384)
@@ -199,7 +185,7 @@ def _observe(
     spill.add(at, active, massive, disagreement)
 
 
-def _chosen(encoded: Encoded, special: np.ndarray) -> np.ndarray:
+def _chosen(encoded: Encoded, special: np.ndarray, row_format: RowFormat) -> np.ndarray:
     """For every token: whether it is its document's hash-chosen occurrence.
 
     It is chosen before anything is computed, so where it is a massive position the document does
@@ -207,7 +193,9 @@ def _chosen(encoded: Encoded, special: np.ndarray) -> np.ndarray:
     """
     document = encoded.document_of()
     position = np.arange(len(encoded.ids)) - encoded.offsets[document]
-    kept = np.flatnonzero(~special[encoded.ids])
+    left = ~special[encoded.ids]
+    left[uncounted(encoded, row_format)] = False
+    kept = np.flatnonzero(left)
     mask = np.zeros(len(encoded.ids), bool)
     keys, ids = encoded.keys[document[kept]], encoded.ids[kept].astype(np.int64)
     mask[kept] = chosen_occurrences(keys, ids, position[kept])

@@ -95,12 +95,7 @@ class Spill:
             "documents": np.bincount(where[chosen == 1], minlength=len(distinct)),
         }
         pq.write_table(pa.table(table), self._folder / "tokens.parquet", compression="zstd")
-        statistics = {
-            "massive": self._massive,
-            "checked": self._disagreement.checked,
-            "changed": self._disagreement.changed,
-            "active": self._disagreement.active,
-        }
+        statistics = {"massive": self._massive, **vars(self._disagreement)}
         (self._folder / "statistics.json").write_text(json.dumps(statistics))
 
     def _flush(self) -> None:
@@ -124,18 +119,8 @@ class Spill:
             write_run(self._folder / f"{name}-{number:04d}.parquet", [table])
         if self._keeps:
             row, feature, value = (part.cpu().numpy() for part in active)
-            store = occurrence_table(
-                at.token,
-                at.document,
-                at.position,
-                at.following,
-                at.chosen,
-                at.norm,
-                at.loss,
-                row,
-                feature,
-                value,
-            )
+            columns = {name: part for name, part in at._asdict().items() if name != "group"}
+            store = occurrence_table(**columns, row=row, feature=feature, value=value)
             pq.write_table(
                 store,
                 self._folder / f"occurrences-{number:04d}.parquet",

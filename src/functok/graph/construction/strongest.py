@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from functok.graph.edges import rank_within
+
 KEPT = 10
 """Occurrences per feature."""
 AROUND = 32
@@ -77,10 +79,7 @@ def first(table: pa.Table) -> pa.Table:
         np.lexsort((column["position"][some], column["document"][some], packed[some]))
     ]
     key = column["key"][order]
-    start = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)])
-    sizes = np.diff(np.append(start, len(key)))
-    rank = np.arange(len(key)) - np.repeat(start, sizes)
-    return table.take(pa.array(order[rank < KEPT]))
+    return table.take(pa.array(order[rank_within(key) < KEPT]))
 
 
 def _descending(
@@ -115,12 +114,10 @@ def contexts(
         inside = (around >= offsets[which][:, None]) & (around < offsets[which + 1][:, None])
         bounds = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
         key = column["key"]
-        begins = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)])
-        lengths = np.diff(np.append(begins, len(key)))
         yield pa.table(
             {
                 "feature": key.astype(np.int32),
-                "rank": (np.arange(len(key)) - np.repeat(begins, lengths) + 1).astype(np.int16),
+                "rank": (rank_within(key) + 1).astype(np.int16),
                 "value": column["value"],
                 "document": column["document"],
                 "position": column["position"].astype(np.int32),

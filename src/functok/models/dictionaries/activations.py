@@ -1,18 +1,19 @@
 """Samples of what a model holds at a hook point: to train SAEs on, and to try them on."""
 
-import numpy as np
+from typing import Any
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from functok.corpus.splits import mixed
-from functok.encoding.contexts import ContextRows
+from functok.encoding.contexts import RowFormat, uncounted
+from functok.encoding.documents import drawn
 from functok.encoding.tokenizer import Encoded
+from functok.models.exclusions import Counts, Exclusions
 from functok.models.forward import forward
 from functok.models.language.hooks import HookPoint
-from functok.models.language.model import Model
+from functok.models.language.model import Model, vocabulary_of
 from functok.runtime.errors import UserError
-from functok.tokens.counting.function_tokens import SPECIAL
 
 PROBE = 4096
 """Positions on which SAEs are tried."""
@@ -22,63 +23,55 @@ def sample_activations(
     model: Model,
     encoded: Encoded,
     layer: int,
-    context: int,
-    separator: int | None,
-    classes: Int[np.ndarray, " vocabulary"],
+    row_format: RowFormat,
+    exclusions: Exclusions,
     count: int,
-) -> Float[Tensor, "positions d_model"]:
-    """Residual vectors after ``layer`` at the first ``count`` tokens, special tokens left out."""
-    batches = forward(
-        model,
-        encoded.first(count),
-        context,
-        separator,
-        [HookPoint.residual(layer)],
-        excluded=classes == SPECIAL,
-    )
-    return torch.cat([batch.hidden[0].float().cpu() for batch in batches])
+) -> tuple[Float[Tensor, "positions d_model"], dict[str, Any]]:
+    """Residual vectors after ``layer`` at about ``count`` tokens, drawn by hash.
+
+    Massive positions are those of the sample itself.
+
+    Returns:
+        The vectors, and what was left out (``Exclusions.described``).
+
+    Raises:
+        UserError: if no position is left.
+    """
+    sample = drawn(encoded, count)
+    point, special = HookPoint.residual(layer), exclusions.ids(vocabulary_of(model))
+    batches = forward(model, sample, row_format, [point], excluded=special)
+    parts = [batch.hidden[0].float().cpu() for batch in batches]
+    if not parts:
+        raise UserError("The SAE's sample holds no token that counts; give more documents.")
+    found = torch.cat(parts)
+    limit, norm = exclusions.norm_limit(found), found.norm(dim=1)
+    kept = norm <= limit
+    first, massive = len(uncounted(sample, row_format)), int((~kept).sum())
+    counts = Counts(special=int(special[sample.ids].sum()), massive=massive, first=first)
+    return (found if kept.all() else found[kept]), exclusions.described(counts, limit)
 
 
 def probe_activations(
     model: Model,
     encoded: Encoded,
     points: list[HookPoint],
-    context: int,
-    separator: int | None,
-    special: list[int],
-    positions: int = PROBE,
+    row_format: RowFormat,
+    exclusions: Exclusions,
 ) -> list[Float[Tensor, "positions width"]]:
-    """Activations at ``points``, on the first tokens of documents picked by hash.
-
-    Of a long document the first ``context`` tokens alone are taken, or a book would be the whole
-    probe.
-
-    Args:
-        special: token ids that are left out.
-        positions: tokens in the sample, at most.
+    """Activations at ``points``, on documents drawn by hash; massive positions are among them.
 
     Raises:
         UserError: if no token is left.
     """
-    order = np.argsort(mixed(encoded.keys, 6), kind="stable")
-    sizes = np.minimum(np.diff(encoded.offsets), context)[order]
-    wanted = order[: int(np.searchsorted(np.cumsum(sizes), positions)) + 1]
-    chosen = np.zeros(len(encoded), bool)
-    chosen[wanted] = True
-
-    def among(rows: ContextRows) -> np.ndarray:
-        return (rows.position < context) & ~np.isin(rows.ids, special)
-
     batches = forward(
         model,
-        encoded.where(chosen),
-        context,
-        separator,
+        drawn(encoded, PROBE),
+        row_format,
         points,
-        among=among,
-        rows=max(positions // context, 1),
+        excluded=exclusions.ids(vocabulary_of(model)),
+        rows=max(PROBE // row_format.context, 1),
     )
     parts = [[hidden.float().cpu() for hidden in batch.hidden] for batch in batches]
     if not parts:
         raise UserError("The probe holds no token that counts; give more documents.")
-    return [torch.cat(found)[:positions] for found in zip(*parts, strict=True)]
+    return [torch.cat(found) for found in zip(*parts, strict=True)]

@@ -5,26 +5,34 @@
     CE recovered        (H* − H₀) / (H − H₀)
 
 H is the model's cross-entropy, H* with x̂ in place of x, H₀ with zero in place of x (the paper's
-reconstruction score, App. C). Substitution and ablation spare the separators, which SAEs are not
-trained on. Every sum is kept by hash group of documents, for the jackknife.
+reconstruction score, App. C); Hₘ, with the mean x̄ in place of x, is the other end that the field
+uses. Substitution and ablation spare what is left out (``models/exclusions.py``): added and special
+tokens, massive positions. The explained variance is also given with the massive positions, which
+hold nearly all of it where there are any. Every sum is kept by hash group of documents, for the
+jackknife.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from functok.claims.evidence import as_columns
 from functok.corpus.splits import GROUPS, document_groups
+from functok.encoding.contexts import RowFormat, uncounted
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
+from functok.models.exclusions import Counts, Exclusions, usual
 from functok.models.forward import Batch, forward
+from functok.models.language.head import token_losses
 from functok.models.language.hooks import HookPoint
-from functok.models.language.model import Model, replacing, token_losses
+from functok.models.language.model import Model, replacing, vocabulary_of
+from functok.runtime.errors import UserError
 from functok.stats import Estimate, jackknife, jackknife_ratio
-from functok.tokens.counting.function_tokens import SPECIAL
 
 
 @dataclass(frozen=True)
@@ -37,12 +45,29 @@ class DictionaryQuality:
     """Share of the variance, at most 1."""
     ce_recovered: Estimate
     """Share of the loss difference, about 0 to 1."""
+    with_massive: float
+    """Explained variance with the massive positions."""
+    loss: float
+    """H, in nats."""
+    loss_reconstructed: float
+    """H*."""
+    loss_zero: float
+    """H₀."""
+    loss_mean: float
+    """Hₘ."""
+    positions: int
+    """On which all but ``with_massive`` is measured."""
+    excluded: dict[str, Any]
+    """What was left out (``Exclusions.described``)."""
 
     def columns(self) -> dict[str, float]:
         """One row for a table: ``l0``, ``l0_low``, ``l0_high``, and so on."""
         row: dict[str, float] = {}
-        for name, estimate in vars(self).items():
-            row |= as_columns(name, estimate)
+        for name, value in vars(self).items():
+            if isinstance(value, Estimate):
+                row |= as_columns(name, value)
+            elif name != "excluded":
+                row[name] = value
         return row
 
 
@@ -55,7 +80,22 @@ class _Sums:
         self.error = np.zeros(GROUPS)
         self.square = np.zeros(GROUPS)
         self.vector = np.zeros((GROUPS, d_model))
-        self.loss = np.zeros((3, GROUPS))  # clean, reconstructed, zero-ablated
+        self.predicted = np.zeros(GROUPS)
+        self.loss = np.zeros((4, GROUPS))  # clean, reconstructed, zero, mean
+
+    def add(self, group: np.ndarray, x: Tensor, error: Tensor) -> None:
+        """Positions with their vectors and squared errors of reconstruction."""
+        self.positions += np.bincount(group, minlength=GROUPS)
+        self.error += _by_group(group, error)
+        self.square += _by_group(group, x.square().sum(1))
+        np.add.at(self.vector, group, x.double().numpy())
+
+    def with_those(self, other: "_Sums") -> "_Sums":
+        """The positions of both, as far as the variance goes."""
+        found = _Sums(self.vector.shape[1])
+        for name in ("positions", "error", "square", "vector"):
+            setattr(found, name, getattr(self, name) + getattr(other, name))
+        return found
 
     def explained_variance(self, kept: np.ndarray) -> float:
         mean = self.vector[kept].sum(0) / self.positions[kept].sum()
@@ -63,8 +103,11 @@ class _Sums:
         return 1 - self.error[kept].sum() / total
 
     def ce_recovered(self, kept: np.ndarray) -> float:
-        clean, reconstructed, ablated = self.loss[:, kept].sum(1)
-        return (reconstructed - ablated) / (clean - ablated)
+        clean, reconstructed, zero, _ = self.loss[:, kept].sum(1)
+        return (reconstructed - zero) / (clean - zero)
+
+    def losses(self) -> np.ndarray:
+        return self.loss.sum(1) / max(self.predicted.sum(), 1)
 
 
 def dictionary_quality(
@@ -72,33 +115,68 @@ def dictionary_quality(
     dictionary: Dictionary,
     encoded: Encoded,
     layer: int,
-    context: int,
-    separator: int | None,
-    classes: Int[np.ndarray, " vocabulary"],
+    row_format: RowFormat,
+    exclusions: Exclusions,
+    limit: float = float("inf"),
 ) -> DictionaryQuality:
-    """Measure ``dictionary`` on the residual stream of ``model`` after ``layer``."""
-    sums = _Sums(dictionary.W_enc.shape[0])
-    groups = document_groups(encoded.keys)
-    for batch in forward(
-        model,
-        encoded,
-        context,
-        separator,
-        [HookPoint.residual(layer)],
-        excluded=classes == SPECIAL,
-        with_losses=True,
-    ):
-        _add(sums, model, dictionary, batch, groups, layer)
-    used = sums.positions > 0
+    """Measure ``dictionary`` on the residual stream of ``model`` after ``layer``.
+
+    Args:
+        exclusions: the rule.
+        limit: norm above which a position is massive (``Exclusions.norm_limit``).
+
+    Raises:
+        UserError: if no position is left.
+    """
+    d_model = dictionary.W_enc.shape[0]
+    sums, outside = _Sums(d_model), _Sums(d_model)
+    groups, counts = document_groups(encoded.keys), Counts()
+    row_format = replace(row_format, overlap=0)  # else an overlap would be spared too
+    place = (model, encoded, row_format, [HookPoint.residual(layer)])
+    special = exclusions.ids(vocabulary_of(model))
+    mean = _mean(usual(forward(*place, excluded=special), limit))
+    for batch in forward(*place, excluded=special, with_losses=True):
+        for one in usual([batch], limit, counts):
+            _add(sums, model, dictionary, one, groups, layer, mean)
+        x, group = batch.hidden[0].float().cpu(), groups[batch.rows.document[batch.counted]]
+        massive = torch.linalg.vector_norm(x, dim=1) > limit
+        if massive.any():
+            x, group = x[massive], group[massive.numpy()]
+            rebuilt = dictionary.reconstructed(dictionary.encode(x), x)
+            outside.add(group, x, (x - rebuilt).square().sum(1))
+    used = np.flatnonzero(sums.positions)
+    counts.special = int(special[encoded.ids].sum())
+    counts.first = len(uncounted(encoded, row_format))
+    explained = jackknife(lambda kept: sums.explained_variance(used[kept]), len(used))
+    whole = sums.with_those(outside)
+    clean, reconstructed, zero, ablated = sums.losses().tolist()
     return DictionaryQuality(
         l0=jackknife_ratio(sums.active, sums.positions),
-        explained_variance=jackknife(
-            lambda kept: sums.explained_variance(np.flatnonzero(used)[kept]), int(used.sum())
-        ),
-        ce_recovered=jackknife(
-            lambda kept: sums.ce_recovered(np.flatnonzero(used)[kept]), int(used.sum())
-        ),
+        explained_variance=explained,
+        ce_recovered=jackknife(lambda kept: sums.ce_recovered(used[kept]), len(used)),
+        with_massive=whole.explained_variance(np.arange(GROUPS)),
+        loss=clean,
+        loss_reconstructed=reconstructed,
+        loss_zero=zero,
+        loss_mean=ablated,
+        positions=int(sums.positions.sum()),
+        excluded=exclusions.described(counts, limit),
     )
+
+
+def _mean(batches: Iterable[Batch]) -> Float[Tensor, " d_model"]:
+    """The mean vector of the positions that count.
+
+    Raises:
+        UserError: if there is none.
+    """
+    total, count = None, 0
+    for batch in batches:
+        found = batch.hidden[0].double().sum(dim=0).cpu()
+        total, count = found if total is None else total + found, count + len(batch.hidden[0])
+    if total is None:
+        raise UserError("No position is left to measure the SAE on; give more documents.")
+    return (total / count).float()
 
 
 @torch.no_grad()
@@ -109,6 +187,7 @@ def _add(
     batch: Batch,
     groups: np.ndarray,
     layer: int,
+    mean: Tensor,
 ) -> None:
     rows, counted = batch.rows, batch.counted
     x = batch.hidden[0].float().cpu()
@@ -116,20 +195,19 @@ def _add(
     reconstruction = dictionary.reconstructed(active, x)
 
     group = groups[rows.document[counted]]
-    sums.positions += np.bincount(group, minlength=GROUPS)
+    sums.add(group, x, (x - reconstruction).square().sum(1))
     sums.active += np.bincount(group[active.rows.numpy()], minlength=GROUPS)
-    sums.error += _by_group(group, (x - reconstruction).square().sum(1))
-    sums.square += _by_group(group, x.square().sum(1))
-    np.add.at(sums.vector, group, x.double().numpy())
 
     predicted = rows.targets[counted] >= 0
     losses = [
         batch.losses,
         _losses_with(reconstruction, model, batch, layer),
         _losses_with(torch.zeros_like(x), model, batch, layer),
+        _losses_with(mean.expand_as(x), model, batch, layer),
     ]
+    sums.predicted += np.bincount(group[predicted], minlength=GROUPS)
     for kind, found in enumerate(losses):
-        sums.loss[kind] += _by_group(group[predicted], found[torch.from_numpy(predicted)])
+        sums.loss[kind] += _by_group(group[predicted], found.cpu()[torch.from_numpy(predicted)])
 
 
 def _losses_with(x: Tensor, model: Model, batch: Batch, layer: int) -> Float[Tensor, " counted"]:

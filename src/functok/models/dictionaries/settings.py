@@ -1,9 +1,26 @@
-"""How SAEs are trained."""
+"""How SAEs are trained.
+
+Left open, width, k, steps and sample follow from the model's d_model and from budgets of positions
+(``DictionarySettings.fitted``).
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from functok.runtime.errors import check_ranges, require
+
+EXPANSION = 8
+"""Features per dimension of the model; the paper takes 16, which costs twice the time."""
+DIMENSIONS_PER_ACTIVE = 16
+"""Dimensions of the model for each active feature: 32 to 40 in models of 100 to 300 M."""
+LEAST_ACTIVE, MOST_ACTIVE = 8, 64
+"""Bounds of k, whatever the model's width."""
+SAMPLE = 120_000
+"""Positions sampled, of which each takes 4 · d_model bytes of memory."""
+SAMPLE_BYTES = 1 << 30
+"""Bytes of the sample at most."""
+SEEN = 500_000
+"""Positions that an SAE is trained on, those of the sample again and again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,21 +29,22 @@ class DictionarySettings:
 
     architecture: Literal["topk", "batchtopk", "jumprelu"] = "topk"
     """The paper's is ``jumprelu`` with the tanh penalty."""
-    width: int = 1024
-    """Features; the paper takes 16 × d_model."""
-    k: int = 16
-    """Active features per position (``topk``), or on average (``batchtopk``)."""
+    width: int | None = None
+    """Features; by default 8 × d_model (the paper: 16)."""
+    k: int | None = None
+    """Active features per position (``topk``), or on average (``batchtopk``); by default
+    d_model / 16, from 8 to 64."""
     l0_coefficient: float = 4.0
     """λ of the sparsity penalty (``jumprelu``); the paper's default is 4."""
-    steps: int = 400
-    """Updates."""
+    steps: int | None = None
+    """Updates; by default 500,000 positions' worth."""
     batch: int = 1024
     """Activations per update."""
-    activations: int = 150_000
-    """Positions sampled from the training documents."""
+    activations: int | None = None
+    """Positions sampled from the training documents; by default 120,000, or 1 GiB."""
     learning_rate: float = 1e-3
     """Constant, then linearly to zero over the last fifth."""
-    dead_window: int = 200
+    dead_window: int = 50
     """Updates without firing after which a feature counts as dead (for the auxiliary loss)."""
 
     def __post_init__(self) -> None:
@@ -38,4 +56,35 @@ class DictionarySettings:
             l0_coefficient=(0.0, 1e9),
             learning_rate=(0.0, 1e3),
         )
-        require(self.k <= self.width, f"k {self.k} must not exceed width {self.width}.")
+        if self.k is not None and self.width is not None:
+            require(self.k <= self.width, f"k {self.k} must not exceed width {self.width}.")
+
+    def fitted(self, d_model: int) -> "FittedSettings":
+        """The recipe for a model of this width.
+
+        Raises:
+            UserError: if k exceeds width.
+        """
+        k = min(max(d_model // DIMENSIONS_PER_ACTIVE, LEAST_ACTIVE), MOST_ACTIVE)
+        width = EXPANSION * d_model
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        open_ = {
+            "width": width,
+            "k": min(k, self.width or width),
+            "steps": -(-SEEN // self.batch),
+            "activations": min(SAMPLE, max(SAMPLE_BYTES // (4 * d_model), 1)),
+        }
+        return FittedSettings(**{**open_, **given})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedSettings(DictionarySettings):
+    """A recipe with nothing left open."""
+
+    width: int = 1024
+    k: int = LEAST_ACTIVE
+    steps: int = 1
+    activations: int = SAMPLE
+
+    def fitted(self, d_model: int) -> "FittedSettings":
+        return self

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from functok.models.dictionaries import TILE
 from functok.models.dictionaries.frozen import Held, hold
-from functok.models.dictionaries.settings import DictionarySettings
+from functok.models.dictionaries.settings import DictionarySettings, FittedSettings
 from functok.models.training.schedule import window_order
 from functok.runtime.errors import UserError
 from functok.runtime.memory import check_memory
@@ -28,7 +28,7 @@ from functok.runtime.store import read_json, write_json, writing_folder
 
 def train_dictionary(
     activations: Float[Tensor, "positions d_model"],
-    settings: DictionarySettings,
+    recipe: DictionarySettings,
     layer: int,
     seed: int,
     folder: Path,
@@ -40,7 +40,7 @@ def train_dictionary(
 
     Args:
         activations: the sample; reused in a new order each epoch.
-        settings: the recipe, the same for every checkpoint that is compared.
+        recipe: the same for every checkpoint that is compared.
         layer: recorded in the folder as ``blocks.L.hook_resid_post``.
         seed: of the initial weights and the order.
         folder: where it goes.
@@ -52,6 +52,7 @@ def train_dictionary(
         UserError: if SAELens is not installed, or the training diverged.
     """
     d_model = activations.shape[1]
+    settings = recipe.fitted(d_model)
     check_memory(
         4 * 4 * 2 * settings.width * d_model + 4 * settings.batch * settings.width,
         f"Training an SAE with recipe.width {settings.width:,} and batch {settings.batch:,}",
@@ -60,9 +61,11 @@ def train_dictionary(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         trainer = _trainer(activations.shape[1], settings, layer)
+        # from zero, the mean would be the first thing that features learn, and most would die of it
+        trainer.sae.b_dec.data = activations.mean(dim=0) * scale
         held_back = hold(trainer.sae, held)
         with (progress or Silent()).task(name, settings.steps, "steps") as task:
-            for batch in _batches(activations * scale, settings, seed):
+            for batch in _batches(activations, scale, settings, seed):
                 trainer.maybe_reset_sparsity()
                 output = trainer.step(batch)
                 held_back()
@@ -87,7 +90,7 @@ def train_dictionary(
         write_json(config, dict(sorted(read_json(config).items())))
 
 
-def _trainer(d_model: int, settings: DictionarySettings, layer: int) -> Any:
+def _trainer(d_model: int, settings: FittedSettings, layer: int) -> Any:
     os.environ.setdefault("WANDB_MODE", "disabled")  # SAELens imports it whatever is asked
     try:
         import sae_lens
@@ -134,12 +137,12 @@ def _trainer(d_model: int, settings: DictionarySettings, layer: int) -> Any:
 
 
 def _batches(
-    activations: Tensor, settings: DictionarySettings, seed: int
+    activations: Tensor, scale: float, settings: FittedSettings, seed: int
 ) -> Iterator[Float[Tensor, "batch d_model"]]:
     for step in range(settings.steps):
         start = step * settings.batch
         order = window_order(len(activations), start, settings.batch, seed)
-        yield activations[torch.from_numpy(order)]
+        yield activations[torch.from_numpy(order)] * scale
 
 
 @torch.no_grad()

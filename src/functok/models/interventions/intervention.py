@@ -9,7 +9,8 @@ after one decoder layer; u is the SAE's unit at h_p (``Dictionary.unit``: 1 wher
 rescale its inputs). Positions are counted from the first token of the prompt, whatever the
 padding before it and whatever a key–value cache already holds, so the same intervention works in
 one forward pass and inside ``generate``. An integer names one position of the prompt and leaves
-generated tokens alone, as in the paper's App. A; a ``Where`` chooses by token and position, in the
+generated tokens alone, as in the paper's App. A; −1 is the prompt's last, as on the command line.
+A ``Where`` chooses by token and position, in the
 prompt and beyond.
 """
 
@@ -44,7 +45,7 @@ class Change(Protocol):
 
     @property
     def position(self) -> int | Where:
-        """Where it happens: a position of the prompt, from 0, or a choice of positions."""
+        """Where it happens: a position of the prompt, from 0 or, from its end, −1; or a choice."""
         ...
 
     def check(self, width: int) -> None:
@@ -143,14 +144,12 @@ def steer(model: Model, interventions: Sequence[Change]) -> Iterator[None]:
     The name is the commonest use; patching and ablating are done by the same means.
 
     Raises:
-        UserError: for a layer, position, feature or width that the model does not have, or a
-            vector that is not finite.
+        UserError: for a layer, feature or width that the model does not have, or a vector that is
+            not finite.
     """
     width = model.config.get_text_config().hidden_size
     for change in interventions:
         change.check(width)
-        if isinstance(change.position, int) and change.position < 0:
-            raise UserError(f"There is no position {change.position}; count from 0.")
     reading = _Reading()
 
     def changer(change: Change) -> Any:
@@ -159,7 +158,7 @@ def steer(model: Model, interventions: Sequence[Change]) -> Iterator[None]:
             if ids is None or positions is None:
                 raise UserError("Interventions need the model to be called with input_ids.")
             where = change.position
-            chosen = positions == where if isinstance(where, int) else where(ids, positions)
+            chosen = reading.at(where) if isinstance(where, int) else where(ids, positions)
             hidden = hidden_of(output)
             rows, columns = chosen.to(hidden.device).nonzero(as_tuple=True)
             if len(rows) == 0:
@@ -191,6 +190,8 @@ class _Reading:
     def __init__(self) -> None:
         self.ids: Tensor | None = None
         self.positions: Tensor | None = None
+        self._prompt: Tensor | int = 0
+        """Positions of each row's prompt."""
         self._under_way: nn.Module | None = None
         self._state: Any = None
         """What the last pass left for the next: keys and values, or another state."""
@@ -202,6 +203,14 @@ class _Reading:
         self.ids = named.get("input_ids", inputs[0] if inputs else None)
         if self.ids is not None:
             self.positions = self._positions(self.ids, named)
+            if bool((self.positions == 0).any()):  # a prompt begins
+                self._prompt = self.positions.amax(1, keepdim=True) + 1
+
+    def at(self, position: int) -> Bool[Tensor, "batch new"]:
+        """Where one position of the prompt is read; negative ones count from the prompt's end."""
+        assert self.positions is not None
+        wanted = position if position >= 0 else self._prompt + position
+        return (self.positions == wanted) & (self.positions >= 0)
 
     def ends(self, module: nn.Module, inputs: tuple, named: dict, output: Any) -> None:
         if module is self._under_way:

@@ -13,6 +13,8 @@ forward passes.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -51,6 +53,7 @@ def sweep(
             for.
     """
     _check(model, prompts, trials)
+    trials = [_from_zero(trial, len(prompts[trial.prompt])) for trial in trials]
     by_length = defaultdict(list)
     for index, trial in enumerate(trials):
         by_length[len(prompts[trial.prompt])].append(index)
@@ -81,11 +84,22 @@ def _check(model: Model, prompts: Sequence[Sequence[int]], trials: Sequence[Tria
         for change in trial.changes:
             layer_of(model, change.layer)
             change.check(width)
-            if not isinstance(change.position, int) or not 0 <= change.position < length:
+            if not isinstance(change.position, int) or not -length <= change.position < length:
                 raise UserError(
                     f"There is no position {change.position}: the prompt has positions 0 to "
                     f"{length - 1}."
                 )
+
+
+def _from_zero(trial: Trial, length: int) -> Trial:
+    """The trial with positions from the prompt's end counted from its beginning."""
+    changes: list[Any] = [
+        replace(change, position=change.position + length)  # type: ignore[type-var,operator]
+        if change.position < 0  # type: ignore[operator]
+        else change
+        for change in trial.changes
+    ]
+    return trial._replace(changes=tuple(changes))
 
 
 def _by_prompts(members: list[tuple[int, int]], most: int) -> Iterator[list[int]]:

@@ -17,7 +17,7 @@ class Trial(NamedTuple):
     prompt: int
     """Index into the prompts."""
     changes: tuple[Change, ...] = ()
-    """Their positions are integers."""
+    """Their positions are integers, from 0 or, from the prompt's end, −1."""
 
 
 def run_whole(

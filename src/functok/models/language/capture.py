@@ -1,8 +1,7 @@
 """One forward pass, several hook points captured, and the loss if it is asked for.
 
 The pass stops as soon as every hook point is captured, so nothing above the deepest is computed.
-With the loss it runs to the end; the logits are the largest block then (positions × vocabulary), so
-callers make those batches small.
+With the loss it runs to the end, with the logits of a few positions at a time (``head.py``).
 """
 
 from collections.abc import Sequence
@@ -14,9 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from functok.models.language.head import token_losses
 from functok.models.language.hooks import HookPoint, module_at
 from functok.models.language.layers import Model, hidden_of, input_of
-from functok.models.language.model import numbers, token_losses
+from functok.models.language.model import numbers
 from functok.runtime.errors import UserError
 
 
@@ -40,6 +40,7 @@ def capture(
     ids: Int[Tensor, "batch position"],
     points: Sequence[HookPoint],
     targets: Int[Tensor, "batch position"] | None = None,
+    memory: int | None = None,
 ) -> Captured:
     """Capture ``points`` while the model runs on ``ids``.
 
@@ -47,6 +48,7 @@ def capture(
         ids: right-padded; attention is causal.
         points: at least one, each once.
         targets: the ids that follow, −100 where none does, if losses are wanted.
+        memory: bytes that the logits may take.
 
     Raises:
         UserError: if the model has no such place.
@@ -69,7 +71,7 @@ def capture(
             if targets is None:
                 model.base_model(ids.to(model.device), use_cache=False)
             else:
-                losses = token_losses(model, ids, targets)
+                losses = token_losses(model, ids, targets, memory)
         except _Stop:
             pass
     hidden = [
@@ -104,7 +106,7 @@ def residual_stream(
     return capture(model, ids, [HookPoint.residual(layer)]).hidden[0]
 
 
-CONTEXT = 512
+CONTEXT = 1024
 """Positions per row where nothing else is asked for."""
 
 
@@ -128,7 +130,7 @@ def longest_row(model: Model) -> int | None:
 
 
 def fitting_context(model: Model, context: int | None, name: str) -> int:
-    """Positions per row: ``context``, by default 512 or the model's maximum.
+    """Positions per row: ``context``, by default 1,024 or the model's maximum.
 
     Raises:
         UserError: if ``context`` is more than the model was made for.

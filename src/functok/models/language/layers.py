@@ -73,3 +73,8 @@ def input_of(inputs: tuple, named: dict[str, Any]) -> Tensor:
         return hidden_of(inputs[0])
     tensors = (value for value in named.values() if isinstance(value, Tensor))
     return named["hidden_states"] if "hidden_states" in named else next(tensors)
+
+
+def middle_layer(model: Model) -> int:
+    """The decoder layer in the middle, from 0: what SAEs are trained on where nothing is asked."""
+    return (len(decoder_layers(model)) - 1) // 2

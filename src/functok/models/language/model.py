@@ -1,4 +1,4 @@
-"""Any Hugging Face causal LM: load it, capture its residual stream, compute per-token losses.
+"""Any Hugging Face causal LM: load it, check its tokenizer, change its residual stream.
 
 The residual stream after layer L, counting from 0, is the *output of decoder layer L*
 (``blocks.L.hook_resid_post`` in TransformerLens). It is read with a forward hook on the layer:
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from functok.models.language.checkpoint import check_adapter, check_keys, check_quantisation
@@ -100,6 +99,11 @@ def architecture(name: str, revision: str | None = None) -> Model:
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
 
 
+def vocabulary_of(model: Model) -> int:
+    """Token ids that the model can read (some embed more than the tokenizer has)."""
+    return model.get_input_embeddings().weight.shape[0]
+
+
 def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
     """Refuse a tokenizer with ids that the model cannot embed, or that is not the model's own.
 
@@ -150,17 +154,3 @@ def replacing(model: Model, layer: int, change: Callable[[Tensor], Tensor]) -> I
         yield
     finally:
         handle.remove()
-
-
-@torch.no_grad()
-def token_losses(
-    model: Model,
-    ids: Int[Tensor, "batch position"],
-    targets: Int[Tensor, "batch position"],
-) -> Float[Tensor, "batch position"]:
-    """Cross-entropy of every next token, in nats (fp32); 0 where the target is −100."""
-    logits = model(ids.to(model.device), use_cache=False).logits
-    flat = nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), targets.to(model.device).flatten(), reduction="none"
-    )
-    return flat.view_as(targets)

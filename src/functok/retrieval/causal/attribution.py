@@ -183,13 +183,6 @@ def shares(
     )
 
 
-def gini(effects: Float[np.ndarray, " features"]) -> float:
-    """Gini index of |effects|: 0 if all are equal, near 1 if few features have them all."""
-    size = np.sort(np.abs(effects))
-    rank = np.arange(1, len(size) + 1)
-    return float((2 * rank - len(size) - 1) @ size / (len(size) * size.sum()))
-
-
 def _gradient(
     model: Model,
     ids: Sequence[int],

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from functok.runtime.errors import UserError, first_line, nearest, require
+from functok.runtime.errors import UserError, nearest, outside, require
 
 Judge = Callable[[str], bool]
 """Whether a continuation shows the trait."""
@@ -53,10 +53,8 @@ def in_file(place: str) -> Judge:
     file, _, name = place.rpartition(":")
     if not Path(file).is_file():
         raise UserError(f"There is no file {file!r} to judge by; write python:FILE.py:FUNCTION.")
-    try:
+    with outside(f"{file} cannot be run", "fix it"):
         found = runpy.run_path(file).get(name)
-    except Exception as error:
-        raise UserError(f"{file} cannot be run ({first_line(error)}); fix it.") from error
     if not callable(found):
         raise UserError(f"{file} has no function {name!r}; write python:FILE.py:FUNCTION.")
     return lambda answer: bool(found(answer))

@@ -3,7 +3,7 @@
 ==================  ==========================================================================
 place               positions of the prompt
 ==================  ==========================================================================
-``7``, ``-1``       that one, from 0 (the separator counts), or from the end
+``7``, ``-1``       that one, from 0 (what is added before the prompt), or from the end
 ``all``             every position but special tokens'
 ``function``        every function token; likewise ``content``
 ``last-function``   the last function token (the paper's choice); likewise ``last-content``

@@ -10,6 +10,8 @@ from functok.models.dictionaries import Dictionary
 from functok.models.dictionaries.sites import residual_layer
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
+from functok.models.language.row_start import RowStart
+from functok.retrieval.prompts.trace import prompt_ids
 from functok.runtime.errors import require
 from functok.tokens.vocabulary import Vocabulary
 
@@ -23,6 +25,8 @@ class Subject:
     dictionary: Dictionary
     place: HookPoint
     """The SAE's hook point."""
+    start: RowStart
+    """What its prompts begin with."""
     vocabulary: Vocabulary
     """Of the token ids that the model can take."""
     density: Float[np.ndarray, " features"]
@@ -31,6 +35,10 @@ class Subject:
     """Each feature's largest activation in a corpus, if there is one."""
     seed: int = 0
     """Of random directions and samples."""
+
+    def prompt_ids(self, prompt: str, room: int = 0, chat: bool = False) -> list[int]:
+        """The ids of ``prompt`` as the model reads it (see ``prompts.trace.prompt_ids``)."""
+        return prompt_ids(self.tokenizer, prompt, self.model, self.start.id, room, chat)
 
     @property
     def layer(self) -> int:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 
 from functok.encoding.chat import chat_ids
-from functok.encoding.tokenizer import Tokenizer, separator_id
+from functok.encoding.tokenizer import Tokenizer
 from functok.models.dictionaries import Dictionary
 from functok.models.language.capture import capture, longest_row
 from functok.models.language.hooks import HookPoint
@@ -18,11 +18,17 @@ from functok.tokens.counting.function_tokens import CLASS_NAMES, SPECIAL
 
 
 def prompt_ids(
-    tokenizer: Tokenizer, prompt: str, model: Model, room: int = 0, chat: bool = False
+    tokenizer: Tokenizer,
+    prompt: str,
+    model: Model,
+    start: int | None,
+    room: int = 0,
+    chat: bool = False,
 ) -> list[int]:
-    """The ids of ``prompt`` as the model reads it, with the separator before it.
+    """The ids of ``prompt`` as the model reads it, with ``start`` before it, as in a row.
 
     Args:
+        start: the token that rows begin with; a chat template writes its own.
         room: tokens that are to be generated after it.
         chat: whether it is a user's turn, to be rendered by the tokenizer's chat template.
 
@@ -33,11 +39,10 @@ def prompt_ids(
     ids = tokenizer.encode(prompt, add_special_tokens=False)
     if not ids:
         raise UserError("The prompt is empty; give one with at least one token.")
-    separator = separator_id(tokenizer)
     if chat:
         ids = chat_ids(tokenizer, prompt)
-    elif separator is not None:
-        ids = [separator, *ids]
+    elif start is not None:
+        ids = [start, *ids]
     longest = longest_row(model)
     if longest is not None and len(ids) + room > longest:
         generated = f", {room} more are to be generated," if room else ""

@@ -1,19 +1,24 @@
 """Which features are active where, through whole documents: the input of the re-activation
 statistics.
 
-A document longer than a row continues in further rows, without the preceding context
-(``encoding/contexts.py``); its activity is concatenated all the same.
+A document longer than a row continues in further rows, after an overlap
+(``encoding/contexts.py``); its activity is concatenated all the same. Nothing counts
+at what is left out (``models/exclusions.py``): no feature is active there, and the token's class is
+that of special tokens.
 """
 
 import numpy as np
 from jaxtyping import Int
 
+from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
+from functok.models.exclusions import usual
 from functok.models.forward import forward
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
 from functok.retrieval.reactivation.odds import Trains
+from functok.tokens.counting.function_tokens import SPECIAL
 
 
 def active_trains(
@@ -21,23 +26,34 @@ def active_trains(
     dictionary: Dictionary,
     encoded: Encoded,
     layer: int,
-    context: int,
-    separator: int | None,
+    row_format: RowFormat,
     classes: Int[np.ndarray, " vocabulary"],
+    limit: float = float("inf"),
+    left_out: Int[np.ndarray, " features"] | None = None,
 ) -> Trains:
-    """Every activation in ``encoded``, in the order of its tokens."""
+    """Every activation in ``encoded``, in the order of its tokens.
+
+    Args:
+        limit: norm above which a position is massive, and left out.
+        left_out: features that count as never active.
+    """
     places, features = [], []
-    for batch in forward(model, encoded, context, separator, [HookPoint.residual(layer)]):
+    point, seen = HookPoint.residual(layer), np.zeros(len(encoded.ids), bool)
+    for batch in usual(forward(model, encoded, row_format, [point]), limit):
         rows, counted = batch.rows, batch.counted
         active = dictionary.encode(batch.hidden[0])
         place = encoded.offsets[rows.document[counted]] + rows.position[counted]
+        seen[place] = True
         places.append(place[active.rows.cpu().numpy()])
         features.append(active.features.cpu().numpy())
     row, feature = np.concatenate(places), np.concatenate(features)
+    if left_out is not None:
+        kept = ~np.isin(feature, left_out)
+        row, feature = row[kept], feature[kept]
     order = np.lexsort([feature, row])
     return Trains(
         row[order].astype(np.int64),
         feature[order].astype(np.int64),
         np.asarray(encoded.offsets).astype(np.int64),
-        classes[encoded.ids].astype(np.int64),
+        np.where(seen, classes[encoded.ids], SPECIAL).astype(np.int64),
     )

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from functok.encoding.contexts import ContextRows
+from functok.encoding.contexts import ContextRows, RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.dictionaries import Dictionary
@@ -54,7 +54,7 @@ def pick_features(
     Raises:
         UserError: if there are none.
     """
-    active_at = np.bincount(graph.feature, weights=graph.occurrences, minlength=graph.features)
+    active_at = graph.activity.sum(0)
     share = active_at / graph.positions
     usable = np.flatnonzero((share >= sparsest) & (share <= densest))
     if len(usable) == 0:
@@ -72,8 +72,7 @@ def following(
     encoded: Encoded,
     features: Int[np.ndarray, " features"],
     layer: int,
-    context: int,
-    separator: int | None,
+    row_format: RowFormat,
     classes: Int[np.ndarray, " vocabulary"],
 ) -> Float[np.ndarray, "features vocabulary"]:
     """q_f: how often each token comes next where each of ``features`` is active, as shares.
@@ -88,7 +87,7 @@ def following(
         return transitions(classes, rows.ids, rows.targets) != EXCLUDED
 
     points = [HookPoint.residual(layer)]
-    for batch in forward(model, encoded, context, separator, points, among=predicted):
+    for batch in forward(model, encoded, row_format, points, among=predicted):
         active = dictionary.encode(batch.hidden[0])
         which = place[active.features.cpu().numpy()]
         target = batch.rows.targets[batch.counted][active.rows.cpu().numpy()]
@@ -100,13 +99,18 @@ def function_prompts(
     encoded: Encoded,
     classes: Int[np.ndarray, " vocabulary"],
     count: int,
-    separator: int | None,
+    start: int | None,
     shortest: int = 8,
     longest: int = 32,
 ) -> list[Prompt]:
-    """Beginnings of ``count`` documents, each cut after its last function token within bounds."""
+    """Beginnings of ``count`` documents, each cut after its last function token within bounds.
+
+    Args:
+        start: the token id that a row begins with.
+        shortest: tokens of a prompt, at least; ``longest`` at most.
+    """
     prompts = []
-    lead = [] if separator is None else [separator]
+    lead = [] if start is None else [start]
     for index in range(len(encoded)):
         ids = encoded.slice(index, index + 1).ids[:longest]
         ends = np.flatnonzero(classes[ids] == FUNCTION)

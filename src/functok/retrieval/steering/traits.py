@@ -1,5 +1,7 @@
 """Find the feature of a trait: the procedure of the paper's App. A, each step with its control.
 
+0. *Trait.* The model shows the trait on the trait prompt itself: what it does not do there, its
+   residual stream cannot carry over. (The paper does not say that it checked.)
 1. *Layer.* For every layer l, v_l is the residual stream of the trait prompt at its last function
    token. On each test prompt h ← h + v_l at its last function token; the layer whose answers show
    the trait most often is kept (the lowest of equals).
@@ -8,15 +10,18 @@
    the trait's.
 3. *Alone.* α d_f by itself.
 
-The control of every step is a random direction of the same norm. The paper's search assumes that
-success never falls as k grows; nothing ensures that, so the final bounds of the search are measured
-too, and every k tried is in the result. The paper states neither α nor how success is judged nor
-its threshold: here α is by default the trait's largest activation, and success the share of test
-prompts with an answer that a ``Judge`` accepts. See ``docs/methods.md#steering-grid``.
+The control of every step is a random direction of the same norm, with its KL. The paper's search
+assumes that success never falls as k grows; nothing ensures that, so the final bounds of the search
+are measured too, and every k tried is in the result. The paper states neither α nor how success is
+judged nor its threshold: here α is by default the trait's largest activation, and success the share
+of test prompts with an answer that a ``Judge`` accepts. Every answer is kept, since a rule of
+success is a guess until somebody has read what it accepts. See ``docs/methods.md#steering-grid``.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 import torch
@@ -25,6 +30,7 @@ from torch import Tensor
 
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
+from functok.models.interventions.sweeps import Trial, sweep
 from functok.models.language.capture import residual_stream
 from functok.models.language.generation import generate
 from functok.models.language.model import Model, decoder_layers
@@ -35,7 +41,7 @@ from functok.runtime.progress import Progress, Silent
 
 @dataclass(frozen=True)
 class Examination:
-    """Test prompts, and how a vector is evaluated on them."""
+    """Test prompts, how a vector is evaluated on them, and all that was answered so far."""
 
     model: Model
     prompts: Sequence[Sequence[int]]
@@ -48,23 +54,93 @@ class Examination:
     """Generated after each prompt, greedily."""
     seed: int = 0
     """Of the random directions."""
+    heard: list[dict[str, Any]] = field(default_factory=list)
 
-    def success(self, layer: int, vector: Float[Tensor, " d_model"] | None) -> float:
-        """Share of the prompts whose answer is accepted with ``vector`` added at ``layer``."""
-        places = torch.tensor(self.positions, device=self.model.device)[:, None]
+    @property
+    def answers(self) -> pl.DataFrame:
+        """Every answer so far, in order. Columns step, layer, k, feature (as in ``Trait.steps``),
+        direction (``none``, ``trait``, ``random``), prompt (number; null: the trait prompt),
+        answer, shows."""
+        return pl.DataFrame(self.heard, schema=_ANSWERS)
+
+    def on_itself(self, trait: Sequence[int]) -> str:
+        """What the model answers to the trait prompt.
+
+        Raises:
+            UserError: if that does not show the trait.
+        """
+        (found,) = generate(self.model, [trait], self.tokens)
+        answer = self.decode(found)
+        shows = self.judge(answer)
+        self._hear(_place("trait"), "none", None, answer, shows)
+        require(
+            shows,
+            "The model does not show the trait on the trait prompt itself, so there is nothing to "
+            f"carry over: it answers {answer!r}; give a trait prompt that it follows, a more "
+            "capable model, or another rule of success.",
+        )
+        return answer
+
+    def tried(
+        self, place: dict[str, Any], layer: int, vector: Float[Tensor, " d_model"] | None
+    ) -> dict[str, Any]:
+        """A row of ``Trait.steps``: the shares of the prompts whose answer is accepted with
+        ``vector`` added at ``layer``, and with a random direction of its norm."""
+        if vector is None:
+            success = self._success(place, "none", layer, None)
+            return {**place, "success": success, "control": None, "control_kl": None}
+        generator = torch.Generator().manual_seed(self.seed)
+        random = torch.randn(len(vector), generator=generator).to(vector)
+        random = random * vector.norm() / random.norm()
+        return {
+            **place,
+            "success": self._success(place, "trait", layer, vector),
+            "control": self._success(place, "random", layer, random),
+            "control_kl": self._kl(layer, random),
+        }
+
+    def _success(
+        self,
+        place: dict[str, Any],
+        direction: str,
+        layer: int,
+        vector: Float[Tensor, " d_model"] | None,
+    ) -> float:
+        at = [place % len(ids) for place, ids in zip(self.positions, self.prompts, strict=True)]
+        places = torch.tensor(at, device=self.model.device)[:, None]
         change = []
         if vector is not None:
             change = [Intervention(layer, lambda ids, positions: positions == places, vector)]
         with steer(self.model, change):
-            answers = generate(self.model, self.prompts, self.tokens)
-        accepted = [self.judge(self.decode(answer)) for answer in answers]
+            found = generate(self.model, self.prompts, self.tokens)
+        accepted = []
+        for number, ids in enumerate(found):
+            answer = self.decode(ids)
+            accepted.append(self.judge(answer))
+            self._hear(place, direction, number, answer, accepted[-1])
         return sum(accepted) / len(accepted)
 
-    def control(self, layer: int, vector: Float[Tensor, " d_model"]) -> float:
-        """The same with a random direction of the same norm."""
-        generator = torch.Generator().manual_seed(self.seed)
-        random = torch.randn(len(vector), generator=generator).to(vector)
-        return self.success(layer, random * vector.norm() / random.norm())
+    def _kl(self, layer: int, vector: Float[Tensor, " d_model"]) -> float:
+        """Median over the prompts of KL(changed ‖ plain) of the next token, nats."""
+        found = []
+        for ids, place in zip(self.prompts, self.positions, strict=True):
+            trials = [Trial(0), Trial(0, (Intervention(layer, place, vector),))]
+            plain, changed = sweep(self.model, [ids], trials)
+            found.append((changed.exp() * (changed - plain)).sum())
+        return float(torch.stack(found).quantile(0.5))
+
+    def _hear(
+        self, place: dict[str, Any], direction: str, prompt: int | None, answer: str, shows: bool
+    ) -> None:
+        self.heard.append(
+            {
+                **place,
+                "direction": direction,
+                "prompt": prompt,
+                "answer": answer,
+                "shows": bool(shows),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -76,8 +152,9 @@ class Trait:
     strength: float
     """α, in units of the feature's activation."""
     steps: pl.DataFrame
-    """Columns step (plain, layer, features, alone), layer, k, feature, success, control: shares of
-    the test prompts. ``k`` and ``feature`` are null where they do not apply."""
+    """Columns step (plain, layer, features, alone), layer, k, feature, success, control (shares of
+    the test prompts), control_kl (of the random direction, nats, median). ``k`` and ``feature`` are
+    null where they do not apply."""
 
 
 def scan_layers(
@@ -93,18 +170,17 @@ def scan_layers(
         trait: the trait prompt's ids.
         position: of its last function token.
         layers: which to try; by default all.
+
+    Returns:
+        Columns as ``Trait.steps``.
     """
     model = examination.model
-    every = range(len(decoder_layers(model)))
-    rows = [_row("plain", None, None, None, examination.success(0, None), None)]
-    with (progress or Silent()).task("layers", len(layers or every)) as task:
-        for layer in layers or every:
+    wanted = layers or range(len(decoder_layers(model)))
+    rows = [examination.tried(_place("plain"), 0, None)]
+    with (progress or Silent()).task("Layers", len(wanted), "layers") as task:
+        for layer in wanted:
             vector = residual_stream(model, torch.tensor([list(trait)]), layer)[0, position]
-            success, control = (
-                examination.success(layer, vector),
-                examination.control(layer, vector),
-            )
-            rows.append(_row("layer", layer, None, None, success, control))
+            rows.append(examination.tried(_place("layer", layer), layer, vector))
             task.advance(1)
     return pl.DataFrame(rows, schema=_SCHEMA)
 
@@ -136,6 +212,7 @@ def find_feature(
     layer: int,
     strength: float | None = None,
     threshold: float = 0.5,
+    progress: Progress | None = None,
 ) -> Trait:
     """The smallest set of the trait's strongest features that shows it, and its last feature.
 
@@ -158,52 +235,50 @@ def find_feature(
     )
     alpha = float(active.values.max()) if strength is None else strength
     written = alpha * float(dictionary.unit(hidden[None]))
-    rows = [_row("plain", layer, 0, None, examination.success(layer, None), None)]
-
-    def shows(k: int) -> bool:
-        vector = written * dictionary.W_dec[features[:k]].sum(0)
-        rates = examination.success(layer, vector), examination.control(layer, vector)
-        rows.append(_row("features", layer, k, int(features[k - 1]), *rates))
-        return rates[0] >= threshold
-
+    rows = [examination.tried(_place("plain", layer, 0), layer, None)]
     if rows[0]["success"] >= threshold:
         raise UserError(
             f"Without steering {rows[0]['success']:.0%} of the test prompts already show the "
             "trait; give test prompts that do not ask for it."
         )
-    if not shows(len(features)):
-        raise UserError(
-            f"All {len(features)} features active at layer {layer} together show the trait on "
-            f"{rows[-1]['success']:.0%} of the test prompts, less than {threshold:.0%}; raise "
-            "the strength, or take another layer or SAE."
-        )
-    fails, holds = 0, len(features)
-    while holds - fails > 1:
-        middle = (fails + holds) // 2
-        fails, holds = (fails, middle) if shows(middle) else (middle, holds)
-    feature = int(features[holds - 1])
-    alone = written * dictionary.W_dec[feature]
-    rates = examination.success(layer, alone), examination.control(layer, alone)
-    rows.append(_row("alone", layer, 1, feature, *rates))
+
+    def shows(k: int) -> bool:
+        vector = written * dictionary.W_dec[features[:k]].sum(0)
+        place = _place("features", layer, k, int(features[k - 1]))
+        rows.append(examination.tried(place, layer, vector))
+        task.advance(1)
+        return rows[-1]["success"] >= threshold
+
+    most = 2 + math.ceil(math.log2(len(features)))
+    with (progress or Silent()).task("Features", most, "sets") as task:
+        if not shows(len(features)):
+            raise UserError(
+                f"All {len(features)} features active at layer {layer} together show the trait on "
+                f"{rows[-1]['success']:.0%} of the test prompts, less than {threshold:.0%}; raise "
+                "the strength, or take another layer or SAE."
+            )
+        fails, holds = 0, len(features)
+        while holds - fails > 1:
+            middle = (fails + holds) // 2
+            fails, holds = (fails, middle) if shows(middle) else (middle, holds)
+        feature = int(features[holds - 1])
+        place = _place("alone", layer, 1, feature)
+        rows.append(examination.tried(place, layer, written * dictionary.W_dec[feature]))
+        task.advance(1)
     return Trait(layer, feature, alpha, pl.DataFrame(rows, schema=_SCHEMA))
 
 
-_SCHEMA = {
-    "step": pl.String,
-    "layer": pl.Int64,
-    "k": pl.Int64,
-    "feature": pl.Int64,
-    "success": pl.Float64,
-    "control": pl.Float64,
+_PLACE = {"step": pl.String, "layer": pl.Int64, "k": pl.Int64, "feature": pl.Int64}
+_SCHEMA = _PLACE | {"success": pl.Float64, "control": pl.Float64, "control_kl": pl.Float64}
+_ANSWERS = _PLACE | {
+    "direction": pl.String,
+    "prompt": pl.Int64,
+    "answer": pl.String,
+    "shows": pl.Boolean,
 }
 
 
-def _row(
-    step: str,
-    layer: int | None,
-    k: int | None,
-    feature: int | None,
-    success: float,
-    control: float | None,
-) -> dict:
-    return dict(zip(_SCHEMA, (step, layer, k, feature, success, control), strict=True))
+def _place(
+    step: str, layer: int | None = None, k: int | None = None, feature: int | None = None
+) -> dict[str, Any]:
+    return dict(zip(_PLACE, (step, layer, k, feature), strict=True))

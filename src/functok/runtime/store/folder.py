@@ -134,6 +134,10 @@ class RunFolder:
     def consolidation(self, name: str) -> Path:
         return self.root / "consolidation" / f"{plain(name)}.parquet"
 
+    def quality(self, dictionary: str, main: bool) -> Path:
+        """The quality of the SAEs of one kind."""
+        return self.consolidation("dictionaries" if main else f"dictionaries-{dictionary}")
+
     @property
     def tests(self) -> Path:
         return self.root / "tests"

@@ -7,7 +7,7 @@ Settings are defined next to the code that they drive (``LlamaShape``, ``Trainin
 
 from functok.study.settings.measures import ControlsPart, GraphPart
 from functok.study.settings.model import DictionaryPart, ModelPart
-from functok.study.settings.reading import differences, dump_study, load_study
+from functok.study.settings.reading import differences, dump_study, load_study, resolved
 from functok.study.settings.study import Study
 from functok.study.settings.text import TokenizerPart, TokensPart
 
@@ -22,4 +22,5 @@ __all__ = [
     "differences",
     "dump_study",
     "load_study",
+    "resolved",
 ]

@@ -22,12 +22,12 @@ class GraphPart(Part):
     """The token–feature graph, and the count of features that fire."""
 
     tokens: Count | None = 60_000
-    """Tokens of the graph's text, the same at every checkpoint; null: all of them."""
+    """Tokens of the graph's text, drawn by hash, the same at every checkpoint; null: no limit."""
     documents: Count | None = None
     """Documents of that text at most."""
-    massive: Annotated[float, Field(ge=0)] = 0.0
-    """Drop positions whose residual norm exceeds this many times the median (massive activations);
-    0 disables."""
+    massive: Annotated[float, Field(ge=0)] = 5.0
+    """Leave out positions whose residual norm exceeds this many times the median (massive
+    activations): here, in SAE training and quality, losses and re-activation; 0 disables."""
     dense: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Drop features active at more than this share of the positions; 1 disables."""
     occurrences: Size | None = None
@@ -36,6 +36,13 @@ class GraphPart(Part):
     """Whether the whole model is run, and each token's loss kept in the occurrence store."""
     precision: Literal["fp32", "tf32", "bf16"] | None = None
     """Of the SAEs' matrix products; null: tf32 on a GPU, else fp32."""
+
+
+class LossesPart(Part):
+    """The loss by transition group."""
+
+    tokens: Count | None = 30_000
+    """Held-out tokens, drawn by hash, the same at every checkpoint; null: all of them."""
 
 
 class ControlsPart(Part):
@@ -114,8 +121,13 @@ class SteerPart(Part):
     """Features steered, chosen at random among those neither rare nor dense."""
     prompts: Count = 64
     """Prompts, the beginnings of held-out documents."""
-    strength: Annotated[float, Field(gt=0)] = 1.0
-    """Norm of what is added, in units of the residual norm at the position."""
+    tokens: Count | None = 30_000
+    """Held-out tokens, drawn by hash from other documents than the prompts', that say what follows
+    a feature; null: all of them."""
+    strength: Annotated[float, Field(gt=0)] | None = None
+    """Norm of what is added, as a share of the residual norm at the position; null: the share, 1 at
+    most, at which a random direction has a KL of 1 nat (``functok.retrieval.steering.strength``).
+    """
     shown: str = "The cat sat on the mat, and the"
     """The prompt with a continuation in the report."""
     generated: Count = 24

@@ -20,9 +20,15 @@ class ModelPart(Part):
     """Checkpoints of a loaded model: revisions on the hub, or subfolders."""
     shape: LlamaShape = LlamaShape()
     training: TrainingSettings = TrainingSettings()
-    context: Annotated[int, Field(ge=2)] | None = 128
-    """Positions per row when a loaded model is measured; null: 512, or its maximum.
+    context: Annotated[int, Field(ge=2)] | None = None
+    """Positions per row when a loaded model is measured; null: 1,024, or its maximum.
     A model trained here uses its own."""
+    row_start: str = "auto"
+    """What a loaded model's rows begin with: a token, or ``none``. ``auto`` tries what may have
+    stood before a document in training. The rows of a model trained here begin as in training."""
+    overlap: Annotated[int, Field(ge=0)] | None = None
+    """Tokens that a long document's next row repeats as context alone; null: a quarter of the
+    context."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of a loaded model; ``auto`` is its own."""
 
@@ -32,6 +38,10 @@ class ModelPart(Part):
             raise ValueError("give revision or revisions, not both")
         if self.load is None and (self.revision is not None or self.revisions):
             raise ValueError("a model trained here has no revisions; name one with load")
+        if self.load is None and self.row_start != "auto":
+            raise ValueError(
+                "the rows of a model trained here begin as in training; row_start belongs to load"
+            )
         return self
 
 
@@ -44,7 +54,8 @@ class DictionaryPart(Part):
     """A published SAE: SAELens or sparsify folder, params.npz, or release/sae_id. Among several
     checkpoints, ``{checkpoint}`` stands for the checkpoint's own revision or folder name."""
     layer: Layer | None = None
-    """Decoder layer whose output is decomposed, from 0; by default 1, or what a loaded SAE says."""
+    """Decoder layer whose output is decomposed, from 0; null: the middle one, or what a loaded SAE
+    says."""
     site: (
         Literal["resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out", "mlp_in", "z"] | None
     ) = None
@@ -53,15 +64,19 @@ class DictionaryPart(Part):
     """Steps whose checkpoints are decomposed; none: all of a loaded model's, else the last."""
     recipe: DictionarySettings | None = None
     """How SAEs are trained; of a loaded one, how those of its baselines are."""
-    quality_tokens: Annotated[int, Field(ge=0)] = 15_000
-    """Held-out tokens on which quality is measured; 0 measures none."""
+    quality_tokens: Annotated[int, Field(ge=0)] = 8_192
+    """Held-out tokens on which quality is measured, drawn by hash; 0 measures none."""
+
+    def layer_in(self, model: Any) -> int:
+        """The layer of an SAE that is trained here: the study's, or the model's middle one."""
+        from functok.models.language.layers import middle_layer
+
+        return middle_layer(model) if self.layer is None else self.layer
 
     @model_validator(mode="before")
     @classmethod
     def _trained(cls, content: Any) -> Any:
-        """An SAE that is trained here has a layer and a recipe."""
+        """An SAE that is trained here has a recipe."""
         if not isinstance(content, dict) or content.get("load") is not None:
             return content
-        defaults = {"layer": 1, "recipe": {}}
-        given = {name: value for name, value in content.items() if value is not None}
-        return {**defaults, **given}
+        return {**content, "recipe": content.get("recipe") or {}}

@@ -28,9 +28,21 @@ def load_study(path: Path) -> Study:
         raise UserError(f"Study file {path}: {_sentence(error, listed)}") from error
 
 
+def resolved(study: Study) -> dict[str, Any]:
+    """The study with every default written out, and nothing that does not apply: a loaded model is
+    not trained, nor a loaded tokenizer."""
+    content = study.model_dump(mode="json")
+    if study.model is not None and study.model.load is not None:
+        for name in ("shape", "training"):
+            del content["model"][name]
+    if study.tokenizer.load is not None:
+        del content["tokenizer"]["vocabulary_size"]
+    return content
+
+
 def dump_study(study: Study) -> str:
-    """The study with every default written out."""
-    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """The resolved study, as a file says it."""
+    return yaml.safe_dump(resolved(study), sort_keys=False, allow_unicode=True)
 
 
 def differences(one: Any, two: Any, prefix: str = "") -> list[str]:

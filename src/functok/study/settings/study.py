@@ -8,6 +8,7 @@ from functok.models.training.schedule import log_spaced
 from functok.study.settings.measures import (
     ControlsPart,
     GraphPart,
+    LossesPart,
     SteerPart,
     TracePart,
     WorldPart,
@@ -37,10 +38,21 @@ class Study(Part):
     """SAEs. The claims are judged on the first. One mapping stands for a list of one; [] for
     none, and then nothing that needs an SAE is run."""
     graph: GraphPart = GraphPart()
+    losses: LossesPart = LossesPart()
     controls: ControlsPart = ControlsPart()
     trace: TracePart = TracePart()
     steer: SteerPart = SteerPart()
     world: WorldPart = WorldPart()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_tokenizer(cls, content: Any) -> Any:
+        """A loaded model has its own tokenizer, unless the study says otherwise."""
+        if not isinstance(content, dict) or content.get("tokenizer") is not None:
+            return content
+        model = content.get("model")
+        load = model.get("load") if isinstance(model, dict) else None
+        return {**content, "tokenizer": {"load": load}}
 
     @field_validator("dictionaries", mode="before")
     @classmethod

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from functok.study.settings.part import Part
+from functok.study.settings.part import Count, Part
 
 
 class TokenizerPart(Part):
@@ -37,6 +37,10 @@ class TokensPart(Part):
     """Whether a line of the corpus that is not a document stops the count or is skipped."""
     compare: tuple[str, ...] = ()
     """Run folders whose function tokens are compared with these."""
+    documents: Count | None = None
+    """Documents that are counted at most, drawn by hash; null: no limit."""
+    tokens: Count | None = None
+    """Tokens of these at most; null: no limit."""
     plain: bool = False
     """Counts only: half the time and memory; no sweep, dispersion or stability."""
 

@@ -1,42 +1,51 @@
 """The baselines of the graph: untrained models, shuffled text, frozen SAEs, each with its graph.
 
 ``controls/baselines/build.py`` lists them; here they get the study's own documents, recipe and
-seed. Step 0 needs no building where the study decomposes it anyway. What cannot be built is left
-out, and the controls do without it.
+seed. Step 0 needs no building where the study decomposes it anyway. What cannot be built is named
+with the reason, and the controls do without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from functok.runtime.store import baseline, read_frame, read_json, remove_folder
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
+from functok.study.steps.dictionaries import recipe_of
 
 if TYPE_CHECKING:
     from functok.controls.baselines.build import Trained
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.stats import Estimate
 
+QUALITY = 8_192
+"""Tokens on which a baseline's SAE is measured where the study measures none."""
 _START = "step-0"
+_SHARE = "explained_variance"
 
 
-def _work(run: Run, key: str) -> None:
-    """Build every baseline that the study names and that there can be."""
+def _work(run: Run, key: str) -> dict[str, Any]:
+    """Build every baseline that the study names and that there can be; name the others."""
     from functok.controls.baselines.build import build_baseline, named_baselines, possible
 
     trained = _trained(run, key)
+    named = named_baselines(run.study.controls.arms)
+    reasons = {arm.name: possible(arm, trained) for arm in named}
+    missing = {name: reason for name, reason in reasons.items() if reason is not None}
+    for name, reason in missing.items():
+        run.progress.say(f"  Baseline {name} cannot be made: {reason}")
     wanted = [
         arm
-        for arm in named_baselines(run.study.controls.arms)
-        if possible(arm, trained) is None and not (arm.name == _START and _has_start(run))
+        for arm in named
+        if arm.name not in missing and not (arm.name == _START and _has_start(run))
     ]
     for left in baseline(run.judged, "any").parent.glob("*"):
         if left.name not in [arm.name for arm in wanted]:
             remove_folder(left)
     for arm in wanted:
         build_baseline(arm, trained, baseline(run.judged, arm.name), run.engine, run.progress)
+    return {"baselines_missing": missing}
 
 
 class Compared(NamedTuple):
@@ -54,10 +63,11 @@ def compared(run: Run) -> Compared:
 
     from functok.controls.baselines.build import named_baselines
     from functok.graph.bipartite import TokenFeatureGraph
+    from functok.stats import Estimate
 
     last, quality = run.last.step, run.folder.consolidation("dictionaries")
     rows = read_frame(quality).iter_rows(named=True) if quality.exists() else ()
-    explained = {row["step"]: _explained(row) for row in rows}
+    explained = {row["step"]: Estimate.of(row, _SHARE) for row in rows}
     found = Compared({}, {}, {"trained": explained[last]} if last in explained else {})
     for arm in named_baselines(run.study.controls.arms):
         place = baseline(run.judged, arm.name)
@@ -70,8 +80,8 @@ def compared(run: Run) -> Compared:
             graphs = found.alternatives if arm.is_alternative else found.arms
             graphs[arm.name] = TokenFeatureGraph.load(place / "graph")
             told = read_json(place / "arm.json")
-            if "explained_variance" in told:
-                found.explained[arm.name] = _explained(told)
+            if _SHARE in told:
+                found.explained[arm.name] = Estimate.of(told, _SHARE)
     for part in run.study.dictionaries[1:]:
         if run.last in run.decomposed(part):
             place = run.graph_folder(part, run.last)
@@ -85,18 +95,12 @@ def _has_start(run: Run) -> bool:
     return len(decomposed) > 1 and decomposed[0].step == 0
 
 
-def _explained(row: Mapping[str, Any]) -> Estimate:
-    from functok.stats import Estimate
-
-    return Estimate(*(row[f"explained_variance{end}"] for end in ("", "_low", "_high")))
-
-
 def _trained(run: Run, key: str) -> Trained:
     from functok.controls.baselines.build import Trained
 
     part, last, first = run.main, run.last, run.checkpoints[0]
     sae = run.sae_spec(part, last)
-    begins = first.step == 0 < last.step
+    begins = first.step == 0 and first != last
     return Trained(
         key=key,
         model=last.model,
@@ -104,16 +108,13 @@ def _trained(run: Run, key: str) -> Trained:
         start=(first.model, first.revision) if begins else None,
         sae=sae,
         hook=run.hook(part, last),
-        recipe=part.recipe,
+        recipe=None if part.recipe is None else recipe_of(run, part),
         training=None if run.study.whole else run.encoded("train"),
         encoded=run.encoded("graph"),
-        context=run.context,
-        separator=run.separator,
-        special=tuple(run.special),
-        classes=run.vocabulary.classes,
+        row_format=run.row_format,
+        exclusions=run.exclusions,
         seed=run.study.seed,
-        dense=run.study.graph.dense,
-        quality_tokens=part.quality_tokens or 20_000,
+        quality_tokens=part.quality_tokens or QUALITY,
         recorded={"model": run.within(last.model), "sae": run.within(sae)},
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functok.runtime.store import read_frame
+from functok.study.health import health_sentences
 from functok.study.run import Run
 from functok.study.step import Step, needs_model
 
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
 def _work(run: Run, key: str) -> None:
     from functok.claims.verdicts import assemble
+    from functok.study.health import sae_warning
 
-    assemble(run.folder)
+    assemble(run.folder, sae_warning(run.folder.judged))
 
 
 def _shows(run: Run) -> Shown:
@@ -27,9 +29,18 @@ def _shows(run: Run) -> Shown:
         pl.col("statement").first(),
         pl.col("measured").drop_nulls().first(),
         pl.col("control_value").drop_nulls().first().alias("control"),
-        pl.col("verdict").first(),
+        (
+            pl.col("verdict")
+            + pl.when(pl.col("sae_warning").is_null())
+            .then(pl.lit(""))
+            .otherwise(pl.lit(" (broken SAE)"))
+        )
+        .first()
+        .alias("verdict"),
     )
     yield rows.drop("claim")
+    if run.study.dictionaries:
+        yield from health_sentences(run)
     account, reason = claims.select("explanation", "reason").drop_nulls().row(0)
     yield f"Explanation of the degree: {account}. {reason}"
     yield f"{len(claims)} tests in {run.folder.claims}"

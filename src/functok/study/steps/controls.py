@@ -106,7 +106,7 @@ def _write(run: Run, control: Control, result: Result, key: str) -> None:
     for name, table in result.tables.items():
         write_table(control_table(place, name), table.to_arrow())
     for evidence in result.tests:
-        evidence.write(run.folder)
+        evidence.write(run.folder, len(run.encoded("graph")))
     mine = (control.name, control.title, " ".join(result.tables), result.absent or None, key)
     before = _ran(place)
     rows = {row[0]: row for row in [*before.iter_rows(), mine]}

@@ -30,7 +30,7 @@ def _work(run: Run, key: str) -> None:
         unit="hash groups of held-out documents",
         units=used,
         seed=run.study.seed,
-    ).write(run.folder)
+    ).write(run.folder, len(run.encoded("graph")))
 
 
 COVERAGE = Step(

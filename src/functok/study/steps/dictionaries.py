@@ -6,34 +6,41 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.consolidation.checkpoints import Checkpoint
+from functok.consolidation.checkpoints import Checkpoint, steps_column
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, read_json, write_json, write_table
+from functok.study.health import health_sentences
 from functok.study.run import Run
 from functok.study.settling import stamps
-from functok.study.step import ROWS, Step, needs_sae
+from functok.study.step import ROWS, Step, known, needs_sae
 
 if TYPE_CHECKING:
+    from functok.models.dictionaries.settings import FittedSettings
     from functok.study.settings import DictionaryPart, Study
     from functok.study.step import Shown
 
 
 def _work(run: Run, key: str) -> dict[str, Any]:
-    """Make each SAE ready: trained by its recipe, or published and verified on a probe."""
+    """Make each SAE ready: trained by its recipe, or published; then try it on a probe."""
     for part in run.study.dictionaries:
         rows = []
         for checkpoint in run.decomposed(part):
             if part.load is None:
                 _train(run, key, part, checkpoint)
-            if part.load is not None or run.study.graph.massive:
-                _verify(run, part, checkpoint)
-            if part.quality_tokens:
-                rows.append(_quality(run, part, checkpoint))
+            limit = _verify(run, part, checkpoint)
+            if part.quality_tokens and reconstructs(run, part, checkpoint):
+                rows.append(_quality(run, part, checkpoint, limit))
         if rows:
-            import pyarrow as pa
-
-            write_table(_quality_table(run, part), pa.Table.from_pylist(rows))
+            _write_quality(run, part, rows)
     return {"dictionaries": [_described(run, *one) for one in _each(run)]}
+
+
+def recipe_of(run: Run, part: DictionaryPart) -> FittedSettings:
+    """How SAEs are trained here: what the study leaves open follows from the model."""
+    from functok.models.dictionaries.settings import DictionarySettings
+
+    width = run.architecture.config.get_text_config().hidden_size
+    return (part.recipe or DictionarySettings()).fitted(width)
 
 
 def _each(run: Run) -> Iterator[tuple[DictionaryPart, Checkpoint]]:
@@ -45,25 +52,37 @@ def _each(run: Run) -> Iterator[tuple[DictionaryPart, Checkpoint]]:
 def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> None:
     from functok.models.dictionaries.activations import sample_activations
     from functok.models.dictionaries.training import train_dictionary
+    from functok.runtime.progress import ticking
 
-    folder, records = run.sae_folder(part, checkpoint), run.folder.records
-    made = f"dictionary-{part.name}-{checkpoint.step}"
+    folder, records, step = run.sae_folder(part, checkpoint), run.folder.records, checkpoint.step
+    made = f"dictionary-{part.name}" + ("" if step is None else f"-{step}")
     if records.is_done(made, key):
         return
     records.spoil(made, made)
-    assert part.layer is not None
-    assert part.recipe is not None
-    sample = sample_activations(
-        *(run.model(checkpoint), run.encoded("train"), part.layer, run.context, run.separator),
-        *(run.vocabulary.classes, part.recipe.activations),
+    layer, recipe, text = (
+        part.layer_in(run.architecture),
+        recipe_of(run, part),
+        run.encoded("train"),
     )
-    name = f"SAE at step {checkpoint.step}"
-    train_dictionary(sample, part.recipe, part.layer, run.study.seed, folder, run.progress, name)
+    name = checkpoint.its(f"SAE {part.name}, layer {layer}," if step is None else "SAE")
+    total = min(recipe.activations, len(text.ids))
+    with run.progress.task(f"{name}, its sample", total, "tokens") as task, ticking(task):
+        sample, excluded = sample_activations(
+            *(run.model(checkpoint), text, layer, run.row_format),
+            *(run.exclusions, recipe.activations),
+        )
+    train_dictionary(sample, recipe, layer, run.study.seed, folder, run.progress, name)
+    recorded = {"positions": len(sample), "recipe": vars(recipe), "excluded": excluded}
+    write_json(folder / "training.json", recorded)
     records.write(made, key, [folder], {})
 
 
-def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> None:
-    """Try an SAE on a probe of the text; where it does not fit, at other layers too."""
+def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> float:
+    """Try an SAE on a probe of the text; where it does not fit, at other layers too.
+
+    Returns:
+        The norm above which a position is massive.
+    """
     from functok.models.dictionaries.activations import probe_activations
     from functok.models.dictionaries.sites import placed
     from functok.models.dictionaries.verification import sentence, verify
@@ -73,44 +92,80 @@ def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> None:
     sae = run.sae(part, checkpoint)
     model = run.model(checkpoint, run.resources.device)
     hook = placed(sae, part.layer, model, part.site)
-    text, place = run.measured, (run.context, run.separator, run.special)
+    text, place = run.measured, (run.row_format, run.exclusions)
     (probe,) = probe_activations(model, text, [hook], *place)
-    found = verify(sae, probe)
+    limit = run.exclusions.norm_limit(probe)
+    kept = probe.norm(dim=1) <= limit
+    found = verify(sae, probe[kept])
     if found.warning is not None and hook.site == "resid_post":
         layers = range(len(decoder_layers(model)))
         others = [HookPoint.residual(layer) for layer in layers if layer != hook.layer]
         if others:
-            hidden = probe_activations(model, text, others, *place)
+            hidden = [some[kept] for some in probe_activations(model, text, others, *place)]
             names = [f"layer {other.layer}" for other in others]
-            found = verify(sae, probe, dict(zip(names, hidden, strict=True)))
+            found = verify(sae, probe[kept], dict(zip(names, hidden, strict=True)))
     if part.load is not None:
         run.progress.say(f"  {sentence(sae, hook, found)}")
         if found.warning:
             run.progress.say(f"  Warning: {found.warning}")
+    norm_above = limit if limit < float("inf") else None
     said = {"hook": hook.name, "said": sentence(sae, hook, found), **vars(found)}
+    said |= {"norm_above": norm_above, "massive": int((~kept).sum())}
     write_json(run.folder.verified(part.name, run.step_of(checkpoint)), said)
+    return limit
 
 
-def _quality(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> dict[str, Any]:
+def reconstructs(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> bool:
+    """Whether an SAE gives back the residual stream after a layer, so that it can be replaced."""
+    hook = run.hook(part, checkpoint)
+    return hook.site == "resid_post" or (hook.site == "resid_pre" and (hook.layer or 0) > 0)
+
+
+def _quality(
+    run: Run, part: DictionaryPart, checkpoint: Checkpoint, limit: float
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A row of the table, and what was left out."""
+    from functok.encoding.documents import drawn, sample_sentence
     from functok.models.dictionaries.quality import dictionary_quality
     from functok.models.dictionaries.sites import residual_layer
+    from functok.runtime.progress import ticking
 
     dictionary = run.sae(part, checkpoint).dictionary
-    quality = dictionary_quality(
-        run.model(checkpoint),
-        dictionary,
-        run.measured.first(part.quality_tokens),
-        residual_layer(run.hook(part, checkpoint)),
-        run.context,
-        run.separator,
-        run.vocabulary.classes,
-    )
-    return {"step": checkpoint.step, "width": dictionary.features, **quality.columns()}
+    text = drawn(run.measured, part.quality_tokens)
+    run.progress.say(f"  Quality on {sample_sentence(text, run.measured)}")
+    name, passes = checkpoint.its("Quality of the SAE"), 2
+    with run.progress.task(name, passes * len(text.ids), "tokens") as task, ticking(task):
+        quality = dictionary_quality(
+            run.model(checkpoint, run.resources.device),
+            dictionary,
+            text,
+            residual_layer(run.hook(part, checkpoint)),
+            run.row_format,
+            run.exclusions,
+            limit,
+        )
+    row = {"step": checkpoint.step, "width": dictionary.features, "documents": len(text)}
+    return row | quality.columns(), quality.excluded
+
+
+def _write_quality(
+    run: Run, part: DictionaryPart, rows: list[tuple[dict[str, Any], dict[str, Any]]]
+) -> None:
+    import pyarrow as pa
+
+    from functok.claims.evidence import with_intervals
+    from functok.models.exclusions import with_exclusions
+
+    table = pa.Table.from_pylist([row for row, _ in rows])
+    table = with_intervals(table, table["documents"][0].as_py())
+    steps = steps_column([row["step"] for row, _ in rows])
+    table = table.set_column(0, "step", steps)
+    excluded = {str(row["step"]): left_out for row, left_out in rows}
+    write_table(_quality_table(run, part), with_exclusions(table, excluded))
 
 
 def _quality_table(run: Run, part: DictionaryPart) -> Path:
-    name = "dictionaries" if part == run.main else f"dictionaries-{part.name}"
-    return run.folder.consolidation(name)
+    return run.folder.quality(part.name, main=part == run.main)
 
 
 def _described(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -143,8 +198,7 @@ def _check(run: Run) -> None:
             if loaded:
                 placed(sae, part.layer, run.architecture, part.site)
         elif loaded:
-            assert part.layer is not None
-            layer_of(run.architecture, part.layer)
+            layer_of(run.architecture, part.layer_in(run.architecture))
 
 
 def _shows(run: Run) -> Shown:
@@ -154,8 +208,10 @@ def _shows(run: Run) -> Shown:
         path = _quality_table(run, part)
         if path.exists():
             table = read_frame(path)
-            yield table.tail(ROWS).select("step", "l0", "explained_variance", "ce_recovered")
+            columns = ("explained_variance", "with_massive", "ce_recovered")
+            yield known(table.tail(ROWS), "step", "l0", *columns)
             yield f"{len(table)} rows in {path}"
+        yield from health_sentences(run, part)
 
 
 def verified_sentences(run: Run) -> Shown:
@@ -171,15 +227,15 @@ def verified_sentences(run: Run) -> Shown:
 
 def _settings(run: Run) -> Any:
     loaded = [run.sae_spec(*one) for one in _each(run) if one[0].load is not None]
-    known = stamps(run)
-    found = [known[f"SAE {spec}"] for spec in loaded]
+    of_files = stamps(run)
+    found = [of_files[f"SAE {spec}"] for spec in loaded]
     parts = [part.model_dump(mode="json") for part in run.study.dictionaries]
-    return [parts, found, bool(run.study.graph.massive)]
+    return [parts, found, run.study.graph.massive, run.model_part.overlap]
 
 
 def _disk(run: Run) -> int:
     """Encoder and decoder of every SAE that is trained here, in fp32."""
-    features = sum(part.recipe.width for part, _ in _each(run) if part.load is None and part.recipe)
+    features = sum(recipe_of(run, part).width for part, _ in _each(run) if part.load is None)
     return 2 * 4 * features * run.architecture.get_input_embeddings().weight.shape[1]
 
 
@@ -198,6 +254,7 @@ DICTIONARIES = Step(
     title=_title,
     needs=("pretrain",),
     settings=_settings,
+    number=2,
     work=_work,
     leaves=_leaves,
     excuse=needs_sae,

@@ -16,9 +16,10 @@ from functok.runtime.store import (
     remove_folder,
     write_table,
 )
+from functok.study.health import health_sentences, write_health
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
-from functok.study.steps.dictionaries import verified_sentences
+from functok.study.steps.dictionaries import recipe_of, verified_sentences
 
 if TYPE_CHECKING:
     from functok.consolidation.growth import Firing
@@ -31,37 +32,40 @@ if TYPE_CHECKING:
 
 def _work(run: Run, key: str) -> dict[str, Any]:
     """Build the graphs: those of all SAEs of one checkpoint in one pass, on the same tokens."""
+    from functok.claims.evidence import with_intervals
     from functok.consolidation.growth import Firing, growth_table
     from functok.graph.coverage import degree_table
 
     text = _text(run)
-    firing = {}
+    firing: dict[int | None, Firing] = {}
     for checkpoint, parts in _by_checkpoint(run).items():
         built = _build(run, key, checkpoint, parts, text)
         for part, graph in zip(parts, built, strict=True):
             place = run.graph_folder(part, checkpoint)
             degrees = degree_table(graph, run.vocabulary.classes, run.vocabulary.shown)
             write_table(graph_table(place, "degree"), degrees)
+            write_health(run, part, checkpoint)
             if part == run.main:
                 firing[checkpoint.step] = Firing(graph)
     run.folder.judge(run.judged)
     for part in run.study.dictionaries:
         _describe(run, run.graph_folder(part, run.decomposed(part)[-1]))
-    write_table(run.folder.consolidation("growth"), growth_table(firing))
+    growth = with_intervals(growth_table(firing), len(text))
+    write_table(run.folder.consolidation("growth"), growth)
     _growth_evidence(run, firing)
     metas = [read_json(place / "meta.json") for place in _places(run)]
     return {"active": "activation > 0", "graphs": metas}
 
 
 def _text(run: Run) -> Encoded:
-    """The graph's text, kept where shards read it."""
+    """The graph's text, drawn by hash and kept where shards read it."""
+    from functok.encoding.documents import drawn, sample_sentence
+
     if run.study.whole:
         return run.encoded("graph")
-    part, found = run.study.graph, run.encoded("held-out")
-    if part.documents is not None:
-        found = found.slice(0, min(part.documents, len(found)))
-    if part.tokens is not None:
-        found = found.first(part.tokens)
+    part, whole = run.study.graph, run.encoded("held-out")
+    found = drawn(whole, part.tokens, part.documents)
+    run.progress.say(f"  Graph of {sample_sentence(found, whole)}")
     found.save(run.folder.encoded("graph"))
     return found
 
@@ -90,7 +94,7 @@ def _build(
         partials,
         run.engine,
         run.progress,
-        "Graph" if step is None else f"Graph at step {step}",
+        checkpoint.its("Graph"),
         [_meta(run, part, checkpoint, text) for part in parts],
     )
     remove_folder(partials)
@@ -102,12 +106,10 @@ def _reading(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encod
     from functok.graph.occurrences import store_size
 
     asked, spec = run.study.graph, run.sae_spec(part, checkpoint)
-    file = run.folder.verified(part.name, run.step_of(checkpoint))
-    verified = read_json(file) if file.exists() else {}
-    massive, keeps = float("inf"), True
-    if asked.massive:
-        massive = asked.massive * verified["median_norm"]
-    if asked.occurrences is not None and "l0" in verified:
+    verified = read_json(run.folder.verified(part.name, run.step_of(checkpoint)))
+    limit, keeps = verified["norm_above"], True
+    massive = float("inf") if limit is None else limit
+    if asked.occurrences is not None:
         size = store_size(len(text.ids), verified["l0"])
         keeps = size <= asked.occurrences
         if not keeps:
@@ -128,8 +130,7 @@ def _job(run: Run, key: str, checkpoint: Checkpoint, readings: list[Reading]) ->
         revision=checkpoint.revision,
         readings=tuple(readings),
         encoded=run.folder.encoded("graph"),
-        context=run.context,
-        separator=run.separator,
+        row_format=run.row_format,
         special=tuple(run.special),
         memory=resources.memory,
         with_loss=asked.with_loss,
@@ -148,7 +149,13 @@ def _absolute(name: str) -> str:
 
 def _meta(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encoded) -> dict[str, Any]:
     """What is recorded with a graph."""
+    import numpy as np
+
+    from functok.encoding.contexts import uncounted
+
     massive = run.study.graph.massive
+    special = np.isin(text.ids, run.special)
+    first = uncounted(text, run.row_format)
     return {
         "model": run.within(checkpoint.model),
         "sae": run.within(run.sae_spec(part, checkpoint)),
@@ -159,6 +166,8 @@ def _meta(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encoded)
             "tokens": len(text.ids),
         },
         "excluded_tokens": run.tokenizer.convert_ids_to_tokens(run.special),
+        "special_tokens_left_out": int(special.sum()),
+        "first_tokens_left_out": int((~special[first]).sum()),
         "massive_means": f"norm above {massive:g} times the probe's median"
         if massive
         else "not left out",
@@ -168,21 +177,22 @@ def _meta(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encoded)
 
 def _describe(run: Run, place: Path) -> None:
     """The paper's own view of the last graph of an SAE (``graph/tables.py``)."""
+    from functok.claims.evidence import with_intervals
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.graph.tables import views
 
     graph = TokenFeatureGraph.load(place)
     for name, table in views(graph, run.vocabulary, run.study.seed):
-        write_table(graph_table(place, name), table)
+        write_table(graph_table(place, name), with_intervals(table, len(run.encoded("graph"))))
 
 
-def _growth_evidence(run: Run, firing: dict[int, Firing]) -> None:
+def _growth_evidence(run: Run, firing: dict[int | None, Firing]) -> None:
     """Do more features fire at the end than in the untrained model, under one recipe?"""
     from functok.claims.evidence import Evidence, as_columns
     from functok.consolidation.growth import log_ratio
     from functok.stats import jackknife_p_value
 
-    steps = sorted(firing)
+    steps = sorted(step for step in firing if step is not None)
     if len(steps) < 2 or steps[0] != 0:
         remove_file(run.folder.test("E-growth"))  # of other settings
         return  # no untrained model among the checkpoints: the claim stays without its control
@@ -200,14 +210,17 @@ def _growth_evidence(run: Run, firing: dict[int, Firing]) -> None:
         unit="hash groups of held-out documents",
         units=len(late.used),
         seed=run.study.seed,
-    ).write(run.folder)
+    ).write(run.folder, len(run.encoded("graph")))
 
 
 def _shows(run: Run) -> Shown:
     """Coverage, scaling, and what was left out, graph by graph."""
 
+    from functok.claims.evidence import too_few
     from functok.graph.tables import summary
+    from functok.study.summary import sentences
 
+    yield from sentences(run.folder)
     yield from verified_sentences(run)
     for part in run.study.dictionaries:
         place = run.graph_folder(part, run.decomposed(part)[-1])
@@ -218,7 +231,12 @@ def _shows(run: Run) -> Shown:
         )
         scaling = read_frame(graph_table(place, "scaling"))
         yield scaling.select("statistic", "value", "low", "high")
-        yield from summary(read_json(place / "meta.json"))
+        meta = read_json(place / "meta.json")
+        yield from summary(meta)
+        missing = too_few(meta["corpus"]["documents"])
+        if missing:
+            yield f"{missing[0].upper()}{missing[1:]}."
+        yield from health_sentences(run, part)
         yield f"Graph: {place}"
 
 
@@ -241,9 +259,8 @@ def _disk(run: Run) -> int:
     for checkpoint, parts in _by_checkpoint(run).items():
         for part in parts:
             file = run.folder.verified(part.name, run.step_of(checkpoint))
-            usual = part.recipe.k if part.recipe is not None else 0
-            l0 = float(read_json(file).get("l0", usual) if file.exists() else usual)
-            size += 2 * store_size(tokens, l0)
+            l0 = read_json(file).get("l0") if file.exists() else recipe_of(run, part).k
+            size += 2 * store_size(tokens, float(l0 or 0))
     return size
 
 

@@ -16,10 +16,11 @@ from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, remove_folder, write_table, writing_folder
 from functok.study.run import Run
 from functok.study.settling import stamps
-from functok.study.step import ROWS, Step, needs_model
+from functok.study.step import ROWS, Step, known, needs_model
 
 if TYPE_CHECKING:
     from functok.models.language.model import Model
+    from functok.models.language.row_start import RowStart
     from functok.models.training.metrics import JsonLines
     from functok.models.training.trackers import Watch
     from functok.study.step import Shown
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 def pretrain(run: Run, key: str) -> dict[str, Any]:
     """Pre-train the model, or make sure that the published one can be used."""
     if run.model_part.load:
-        _check_published(run)
+        start = _check_published(run)
     else:
         train_here(run, key)
-    return {"models": _fingerprints(run)}
+        start = run.row_start
+    return {"model": _described(run), "row_start": vars(start), "models": _fingerprints(run)}
 
 
 def train_here(run: Run, key: str) -> None:
@@ -56,9 +58,9 @@ def train_here(run: Run, key: str) -> None:
         _mend(run, state)
     processes.wait()
     size = len(run.tokenizer)
-    windows = PackedWindows(run.encoded("train"), part.training.context, run.separator)
+    windows = PackedWindows(run.encoded("train"), part.training.context, run.row_start.id)
     require(
-        run.separator is not None or not part.training.document_mask,
+        run.row_start.id is not None or not part.training.document_mask,
         "document_mask needs a tokenizer with a BOS or EOS token to stand before each document; "
         "set document_mask to false.",
     )
@@ -87,13 +89,49 @@ def train_here(run: Run, key: str) -> None:
     processes.wait()
 
 
-def _check_published(run: Run) -> None:
+def _check_published(run: Run) -> RowStart:
+    """Load every checkpoint, and see what the last one's rows begin with."""
     from functok.models.language.model import check_tokenizer
 
+    model = None
     with run.progress.task("Loading", len(run.checkpoints), "checkpoints") as task:
         for checkpoint in run.checkpoints:
-            check_tokenizer(run.model(checkpoint), run.tokenizer, checkpoint.model)
+            model = run.model(checkpoint)
+            check_tokenizer(model, run.tokenizer, checkpoint.model)
             task.advance()
+    start = _found_start(run, model)
+    run.progress.say(f"  {start.sentence}")
+    return start
+
+
+def _found_start(run: Run, model: Model) -> RowStart:
+    """What a loaded model's rows begin with: as the study sets it, else by a probe of its text."""
+    from functok.models.language.row_start import measured_start, probe_tokens, set_start
+    from functok.runtime.progress import ticking
+
+    asked, text = run.model_part.row_start, run.measured
+    if asked != "auto":
+        return set_start(run.tokenizer, asked)
+    total = probe_tokens(run.tokenizer, text)
+    with run.progress.task("What rows begin with", total, "tokens") as task, ticking(task):
+        return measured_start(model, run.tokenizer, text, "documents of the corpus")
+
+
+def _described(run: Run) -> dict[str, Any]:
+    """The model in words and sizes, for whoever reads about it."""
+    from functok.models.language.model import decoder_layers
+
+    part, model = run.model_part, run.architecture
+    return {
+        "name": run.last_trained.called if part.load else "trained here",
+        "loaded": part.load,
+        "revisions": [one.revision or one.name for one in run.checkpoints] if part.load else [],
+        "kind": type(model).__name__,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "layers": len(decoder_layers(model)),
+        "d_model": model.config.get_text_config().hidden_size,
+        "context": run.context,
+    }
 
 
 def _fingerprints(run: Run) -> dict[str, Any]:
@@ -101,7 +139,7 @@ def _fingerprints(run: Run) -> dict[str, Any]:
     from functok.runtime.versions import sha256
 
     return {
-        str(checkpoint.step): {
+        checkpoint.name if checkpoint.step is None else str(checkpoint.step): {
             "model": run.within(checkpoint.model),
             "revision": checkpoint.revision,
             "sha256": {
@@ -126,27 +164,37 @@ def _check(run: Run) -> None:
     if part.load is not None:
         from functok.encoding.tokenizer import load_tokenizer
         from functok.models.language.model import check_tokenizer
+        from functok.models.language.row_start import set_start
 
         model = run.architecture
         run.context  # noqa: B018 (a context that the model was not made for is refused)
         if run.study.tokenizer.load:
-            name = run.checkpoints[-1].model
-            check_tokenizer(model, load_tokenizer(run.study.tokenizer.load), name)
+            tokenizer = load_tokenizer(run.study.tokenizer.load)
+            check_tokenizer(model, tokenizer, run.checkpoints[-1].model)
+            if part.row_start != "auto":
+                set_start(tokenizer, part.row_start)
+    if part.overlap is not None:
+        from functok.encoding.contexts import RowFormat
+
+        RowFormat(run.context, 0, part.overlap)  # refuses what leaves no new token
 
 
 def _shows(run: Run) -> Shown:
     import polars as pl
 
     if run.model_part.load:
-        facts = run.facts("pretrain")["models"]
-        yield pl.DataFrame(
+        table = pl.DataFrame(
             {
-                "step": [int(step) for step in facts],
-                "model": [one["model"] for one in facts.values()],
-                "revision": [one["revision"] or "" for one in facts.values()],
-            }
+                "step": [checkpoint.step for checkpoint in run.checkpoints],
+                "model": [run.within(checkpoint.model) for checkpoint in run.checkpoints],
+                "revision": [checkpoint.revision for checkpoint in run.checkpoints],
+            },
+            {"step": pl.Int64, "model": pl.String, "revision": pl.String},
         )
-        yield "Every checkpoint loads and accepts the tokenizer's ids; nothing is trained here."
+        yield known(table, *table.columns)
+        each = "Every checkpoint" if len(table) > 1 else "The model"
+        yield f"{each} loads and accepts the tokenizer's ids; nothing is trained here."
+        yield run.row_start.sentence
         return
     path = run.folder.consolidation("training")
     table = read_frame(path)
@@ -157,10 +205,13 @@ def _shows(run: Run) -> Shown:
 def _settings(run: Run) -> Any:
     part = run.model_part
     if part.load:
-        known = stamps(run)
-        found = [known[f"model {checkpoint.name}"] for checkpoint in run.checkpoints]
-        return [part.load, part.revision, part.revisions, part.context, part.dtype, found]
-    return [part.model_dump(mode="json"), run.study.checkpoint_steps()]
+        of_files = stamps(run)
+        found = [of_files[f"model {checkpoint.name}"] for checkpoint in run.checkpoints]
+        steps = [checkpoint.step for checkpoint in run.checkpoints]
+        place = [part.load, part.revision, steps, part.revisions]
+        return [*place, part.context, part.row_start, part.dtype, found]
+    trained = part.model_dump(mode="json", exclude={"row_start", "overlap"})
+    return [trained, run.study.checkpoint_steps()]
 
 
 def _disk(run: Run) -> int:
@@ -243,7 +294,9 @@ def _watching(run: Run) -> Iterator[Watch]:
 PRETRAIN = Step(
     name="pretrain",
     title=lambda study: (
-        "Checking the model" if study.model and study.model.load else "Pre-training the model"
+        f"Checking the model {study.model.load}"
+        if study.model and study.model.load
+        else "Pre-training the model"
     ),
     needs=("documents", "tokens"),
     settings=_settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from functok.runtime.store import read_json
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae, rows_of
 
@@ -20,9 +21,10 @@ EVENTS = 50
 
 def _work(run: Run, key: str) -> None:
     """Re-activation at function and content positions of held-out text, and in shifted trains."""
+    import numpy as np
     import polars as pl
 
-    from functok.claims.evidence import as_columns
+    from functok.claims.evidence import as_columns, with_intervals
     from functok.corpus.splits import document_groups
     from functok.models.dictionaries.sites import residual_layer
     from functok.retrieval.reactivation.odds import (
@@ -36,15 +38,17 @@ def _work(run: Run, key: str) -> None:
     from functok.runtime.store import write_table
 
     checkpoint, seed = run.last, run.study.seed
-    held_out = run.encoded("graph")
+    held_out, meta = run.encoded("graph"), read_json(run.judged / "meta.json")
+    limit = meta["excluded"]["norm_above"]
     observed = active_trains(
         run.model(checkpoint),
         run.sae(run.main, checkpoint).dictionary,
         held_out,
         residual_layer(run.hook(run.main, checkpoint)),
-        run.context,
-        run.separator,
+        run.row_format,
         run.vocabulary.classes,
+        float("inf") if limit is None else limit,
+        np.array(meta["features_left_out"], np.int64),
     )
     groups = document_groups(held_out.keys)
     counted, pooled = {}, []
@@ -55,7 +59,8 @@ def _work(run: Run, key: str) -> None:
         raw = odds_ratio(counted[name], EVENTS)
         for estimate, found in (("raw", raw), ("adjusted", adjusted)):
             pooled.append({"trains": name, "estimate": estimate, **as_columns("odds_ratio", found)})
-    write_table(run.folder.retrieval("reactivation_odds"), pl.DataFrame(pooled).to_arrow())
+    odds = with_intervals(pl.DataFrame(pooled).to_arrow(), len(held_out))
+    write_table(run.folder.retrieval("reactivation_odds"), odds)
     write_table(run.folder.retrieval("reactivation"), _by_class(counted).to_arrow())
     _evidence(run, counted)
 
@@ -97,7 +102,7 @@ def _evidence(run: Run, counted: dict[str, pl.DataFrame]) -> None:
         unit="hash groups of held-out documents",
         units=groups,
         seed=run.study.seed,
-    ).write(run.folder)
+    ).write(run.folder, len(run.encoded("graph")))
 
 
 def _log(estimate: Estimate) -> Estimate:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import require
-from functok.runtime.store import remove_file, write_table
+from functok.runtime.store import read_frame, remove_file, write_table
 from functok.study.run import Run
-from functok.study.step import Step, needs_sae, rows_of
+from functok.study.step import Step, needs_sae
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from functok.study.step import Shown
 
-def _work(run: Run, key: str) -> None:
+
+def _work(run: Run, key: str) -> dict[str, Any]:
     """Steer random features at the last function token, and show one continuation."""
     import numpy as np
     import polars as pl
 
+    from functok.encoding.documents import drawn
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.models.dictionaries.sites import residual_layer
     from functok.retrieval.questions import steered
@@ -29,6 +32,8 @@ def _work(run: Run, key: str) -> None:
         steering_effects,
     )
     from functok.retrieval.steering.grid import Condition
+    from functok.retrieval.steering.limit import control_kl
+    from functok.retrieval.steering.strength import strength_by_kl
     from functok.study.asking import subject_of
 
     part, seed = run.study.steer, run.study.seed
@@ -41,24 +46,26 @@ def _work(run: Run, key: str) -> None:
     expected = following(
         model,
         dictionary,
-        held_out.where(learning),
+        drawn(held_out.where(learning), part.tokens),
         features,
         layer,
-        run.context,
-        run.separator,
+        run.row_format,
         run.vocabulary.classes,
     )
     prompts = function_prompts(
-        held_out.where(~learning), run.vocabulary.classes, part.prompts, run.separator
+        held_out.where(~learning), run.vocabulary.classes, part.prompts, run.row_format.start
     )
     require(
         bool(prompts) and bool(expected.any()),
         "The held-out documents give no prompt to steer, or none of the features is followed by "
         "anything in them; raise held_out or give more text.",
     )
-    effects = steering_effects(
-        model, dictionary, prompts, features, expected, layer, part.strength, seed
-    )
+    share = part.strength
+    if share is None:
+        ids = [prompt.ids for prompt in prompts]
+        ends = [[len(some) - 1] for some in ids]
+        share = strength_by_kl(model, ids, ends, layer, seed=seed).share
+    effects = steering_effects(model, dictionary, prompts, features, expected, layer, share, seed)
     write_table(run.folder.retrieval("steering"), effects.to_arrow())
     _steering_evidence(run, effects)
     best = (
@@ -69,14 +76,15 @@ def _work(run: Run, key: str) -> None:
         .row(0, named=True)
     )
     likely = np.argsort(-expected[list(features).index(best["feature"])], kind="stable")[:8]
-    condition = Condition(f"feature {best['feature']}", {best["feature"]: part.strength})
+    condition = Condition(f"feature {best['feature']}", {best["feature"]: share})
     text = steered(subject_of(run), [part.shown], [condition], tokens=part.generated).with_columns(
         feature=pl.lit(best["feature"]),
-        strength=pl.lit(part.strength),
+        strength=pl.lit(share),
         follows_in_text=pl.lit(", ".join(run.vocabulary.shown[token] for token in likely)),
     )
     write_table(run.folder.retrieval("steered_text"), text.to_arrow())
     _grid(run)
+    return {"steering": {"strength": share, "control_kl": control_kl(effects)}}
 
 
 def _grid(run: Run) -> None:
@@ -84,6 +92,7 @@ def _grid(run: Run) -> None:
     from functok.retrieval.prompts.judging import judge
     from functok.retrieval.questions import steered
     from functok.retrieval.steering.grid import Condition, judged
+    from functok.retrieval.steering.limit import control_kl, warning
     from functok.study.asking import subject_of
 
     part, path = run.study.steer.grid, run.folder.retrieval("grid")
@@ -97,6 +106,8 @@ def _grid(run: Run) -> None:
     }
     table = steered(subject_of(run), part.prompts, conditions, part.at, part.unit, part.generated)
     write_table(path, judged(table, judges).to_arrow())
+    if (doubt := warning(control_kl(table))) is not None:
+        run.progress.say(f"  Grid: {doubt}")
 
 
 def _check(run: Run) -> None:
@@ -136,7 +147,20 @@ def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:
         unit="held-out prompts",
         units=len(count),
         seed=run.study.seed,
-    ).write(run.folder)
+    ).write(run.folder, len(count))
+
+
+def _shows(run: Run) -> Shown:
+    """One prompt's answers, how hard the steering was, and whether that was too hard."""
+    from functok.retrieval.steering.limit import Strength, warning
+
+    told = run.facts("steer")["steering"]
+    path = run.folder.retrieval("steered_text")
+    yield read_frame(path).select("direction", "at", "answer")
+    yield str(Strength(told["strength"], told["control_kl"]))
+    if (doubt := warning(told["control_kl"])) is not None:
+        yield doubt
+    yield f"One prompt, steered: {path}"
 
 
 STEER = Step(
@@ -148,10 +172,9 @@ STEER = Step(
     check=_check,
     leaves=lambda run: map(run.folder.retrieval, ("steering", "steered_text", "grid")),
     excuse=needs_sae,
+    number=2,
     evidence=("E-steering",),
     figures=("steering-gain",),
     summary="Add, set or ablate features at chosen tokens.",
-    shows=rows_of(
-        lambda run: run.folder.retrieval("steered_text"), ("direction", "at", "answer"), last=True
-    ),
+    shows=_shows,
 )

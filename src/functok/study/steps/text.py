@@ -48,16 +48,19 @@ def _encode(run: Run, key: str) -> None:
 
 
 def _encode_whole(run: Run) -> None:
-    """The graph's own text: the first documents of the corpus, each once."""
+    """The graph's own text: documents of the corpus drawn by hash, each once."""
     from functok.encoding.documents import encoded_corpus
 
     part = run.study.graph
-    found, repeated = encoded_corpus(run.corpus, run.tokenizer, part.documents, part.tokens)
-    if repeated:
-        run.progress.say(f"  {repeated} repeated documents are left out")
+    sample = encoded_corpus(run.corpus, run.tokenizer, part.documents, part.tokens)
+    if sample.repeated:
+        run.progress.say(f"  {sample.repeated} repeated documents are left out")
+    run.progress.say(f"  {sample.said}")
+    found = sample.encoded
     found.save(run.folder.encoded("graph"))
     graph = {"split": "graph", "documents": len(found), "tokens": len(found.ids)}
-    _write_sizes(run, [graph, {"split": "repeated", "documents": repeated, "tokens": None}])
+    repeated = {"split": "repeated", "documents": sample.repeated, "tokens": None}
+    _write_sizes(run, [graph, repeated])
 
 
 def _encode_splits(run: Run) -> None:

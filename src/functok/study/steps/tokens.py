@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
 from functok.runtime.paths import user_path
-from functok.runtime.store import read_frame
+from functok.runtime.store import RunFolder, read_frame, write_json, write_table
 from functok.study.run import Run
 from functok.study.step import ROWS, Step
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from functok.corpus import Problems
+    from functok.encoding.tokenizer import Encoded
     from functok.study.settings import Study
     from functok.study.step import Shown
     from functok.tokens.counting.corpus import Counted
@@ -35,17 +37,22 @@ _DESCRIBED = (
 def _count(run: Run, key: str) -> dict[str, Any]:
     """Count tokens, choose the function tokens, and describe the choice.
 
-    The whole corpus is counted, shard by shard; in a study that measures a loaded model on the
-    whole corpus, the graph's own text is, as in the paper.
+    The whole corpus is counted, shard by shard, or a sample if there is a budget; in a study that
+    measures a loaded model on the whole corpus, the graph's own text is, as in the paper.
     """
-    from functok.runtime.store import write_json, write_table
+    from functok.corpus import Problems
     from functok.tokens.counting.function_tokens import ARROWS
     from functok.tokens.definitions import describe
 
     part, banks = run.study.tokens, _treebanks(run)
     others = _compared(run)
     choose = partial(_function_tokens, run, banks)
-    counted, details = _text_counts(run, choose) if run.study.whole else _corpus_counts(run, choose)
+    if run.study.whole:
+        counted, details = _text_counts(run, choose, run.encoded("graph"), Problems())
+    elif part.tokens is None and part.documents is None:
+        counted, details = _corpus_counts(run, choose)
+    else:
+        counted, details = _sample_counts(run, choose)
     write_table(run.folder.tokens("counts"), _table(run, counted.tokens))
     _write_function_tokens(run, counted)
     groups = list(ARROWS)
@@ -107,13 +114,25 @@ def _corpus_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
     return counted, detail_corpus(*place, counted, partials("details"), **how)
 
 
-def _text_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
+def _sample_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
+    from functok.corpus import Problems
+    from functok.encoding.documents import encoded_corpus
+
+    part = run.study.tokens
+    problems = Problems(part.on_error if run.study.model is None else "skip")
+    sample = encoded_corpus(run.corpus, run.tokenizer, part.documents, part.tokens, problems)
+    run.progress.say(f"  Counting {sample.said}")
+    return _text_counts(run, choose, sample.encoded, problems)
+
+
+def _text_counts(
+    run: Run, choose: Any, encoded: Encoded, problems: Problems
+) -> tuple[Counted, Details | None]:
     from functok.encoding.tokenizer import vocabulary_size
     from functok.tokens.counting.corpus import count_text
     from functok.tokens.spread.details import Details
 
-    encoded = run.encoded("graph")
-    counted = count_text(encoded, vocabulary_size(run.tokenizer), choose)
+    counted = count_text(encoded, vocabulary_size(run.tokenizer), choose, problems)
     if run.study.tokens.plain:
         return counted, None
     return counted, Details.of(encoded, counted.tokens, run.special)
@@ -132,8 +151,6 @@ def _table(run: Run, counts: TokenCounts) -> Any:
 
 
 def _write_function_tokens(run: Run, counted: Counted) -> None:
-    from functok.runtime.store import write_table
-
     table, chosen = _table(run, counted.tokens), set(counted.function.ids.tolist())
     function = table.filter([index in chosen for index in table["token_id"].to_pylist()])
     write_table(run.folder.tokens("function_tokens"), function)
@@ -184,7 +201,6 @@ def _compared(run: Run) -> dict[str, list[str]]:
     """The strings of the function tokens of other runs, by their folders' names."""
 
     from functok.encoding.tokenizer import load_tokenizer
-    from functok.runtime.store import RunFolder
 
     found = {}
     for root in run.study.tokens.compare:
@@ -224,7 +240,6 @@ def _check(run: Run) -> None:
 
 
 def _shows(run: Run) -> Shown:
-
     from functok.tokens.counting.function_tokens import ARROWS
 
     folder, part, facts = run.folder, run.study.tokens, run.facts("tokens")

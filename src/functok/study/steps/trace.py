@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functok.runtime.store import read_frame
+from functok.runtime.store import read_frame, write_table
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 
@@ -17,7 +17,6 @@ def _work(run: Run, key: str) -> None:
     import polars as pl
 
     from functok.retrieval.questions import traced
-    from functok.runtime.store import write_table
     from functok.study.asking import subject_of
 
     subject = subject_of(run)

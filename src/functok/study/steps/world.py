@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functok.runtime.store import read_frame
+from functok.runtime.store import read_frame, write_table
 from functok.study.run import Run
 from functok.study.step import Step
 
@@ -35,7 +35,6 @@ def _answer(run: Run, key: str) -> None:
 
     from functok.calibration.answers import chance, success, swap_answers
     from functok.calibration.answers_grid import answers_grid
-    from functok.runtime.store import write_table
 
     trained = _trained(run)
     place = (trained.model, trained.dictionary, trained.layer)

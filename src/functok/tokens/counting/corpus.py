@@ -27,7 +27,7 @@ from functok.runtime.progress import Progress, tick
 from functok.runtime.store import fingerprint, read_json, read_tensors, write_json
 from functok.runtime.threads import mapped, threads_here
 from functok.tokens.counting.counts import TokenCounts
-from functok.tokens.counting.function_tokens import Boundary, FunctionTokens
+from functok.tokens.counting.function_tokens import FunctionTokens
 from functok.tokens.counting.pairs import (
     CANDIDATES,
     CODES,
@@ -145,8 +145,6 @@ def count_corpus(
     special: Sequence[int],
     partials: Path,
     *,
-    coverage: float = 0.40,
-    boundary: Boundary = "reach",
     choose: Choose | None = None,
     on_error: OnError = "stop",
     engine: Engine | None = None,
@@ -159,9 +157,7 @@ def count_corpus(
         tokenizer: a ``tokenizer.json``.
         special: token ids that are in neither class.
         partials: where the shards' results are kept.
-        coverage: share of the occurrences that the function tokens cover.
-        boundary: see ``tokens/counting/function_tokens.py``.
-        choose: finds the function tokens in another way than by coverage.
+        choose: finds the function tokens; by default those that cover 40 % of the occurrences.
         on_error: what happens at a line that holds no document.
         engine: where shards run.
         progress: who is told.
@@ -182,9 +178,7 @@ def count_corpus(
             f"Nothing in corpus {corpus.spec!r} could be used (left out: {kinds}); run without "
             "--on-error skip to see where the first of these is."
         )
-    choose = choose or partial(
-        FunctionTokens.by_coverage, special=special, coverage=coverage, boundary=boundary
-    )
+    choose = choose or partial(FunctionTokens.by_coverage, special=special)
     chosen = choose(whole.tokens)
     shares = transition_shares(whole.pairs, codes, chosen.classes)
     if shares is None:
@@ -196,13 +190,16 @@ def count_corpus(
     return Counted(whole.tokens, chosen, shares, whole.problems, encoder.path)
 
 
-def count_text(encoded: Encoded, vocabulary: int, choose: Choose) -> Counted:
+def count_text(
+    encoded: Encoded, vocabulary: int, choose: Choose, problems: Problems | None = None
+) -> Counted:
     """Count documents that are encoded already.
 
     Args:
         encoded: the documents.
         vocabulary: token ids of the tokenizer.
         choose: finds the function tokens.
+        problems: met when they were read.
     """
     tokens = TokenCounts.of(encoded, vocabulary)
     chosen = choose(tokens)
@@ -210,7 +207,7 @@ def count_text(encoded: Encoded, vocabulary: int, choose: Choose) -> Counted:
     pairs = pair_counts(encoded.ids, encoded.offsets, codes)
     shares = transition_shares(pairs, codes, chosen.classes)
     assert shares is not None
-    return Counted(tokens, chosen, shares, Problems(), None)
+    return Counted(tokens, chosen, shares, problems or Problems(), None)
 
 
 def _heads(corpus: Corpus) -> list[pa.Array]:

@@ -8,7 +8,7 @@ Punctuation and whitespace are neither; options say whether they count. Two leve
 * per *type*, the class of most occurrences of a token id, with its purity (their share), since
   every later analysis takes a set of token ids.
 
-Token ids that occur in no treebank are content, unless a lexicon is given. The result is a
+Token ids that occur in no treebank are content. The result is a
 ``FunctionTokens`` like the one by coverage, and can be used in its place.
 """
 
@@ -88,27 +88,18 @@ def by_treebank(
     counts: TokenCounts,
     special: Sequence[int],
     closed: ClosedClass = ClosedClass(),
-    min_occurrences: int = 1,
-    otherwise: FunctionTokens | None = None,
 ) -> FunctionTokens:
     """The token ids whose majority class is closed.
 
     Args:
         types: of ``type_table``.
         counts: of the corpus to be analysed; orders the set and says what share it covers.
-        min_occurrences: fewest occurrences in the treebank for its evidence to count.
-        otherwise: decides ids with less evidence (for instance ``by_subclass``); by default they
-            are content.
 
     Raises:
         UserError: if the set would be empty.
     """
-    seen = types.filter(pl.col("occurrences") >= min_occurrences)
     chosen = np.zeros(len(counts.occurrences), dtype=bool)
-    if otherwise is not None:
-        chosen[otherwise.ids] = True
-        chosen[seen["token_id"].to_numpy()] = False
-    function = seen.filter(pl.col("klass").is_in(list(closed.tags)))
+    function = types.filter(pl.col("klass").is_in(list(closed.tags)))
     chosen[function["token_id"].to_numpy()] = True
     return chosen_tokens(chosen, counts, special)
 

@@ -18,7 +18,7 @@ import polars as pl
 from jaxtyping import Bool, Float, Int, Integer
 
 from functok.tokens.counting.counts import TokenCounts
-from functok.tokens.counting.function_tokens import Boundary, FunctionTokens, ranked
+from functok.tokens.counting.function_tokens import FunctionTokens, ranked
 from functok.tokens.counting.pairs import REST, SPECIALS, transition_shares
 from functok.tokens.grammar.subclasses import SUBCLASSES
 from functok.tokens.spread.partitions import PartCounts
@@ -30,16 +30,10 @@ def sweep_sets(
     counts: TokenCounts,
     special: Sequence[int],
     thresholds: Sequence[float] = THRESHOLDS,
-    boundary: Boundary = "reach",
 ) -> dict[float, FunctionTokens]:
-    """The set at each threshold; one at which it would be empty is left out."""
-    _, shares = ranked(counts, special)
-    smallest = shares[0] if boundary == "below" else 0.0
-    return {
-        coverage: FunctionTokens.by_coverage(counts, special, coverage, boundary)
-        for coverage in thresholds
-        if boundary == "reach" or coverage > smallest
-    }
+    """The set that reaches each threshold."""
+    found = (FunctionTokens.by_coverage(counts, special, coverage) for coverage in thresholds)
+    return dict(zip(thresholds, found, strict=True))
 
 
 def level_codes(

@@ -1,0 +1,194 @@
+"""``functok find-feature``: the paper's App. A on a run, or on any model and SAE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from functok.cli.arguments import (
+    Chat,
+    FunctionTokensFolder,
+    Layer,
+    ModelName,
+    OptionalTarget,
+    Output,
+    Replace,
+    Revision,
+    RowStartName,
+    SaeName,
+    Site,
+    TokenizerName,
+)
+from functok.runtime.errors import UserError, require
+
+if TYPE_CHECKING:
+    from functok.retrieval.questions import Screen, Search
+
+
+def find_feature(
+    target: OptionalTarget = None,
+    *,
+    trait: Annotated[str, typer.Option(help="A prompt that asks for the trait.")],
+    tests: Annotated[
+        Path,
+        typer.Option(
+            help="A text file with one test prompt per line, which do not ask for the trait.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ],
+    success: Annotated[
+        str,
+        typer.Option(
+            help="What the answer must show: one of several strings, Moscow|Russia; "
+            "language:CODE; or python:FILE.py:FUNCTION."
+        ),
+    ],
+    strength: Annotated[
+        float | None,
+        typer.Option(help="α, in units of activation; default: the trait's largest."),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the test prompts that must show it.")
+    ] = 0.5,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 16,
+    layers: Annotated[
+        str | None, typer.Option(help="Layers to scan, such as 4,8-12; default: all.")
+    ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Parquet file for every answer; default: retrieval/trait_answers.parquet of the "
+            "run, if there is one."
+        ),
+    ] = None,
+    screen: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Attribution screen of the trait prompt: number of the largest effects, and of "
+            "random others, that are also measured exactly; 0 disables.",
+        ),
+    ] = 8,
+    chat: Chat = False,
+    model: ModelName = None,
+    revision: Revision = None,
+    sae: SaeName = None,
+    layer: Layer = None,
+    site: Site = None,
+    tokenizer: TokenizerName = None,
+    row_start: RowStartName = None,
+    function_tokens: FunctionTokensFolder = None,
+    output: Output = None,
+    replace: Replace = False,
+) -> None:
+    """Find the feature of a trait: layer scan, then search over the strongest features."""
+    from functok.cli.asked import kept, subject
+    from functok.cli.console import ConsoleProgress
+    from functok.retrieval.prompts.judging import judge, python_file
+    from functok.retrieval.questions import feature_of_trait, screened
+    from functok.runtime.store import write_table
+
+    try:
+        lines = [line.strip() for line in tests.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Cannot read the test prompts in {tests}: {error}.") from error
+    wanted = None if layers is None else _layers(layers)
+    typed = python_file(success)
+    rule = judge(success, [] if typed is None else [typed])
+    place = kept(target, output, "trait_answers") if answers is None else answers
+    require(
+        answers is None or (answers.suffix == ".parquet" and answers.absolute().parent.is_dir()),
+        f"The answers cannot be kept in {answers}; name a .parquet file in a folder that exists.",
+    )
+    asked = subject(
+        *("find-feature", target, output, replace, model, sae),
+        layer=layer,
+        site=site,
+        revision=revision,
+        tokenizer=tokenizer,
+        row_start=row_start,
+        function_tokens=function_tokens,
+    )
+    search = feature_of_trait(
+        asked,
+        trait,
+        [line for line in lines if line],
+        rule,
+        strength=strength,
+        threshold=threshold,
+        tokens=tokens,
+        chat=chat,
+        layers=wanted,
+        progress=ConsoleProgress(),
+    )
+    if place is not None:
+        write_table(place, search.answers.to_arrow())
+    _show(search, asked.layer, place)
+    if screen:
+        _show_screen(screened(asked, trait, screen, chat))
+    if search.failure is not None:
+        raise UserError(search.failure)
+
+
+def _show(search: Search, layer: int, place: Path | None) -> None:
+    """The answers, the rates by layer, the best layer, and the feature."""
+    import polars as pl
+
+    from functok.cli.show import print_line, print_table
+    from functok.retrieval.steering.limit import warning
+
+    heard = search.answers.filter(pl.col("direction") != "random")
+    columns = ("step", "layer", "prompt", "answer", "shows")
+    print_table(heard.filter(pl.col("step").is_in(["trait", "plain", "layer"])).select(columns))
+    print_table(search.scan.drop("k", "feature"))
+    scanned = search.scan.filter(step="layer").sort("success", "layer", descending=[True, False])
+    named = {"Best layer": scanned.head(1), "The SAE's layer": scanned.filter(layer=layer)}
+    for name, rows in named.items():
+        for row in rows.iter_rows(named=True):
+            print_line(
+                f"{name} {row['layer']}: {row['success']:.0%} of the test prompts show the trait, "
+                f"{row['control']:.0%} with a random direction."
+            )
+    if search.found is not None:
+        found = search.found
+        print_table(found.steps)
+        alone = found.steps.filter(step="alone").row(0, named=True)
+        print_line(
+            f"Feature {found.feature} at layer {found.layer}: alone, with strength "
+            f"{found.strength:.4g}, it shows the trait on {alone['success']:.0%} of the test "
+            f"prompts; a random direction of its norm on {alone['control']:.0%}."
+        )
+        if (doubt := warning(alone["control_kl"])) is not None:
+            print_line(doubt)
+    print_line(
+        f"{len(search.answers)} answers, those of random directions too, in {place}"
+        if place is not None
+        else "The answers are kept nowhere; --answers FILE.parquet keeps them."
+    )
+
+
+def _show_screen(screen: Screen) -> None:
+    from functok.cli.show import print_line, print_table
+
+    print_line(f"Change of log p({screen.answer}) after the trait prompt without each feature")
+    print_table(screen.checked)
+    print_line(
+        "Rank correlation of estimated and measured effects: "
+        + ", ".join(f"{value:.2f} ({name})" for name, value in screen.agreement.items())
+    )
+    print_table(screen.shares)
+
+
+def _layers(text: str) -> list[int]:
+    """``4,8-12`` as numbers, ascending."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        if not first.isdecimal() or (dash and not last.isdecimal()) or len(text) > 200:
+            raise UserError(f"--layers {text!r} names no layers; write them as 4,8-12.")
+        found |= set(range(int(first), min(int(last or first), 10_000) + 1))
+    require(bool(found), f"--layers {text!r} names no layers; write them as 4,8-12.")
+    return sorted(found)
