@@ -69,10 +69,6 @@ def test_a_loaded_model_is_called_by_its_name_and_what_cannot_be_made_is_named(
     assert "step" not in losses.out
     evidence = pl.read_parquet(tmp_path / "run" / "tests" / "E-loss.parquet")
     assert evidence["statistic"].item().endswith(", nats, model")
-    content["dictionaries"][0]["checkpoints"] = [0]
-    other = write_study(tmp_path / "other.yaml", content)
-    refused = functok("dictionaries", other, "-o", tmp_path / "other").complaint
-    assert "model is loaded as it is; omit checkpoints, or list the model's revisions" in refused
 
 
 def test_a_graph_is_written_with_its_views_and_what_was_excluded(built) -> None:
