@@ -66,6 +66,7 @@ def test_chosen_features_are_shown_at_every_token_whether_they_fire_or_not(named
     said = named.trace("--feature", fires, "--feature", silent)
     assert said.code == 0, said.err
     lines = [line.split() for line in said.out.splitlines()]
+    lines = lines[next(at for at, line in enumerate(lines) if line[0] == "feature") - 1 :]
     assert [line[0] for line in lines[2:4]] == [str(fires), str(silent)]
     assert lines[4] == ["position", "token", "class", str(fires), str(silent)]
     seen = {int(line[0]): float(line[3]) for line in lines[5:] if len(line) == 4}

@@ -76,7 +76,7 @@ def test_a_corpus_is_described_beside_a_treebank_and_other_corpora(
         "document-coverage", "token-frequency"
     }  # fmt: skip
     assert {path.stem for path in (before / "tokens").iterdir()} == {
-        "counts", "function_tokens", "problems", "transitions"
+        "counts", "function_tokens", "meta", "problems", "transitions"
     }  # fmt: skip
     said = called(
         corpus, "--tokenizer", tmp_path / "tokenizer", "-o", out,

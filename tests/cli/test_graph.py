@@ -86,7 +86,7 @@ def test_a_graph_is_written_with_its_views_and_what_was_excluded(built) -> None:
     assert loaded.positions == meta["positions"]
     store = pl.read_parquet(here / "occurrences" / "*.parquet")
     assert len(store) == meta["positions"]
-    assert store["features"].list.len().sum() == loaded.occurrences.sum()
+    assert store["features"].list.len().sum() == loaded.columns.occurrences.sum()
     assert store.filter(pl.col("next_token") >= 0)["loss"].is_nan().sum() == 0
     assert (folder / "provenance.json").is_file()
     assert (folder / "figures/token-degree.svg").read_text().startswith("<svg")
@@ -121,12 +121,13 @@ def same(one: Path, two: Path) -> None:
 
 
 def test_a_disk_that_fills_while_spilling_loses_nothing(
-    built, inputs: Path, tmp_path: Path, monkeypatch
+    inputs: Path, tmp_path: Path, monkeypatch
 ) -> None:
     from functok.graph.construction import pipeline, runs
 
     shards, write = pipeline.document_shards, runs.write_run
     monkeypatch.setattr(pipeline, "document_shards", lambda encoded: shards(encoded, 1000))
+    assert graph(inputs, "-o", tmp_path / "whole").code == 0
     written: list[Path] = []
 
     def full(path: Path, tables: object) -> None:
@@ -144,7 +145,7 @@ def test_a_disk_that_fills_while_spilling_loses_nothing(
     assert not (tmp_path / "run/graph").exists()
     monkeypatch.setattr("functok.graph.construction.spill.write_run", write)
     assert graph(inputs, "-o", tmp_path / "run").code == 0
-    same(tmp_path / "run", built[0])
+    same(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_small_store_limit_keeps_no_store_and_says_so(inputs: Path, tmp_path: Path) -> None:
