@@ -139,7 +139,7 @@ def test_the_published_model_is_steered_and_one_feature_changes_what_it_says(run
     prompt = ("--prompt", "Once upon a time, there was a", "--tokens", 4)
     said = functok("steer", run, *prompt, "--feature", "7=8", "--feature", "9=8")
     assert said.code == 0, said.err
-    header, plain, steered, random = (line.split() for line in said.out.splitlines()[1:5])
+    header, plain, steered, random = (line.split() for line in said.out.splitlines()[2:6])
     assert header == ["direction", "answer", "probability", "unsteered", "kl", "norm"]
     assert (plain[0], steered[0], random[0]) == ("none", "feature", "random")
     assert float(plain[-2]) == 0 < float(steered[-2])
