@@ -1,11 +1,22 @@
 """What the tests of damage and of strangers share."""
 
+from collections.abc import Iterator
+
 import pytest
 import vl_convert
+from altair.utils import schemapi
+
+from functok.runtime import atomic
 
 
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures have their data and no picture, which takes most of a report's time."""
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Figures have their data and no picture, and nothing waits for the disk.
+
+    Drawing and flushing take most of a report's time, and are tested elsewhere.
+    """
     monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda spec, **options: "<svg/>")
     monkeypatch.setattr(vl_convert, "svg_to_png", lambda picture, **options: b"png")
+    monkeypatch.setattr(atomic, "flush", lambda path: None)
+    with schemapi.debug_mode(False):
+        yield
