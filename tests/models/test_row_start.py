@@ -66,7 +66,6 @@ def test_where_a_model_cannot_tell_the_post_processor_decides(family, scale):
 @pytest.mark.parametrize(("family", "start"), zip(FAMILIES, [3, 1, 3, 1, 3, 1], strict=True))
 def test_a_start_is_found_in_text_that_the_model_itself_writes_behind_it(family, start):
     model = tiny(family)
-    model.generation_config.eos_token_id = None
     written = generate(model, [[start]] * 60, 50, temperature=1.0)
     found = measured_start(model, tokenizer("<s> $A"), encoded(written), "documents")
     assert found.id == start
