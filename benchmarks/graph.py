@@ -49,6 +49,7 @@ from functok.models.language.hooks import HookPoint
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 BATCH, CONTEXT, D_MODEL, L0, LAYER = 4096, 512, 768, 64, 1
+ROWS = RowFormat(CONTEXT, start=None)
 MEMORY = 1 << 30
 DENSE_ROWS = {262_144: 1024}
 """Rows at once of the methods with dense blocks, where 4,096 would not fit into 24 GiB."""
@@ -77,7 +78,7 @@ class Bench:
         serve({"sae": self.dictionary}, self.model)
 
     def rows(self) -> Any:
-        return context_rows(self.encoded, CONTEXT, None, BATCH // CONTEXT)
+        return context_rows(self.encoded, ROWS, BATCH // CONTEXT)
 
     def hidden(self, rows: Any) -> tuple[torch.Tensor, np.ndarray]:
         kept = rows.document >= 0
@@ -159,7 +160,7 @@ def job(bench: Bench, folder: Path, memory: int = MEMORY) -> GraphJob:
         model="model",
         readings=(Reading("sae", bench.hook),),
         encoded=bench.path,
-        row_format=RowFormat(CONTEXT, start=None),
+        row_format=ROWS,
         special=(),
         memory=memory,
     )
@@ -330,7 +331,7 @@ def gemma(small: bool) -> None:
             model="model",
             readings=tuple(Reading(hook.name, hook) for hook in hooks),
             encoded=folder / "encoded.safetensors",
-            row_format=RowFormat(CONTEXT, start=None),
+            row_format=ROWS,
             special=(),
             memory=16 << 30 if device == "cuda" else MEMORY,
             device=device,
@@ -355,7 +356,7 @@ def _gemma_limit(
     model: Any, encoded: Encoded, hooks: list[HookPoint], saes: dict[str, Dictionary], tile: int
 ) -> None:
     with torch.no_grad():
-        for rows in context_rows(encoded, CONTEXT, None, BATCH // CONTEXT):
+        for rows in context_rows(encoded, ROWS, BATCH // CONTEXT):
             seen = capture(model, torch.from_numpy(rows.ids), hooks)
             for hook, hidden in zip(hooks, seen.hidden, strict=True):
                 x, one = hidden.flatten(0, 1).float(), saes[hook.name]

@@ -65,15 +65,15 @@ def test_chosen_features_are_shown_at_every_token_whether_they_fire_or_not(named
     silent = next(feature for feature in range(64) if feature not in set(table["feature"]))
     said = named.trace("--feature", fires, "--feature", silent)
     assert said.code == 0, said.err
+    assert said.out.startswith("Position 0 is <|endoftext|>, which is added before the prompt.")
     lines = [line.split() for line in said.out.splitlines()]
-    lines = lines[next(at for at, line in enumerate(lines) if line[0] == "feature") - 1 :]
-    assert [line[0] for line in lines[2:4]] == [str(fires), str(silent)]
-    assert lines[4] == ["position", "token", "class", str(fires), str(silent)]
-    seen = {int(line[0]): float(line[3]) for line in lines[5:] if len(line) == 4}
+    assert [line[0] for line in lines[3:5]] == [str(fires), str(silent)]
+    assert lines[5] == ["position", "token", "class", str(fires), str(silent)]
+    seen = {int(line[0]): float(line[3]) for line in lines[6:] if len(line) == 4}
     one = table.filter(feature=fires)
     expected = dict(zip(one["position"], one["activation"], strict=True))
     assert seen == pytest.approx(expected, rel=1e-3)
-    assert len(lines[5:]) == table["position"].n_unique()
+    assert len(lines[6:]) == table["position"].n_unique()
 
 
 def test_a_chat_prompt_is_read_through_the_template(named: Named) -> None:

@@ -152,7 +152,7 @@ def test_features_are_steered_in_a_finished_run(run_copy: Path, place: str) -> N
     said = functok("steer", run_copy, *prompt, "--feature", "3=2", "--feature", 5, "--at", place)
     assert said.code == 0, said.err
     assert "– changed at " in said.out
-    assert [line.split()[0] for line in said.out.splitlines()[2:5]] == ["none", "feature", "random"]
+    assert [line.split()[0] for line in said.out.splitlines()[3:6]] == ["none", "feature", "random"]
 
 
 def test_the_search_for_a_trait_ends_with_its_reason_and_keeps_its_answers(

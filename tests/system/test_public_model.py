@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from functok import Intervention, Trial, load_model, load_tokenizer, steer, sweep
 from functok.models.language.generation import generate
 from functok.retrieval.prompts.trace import prompt_ids
+from functok.runtime.progress import Silent
+from functok.study.opening import open_run
 from system.tiny import functok, laid_over, settings, write_study
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
@@ -106,8 +108,14 @@ def test_a_published_model_leaves_the_tables_of_a_study_and_no_weights(run: Path
     verdicts = dict(zip(claims["test"], claims["verdict"], strict=True))
     assert verdicts["E-growth"] == "undecided", "its control, the untrained model, was not run"
     measured = claims.filter(pl.col("measured").is_not_null())["test"]
-    made = {"P1", "E-coverage", "E-loss", "E-reactivation", "E-steering"}
-    assert set(measured) - {"P2", "P3"} == made
+    made = {
+        "P1",
+        "E-coverage",
+        "E-loss",
+        "E-reactivation",
+        "E-steering",
+    }  # P2 to P4 if the text has enough of each class
+    assert set(measured) - {"P2", "P3", "P4"} == made
 
 
 def test_the_function_tokens_of_stories_are_what_everyone_would_call_so(run: Path) -> None:
@@ -139,7 +147,7 @@ def test_the_published_model_is_steered_and_one_feature_changes_what_it_says(run
     prompt = ("--prompt", "Once upon a time, there was a", "--tokens", 4)
     said = functok("steer", run, *prompt, "--feature", "7=8", "--feature", "9=8")
     assert said.code == 0, said.err
-    header, plain, steered, random = (line.split() for line in said.out.splitlines()[1:5])
+    header, plain, steered, random = (line.split() for line in said.out.splitlines()[2:6])
     assert header == ["direction", "answer", "probability", "unsteered", "kl", "norm"]
     assert (plain[0], steered[0], random[0]) == ("none", "feature", "random")
     assert float(plain[-2]) == 0 < float(steered[-2])
@@ -149,7 +157,8 @@ def test_the_feature_of_a_trait_is_found_in_the_published_model(run: Path, tmp_p
     """The trait: to say anything but what the model says by itself, which a strong push brings."""
     tests = ["Tim saw a", "The cat and the", "Lily went to the"]
     model, tokenizer = load_model(str(MODEL)), load_tokenizer(str(MODEL))
-    plain = generate(model, [prompt_ids(tokenizer, text, model) for text in tests], 4)
+    start = open_run(run, Silent()).row_start.id
+    plain = generate(model, [prompt_ids(tokenizer, text, model, start) for text in tests], 4)
     own = [tokenizer.decode(answer) for answer in plain]
     (tmp_path / "tests.txt").write_text("\n".join(tests))
     (tmp_path / "judges.py").write_text(f"def other(answer):\n    return answer not in {own!r}\n")
