@@ -110,21 +110,23 @@ def test_an_arm_killed_on_its_way_goes_on_and_equals_one_that_was_not(
         assert (one == two).all()
 
 
-def test_a_finished_arm_is_read_and_one_of_other_settings_is_built_anew(
+def test_a_finished_arm_is_read_and_one_of_other_settings_is_built_again(
     trained, tmp_path, monkeypatch
 ):
     arm = named_baselines(["shuffled-corpus"])[0]
     first = build_baseline(arm, trained, tmp_path / "arm")
     with monkeypatch.context() as patched:
         patched.setattr(arms, "build_graphs", None)
-        assert (build_baseline(arm, trained, tmp_path / "arm").key == first.key).all()
+        assert (
+            build_baseline(arm, trained, tmp_path / "arm").columns.key == first.columns.key
+        ).all()
     other = Trained(**{**vars(trained), "seed": 6})
-    assert len(build_baseline(arm, other, tmp_path / "arm").key) != len(first.key)
+    assert len(build_baseline(arm, other, tmp_path / "arm").columns.key) != len(first.columns.key)
 
 
 def test_an_sae_elsewhere_than_on_a_residual_stream_has_no_arm_of_its_own(trained):
-    beside = Trained(**{**vars(trained), "hook": HookPoint.parse("blocks.1.hook_mlp_out")})
-    sentences = [possible(arm, beside) for arm in BASELINES]
+    elsewhere = Trained(**{**vars(trained), "hook": HookPoint.parse("blocks.1.hook_mlp_out")})
+    sentences = [possible(arm, elsewhere) for arm in BASELINES]
     assert sum(sentence is None for sentence in sentences) == 4
     assert "hook_mlp_out" in (sentences[0] or "")
 

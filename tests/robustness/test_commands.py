@@ -33,28 +33,28 @@ def typed(monkeypatch: pytest.MonkeyPatch, stdout: io.TextIOBase, *arguments: ob
     return 0
 
 
-def test_a_terminal_that_knows_ascii_alone_is_written_to(whole_run: Path, monkeypatch) -> None:
+def test_a_terminal_that_knows_ascii_alone_is_written_to(run_copy: Path, monkeypatch) -> None:
     written = io.BytesIO()
     stdout = io.TextIOWrapper(written, "ascii", write_through=True)
-    assert typed(monkeypatch, stdout, "tokens", whole_run) == 0
+    assert typed(monkeypatch, stdout, "tokens", run_copy) == 0
     assert b"\\u2423" in written.getvalue(), "what the encoding lacks is spelled out"
 
 
 def test_a_full_disk_behind_standard_output_is_one_sentence(
-    whole_run: Path, monkeypatch, capsys
+    run_copy: Path, monkeypatch, capsys
 ) -> None:
     with open("/dev/full", "w") as stdout:
-        assert typed(monkeypatch, stdout, "claims", whole_run) == 2
+        assert typed(monkeypatch, stdout, "claims", run_copy) == 2
     said = capsys.readouterr().err
     assert os.strerror(errno.ENOSPC) in said
     assert said.count("\n") == 1
 
 
-def test_a_reader_who_has_seen_enough_is_no_error(whole_run: Path, monkeypatch, capsys) -> None:
+def test_a_reader_who_has_seen_enough_is_no_error(run_copy: Path, monkeypatch, capsys) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as stdout:
-        assert typed(monkeypatch, stdout, "claims", whole_run) == 0
+        assert typed(monkeypatch, stdout, "claims", run_copy) == 0
     assert capsys.readouterr().err == ""
 
 

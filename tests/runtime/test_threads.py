@@ -1,31 +1,19 @@
 """How many threads, and work done in another thread, one piece at a time."""
 
 import os
-import sys
 import threading
 
 import pytest
 
-from functok.runtime.threads import BackgroundThread, leave_room
+from functok.runtime.threads import BackgroundThread, torch_threads
 
 
-@pytest.mark.parametrize(("running", "free"), [(1, 3), (2, 3), (3, 2), (60, 1)])
-def test_torch_leaves_the_cores_that_others_use(running, free, tmp_path, monkeypatch):
-    """A process that may use three of four cores; it runs itself."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+def test_the_number_of_threads_is_said_and_never_follows_the_load(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert torch_threads().startswith("torch takes 3 threads")
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    (tmp_path / "loadavg").write_text(f"9.00 9.00 9.00 {running}/180 4242\n")
-    assert leave_room(tmp_path / "loadavg") is None, "the user has chosen"
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    said = leave_room(tmp_path / "loadavg")
-    if free == 3:
-        assert (said, os.environ.get("OMP_NUM_THREADS")) == (None, None)
-    else:
-        assert said is not None
-        assert f"with {free} of 3 threads" in said
-        assert os.environ["OMP_NUM_THREADS"] == str(free)
+    assert torch_threads().startswith("torch takes 8 threads")
 
 
 def test_the_owner_goes_on_while_one_piece_is_done_and_waits_with_the_next():

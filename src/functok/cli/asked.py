@@ -32,15 +32,13 @@ def subject(
     Raises:
         UserError: if both are given, or neither.
     """
-    from functok.cli.console import ConsoleProgress
-    from functok.cli.work import bring, find, leave_room, quiet_libraries
+    from functok.cli.work import bring, find, quiet_libraries
     from functok.study.asking import Named, subject_named, subject_of
 
     if target is not None:
         refuse_names(target, model, sae, *more.values())
         run = bring(find(target, output), ["graph"], replace, whole=True)
         quiet_libraries()
-        leave_room(run.progress)
         return subject_of(run)
     if model is None or sae is None:
         raise UserError(
@@ -48,7 +46,6 @@ def subject(
         )
     require(output is None and not replace, "Without a run nothing is kept; omit -o.")
     quiet_libraries()
-    leave_room(ConsoleProgress())
     return subject_named(Named(model, sae, **more))  # type: ignore[arg-type]
 
 

@@ -76,7 +76,7 @@ def _bring_and_show(
     from functok.study.resources import Resources
 
     found = find(target, output, Resources(workers=workers, python=tuple(python or ())))
-    show(bring(found, [name], replace), name)
+    show(bring(found, [name], replace, whole=name == "report"), name)
 
 
 def _add(name: str, summary: str) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from functok.cli.console import ConsoleProgress
 from functok.report.step import STEPS
-from functok.runtime import threads
 from functok.runtime.errors import StoppedError, UserError
-from functok.runtime.progress import Progress
 from functok.runtime.store import RunFolder
+from functok.runtime.threads import torch_threads
 from functok.study.opening import open_run
 from functok.study.resources import Resources
 from functok.study.run import Run
@@ -63,7 +62,7 @@ def bring(run: Run, names: Sequence[str], replace: bool = False, whole: bool = F
             if not all(runner.is_done(name) for name in names):
                 quiet_libraries()
                 if run.study.model is not None:
-                    leave_room(run.progress)
+                    run.progress.say(torch_threads())
             for name in names:
                 runner.bring(name, whole)
                 _draw(runner, name)
@@ -101,13 +100,6 @@ def quiet_libraries() -> None:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-
-
-def leave_room(progress: Progress) -> None:
-    """Leave the cores to others that these are using, and say so."""
-    said = threads.leave_room()
-    if said is not None:
-        progress.say(said)
 
 
 def _draw(runner: Runner, name: str) -> None:

@@ -2,12 +2,9 @@
 
 import multiprocessing
 import os
-import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 One = TypeVar("One")
@@ -37,35 +34,12 @@ def wait_asleep() -> None:
     os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 
-def leave_room(machine: Path = Path("/proc/loadavg")) -> str | None:
-    """Let torch use only the cores that nobody else is using, unless OMP_NUM_THREADS is set.
-
-    What counts is what wants to run now, not the load average: that remembers the user's own last
-    command.
-
-    Args:
-        machine: where Linux says how many threads want to run; elsewhere nothing is changed.
-
-    Returns:
-        A sentence, if torch uses fewer cores than there are.
-    """
-    cores = _cores()
-    if "OMP_NUM_THREADS" in os.environ or cores == 1 or not machine.is_file():
-        return None
-    wanting = []
-    for _ in range(5):
-        wanting.append(int(machine.read_text().split()[3].partition("/")[0]) - 1)  # but this one
-        time.sleep(0.02)
-    free = max((os.cpu_count() or 1) - min(wanting), 1)
-    if free >= cores:
-        return None
-    os.environ["OMP_NUM_THREADS"] = str(free)  # for torch where it is not here yet, and in workers
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(free)
-    return (
-        f"The machine is busy: computing with {free} of {cores} threads "
-        f"(OMP_NUM_THREADS={cores} takes all)."
-    )
+def torch_threads() -> str:
+    """How many threads torch takes, in a sentence. The number never follows the load: other sums
+    round differently, and the same study would give other tables."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    count = int(told) if told.isdecimal() else _cores()
+    return f"torch takes {count} threads, which sleep while they wait (set by OMP_NUM_THREADS)."
 
 
 def _cores() -> int:

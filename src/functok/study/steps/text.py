@@ -32,6 +32,11 @@ def _make_tokenizer(run: Run, key: str) -> dict[str, Any]:
     }
 
 
+def _what_tells_its_ids(run: Run) -> Any:
+    part = run.study.tokenizer
+    return [run.corpus_fingerprint, part.load or part.vocabulary_size]
+
+
 def _check_tokenizer(run: Run) -> None:
     from functok.encoding.tokenizer import load_tokenizer
 
@@ -130,7 +135,7 @@ TOKENIZER = Step(
     title=lambda study: (
         "Loading the tokenizer" if study.tokenizer.load else "Training the tokenizer on the corpus"
     ),
-    settings=lambda run: [run.corpus_fingerprint, run.study.tokenizer.model_dump()],
+    settings=_what_tells_its_ids,
     work=_make_tokenizer,
     leaves=lambda run: [run.folder.tokenizer],
     check=_check_tokenizer,
