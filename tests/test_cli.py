@@ -394,7 +394,7 @@ def test_a_loaded_model_is_checked_and_not_pre_trained(tmp_path: Path, whole_run
     for _ in range(2):
         outcome = functok("pretrain", study, "-o", tmp_path / "run")
         assert outcome.code == 0, outcome.err
-        assert "Every checkpoint loads" in outcome.out
+        assert "The model loads and accepts" in outcome.out
         assert model in outcome.out.replace("\n", "")
     assert "Pre-training" not in outcome.err
 

@@ -75,7 +75,7 @@ PROFILES = {
         training=_TRAINING,
         layer=0,
         dictionary=DictionarySettings(
-            width=512, k=8, steps=1500, activations=190_000, learning_rate=2e-3
+            width=512, k=8, steps=1500, activations=190_000, learning_rate=2e-3, b_dec="zero"
         ),
     ),
     "ci": Profile(
@@ -84,7 +84,7 @@ PROFILES = {
         training=replace(_TRAINING, steps=450),
         layer=0,
         dictionary=DictionarySettings(
-            width=192, k=8, steps=200, activations=30_000, learning_rate=2e-3
+            width=192, k=8, steps=200, activations=30_000, learning_rate=2e-3, b_dec="zero"
         ),
     ),
 }

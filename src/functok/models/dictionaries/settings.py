@@ -44,6 +44,10 @@ class DictionarySettings:
     """Positions sampled from the training documents; by default 120,000, or 1 GiB."""
     learning_rate: float = 1e-3
     """Constant, then linearly to zero over the last fifth."""
+    b_dec: Literal["mean", "zero"] = "mean"
+    """Where the decoder's bias starts: at the mean of the sample, or at zero. From zero, the mean
+    of a large model's residual stream is the first thing that features learn, and many die of
+    it; in the tiny world's small one, features from zero are the purer ones."""
     dead_window: int = 50
     """Updates without firing after which a feature counts as dead (for the auxiliary loss)."""
 

@@ -61,8 +61,8 @@ def train_dictionary(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         trainer = _trainer(activations.shape[1], settings, layer)
-        # from zero, the mean would be the first thing that features learn, and most would die of it
-        trainer.sae.b_dec.data = activations.mean(dim=0) * scale
+        if settings.b_dec == "mean":
+            trainer.sae.b_dec.data = activations.mean(dim=0) * scale
         held_back = hold(trainer.sae, held)
         with (progress or Silent()).task(name, settings.steps, "steps") as task:
             for batch in _batches(activations, scale, settings, seed):

@@ -31,14 +31,14 @@ def _shows(run: Run) -> Shown:
         pl.col("control_value").drop_nulls().first().alias("control"),
         (
             pl.col("verdict")
-            + pl.when(pl.col("sae_warning").is_null())
-            .then(pl.lit(""))
-            .otherwise(pl.lit(" (broken SAE)"))
+            + pl.when(pl.col("sae_warning").is_null()).then(pl.lit("")).otherwise(pl.lit(" *"))
         )
         .first()
         .alias("verdict"),
     )
     yield rows.drop("claim")
+    if claims["sae_warning"].drop_nulls().len():
+        yield "* rests on an SAE that is broken"
     if run.study.dictionaries:
         yield from health_sentences(run)
     account, reason = claims.select("explanation", "reason").drop_nulls().row(0)

@@ -210,8 +210,9 @@ def _shows(run: Run) -> Shown:
             table = read_frame(path)
             columns = ("explained_variance", "with_massive", "ce_recovered")
             yield known(table.tail(ROWS), "step", "l0", *columns)
-            yield f"{len(table)} rows in {path}"
         yield from health_sentences(run, part)
+        if path.exists():
+            yield f"{len(read_frame(path))} rows in {path}"
 
 
 def verified_sentences(run: Run) -> Shown:
