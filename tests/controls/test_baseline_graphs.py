@@ -117,11 +117,11 @@ def test_a_finished_arm_is_read_and_one_of_other_settings_is_built_again(
     first = build_baseline(arm, trained, tmp_path / "arm")
     with monkeypatch.context() as patched:
         patched.setattr(arms, "build_graphs", None)
-        assert (
-            build_baseline(arm, trained, tmp_path / "arm").columns.key == first.columns.key
-        ).all()
+        again = build_baseline(arm, trained, tmp_path / "arm")
+    assert (again.columns.feature == first.columns.feature).all()
     other = Trained(**{**vars(trained), "seed": 6})
-    assert len(build_baseline(arm, other, tmp_path / "arm").columns.key) != len(first.columns.key)
+    rebuilt = build_baseline(arm, other, tmp_path / "arm")
+    assert len(rebuilt.columns.feature) != len(first.columns.feature)
 
 
 def test_an_sae_elsewhere_than_on_a_residual_stream_has_no_arm_of_its_own(trained):
