@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from functok.runtime.paths import user_path
 from functok.runtime.store import RunFolder, read_json
+from functok.study.run import Run
 
 
 def summary(folder: RunFolder) -> dict[str, str]:
@@ -62,3 +64,37 @@ def _text(found: dict[str, Any], meta: dict[str, Any]) -> str:
         else ""
     )
     return f"{spec}{whole}{part}"
+
+
+def described(run: Run) -> dict[str, Any]:
+    """The model in words and sizes, for whoever reads about it."""
+    from functok.models.language.model import decoder_layers
+
+    part, model = run.model_part, run.architecture
+    return {
+        "name": run.last_trained.called if part.load else "trained here",
+        "loaded": part.load,
+        "revisions": [one.revision or one.name for one in run.checkpoints] if part.load else [],
+        "kind": type(model).__name__,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "layers": len(decoder_layers(model)),
+        "d_model": model.config.get_text_config().hidden_size,
+        "context": run.context,
+    }
+
+
+def fingerprints(run: Run) -> dict[str, Any]:
+    """Where each checkpoint lies, and the SHA-256 of its weights as far as they are here."""
+    from functok.runtime.versions import sha256
+
+    return {
+        checkpoint.name if checkpoint.step is None else str(checkpoint.step): {
+            "model": run.within(checkpoint.model),
+            "revision": checkpoint.revision,
+            "sha256": {
+                file.name: sha256(file)
+                for file in sorted(user_path(checkpoint.model).glob("*.safetensors"))
+            },
+        }
+        for checkpoint in run.checkpoints
+    }

@@ -17,6 +17,7 @@ from functok.runtime.store import read_frame, remove_folder, write_table, writin
 from functok.study.run import Run
 from functok.study.settling import stamps
 from functok.study.step import ROWS, Step, known, needs_model
+from functok.study.summary import described, fingerprints
 
 if TYPE_CHECKING:
     from functok.models.language.model import Model
@@ -33,7 +34,7 @@ def pretrain(run: Run, key: str) -> dict[str, Any]:
     else:
         train_here(run, key)
         start = run.row_start
-    return {"model": _described(run), "row_start": vars(start), "models": _fingerprints(run)}
+    return {"model": described(run), "row_start": vars(start), "models": fingerprints(run)}
 
 
 def train_here(run: Run, key: str) -> None:
@@ -115,40 +116,6 @@ def _found_start(run: Run, model: Model) -> RowStart:
     total = probe_tokens(run.tokenizer, text)
     with run.progress.task("What rows begin with", total, "tokens") as task, ticking(task):
         return measured_start(model, run.tokenizer, text, "documents of the corpus")
-
-
-def _described(run: Run) -> dict[str, Any]:
-    """The model in words and sizes, for whoever reads about it."""
-    from functok.models.language.model import decoder_layers
-
-    part, model = run.model_part, run.architecture
-    return {
-        "name": run.last_trained.called if part.load else "trained here",
-        "loaded": part.load,
-        "revisions": [one.revision or one.name for one in run.checkpoints] if part.load else [],
-        "kind": type(model).__name__,
-        "parameters": sum(weight.numel() for weight in model.parameters()),
-        "layers": len(decoder_layers(model)),
-        "d_model": model.config.get_text_config().hidden_size,
-        "context": run.context,
-    }
-
-
-def _fingerprints(run: Run) -> dict[str, Any]:
-    """Where each checkpoint lies, and the SHA-256 of its weights as far as they are here."""
-    from functok.runtime.versions import sha256
-
-    return {
-        checkpoint.name if checkpoint.step is None else str(checkpoint.step): {
-            "model": run.within(checkpoint.model),
-            "revision": checkpoint.revision,
-            "sha256": {
-                file.name: sha256(file)
-                for file in sorted(user_path(checkpoint.model).glob("*.safetensors"))
-            },
-        }
-        for checkpoint in run.checkpoints
-    }
 
 
 def _check(run: Run) -> None:

@@ -10,21 +10,19 @@ from typing import TYPE_CHECKING, Any
 from functok.runtime.errors import UserError, require
 from functok.runtime.paths import user_path
 from functok.runtime.store import RunFolder, read_frame, write_json, write_table
+from functok.study.counting import corpus_counts, sample_counts, text_counts
 from functok.study.run import Run
 from functok.study.step import ROWS, Step
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from functok.corpus import Problems
-    from functok.encoding.tokenizer import Encoded
     from functok.study.settings import Study
     from functok.study.step import Shown
     from functok.tokens.counting.corpus import Counted
     from functok.tokens.counting.counts import TokenCounts
     from functok.tokens.counting.function_tokens import FunctionTokens
     from functok.tokens.grammar.treebanks import Treebank
-    from functok.tokens.spread.details import Details
 
 _COUNTED = ("counts", "function_tokens", "transitions", "problems")
 _DESCRIBED = (
@@ -48,11 +46,11 @@ def _count(run: Run, key: str) -> dict[str, Any]:
     others = _compared(run)
     choose = partial(_function_tokens, run, banks)
     if run.study.whole:
-        counted, details = _text_counts(run, choose, run.encoded("graph"), Problems())
+        counted, details = text_counts(run, choose, run.encoded("graph"), Problems())
     elif part.tokens is None and part.documents is None:
-        counted, details = _corpus_counts(run, choose)
+        counted, details = corpus_counts(run, choose)
     else:
-        counted, details = _sample_counts(run, choose)
+        counted, details = sample_counts(run, choose)
     write_table(run.folder.tokens("counts"), _table(run, counted.tokens))
     _write_function_tokens(run, counted)
     groups = list(ARROWS)
@@ -92,50 +90,6 @@ def _count(run: Run, key: str) -> dict[str, Any]:
             "reached": counted.function.reached,
         },
     }
-
-
-def _corpus_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
-    from functok.tokens.counting.corpus import count_corpus
-    from functok.tokens.spread.details import detail_corpus
-
-    part, special = run.study.tokens, run.special
-    # With a model, encoding has stopped at all but blank documents, which are left out.
-    on_error = part.on_error if run.study.model is None else "skip"
-    file, partials = run.folder.tokenizer / "tokenizer.json", run.folder.partials
-    how: dict[str, Any] = {
-        "on_error": on_error,
-        "engine": run.engine,
-        "progress": run.progress,
-    }
-    place = (run.corpus, file, special)
-    counted = count_corpus(*place, partials("counts"), choose=choose, **how)
-    if part.plain:
-        return counted, None
-    return counted, detail_corpus(*place, counted, partials("details"), **how)
-
-
-def _sample_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
-    from functok.corpus import Problems
-    from functok.encoding.documents import encoded_corpus
-
-    part = run.study.tokens
-    problems = Problems(part.on_error if run.study.model is None else "skip")
-    sample = encoded_corpus(run.corpus, run.tokenizer, part.documents, part.tokens, problems)
-    run.progress.say(f"  Counting {sample.said}")
-    return _text_counts(run, choose, sample.encoded, problems)
-
-
-def _text_counts(
-    run: Run, choose: Any, encoded: Encoded, problems: Problems
-) -> tuple[Counted, Details | None]:
-    from functok.encoding.tokenizer import vocabulary_size
-    from functok.tokens.counting.corpus import count_text
-    from functok.tokens.spread.details import Details
-
-    counted = count_text(encoded, vocabulary_size(run.tokenizer), choose, problems)
-    if run.study.tokens.plain:
-        return counted, None
-    return counted, Details.of(encoded, counted.tokens, run.special)
 
 
 def _table(run: Run, counts: TokenCounts) -> Any:
