@@ -84,7 +84,7 @@ def test_a_corpus_is_described_beside_a_treebank_and_other_corpora(
     )  # fmt: skip
     for words in ("Zipf's exponent", "κ small", "lexicon", "subclass", "jaccard_words"):
         assert words in said
-    tables = {path.stem: pl.read_parquet(path) for path in (out / "tokens").iterdir()}
+    tables = {path.stem: pl.read_parquet(path) for path in (out / "tokens").glob("*.parquet")}
     assert set(tables) >= {
         "dispersion", "zipf", "bins", "sweep", "composition", "stability", "definitions",
         "types", "agreement", "ranking", "disagreement", "disagreement_tokens", "homographs",
