@@ -55,8 +55,8 @@ def bring(run: Run, names: Sequence[str], replace: bool = False, whole: bool = F
     run.corpus_fingerprint  # noqa: B018 (a corpus that is not there is refused before the rest)
     try:
         runner.check(*names)
-        if run.reopened and not run.folder.writable and runner.is_whole(names, whole):
-            return run  # a finished run opens from read-only media too
+        if run.reopened and _is_finished(runner, names, whole):
+            return run  # what only reads takes no lock, and opens read-only media too
         with run.folder.opened():
             runner.settle(replace)
             if not all(runner.is_done(name) for name in names):
@@ -102,11 +102,21 @@ def quiet_libraries() -> None:
     disable_progress_bar()
 
 
+def _is_finished(runner: Runner, names: Sequence[str], whole: bool) -> bool:
+    """Whether there is nothing to make; figures are not missed where they cannot be written."""
+    drawn = all(_has_figures(runner, name) for name in names)
+    return (drawn or not runner.run.folder.writable) and runner.is_whole(names, whole)
+
+
+def _has_figures(runner: Runner, name: str) -> bool:
+    figures, folder = runner.step(name).figures, runner.run.folder.figures
+    return not figures or any(any(folder.glob(f"{figure}*.svg")) for figure in figures)
+
+
 def _draw(runner: Runner, name: str) -> None:
     """Draw a step's figures, where the step was done just now or none of them is there."""
     step, folder = runner.step(name), runner.run.folder
-    there = any(any(folder.figures.glob(f"{figure}*.svg")) for figure in step.figures)
-    if step.figures and (name in runner.worked or not there):
+    if step.figures and (name in runner.worked or not _has_figures(runner, name)):
         from functok.figures.draw import draw_some
 
         draw_some(step.figures, folder, runner.run.study.trace.features)
