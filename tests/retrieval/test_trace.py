@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from functok.encoding.tokenizer import train_tokenizer
 from functok.models.dictionaries import Dictionary
 from functok.models.training import LlamaShape, new_llama
-from functok.retrieval.prompts.trace import prompt_ids, strongest, trace
+from functok.retrieval.prompts.trace import most_varying, prompt_ids, trace
 from functok.runtime.errors import UserError
 from functok.tokens.counting.function_tokens import CLASS_NAMES, class_array
 
@@ -90,17 +90,17 @@ def test_each_feature_fires_first_exactly_once(table):
     ),
     st.integers(1, 9),
 )
-def test_strongest_takes_the_highest_peaks_in_the_order_of_first_firing(rows, count):
+def test_the_features_that_vary_most_come_in_the_order_of_first_firing(rows, count):
     table = pl.DataFrame(rows, schema=["position", "feature", "activation"], orient="row")
-    table = table.with_columns(density=pl.col("feature") / 40)  # 0 to 0.2
-    peak, start = {}, {}
+    places = {position for position, _, _ in rows}
+    z = {feature: dict.fromkeys(places, 0.0) for _, feature, _ in rows}
     for position, feature, value in rows:
-        if feature <= 4:
-            peak[feature] = max(peak.get(feature, 0), value)
-            start[feature] = min(start.get(feature, 99), position)
-    chosen = sorted(peak, key=lambda feature: (-peak[feature], feature))[:count]
-    chosen.sort(key=lambda feature: (start[feature], -peak[feature], feature))
-    assert strongest(table, count) == chosen
+        z[feature][position] = value
+    varies = {one: max(row.values()) - sum(row.values()) / len(row) for one, row in z.items()}
+    start = {one: min(place for place in row if row[place]) for one, row in z.items()}
+    chosen = sorted(z, key=lambda feature: (-varies[feature], feature))[:count]
+    chosen.sort(key=lambda feature: (start[feature], -varies[feature], feature))
+    assert most_varying(table, count) == chosen
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import polars as pl
 from functok.retrieval.prompts.trace_pairs import paired
 
 
-def made(tokens: list[str], active: list[tuple[int, int, float]], dense: int = -1) -> pl.DataFrame:
+def made(tokens: list[str], active: list[tuple[int, int, float]]) -> pl.DataFrame:
     """A trace; every place has feature 99, the same everywhere."""
     rows = [(place, 99, 1.0) for place in range(len(tokens))] + active
     return pl.DataFrame(
@@ -15,13 +15,12 @@ def made(tokens: list[str], active: list[tuple[int, int, float]], dense: int = -
             "class": ["content" if len(tokens[place]) > 2 else "function" for place, _, _ in rows],
             "feature": [feature for _, feature, _ in rows],
             "activation": [value for _, _, value in rows],
-            "density": [0.5 if feature == dense else 0.01 for _, feature, _ in rows],
         }
     )
 
 
 ONE = made(["it", "is", "Rome", "."], [(2, 5, 3.0), (3, 5, 1.0), (3, 8, 2.0)])
-TWO = made(["now", "it", "is", "Oslo", "."], [(3, 6, 4.0), (4, 8, 2.5), (4, 7, 9.0)], dense=7)
+TWO = made(["now", "it", "is", "Oslo", "."], [(3, 6, 4.0), (4, 8, 2.5), (1, 7, 0.1)])
 
 
 def test_equal_words_are_paired_and_what_differs_is_set_against_each_other() -> None:
@@ -34,7 +33,7 @@ def test_equal_words_are_paired_and_what_differs_is_set_against_each_other() -> 
         (row["column"], row["feature"]): row["difference"]
         for row in table.drop_nulls("feature").iter_rows(named=True)
     }
-    assert found == {(2, 5): -3.0, (2, 6): 4.0, (3, 5): -1.0, (3, 8): 0.5}
+    assert found == {(0, 7): 0.1, (2, 5): -3.0, (2, 6): 4.0, (3, 5): -1.0, (3, 8): 0.5}
 
 
 def test_the_features_that_differ_most_are_kept_in_the_order_in_which_they_differ() -> None:
@@ -43,8 +42,8 @@ def test_the_features_that_differ_most_are_kept_in_the_order_in_which_they_diffe
     ).to_list() == [6, 5]
 
 
-def test_dense_features_and_those_that_differ_nowhere_are_passed_over() -> None:
-    assert not set(paired(ONE, TWO, 10)["feature"].drop_nulls()) & {7, 99}
+def test_features_that_differ_nowhere_are_passed_over() -> None:
+    assert 99 not in paired(ONE, TWO, 10)["feature"].to_list()
     assert paired(ONE, ONE, 10)["feature"].count() == 0
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import jaxtyping
 import pytest
 import vl_convert
 from altair.utils import schemapi
@@ -11,12 +12,13 @@ from functok.runtime import atomic
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Figures have their data and no picture, and nothing waits for the disk.
+    """Figures have their data and no picture, nothing waits for the disk, no shape is checked.
 
-    Drawing and flushing take most of a report's time, and are tested elsewhere.
+    These take most of a report's time, and are tested elsewhere.
     """
     monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda spec, **options: "<svg/>")
     monkeypatch.setattr(vl_convert, "svg_to_png", lambda picture, **options: b"png")
     monkeypatch.setattr(atomic, "flush", lambda path: None)
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with schemapi.debug_mode(False):
         yield

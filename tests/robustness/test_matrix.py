@@ -6,6 +6,7 @@
 import hashlib
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable
 from itertools import product
@@ -57,6 +58,16 @@ DAMAGES: dict[str, Callable[[Path, Path], object]] = {
 }
 
 
+_PASSING = re.compile(r"<svg/>|<svg .*?</svg>|<summary>Seconds by part.*?</table>", re.DOTALL)
+"""What of a page is not compared: pictures, which are not drawn here, and the time it took."""
+
+
+def copied(whole: Path, run: Path) -> None:
+    """A copy that shares its files."""
+    shutil.rmtree(run, ignore_errors=True)
+    shutil.copytree(whole, run, copy_function=os.link)
+
+
 def contents(run: Path) -> dict[Path, str]:
     """The hash of every file."""
     files = [file for file in sorted(run.rglob("*")) if file.is_file()]
@@ -97,8 +108,16 @@ def other_tables(run: Path, whole: Path, damaged: Path | None) -> list[str]:
     return found
 
 
-def problem(done: Outcome, run: Path, whole: Path, damaged: Path | None) -> str | None:
-    """What is wrong with how a command ended."""
+def shown(done: Outcome, run: Path) -> str:
+    """What a command shows its user, the report with it, but for its pictures and seconds."""
+    page = (run / "report.html").read_text() if (run / "report.html").is_file() else ""
+    return _PASSING.sub("", done.out + page)
+
+
+def problem(
+    done: Outcome, run: Path, whole: Path, damaged: Path | None, right: str
+) -> str | None:
+    """What is wrong with how a command ended; ``right`` is what it shows of the whole run."""
     if "Traceback" in done.err or done.code not in (0, 1, 2):
         return f"exit {done.code}: {done.err.strip().splitlines()[-1]}"
     if done.code == 2:
@@ -106,7 +125,9 @@ def problem(done: Outcome, run: Path, whole: Path, damaged: Path | None) -> str 
         return None if len(said) == 1 else f"{len(said)} sentences: {done.err}"
     if done.code == 0:
         other = other_tables(run, whole, damaged)
-        return f"other tables, exit 0: {other[:3]}" if other else None
+        if other:
+            return f"other tables, exit 0: {other[:3]}"
+        return None if shown(done, run) == right else "another page or printed table, exit 0"
     return None
 
 
@@ -116,18 +137,20 @@ def test_damage_leads_to_the_right_tables_or_to_one_sentence(whole_run: Path, tm
     other = tmp_path / "other-run's-file"
     other.write_bytes(b'{"key": "another"}')
     before = contents(whole_run)
-    wrong, made = [], trials(whole_run)
+    wrong, made, run = [], trials(whole_run), tmp_path / "run"
+    right = {}
+    for command, name in COMMANDS.items():
+        copied(whole_run, run)
+        right[command] = shown(functok(name, run), run)
     for file, damage, command in made:
-        run = tmp_path / "run"
-        shutil.rmtree(run, ignore_errors=True)
-        shutil.copytree(whole_run, run, copy_function=os.link)
+        copied(whole_run, run)
         DAMAGES[damage](run / file, other)
         left = (run / file).lstat().st_ino if damage != "deleted" else None
         done = functok(COMMANDS[command], run)
         # only a command that continues the run has to mend what it does not read
         kept = command != "continue" and os.path.lexists(run / file)
         same = run / file if kept and (run / file).lstat().st_ino == left else None
-        found = problem(done, run, whole_run, same)
+        found = problem(done, run, whole_run, same, right[command])
         if found is not None:
             wrong.append(f"{file} {damage}, {command}: {found}")
         assert other.read_bytes() == b'{"key": "another"}', "a file outside was touched"

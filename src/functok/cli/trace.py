@@ -27,10 +27,10 @@ def trace(
     prompt: Prompt = None,
     feature: Annotated[
         list[int] | None,
-        typer.Option(help="A feature to show; default: the strongest. Repeatable."),
+        typer.Option(help="A feature to show; default: those that vary most within the prompt. Repeatable."),
     ] = None,
     features: Annotated[
-        int, typer.Option(min=1, help="Number of strongest features, if none is named.")
+        int, typer.Option(min=1, help="Number of features shown, if none is named.")
     ] = 16,
     chat: Chat = False,
     model: ModelName = None,
@@ -75,6 +75,7 @@ def trace(
 
     if not chat:
         print_line(asked.start.first)
+    print_line(asked.leaves_out)
     shown = chosen_features(feature or [], asked.dictionary.features)
     tables = [traced(asked, text, chat) for text in prompt]
     for text, table in zip(prompt, tables, strict=True):

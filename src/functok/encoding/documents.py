@@ -75,7 +75,7 @@ def encoded_corpus(
 
 def _within(pool: Sequence[Document], documents: int | None, tokens: int | None) -> list[Document]:
     """The documents that may be drawn, in order."""
-    order = _hash_order(np.array([document.key for document in pool], np.int64))[:documents]
+    order = hash_order(np.array([document.key for document in pool], np.int64))[:documents]
     if tokens is not None:
         sizes = np.array([len(pool[index].text) for index in order])
         enough = int(np.searchsorted(np.cumsum(sizes), _CHARACTERS * tokens)) + 1
@@ -95,7 +95,7 @@ def drawn(encoded: Encoded, tokens: int | None, documents: int | None = None) ->
         UserError: if there is no token, or ``tokens`` are less than the first document drawn.
     """
     sizes = np.diff(encoded.offsets)
-    order = _hash_order(encoded.keys)
+    order = hash_order(encoded.keys)
     order = order[sizes[order] > 0][:documents]
     if len(order) == 0:
         raise UserError("There is no document with any token to draw from; give more documents.")
@@ -115,7 +115,7 @@ def drawn(encoded: Encoded, tokens: int | None, documents: int | None = None) ->
     return beginnings(encoded, order[kept], np.minimum(sizes[order], tokens - before)[kept])
 
 
-def _hash_order(keys: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " documents"]:
+def hash_order(keys: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " documents"]:
     """Indices of the documents in the order in which they are drawn."""
     return np.argsort(mixed(keys, 6), kind="stable")
 

@@ -33,9 +33,9 @@ from functok.runtime.progress import Progress
 
 
 def traced(subject: Subject, prompt: str, chat: bool = False) -> pl.DataFrame:
-    """One prompt's trace (see ``retrieval.trace.trace``)."""
+    """One prompt's trace (see ``prompts.trace.trace``), without the features left out."""
     ids = subject.prompt_ids(prompt, chat=chat)
-    return trace(
+    table = trace(
         subject.model,
         subject.dictionary,
         ids,
@@ -44,6 +44,7 @@ def traced(subject: Subject, prompt: str, chat: bool = False) -> pl.DataFrame:
         subject.density,
         subject.vocabulary.shown,
     )
+    return table.filter(~pl.col("feature").is_in(subject.left_out))
 
 
 def steered(

@@ -66,6 +66,7 @@ def subject_of(run: Run) -> Subject:
         vocabulary=run.vocabulary,
         density=graph.activity.sum(0) / graph.positions,
         maximum=maximum,
+        left_out=tuple(graph.left_out.tolist()),
         seed=run.study.seed,
     )
 

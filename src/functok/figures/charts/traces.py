@@ -12,7 +12,7 @@ from altair.typing import ChartType
 
 from functok.figures.plan import NO_WORLD, Plan, read
 from functok.figures.style import CLASS_COLOUR, MEASURED, TOKEN_FONT, tips
-from functok.retrieval.prompts.trace import strongest
+from functok.retrieval.prompts.trace import most_varying
 from functok.retrieval.prompts.trace_pairs import paired
 from functok.runtime.store import RunFolder
 
@@ -27,14 +27,14 @@ def traced(trace: pl.DataFrame, features: int) -> pl.DataFrame:
 
     Args:
         trace: one prompt's rows of ``retrieval/traces.parquet``.
-        features: how many, see ``retrieval.trace.strongest``.
+        features: how many, see ``prompts.trace.most_varying``.
 
     Returns:
         Columns prompt, text, position, token, class, row (from 0; features in the order in which
         they first fire), feature, activation, first, density; and one row without a feature for
         each position, for its name.
     """
-    chosen = strongest(trace, features)
+    chosen = most_varying(trace, features)
     rows = pl.DataFrame({"feature": chosen, "row": range(len(chosen))}).with_columns(
         pl.col("feature").cast(trace.schema["feature"]), pl.col("row").cast(pl.Int64)
     )

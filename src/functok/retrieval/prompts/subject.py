@@ -33,12 +33,22 @@ class Subject:
     """Share of a corpus's positions at which each feature is active; 0 without a corpus."""
     maximum: Float[np.ndarray, " features"] | None = None
     """Each feature's largest activation in a corpus, if there is one."""
+    left_out: tuple[int, ...] = ()
+    """Features that the graph leaves out as too dense; none without a corpus."""
     seed: int = 0
     """Of random directions and samples."""
 
     def prompt_ids(self, prompt: str, room: int = 0, chat: bool = False) -> list[int]:
         """The ids of ``prompt`` as the model reads it (see ``prompts.trace.prompt_ids``)."""
         return prompt_ids(self.tokenizer, prompt, self.model, self.start.id, room, chat)
+
+    @property
+    def leaves_out(self) -> str:
+        """Which features a trace leaves out, as a sentence."""
+        if not self.left_out:
+            return "No feature is left out."
+        named = ", ".join(map(str, self.left_out[:10])) + ", …" * (len(self.left_out) > 10)
+        return f"Features that the graph leaves out as too dense: {len(self.left_out)} ({named})."
 
     @property
     def layer(self) -> int:

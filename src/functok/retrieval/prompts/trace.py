@@ -111,19 +111,22 @@ def chosen_features(features: Sequence[int], of: int) -> list[int]:
     return list(dict.fromkeys(features))
 
 
-def strongest(table: pl.DataFrame, count: int, densest: float = 0.1) -> list[int]:
-    """The ``count`` features with the highest peaks, in the order in which they first fire.
+def most_varying(table: pl.DataFrame, count: int) -> list[int]:
+    """The ``count`` features that vary most within the prompt, in the order in which they fire.
 
-    Features active at more than ``densest`` of all positions say little about one prompt and are
-    passed over.
+    Variation is a feature's peak less its mean over the prompt's positions. So a feature that is
+    active everywhere, which says little about one prompt, ranks low without a corpus to tell.
     """
+    positions = table["position"].n_unique()
     peaks = (
-        table.filter(pl.col("density") <= densest)
-        .group_by("feature")
-        .agg(pl.col("activation").max().alias("peak"), pl.col("position").min())
-        .sort("peak", "feature", descending=[True, False])
+        table.group_by("feature")
+        .agg(
+            (pl.col("activation").max() - pl.col("activation").sum() / positions).alias("varies"),
+            pl.col("position").min(),
+        )
+        .sort("varies", "feature", descending=[True, False])
         .head(count)
-        .sort("position", "peak", "feature", descending=[False, True, False])
+        .sort("position", "varies", "feature", descending=[False, True, False])
     )
     return peaks["feature"].to_list()
 
@@ -161,13 +164,13 @@ def compared(one: pl.DataFrame, two: pl.DataFrame, features: Sequence[int] = ())
 
 
 def first_and_again(table: pl.DataFrame, features: int, chosen: Sequence[int] = ()) -> pl.DataFrame:
-    """One row for each of the strongest features, or of the chosen.
+    """One row for each of the features that vary most, or of the chosen.
 
     Columns: feature, peak, first at (the token that first activates it, with its position), again
     at function tokens, again at content tokens.
     """
     rows = []
-    for feature in chosen or strongest(table, features):
+    for feature in chosen or most_varying(table, features):
         fired = table.filter(pl.col("feature") == feature).sort("position")
         again = fired.filter(~pl.col("first"))
         rows.append(

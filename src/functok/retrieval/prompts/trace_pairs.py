@@ -10,14 +10,11 @@ from difflib import SequenceMatcher
 import polars as pl
 
 
-def paired(
-    one: pl.DataFrame, two: pl.DataFrame, features: int, densest: float = 0.1
-) -> pl.DataFrame:
+def paired(one: pl.DataFrame, two: pl.DataFrame, features: int) -> pl.DataFrame:
     """Two traces (see ``trace.trace``) with their difference.
 
     Args:
         features: how many, those with the largest difference at some pair of positions.
-        densest: features active at more than this share of the corpus are left out.
 
     Returns:
         Columns column (pair of places, from 0), position_first, position_second, token (``a``, or
@@ -30,9 +27,7 @@ def paired(
     cells = _cells(one, pairs, "first").join(
         _cells(two, pairs, "second"), on=["column", "feature"], how="full", coalesce=True
     )
-    cells = cells.filter(pl.max_horizontal("density", "density_right") <= densest).with_columns(
-        pl.col("first", "second").fill_null(0.0)
-    )
+    cells = cells.with_columns(pl.col("first", "second").fill_null(0.0))
     cells = cells.with_columns(difference=pl.col("second") - pl.col("first"))
     apart = (
         cells.with_columns(size=pl.col("difference").abs())
@@ -45,7 +40,7 @@ def paired(
         .with_row_index("row")
         .select("feature", pl.col("row").cast(pl.Int64))
     )
-    shown = cells.join(apart, on="feature").drop("density", "density_right")
+    shown = cells.join(apart, on="feature")
     return (
         pairs.join(shown, on="column", how="left")
         .sort("column", "row")
@@ -85,5 +80,5 @@ def _cells(table: pl.DataFrame, pairs: pl.DataFrame, side: str) -> pl.DataFrame:
     """One prompt's activations by column."""
     at = pairs.select("column", pl.col(f"position_{side}").alias("position"))
     return table.join(at, on="position").select(
-        "column", "feature", pl.col("activation").alias(side), "density"
+        "column", "feature", pl.col("activation").alias(side)
     )

@@ -13,7 +13,7 @@ from jaxtyping import Int
 from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
-from functok.models.exclusions import usual
+from functok.models.exclusions import Counts, usual
 from functok.models.forward import forward
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
@@ -30,16 +30,18 @@ def active_trains(
     classes: Int[np.ndarray, " vocabulary"],
     limit: float = float("inf"),
     left_out: Int[np.ndarray, " features"] | None = None,
+    counts: Counts | None = None,
 ) -> Trains:
     """Every activation in ``encoded``, in the order of its tokens.
 
     Args:
         limit: norm above which a position is massive, and left out.
         left_out: features that count as never active.
+        counts: where what is left out is counted.
     """
     places, features = [], []
     point, seen = HookPoint.residual(layer), np.zeros(len(encoded.ids), bool)
-    for batch in usual(forward(model, encoded, row_format, [point]), limit):
+    for batch in usual(forward(model, encoded, row_format, [point]), limit, counts):
         rows, counted = batch.rows, batch.counted
         active = dictionary.encode(batch.hidden[0])
         place = encoded.offsets[rows.document[counted]] + rows.position[counted]
@@ -47,6 +49,9 @@ def active_trains(
         places.append(place[active.rows.cpu().numpy()])
         features.append(active.features.cpu().numpy())
     row, feature = np.concatenate(places), np.concatenate(features)
+    if counts is not None:
+        counts.special += int((classes[encoded.ids] == SPECIAL).sum())
+        counts.dense_features += 0 if left_out is None else len(left_out)
     if left_out is not None:
         kept = ~np.isin(feature, left_out)
         row, feature = row[kept], feature[kept]

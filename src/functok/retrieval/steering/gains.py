@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from functok.encoding.contexts import ContextRows, RowFormat
+from functok.encoding.documents import hash_order
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.dictionaries import Dictionary
@@ -105,17 +106,21 @@ def function_prompts(
 ) -> list[Prompt]:
     """Beginnings of ``count`` documents, each cut after its last function token within bounds.
 
+    The documents are the first by hash that have such a beginning.
+
     Args:
         start: the token id that a row begins with.
         shortest: tokens of a prompt, at least; ``longest`` at most.
     """
-    prompts = []
+    prompts: list[Prompt] = []
     lead = [] if start is None else [start]
-    for index in range(len(encoded)):
+    for index in hash_order(encoded.keys):
+        if len(prompts) == count:
+            break
         ids = encoded.slice(index, index + 1).ids[:longest]
         ends = np.flatnonzero(classes[ids] == FUNCTION)
         ends = ends[ends >= shortest - 1]
-        if len(ends) and len(prompts) < count:
+        if len(ends):
             kept = [int(token) for token in ids[: ends[-1] + 1]]
             prompts.append(Prompt(int(encoded.keys[index]), lead + kept))
     return prompts

@@ -27,6 +27,7 @@ def _work(run: Run, key: str) -> None:
     from functok.claims.evidence import as_columns, with_intervals
     from functok.corpus.splits import document_groups
     from functok.models.dictionaries.sites import residual_layer
+    from functok.models.exclusions import Counts, with_exclusions
     from functok.retrieval.reactivation.odds import (
         adjusted_odds_ratio,
         at_risk,
@@ -39,7 +40,8 @@ def _work(run: Run, key: str) -> None:
 
     checkpoint, seed = run.last, run.study.seed
     held_out, meta = run.encoded("graph"), read_json(run.judged / "meta.json")
-    limit = meta["excluded"]["norm_above"]
+    limit, counts = meta["excluded"]["norm_above"], Counts()
+    limit = float("inf") if limit is None else limit
     observed = active_trains(
         run.model(checkpoint),
         run.sae(run.main, checkpoint).dictionary,
@@ -47,9 +49,11 @@ def _work(run: Run, key: str) -> None:
         residual_layer(run.hook(run.main, checkpoint)),
         run.row_format,
         run.vocabulary.classes,
-        float("inf") if limit is None else limit,
+        limit,
         np.array(meta["features_left_out"], np.int64),
+        counts,
     )
+    excluded = run.exclusions.described(counts, limit)
     groups = document_groups(held_out.keys)
     counted, pooled = {}, []
     for name, trains in (("observed", observed), ("shifted", shifted(observed, seed))):
@@ -60,8 +64,9 @@ def _work(run: Run, key: str) -> None:
         for estimate, found in (("raw", raw), ("adjusted", adjusted)):
             pooled.append({"trains": name, "estimate": estimate, **as_columns("odds_ratio", found)})
     odds = with_intervals(pl.DataFrame(pooled).to_arrow(), len(held_out))
-    write_table(run.folder.retrieval("reactivation_odds"), odds)
-    write_table(run.folder.retrieval("reactivation"), _by_class(counted).to_arrow())
+    write_table(run.folder.retrieval("reactivation_odds"), with_exclusions(odds, excluded))
+    features = _by_class(counted).to_arrow()
+    write_table(run.folder.retrieval("reactivation"), with_exclusions(features, excluded))
     _evidence(run, counted)
 
 
