@@ -483,3 +483,12 @@ def test_closed_classes_serve_as_the_function_tokens_of_every_later_link(
     wanting = changed(tiny_study, tmp_path / "no.yaml", tokens={"definition": "treebank"})
     with pytest.raises(UserError, match=r"needs treebanks, and there are none"):
         load_study(wanting)
+
+
+def test_a_budget_below_one_document_is_refused_before_anything_is_trained(
+    tiny_study: Path, tmp_path: Path
+) -> None:
+    study = changed(tiny_study, tmp_path / "other.yaml", losses={"tokens": 3})
+    complaint = functok("run", study, "-o", tmp_path / "run").complaint
+    assert "3 tokens (losses.tokens) is less than one document" in complaint
+    assert not (tmp_path / "run/models").exists()

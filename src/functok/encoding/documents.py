@@ -83,17 +83,21 @@ def _within(pool: Sequence[Document], documents: int | None, tokens: int | None)
     return [pool[index] for index in sorted(order)]
 
 
-def drawn(encoded: Encoded, tokens: int | None, documents: int | None = None) -> Encoded:
+def drawn(
+    encoded: Encoded, tokens: int | None, documents: int | None = None, key: str | None = None
+) -> Encoded:
     """A sample of ``encoded``, its documents in the order in which they stood.
 
     Args:
         encoded: documents, each text once.
         tokens: at most so many; by default no limit.
         documents: at most so many; by default no limit.
+        key: that sets the budget, to be named if it is too small.
 
     Raises:
         UserError: if there is no token, or ``tokens`` are less than the first document drawn.
     """
+    named = f" ({key})" if key else ""
     sizes = np.diff(encoded.offsets)
     order = hash_order(encoded.keys)
     order = order[sizes[order] > 0][:documents]
@@ -104,8 +108,8 @@ def drawn(encoded: Encoded, tokens: int | None, documents: int | None = None) ->
     least = int(min(sizes[order[0]], SHORTEST))
     if tokens < least:
         raise UserError(
-            f"A budget of {tokens:,} tokens is less than one document: {least} tokens of one are "
-            "read at least; allow more tokens."
+            f"A budget of {tokens:,} tokens{named} is less than one document: {least} tokens of "
+            "one are read at least; allow more tokens."
         )
     first = order[: min(max(SPREAD, tokens // LONGEST), max(tokens // SHORTEST, 1))]
     if sizes[first].sum() > tokens:

@@ -1,12 +1,18 @@
 """The first steps: the tokenizer, and the documents as token ids."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError
 from functok.study.run import Run
 from functok.study.step import Step, needs_model
+
+if TYPE_CHECKING:
+    from functok.encoding.tokenizer import Encoded
+    from functok.study.settings import Study
 
 
 def _make_tokenizer(run: Run, key: str) -> dict[str, Any]:
@@ -97,6 +103,7 @@ def _encode_splits(run: Run) -> None:
                 f"Corpus {run.corpus.spec!r} is too small: with held_out {share} no "
                 f"document falls into the {split} split; give more documents."
             )
+    _check_budgets(run.study, parts["held-out"])
     sizes = []
     for split, some in parts.items():
         some.save(run.folder.encoded(split))
@@ -104,6 +111,23 @@ def _encode_splits(run: Run) -> None:
     repeated = {"split": "repeated", "documents": int((~once).sum())}
     repeated["tokens"] = len(read.ids) - len(encoded.ids)
     _write_sizes(run, [*sizes, repeated, {"split": "blank", "documents": blank.total, "tokens": 0}])
+
+
+def _check_budgets(study: Study, text: Encoded) -> None:
+    """Refuse a budget below one document now, not when hours later its step comes."""
+    from functok.encoding.documents import drawn
+
+    quality = {
+        f"dictionaries: quality_tokens of {one.name}": one.quality_tokens or None
+        for one in study.dictionaries
+    }
+    budgets = {
+        "graph.tokens": study.graph.tokens,
+        "losses.tokens": study.losses.tokens,
+        "steer.tokens": study.steer.tokens,
+    }
+    for key, tokens in {**budgets, **quality}.items():
+        drawn(text, tokens, key=key)
 
 
 def _write_sizes(run: Run, rows: list[dict[str, Any]]) -> None:
