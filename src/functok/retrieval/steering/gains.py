@@ -114,7 +114,7 @@ def function_prompts(
     """
     prompts: list[Prompt] = []
     lead = [] if start is None else [start]
-    for index in hash_order(encoded.keys):
+    for index in hash_order(encoded.keys).tolist():
         if len(prompts) == count:
             break
         ids = encoded.slice(index, index + 1).ids[:longest]
