@@ -49,7 +49,7 @@ def test_a_loaded_model_is_called_by_its_name_and_what_cannot_be_made_is_named(
     assert f"SAE: {inputs / 'sae'} at blocks.1.hook_resid_post, 48 features" in graph_said.out
     content = yaml.safe_load((folder / "study.yaml").read_text())
     content |= {"name": "loaded", "held_out": 0.5, "graph": {"tokens": 800}}
-    content["controls"]["arms"] = ["step-0", "shuffled-document", "frozen-decoder"]
+    content["controls"]["baselines"] = ["step-0", "shuffled-document", "frozen-decoder"]
     study = write_study(tmp_path / "study.yaml", content)
     losses = functok("losses", study, "-o", tmp_path / "run")
     assert losses.code == 0, losses.err

@@ -1,9 +1,9 @@
-"""Arms built end to end on a tiny Llama, killed in between, and built again."""
+"""Baselines built end to end on a tiny Llama, killed in between, and built again."""
 
 import numpy as np
 import pytest
 
-from functok.controls.baselines import build as arms
+from functok.controls.baselines import build
 from functok.controls.baselines.build import (
     BASELINES,
     Trained,
@@ -60,39 +60,39 @@ def trained(tmp_path_factory) -> Trained:
 
 
 @pytest.mark.parametrize(
-    "arm", [one for one in BASELINES if one.name != "step-0"], ids=lambda a: a.name
+    "baseline", [one for one in BASELINES if one.name != "step-0"], ids=lambda a: a.name
 )
-def test_every_arm_is_a_graph_of_as_many_positions(arm, trained, tmp_path):
-    folder = tmp_path / arm.name
-    graph = build_baseline(arm, trained, folder)
+def test_every_baseline_is_a_graph_of_as_many_positions(baseline, trained, tmp_path):
+    folder = tmp_path / baseline.name
+    graph = build_baseline(baseline, trained, folder)
     assert graph.positions == 1200
     assert graph.features == 32
-    assert graph.meta["arm"] == arm.name
-    told = read_json(folder / "arm.json")
+    assert graph.meta["baseline"] == baseline.name
+    told = read_json(folder / "baseline.json")
     assert told["l0"] == pytest.approx(4, abs=0.01)
     assert told["explained_variance"] < 1
-    assert (folder / "sae").exists() == arm.trains
+    assert (folder / "sae").exists() == baseline.trains
     counts = np.bincount(trained.encoded.ids, minlength=VOCABULARY)
     same = graph.token_occurrences.sum(0)
     assert sorted(same) == sorted(counts)
-    assert (same == counts).all() or arm.name == "renamed"
+    assert (same == counts).all() or baseline.name == "renamed"
     assert not (folder / "model").exists()
 
 
 def test_step_0_is_the_model_that_is_named(trained, tmp_path):
-    arm = named_baselines(["step-0"])[0]
-    assert possible(arm, trained) == "There is no checkpoint from before the training."
+    baseline = named_baselines(["step-0"])[0]
+    assert possible(baseline, trained) == "There is no checkpoint from before the training."
     with pytest.raises(UserError, match="no checkpoint from before"):
-        build_baseline(arm, trained, tmp_path / "none")
+        build_baseline(baseline, trained, tmp_path / "none")
     known = Trained(**{**vars(trained), "start": (trained.model, None)})
-    assert build_baseline(arm, known, tmp_path / "arm").positions == 1200
+    assert build_baseline(baseline, known, tmp_path / "baseline").positions == 1200
 
 
-def test_an_arm_killed_on_its_way_goes_on_and_equals_one_that_was_not(
+def test_a_baseline_killed_on_its_way_goes_on_and_equals_one_that_was_not(
     trained, tmp_path, monkeypatch
 ):
-    arm = named_baselines(["reinitialised"])[0]
-    whole = build_baseline(arm, trained, tmp_path / "whole")
+    baseline = named_baselines(["reinitialised"])[0]
+    whole = build_baseline(baseline, trained, tmp_path / "whole")
     killed = tmp_path / "killed"
     for step in ("train_dictionary", "build_graphs", "dictionary_quality"):
         with monkeypatch.context() as patched:
@@ -100,37 +100,37 @@ def test_an_arm_killed_on_its_way_goes_on_and_equals_one_that_was_not(
             def dies(*given: object, **named: object) -> None:
                 raise KeyboardInterrupt
 
-            patched.setattr(arms, step, dies)
+            patched.setattr(build, step, dies)
             with pytest.raises(KeyboardInterrupt):
-                build_baseline(arm, trained, killed)
+                build_baseline(baseline, trained, killed)
     made = (killed / "sae" / "cfg.json").stat().st_mtime_ns
-    again = build_baseline(arm, trained, killed, InProcess())
+    again = build_baseline(baseline, trained, killed, InProcess())
     assert (killed / "sae" / "cfg.json").stat().st_mtime_ns == made
     for one, two in zip(again.columns, whole.columns, strict=True):
         assert (one == two).all()
 
 
-def test_a_finished_arm_is_read_and_one_of_other_settings_is_built_again(
+def test_a_finished_baseline_is_read_and_one_of_other_settings_is_built_again(
     trained, tmp_path, monkeypatch
 ):
-    arm = named_baselines(["shuffled-corpus"])[0]
-    first = build_baseline(arm, trained, tmp_path / "arm")
+    baseline = named_baselines(["shuffled-corpus"])[0]
+    first = build_baseline(baseline, trained, tmp_path / "baseline")
     with monkeypatch.context() as patched:
-        patched.setattr(arms, "build_graphs", None)
-        again = build_baseline(arm, trained, tmp_path / "arm")
+        patched.setattr(build, "build_graphs", None)
+        again = build_baseline(baseline, trained, tmp_path / "baseline")
     assert (again.columns.feature == first.columns.feature).all()
     other = Trained(**{**vars(trained), "seed": 6})
-    rebuilt = build_baseline(arm, other, tmp_path / "arm")
+    rebuilt = build_baseline(baseline, other, tmp_path / "baseline")
     assert len(rebuilt.columns.feature) != len(first.columns.feature)
 
 
-def test_an_sae_elsewhere_than_on_a_residual_stream_has_no_arm_of_its_own(trained):
+def test_an_sae_elsewhere_than_on_a_residual_stream_has_no_baseline_of_its_own(trained):
     elsewhere = Trained(**{**vars(trained), "hook": HookPoint.parse("blocks.1.hook_mlp_out")})
-    sentences = [possible(arm, elsewhere) for arm in BASELINES]
+    sentences = [possible(baseline, elsewhere) for baseline in BASELINES]
     assert sum(sentence is None for sentence in sentences) == 4
     assert "hook_mlp_out" in (sentences[0] or "")
 
 
-def test_an_arm_that_there_is_not_is_named():
+def test_a_baseline_that_there_is_not_is_named():
     with pytest.raises(UserError, match="did you mean 'frozen-decoder'"):
         named_baselines(["frozen-decoderr"])

@@ -156,7 +156,7 @@ def test_a_control_that_there_is_not_is_named_with_the_nearest():
 def test_a_gap_that_an_untrained_model_lacks_is_learned(alike: Inputs, richer: Inputs):
     others = {"reinitialised": alike.subject.graph, "shuffled-document": alike.subject.graph}
     seen = {"trained": Estimate(0.9, 0.8, 0.95)}
-    result = results(replace(richer, arms=others, explained=seen), "baselines")["baselines"]
+    result = results(replace(richer, baselines=others, explained=seen), "baselines")["baselines"]
     (evidence,) = result.tests
     assert evidence.test == "P4"
     assert evidence.effect == pytest.approx(evidence.measured - evidence.control_value)
@@ -170,7 +170,7 @@ def test_a_gap_that_an_untrained_model_lacks_is_learned(alike: Inputs, richer: I
 
 def test_a_gap_that_an_untrained_model_has_too_is_none_of_training(richer: Inputs):
     others = {"reinitialised": richer.subject.graph, "shuffled-document": richer.subject.graph}
-    result = results(replace(richer, arms=others), "baselines")["baselines"]
+    result = results(replace(richer, baselines=others), "baselines")["baselines"]
     (evidence,) = result.tests
     assert (evidence.effect, evidence.p_value) == (0, 1)
     assert set(result.tables["baseline_readings"]["explanation"]) == {"architecture or tokeniser"}

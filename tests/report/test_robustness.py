@@ -1,4 +1,4 @@
-"""What the report says of arms, other choices and kinds of features."""
+"""What the report says of baselines, other choices and kinds of features."""
 
 from pathlib import Path
 

@@ -71,7 +71,7 @@ def test_a_finished_run_opens_without_the_model_and_the_sae_that_it_read(
         write_corpus(tmp_path / "c.jsonl", 60),
         held_out=None,
         tokenizer={"load": str(model / "step-24")},
-        controls={"arms": []},
+        controls={"baselines": []},
         graph={"tokens": 800},
     )
     study["model"] = {"load": str(model), "revisions": ["step-8", "step-24"], "context": 32}

@@ -114,9 +114,7 @@ def shown(done: Outcome, run: Path) -> str:
     return _PASSING.sub("", done.out + page)
 
 
-def problem(
-    done: Outcome, run: Path, whole: Path, damaged: Path | None, right: str
-) -> str | None:
+def problem(done: Outcome, run: Path, whole: Path, damaged: Path | None, right: str) -> str | None:
     """What is wrong with how a command ended; ``right`` is what it shows of the whole run."""
     if "Traceback" in done.err or done.code not in (0, 1, 2):
         return f"exit {done.code}: {done.err.strip().splitlines()[-1]}"

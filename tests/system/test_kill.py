@@ -80,7 +80,7 @@ def kinds(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
     for moment, place in found:
         kind = re.sub(r"step-\d+|(?<=dictionary-)\d+|(?<=graph-)\d+", "N", place)
         kind = re.sub(r"figures/\w[\w-]*", "figures/NAME", kind)
-        kind = re.sub(r"arms/[\w-]+", "arms/NAME", kind)
+        kind = re.sub(r"baselines/[\w-]+", "baselines/NAME", kind)
         if moment == "torn":  # one per folder and format
             kind = os.path.dirname(kind) + os.path.splitext(kind)[1]
         if moment != "before" or ".state/done/" not in place:  # that is: after what it marks

@@ -60,7 +60,7 @@ def every_test(kind: Kind, seed: int, settings: PlantedSettings = SETTINGS) -> l
         subject = world.subject(Path(folder) / "graph")
         vocabulary = replace(subject.vocabulary, subclasses=[_FORM] * len(world.classes))
         subject = replace(subject, vocabulary=vocabulary)
-        given = Inputs(subject, world.encoded(), arms={UNTRAINED: untrained})
+        given = Inputs(subject, world.encoded(), baselines={UNTRAINED: untrained})
         found = {
             row.test: (row.effect, row.effect_low, row.effect_high, row.p_value)
             for work in (equal_positions, both_at_once, class_given_context, trained_or_not)

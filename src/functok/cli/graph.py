@@ -155,7 +155,7 @@ def graph(
             dtype=dtype,
         ),
         dictionaries=_dictionaries(sae, layer or [], site or []),
-        controls=ControlsPart(arms=()),  # no recipe is known to train the SAEs of baselines by
+        controls=ControlsPart(baselines=()),  # no recipe is known to train the SAEs of baselines by
         graph=GraphPart(
             tokens=max_tokens,
             documents=documents,

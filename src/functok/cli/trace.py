@@ -27,7 +27,9 @@ def trace(
     prompt: Prompt = None,
     feature: Annotated[
         list[int] | None,
-        typer.Option(help="A feature to show; default: those that vary most within the prompt. Repeatable."),
+        typer.Option(
+            help="A feature to show; default: those that vary most within the prompt. Repeatable."
+        ),
     ] = None,
     features: Annotated[
         int, typer.Option(min=1, help="Number of features shown, if none is named.")

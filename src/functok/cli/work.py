@@ -77,9 +77,11 @@ def bring_controls(run: Run, only: Sequence[str], replace: bool) -> None:
     Raises:
         UserError: as ``bring``.
     """
-    needed = ["coverage", "arms"] if {"baselines", "specification"} & {*only} else ["coverage"]
-    bring(run, needed, replace)
+    from functok.controls.suite.suite import chosen
     from functok.study.steps.controls import control_run
+
+    compares = any(control.needs_baselines for control in chosen(only))
+    bring(run, ["coverage", "baselines"] if compares else ["coverage"], replace)
 
     with run.folder.opened():
         control_run(run, only, Runner(run, STEPS).key("controls"))

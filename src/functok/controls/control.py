@@ -33,5 +33,5 @@ class Control:
     work: Callable[[Inputs], Result]
     tests: tuple[str, ...] = ()
     """Declared tests that it may decide."""
-    arms: bool = False
+    needs_baselines: bool = False
     """Whether it needs the graphs of the baselines or of other SAEs."""

@@ -45,8 +45,8 @@ class Inputs:
     """What counts as one exposure of a token."""
     asked: int | None = None
     """Exposures at which types are compared; None: the most that 30 types of each class reach."""
-    arms: Mapping[str, TokenFeatureGraph] = field(default_factory=dict)
-    """Baselines: graphs of other models, texts and SAEs, by name (``baselines/build.py``)."""
+    baselines: Mapping[str, TokenFeatureGraph] = field(default_factory=dict)
+    """Graphs of other models, texts and SAEs, by name (``baselines/build.py``)."""
     alternatives: Mapping[str, TokenFeatureGraph] = field(default_factory=dict)
     """Graphs of the same model and documents by other SAEs, by name."""
     explained: Mapping[str, Estimate] = field(default_factory=dict)

@@ -37,8 +37,8 @@ def frequency(folder: RunFolder) -> str:
         for row in ran.filter(pl.col("absent").is_not_null()).iter_rows(named=True)
     ]
     if folder.provenance.exists():
-        missing_arms = read_json(folder.provenance).get("baselines_missing", {})
-        absent += [f"Baseline {arm}: {reason}" for arm, reason in missing_arms.items()]
+        unmade = read_json(folder.provenance).get("baselines_missing", {})
+        absent += [f"Baseline {name}: {reason}" for name, reason in unmade.items()]
     missing = f'<div class="absent">{paragraphs(absent)}</div>' if absent else ""
     return (
         f'<p class="lead"><b>{escaped(lead)}</b></p>'

@@ -47,10 +47,10 @@ def elsewhere(graph: Path) -> str:
     def control(name: str) -> pl.DataFrame | None:
         return read(control_table(graph, name))
 
-    return arms(control) + choices(control) + kinds(control)
+    return learned(control) + choices(control) + kinds(control)
 
 
-def arms(control: Callable[[str], pl.DataFrame | None]) -> str:
+def learned(control: Callable[[str], pl.DataFrame | None]) -> str:
     """The trained model compared with untrained models, shuffled text and frozen SAEs."""
     compared, apart, read_as = map(
         control, ("compared", "baseline_differences", "baseline_readings")

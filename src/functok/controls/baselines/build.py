@@ -20,7 +20,7 @@ baseline               model                    text                       SAE
 =====================  =======================  =========================  ======================
 
 A folder is built in steps, each of which appears whole or not at all, so a killed build continues
-where it stopped. ``arm.json`` is written last. See ``docs/methods.md#baselines``.
+where it stopped. ``baseline.json`` is written last. See ``docs/methods.md#baselines``.
 """
 
 from collections.abc import Sequence
@@ -154,8 +154,8 @@ def build_baseline(
 ) -> TokenFeatureGraph:
     """Build the graph of ``baseline`` in ``folder``, or read it if it is there.
 
-    ``folder`` then holds graph/, sae/ (if the baseline has its own) and arm.json: key, name and the
-    SAE's l0, explained_variance and ce_recovered with their intervals.
+    ``folder`` then holds graph/, sae/ (if the baseline has its own) and baseline.json: key, name
+    and the SAE's l0, explained_variance and ce_recovered with their intervals.
 
     Raises:
         UserError: if the baseline is not ``possible``, or something cannot be written.
@@ -165,7 +165,7 @@ def build_baseline(
     recipe = None if trained.recipe is None else vars(trained.recipe)
     key = fingerprint(trained.key, baseline.name, trained.seed, recipe)
     _claim(folder, key)
-    if (folder / "arm.json").exists():
+    if (folder / "baseline.json").exists():
         return TokenFeatureGraph.load(folder / "graph")
     model, revision = _model(baseline, trained, folder)
     sae = _sae(baseline, trained, folder, (model, revision), progress)
@@ -192,7 +192,9 @@ def build_baseline(
         device=trained.device,
         sae_device=trained.device,
     )
-    meta = [{"model": trained.model, "sae": trained.sae, **trained.recorded, "arm": baseline.name}]
+    meta = [
+        {"model": trained.model, "sae": trained.sae, **trained.recorded, "baseline": baseline.name}
+    ]
     name = f"Graph of {baseline.name}"
     if not (folder / "graph" / "meta.json").exists():
         places = [folder / "graph"]
@@ -201,7 +203,7 @@ def build_baseline(
     for left in ("model", "partials"):  # they follow from the seed
         remove_folder(folder / left)
     remove_file(place)
-    write_json(folder / "arm.json", {"key": key, "arm": baseline.name, **quality})
+    write_json(folder / "baseline.json", {"key": key, "baseline": baseline.name, **quality})
     return TokenFeatureGraph.load(folder / "graph")
 
 

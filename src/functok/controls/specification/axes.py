@@ -114,7 +114,7 @@ def missing(
 ) -> Iterator[tuple[str, str]]:
     """Each axis that could not be varied, or not fully, and the reason."""
     if not others:
-        yield "sae", "There is no SAE of another seed; a study trains them (controls.arms)."
+        yield "sae", "There is no SAE of another seed; a study trains them (controls.baselines)."
     hooks = {str(graph.meta.get("hook", "")) for graph in (subject.graph, *others.values())}
     if len(hooks) < 2:
         yield "layer", "There is a graph of one layer only; functok graph takes several."

@@ -17,7 +17,7 @@ from functok.stats import Estimate
 
 NO_BASELINES = (
     "There is no graph of an untrained model to compare with; a study builds the baselines that "
-    "its controls.arms names."
+    "its controls.baselines names."
 )
 
 
@@ -114,9 +114,9 @@ def class_given_context(given: Inputs) -> Result:
 
 def trained_or_not(given: Inputs) -> Result:
     """Differences in differences against every baseline; P4 against the re-initialised model."""
-    if not given.arms:
+    if not given.baselines:
         return Result(absent=NO_BASELINES)
-    found = baselines(given.subject, given.arms, _given_slot(given), given.unit)
+    found = baselines(given.subject, given.baselines, _given_slot(given), given.unit)
     tables = {
         "baseline_differences": found.differences,
         "baselines": found.graphs.join(

@@ -56,13 +56,13 @@ CONTROLS = (
         "Untrained models, shuffled text and frozen SAEs",
         declared.trained_or_not,
         ("P4",),
-        arms=True,
+        needs_baselines=True,
     ),
     Control(
         "specification",
         "Every effect under other choices",
         tables.every_choice,
-        arms=True,
+        needs_baselines=True,
     ),
 )
 """In the order in which they are run."""

@@ -43,7 +43,7 @@ def control_table(graph: Path, name: str) -> Path:
 
 def baseline(graph: Path, name: str) -> Path:
     """The folder of a baseline of the graph in folder ``graph``."""
-    return graph / "arms" / plain(name)
+    return graph / "baselines" / plain(name)
 
 
 def _at_step(folder: Path, step: int | None) -> Path:

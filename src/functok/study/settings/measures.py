@@ -57,7 +57,7 @@ class ControlsPart(Part):
     treebank: str | None = None
     """The .conllu file or folder that the corpus's text comes from, so that each occurrence has its
     part of speech; none: the first of tokens.treebanks."""
-    arms: tuple[str, ...] = ("reinitialised", "step-0", "shuffled-document", "frozen-decoder")
+    baselines: tuple[str, ...] = ("reinitialised", "step-0", "shuffled-document", "frozen-decoder")
     """Baselines of the last graph, each with its own graph: see ``functok.controls.baselines``;
     with none, [], it is undecided whether the gap is learned."""
 
@@ -69,9 +69,9 @@ class ControlsPart(Part):
                 raise ValueError(f"there is no control {name!r}; {nearest(name, CONTROL_NAMES)}")
         return names
 
-    @field_validator("arms")
+    @field_validator("baselines")
     @classmethod
-    def _known_arms(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _known_baselines(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in BASELINE_NAMES:
                 raise ValueError(f"there is no baseline {name!r}; {nearest(name, BASELINE_NAMES)}")

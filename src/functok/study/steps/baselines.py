@@ -30,28 +30,28 @@ def _work(run: Run, key: str) -> dict[str, Any]:
     from functok.controls.baselines.build import build_baseline, named_baselines, possible
 
     trained = _trained(run, key)
-    named = named_baselines(run.study.controls.arms)
-    reasons = {arm.name: possible(arm, trained) for arm in named}
+    named = named_baselines(run.study.controls.baselines)
+    reasons = {one.name: possible(one, trained) for one in named}
     missing = {name: reason for name, reason in reasons.items() if reason is not None}
     for name, reason in missing.items():
         run.progress.say(f"  Baseline {name} cannot be made: {reason}")
     wanted = [
-        arm
-        for arm in named
-        if arm.name not in missing and not (arm.name == _START and _has_start(run))
+        one
+        for one in named
+        if one.name not in missing and not (one.name == _START and _has_start(run))
     ]
     for left in baseline(run.judged, "any").parent.glob("*"):
-        if left.name not in [arm.name for arm in wanted]:
+        if left.name not in [one.name for one in wanted]:
             remove_folder(left)
-    for arm in wanted:
-        build_baseline(arm, trained, baseline(run.judged, arm.name), run.engine, run.progress)
+    for one in wanted:
+        build_baseline(one, trained, baseline(run.judged, one.name), run.engine, run.progress)
     return {"baselines_missing": missing}
 
 
 class Compared(NamedTuple):
     """What the last graph is compared with, by name."""
 
-    arms: dict[str, TokenFeatureGraph]
+    baselines: dict[str, TokenFeatureGraph]
     alternatives: dict[str, TokenFeatureGraph]
     """Those that could stand in its place: of SAEs by the same recipe, or of the study's others."""
     explained: dict[str, Estimate]
@@ -69,19 +69,19 @@ def compared(run: Run) -> Compared:
     rows = read_frame(quality).iter_rows(named=True) if quality.exists() else ()
     explained = {row["step"]: Estimate.of(row, _SHARE) for row in rows}
     found = Compared({}, {}, {"trained": explained[last]} if last in explained else {})
-    for arm in named_baselines(run.study.controls.arms):
-        place = baseline(run.judged, arm.name)
-        if arm.name == _START and _has_start(run):
+    for one in named_baselines(run.study.controls.baselines):
+        place = baseline(run.judged, one.name)
+        if one.name == _START and _has_start(run):
             first = run.decomposed(run.main)[0]
-            found.arms[arm.name] = TokenFeatureGraph.load(run.graph_folder(run.main, first))
+            found.baselines[one.name] = TokenFeatureGraph.load(run.graph_folder(run.main, first))
             if first.step in explained:
-                found.explained[arm.name] = explained[first.step]
-        elif (place / "arm.json").exists():
-            graphs = found.alternatives if arm.is_alternative else found.arms
-            graphs[arm.name] = TokenFeatureGraph.load(place / "graph")
-            told = read_json(place / "arm.json")
+                found.explained[one.name] = explained[first.step]
+        elif (place / "baseline.json").exists():
+            graphs = found.alternatives if one.is_alternative else found.baselines
+            graphs[one.name] = TokenFeatureGraph.load(place / "graph")
+            told = read_json(place / "baseline.json")
             if _SHARE in told:
-                found.explained[arm.name] = Estimate.of(told, _SHARE)
+                found.explained[one.name] = Estimate.of(told, _SHARE)
     for part in run.study.dictionaries[1:]:
         if run.last in run.decomposed(part):
             place = run.graph_folder(part, run.last)
@@ -120,11 +120,11 @@ def _trained(run: Run, key: str) -> Trained:
 
 
 BASELINES = Step(
-    name="arms",
+    name="baselines",
     title="Building the graph's baselines",
     needs=("graph",),
-    settings=lambda run: run.study.controls.arms,
+    settings=lambda run: run.study.controls.baselines,
     work=_work,
-    leaves=lambda run: [baseline(run.judged, name) for name in run.study.controls.arms],
+    leaves=lambda run: [baseline(run.judged, name) for name in run.study.controls.baselines],
     excuse=needs_sae,
 )

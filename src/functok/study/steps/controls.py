@@ -168,7 +168,7 @@ def _leaves(run: Run) -> Iterable[Path]:
 CONTROLS = Step(
     name="controls",
     title="Running the controls of frequency",
-    needs=("coverage", "arms"),
+    needs=("coverage", "baselines"),
     settings=_settings,
     work=_work,
     leaves=_leaves,

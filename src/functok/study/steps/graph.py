@@ -272,7 +272,7 @@ def _leaves(run: Run) -> Iterable[Path]:
     yield run.folder.graphs / "judged.json"
     for place in _places(run):
         for inside in sorted(place.iterdir()):
-            if inside.name not in ("controls", "arms") and not inside.name.startswith("step-"):
+            if inside.name not in ("controls", "baselines") and not inside.name.startswith("step-"):
                 yield inside
 
 
