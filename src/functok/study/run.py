@@ -221,15 +221,11 @@ class Run:
         """The last checkpoint with an SAE of the main kind."""
         return self.decomposed(self.main)[-1]
 
-    def step_of(self, checkpoint: Checkpoint) -> int | None:
-        """The step that names the checkpoint's folders; None for a model without steps."""
-        return checkpoint.step
-
     def sae_folder(self, part: DictionaryPart, checkpoint: Checkpoint) -> Path:
-        return self.folder.dictionary(part.name, self.step_of(checkpoint))
+        return self.folder.dictionary(part.name, checkpoint.step)
 
     def graph_folder(self, part: DictionaryPart, checkpoint: Checkpoint) -> Path:
-        return self.folder.graph(part.name, self.step_of(checkpoint))
+        return self.folder.graph(part.name, checkpoint.step)
 
     @property
     def judged(self) -> Path:
@@ -248,7 +244,7 @@ class Run:
 
         if part.load is None:
             return HookPoint.residual(part.layer_in(self.architecture))
-        verified = read_json(self.folder.verified(part.name, self.step_of(checkpoint)))
+        verified = read_json(self.folder.verified(part.name, checkpoint.step))
         return HookPoint.parse(verified["hook"])
 
     def within(self, place: str) -> str:

@@ -111,7 +111,7 @@ def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> float:
     norm_above = limit if limit < float("inf") else None
     said = {"hook": hook.name, "said": sentence(sae, hook, found), **vars(found)}
     said |= {"norm_above": norm_above, "massive": int((~kept).sum())}
-    write_json(run.folder.verified(part.name, run.step_of(checkpoint)), said)
+    write_json(run.folder.verified(part.name, checkpoint.step), said)
     return limit
 
 
@@ -175,7 +175,7 @@ def _described(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> dict[s
     place = user_path(run.sae_spec(part, checkpoint))
     files = sorted(place.glob("*.*")) if place.is_dir() else [place] * place.is_file()
     weights = [file for file in files if file.suffix in (".safetensors", ".npz")]
-    verified = run.folder.verified(part.name, run.step_of(checkpoint))
+    verified = run.folder.verified(part.name, checkpoint.step)
     return {
         "name": part.name,
         "step": checkpoint.step,
@@ -218,7 +218,7 @@ def _shows(run: Run) -> Shown:
 def verified_sentences(run: Run) -> Shown:
     """How each published SAE behaves on the probe."""
     for part, checkpoint in _each(run):
-        verified = run.folder.verified(part.name, run.step_of(checkpoint))
+        verified = run.folder.verified(part.name, checkpoint.step)
         if part.load is not None and verified.exists():
             found = read_json(verified)
             yield found["said"]

@@ -85,7 +85,7 @@ def _build(
     from functok.graph.construction.pipeline import build_graphs
 
     job = _job(run, key, checkpoint, [_reading(run, part, checkpoint, text) for part in parts])
-    step = run.step_of(checkpoint)
+    step = checkpoint.step
     partials = run.folder.partials("graph" if step is None else f"graph-{step}")
     built = build_graphs(
         job,
@@ -106,7 +106,7 @@ def _reading(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encod
     from functok.graph.occurrences import store_size
 
     asked, spec = run.study.graph, run.sae_spec(part, checkpoint)
-    verified = read_json(run.folder.verified(part.name, run.step_of(checkpoint)))
+    verified = read_json(run.folder.verified(part.name, checkpoint.step))
     limit, keeps = verified["norm_above"], True
     massive = float("inf") if limit is None else limit
     if asked.occurrences is not None:
@@ -258,7 +258,7 @@ def _disk(run: Run) -> int:
     size = 0
     for checkpoint, parts in _by_checkpoint(run).items():
         for part in parts:
-            file = run.folder.verified(part.name, run.step_of(checkpoint))
+            file = run.folder.verified(part.name, checkpoint.step)
             l0 = read_json(file).get("l0") if file.exists() else recipe_of(run, part).k
             size += 2 * store_size(tokens, float(l0 or 0))
     return size
