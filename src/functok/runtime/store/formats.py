@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from functok.runtime.atomic import writing
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.memory import check_memory
+from functok.runtime.store.unfolded import check_unfolded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,10 +58,10 @@ def read_table(path: Path) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with _readable(path), pa.OSFile(os.fsencode(path), "rb") as stream:
-        file = pq.ParquetFile(stream)
-        _check_size(path, file)
-        return file.read()
+    with _readable(path):
+        check_unfolded(path)
+        with pa.OSFile(os.fsencode(path), "rb") as stream:
+            return pq.ParquetFile(stream).read()
 
 
 def read_frame(path: Path) -> "pl.DataFrame":
@@ -70,19 +71,27 @@ def read_frame(path: Path) -> "pl.DataFrame":
         DamagedError: as ``read_table``.
     """
     import polars as pl
+
+    with _readable(path):
+        check_unfolded(path)
+        with open(path, "rb") as stream:
+            return pl.read_parquet(stream)
+
+
+@contextmanager
+def open_table(path: Path) -> "Iterator[pq.ParquetFile]":
+    """A Parquet file of which only pieces are held at a time.
+
+    Raises:
+        DamagedError: as ``read_table``; also for what goes wrong while it is open.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with _readable(path), open(path, "rb") as stream:
-        _check_size(path, pq.ParquetFile(stream))
-        stream.seek(0)
-        return pl.read_parquet(stream)
-
-
-def _check_size(path: Path, file: "pq.ParquetFile") -> None:
-    """Refuse a table that says it is larger than what this machine can hold."""
-    said = file.metadata
-    groups = sum(said.row_group(group).total_byte_size for group in range(said.num_row_groups))
-    check_memory(max(groups, said.num_rows * said.num_columns), f"The table {path}")
+    with _readable(path):
+        check_unfolded(path, whole=False)
+        with pa.OSFile(os.fsencode(path), "rb") as stream:
+            yield pq.ParquetFile(stream)
 
 
 def read_tensors(path: Path) -> "dict[str, np.ndarray]":
