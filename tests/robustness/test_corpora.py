@@ -196,3 +196,15 @@ def test_a_datasets_readme_cannot_point_outside(tmp_path: Path, name: str) -> No
         open_corpus(f"hf://{tmp_path / 'd'}").shards()
     (tmp_path / "d/README.md").write_text(f"---\n{header.replace(name, 'train.jsonl')}---\n# Hi\n")
     check_folder(tmp_path / "d")
+
+
+def test_what_is_no_unicode_is_spelled_out_among_the_problems(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jsonl")
+    (tmp_path / name).write_text('{"text": "one"}\n{"\\udce9": 1}\n')
+    problems = Problems("skip")
+    corpus = open_corpus(str(tmp_path / name))
+    assert [one.text for one in corpus.documents(corpus.shards()[0], problems)] == ["one"]
+    problems.save(tmp_path)
+    (row,) = Problems.load(tmp_path).merge(Problems("skip")).table().to_pylist()
+    assert row["file"] == f"{tmp_path}/caf\\udce9.jsonl"
+    assert row["what"].endswith(r"(the line has \udce9)")

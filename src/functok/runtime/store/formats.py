@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from functok.runtime.atomic import writing
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.memory import check_memory
+from functok.runtime.paths import require_unicode
 from functok.runtime.store.unfolded import check_unfolded
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def read_tensors(path: Path) -> "dict[str, np.ndarray]":
     """
     from safetensors.numpy import load_file
 
+    require_unicode(path)
     with _readable(path):
         check_memory(path.stat().st_size, f"The file {path}")
         return load_file(path)
@@ -124,9 +126,9 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text."""
+    """Write UTF-8 text; bytes of a file's name that are none are spelled as JSON spells them."""
     with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_text(path: Path, largest: int) -> str:
