@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 SMALL = 1 << 28
 """Bytes of memory that any table may take."""
-TIMES = 1000
-"""How many times its file's bytes a larger one may take; functok's own take less than a hundred."""
+TIMES = 100
+"""How many times its file's bytes a larger one may take; functok's own take up to twenty."""
 
 _BYTES = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
 _TEXT = "BYTE_ARRAY"
