@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from functok.corpora import open_corpus
-from functok.corpus import parquet
+from functok.corpus import lines, parquet
 from functok.corpus.problems import Problems
 from functok.runtime.errors import UserError
 
@@ -34,10 +34,21 @@ def frame(content: bytes, **settings: int) -> bytes:
 
 
 @pytest.mark.parametrize("window", [27, 28, 30, 31])
-def test_long_windows_of_zstandard_are_read(tmp_path, window):
+def test_long_windows_of_zstandard_are_read(tmp_path, monkeypatch, window):
+    monkeypatch.setattr(lines, "available", lambda: 1 << 33)
     content = frame(LINES, window_log=window, enable_ldm=1)
     (tmp_path / "a.jsonl.zst").write_bytes(content)
     assert read(tmp_path / "a.jsonl.zst") == TEXTS
+
+
+def test_a_window_that_memory_has_no_room_for_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "available", lambda: 1 << 28)
+    (tmp_path / "a.jsonl.zst").write_bytes(frame(LINES, window_log=27, enable_ldm=1))
+    assert read(tmp_path / "a.jsonl.zst") == TEXTS
+    (tmp_path / "a.jsonl.zst").write_bytes(frame(LINES, window_log=31, enable_ldm=1))
+    with pytest.raises(UserError, match="window that takes more than a quarter of the free") as one:
+        read(tmp_path / "a.jsonl.zst")
+    assert "damaged" not in str(one.value)
 
 
 def test_several_members_and_skippable_frames_are_read(tmp_path):

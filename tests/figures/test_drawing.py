@@ -51,9 +51,11 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
     stale.parent.mkdir()
     stale.write_bytes(b"")
     own.write_bytes(b"")
+    (folder.figures / "trace-8.png").mkdir()
     draw(drawn, folder)
     assert not stale.exists()
     assert own.exists()
+    assert (folder.figures / "trace-8.png").is_dir(), "a folder is no figure, whatever its name"
     for figure in drawn:
         assert folder.figure(figure.name, "png").read_bytes().startswith(b"\x89PNG\r\n")
         svg = folder.figure(figure.name, "svg").read_text("utf-8")

@@ -125,10 +125,61 @@ def test_activations_that_overflow_are_refused() -> None:
         capture(model, ids, [HookPoint.parse("layers.1.mlp")])
 
 
-@pytest.mark.parametrize("settings", [{"num_attention_heads": 0}, {"num_attention_heads": "two"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_attention_heads": 0},
+        {"num_attention_heads": "two"},
+        {"intermediate_size": -5},
+        {"hidden_size": "32"},
+        {"rms_norm_eps": "x"},
+        {"dtype": "float99"},
+        {"pad_token_id": 10**9},
+    ],
+    ids=str,
+)
 def test_settings_that_make_no_model_are_one_sentence(folder: Path, settings: dict) -> None:
     configure(folder, **settings)
     refusal(folder)
+
+
+@pytest.mark.parametrize("settings", [{"hidden_size": 10**9}, {"vocab_size": 10**12}], ids=str)
+def test_sizes_that_the_weights_cannot_fill_are_refused(folder: Path, settings: dict) -> None:
+    configure(folder, **settings)
+    assert "but its weights hold at most" in refusal(folder)
+
+
+def test_an_attention_kernel_on_the_hub_is_not_run(folder: Path) -> None:
+    configure(folder, attn_implementation="evil/kernel")
+    assert "names an attention kernel on the hub, 'evil/kernel'" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
+@pytest.mark.parametrize("content", ["[]", "null", "[" * 100_000], ids=["list", "null", "deep"])
+def test_settings_that_are_none_are_one_sentence(folder: Path, name: str, content: str) -> None:
+    (folder / name).write_text(content)
+    assert name in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pytorch_model.bin", "never from pickled"),
+        ("../other/model.safetensors", "in the model's own folder alone"),
+        ("../../../../../../etc/passwd", "in the model's own folder alone"),
+        ("gone.safetensors", "which is not there"),
+    ],
+)
+def test_weights_are_read_from_safetensors_in_the_folder_alone(
+    folder: Path, name: str, said: str
+) -> None:
+    weights = load_file(folder / "model.safetensors")
+    (folder.parent / "other").mkdir()
+    (folder / "model.safetensors").rename(folder.parent / "other/model.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(weights, name)}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert said in refusal(folder)
 
 
 @pytest.mark.parametrize("named", [{"device": "cuda:9"}, {"device": "none"}, {"dtype": "float31"}])

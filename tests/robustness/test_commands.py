@@ -13,9 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from functok.cli import main
+from functok.cli.console import ConsoleProgress
+from functok.cli.show import printed
 from functok.graph import scaling
 from functok.runtime import ray
 from functok.runtime.errors import UserError
@@ -64,14 +67,27 @@ def test_a_reader_who_has_seen_enough_is_no_error(run_copy: Path, monkeypatch, c
         ["run", "a\nb\x1b]0;title\x07.yaml"],
         ["tokens", "\u202etxt.exe", "--tokenizer", "\x1b[2J"],
         ["trace", "--model", "\x1b]52;c;eA==\x07", "--sae", "x", "--prompt", "a"],
-        ["find-feature", "--model", "x" * 5000, "--sae", "~nobody/x", "--trait", "a"],
+        [
+            *("find-feature", "--model", "x" * 5000, "--sae", "~nobody/x", "--trait", "a\x07"),
+            *("--tests", __file__, "--success", "a"),
+        ],
     ],
 )
 def test_a_name_is_shown_without_what_a_terminal_obeys(arguments: list[str]) -> None:
-    done = functok(*arguments)
-    assert done.code == 2
-    assert not set(done.err + done.out) & set("\x1b\x07\u202e")
-    assert "Traceback" not in done.err
+    assert not set(functok(*arguments).complaint) & set("\n\x1b\x07\u202e")
+
+
+def test_a_text_is_shown_without_what_a_terminal_obeys(capsys) -> None:
+    text = "a\x1b]52;c;eA==\x07\u202e"
+    printed([text, pl.DataFrame({text: [text]})])
+    progress = ConsoleProgress()
+    progress.say(text)
+    with progress.task(text, 1):
+        pass
+    said = capsys.readouterr()
+    assert said.out.count("␛]52;c;eA==␇⟨U+202E⟩") == 3
+    assert said.err.count("␛]52;c;eA==␇⟨U+202E⟩") == 2
+    assert not set(said.out + said.err) & set("\x1b\x07\u202e")
 
 
 def test_few_degrees_are_fitted_or_left() -> None:
@@ -95,7 +111,7 @@ def test_a_cluster_that_does_not_answer_is_given_up(silent: str, monkeypatch) ->
     monkeypatch.setattr(ray, "ANSWER", 1.0)
     for address in (silent, "127.0.0.1:1"):
         with pytest.raises(UserError, match="No Ray cluster answers"):
-            ray._check_answers(address)
+            ray.RayCluster(address)._connect(None)
 
 
 def test_rays_workers_import_nothing_from_where_the_user_stands(tmp_path, monkeypatch) -> None:

@@ -156,8 +156,9 @@ print((after - before) // 1024, problems.by_kind())
 
 
 def test_bombs_take_bounded_memory(tmp_path: Path) -> None:
-    empty = zstandard.compress(b"\n" * (1 << 26))
-    (tmp_path / "empty.jsonl.zst").write_bytes(empty * 8)  # 512 MiB of empty lines
+    packing = zstandard.ZstdCompressor().compressobj()
+    empty = b"".join(packing.compress(b"\n" * (1 << 24)) for _ in range(32)) + packing.flush()
+    (tmp_path / "empty.jsonl.zst").write_bytes(empty)  # 512 MiB of empty lines in one frame
     long = gzip.compress(b"a" * (1 << 26), compresslevel=1)
     (tmp_path / "line.jsonl.gz").write_bytes(gzip.compress(b'{"text":"') + long * 8)
     done = subprocess.run(
@@ -196,3 +197,15 @@ def test_a_datasets_readme_cannot_point_outside(tmp_path: Path, name: str) -> No
         open_corpus(f"hf://{tmp_path / 'd'}").shards()
     (tmp_path / "d/README.md").write_text(f"---\n{header.replace(name, 'train.jsonl')}---\n# Hi\n")
     check_folder(tmp_path / "d")
+
+
+def test_what_is_no_unicode_is_spelled_out_among_the_problems(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jsonl")
+    (tmp_path / name).write_text('{"text": "one"}\n{"\\udce9": 1}\n')
+    problems = Problems("skip")
+    corpus = open_corpus(str(tmp_path / name))
+    assert [one.text for one in corpus.documents(corpus.shards()[0], problems)] == ["one"]
+    problems.save(tmp_path)
+    (row,) = Problems.load(tmp_path).merge(Problems("skip")).table().to_pylist()
+    assert row["file"] == f"{tmp_path}/caf\\udce9.jsonl"
+    assert row["what"].endswith(r"(the line has \udce9)")

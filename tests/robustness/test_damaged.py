@@ -2,14 +2,17 @@
 
 import io
 import os
+import resource
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
 
+from functok.graph.folder import SortedTable
 from functok.models.dictionaries import open_sae
 from functok.models.dictionaries.formats import gemma_scope
 from functok.runtime import memory
@@ -112,8 +115,15 @@ def test_a_record_that_cannot_be_read_counts_as_none(tmp_path, content) -> None:
 
 @pytest.mark.parametrize("how", ["halved", "emptied"])
 def test_who_reads_a_damaged_file_says_which(files, how) -> None:
-    for file, read in zip(files, (read_table, read_json, read_tensors), strict=True):
+    table, json, tensors = files
+    for file in files:
         file.write_bytes(CHANGES[how](file.read_bytes()))
+    for file, read in (
+        (table, read_table),
+        (table, read_frame),
+        (json, read_json),
+        (tensors, read_tensors),
+    ):
         with pytest.raises(DamagedError, match=file.name):
             read(file)
 
@@ -139,7 +149,7 @@ def test_pipes_and_devices_are_not_read(tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
     for name in ("pipe", "zero"):
-        for read in (read_table, read_json, read_tensors):
+        for read in (read_table, read_frame, read_json, read_tensors):
             with pytest.raises(DamagedError, match="not a file that can be read"):
                 read(tmp_path / name)
 
@@ -173,3 +183,41 @@ def test_what_says_that_it_is_larger_than_memory_is_not_read(tmp_path, monkeypat
     ):
         with pytest.raises(UserError, match="of memory"):
             read(tmp_path / name)
+
+
+def repeated(path: Path, value: object, rows: int) -> Path:
+    """A table with one value in every row."""
+    block = pa.array(np.zeros(1 << 20, np.int32))
+    column = pa.DictionaryArray.from_arrays(block, pa.array([value]))
+    with pq.ParquetWriter(path, pa.schema({"x": column.type}), compression="zstd") as writer:
+        for _ in range(rows >> 20):
+            writer.write_table(pa.table({"x": column}), row_group_size=1 << 20)
+    return path
+
+
+@pytest.mark.parametrize(("value", "rows"), [(7, 1 << 26), ("x" * 1000, 1 << 20)])
+def test_a_table_that_unfolds_out_of_all_proportion_is_not_read(tmp_path, value, rows) -> None:
+    path = repeated(tmp_path / "a.parquet", value, rows)
+    assert path.stat().st_size < 400_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for read in (read_table, read_frame, lambda path: list(SortedTable(path, "x").blocks())):
+        with pytest.raises(UserError, match=r"a\.parquet has [\d,]+ bytes and would take \d"):
+            read(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+def test_texts_that_repeat_are_read_however_much_they_could_say(tmp_path) -> None:
+    texts = [f"{'x' * 2000}{number % 300}" for number in range(20_000)]
+    lists = [[text] if number % 2 else [] for number, text in enumerate(texts)]
+    table = pa.table({"a": texts, "b": [None, *texts[1:]], "c": lists})
+    write_table(tmp_path / "a.parquet", table)
+    assert read_table(tmp_path / "a.parquet").equals(table)
+    assert read_frame(tmp_path / "a.parquet")["c"].to_list() == lists
+
+
+def test_a_graph_whose_edges_are_damaged_is_named(tmp_path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 but not really")
+    write_table(tmp_path / "b.parquet", {"x": pa.array([None, None], pa.int64())})
+    for name in ("a.parquet", "b.parquet"):
+        with pytest.raises(DamagedError, match=name):
+            SortedTable(tmp_path / name, "x")

@@ -37,6 +37,7 @@ def study_of(path: tuple[str, ...], value: Any) -> dict[str, Any]:
         (("name",), "-x"),
         (("name",), "x" * 300),
         (("seed",), 2**63),
+        (("seed",), 10**30),
         (("seed",), -1),
         (("seed",), float("nan")),
         (("held_out",), float("nan")),

@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,16 @@ import pytest
 import functok
 from functok.models.training.metrics import JsonLines
 from functok.runtime.errors import UserError
-from functok.runtime.store import RunFolder, remove_file, remove_folder, write_text, writing_folder
+from functok.runtime.store import (
+    RunFolder,
+    baseline,
+    control_table,
+    graph_table,
+    remove_file,
+    remove_folder,
+    write_text,
+    writing_folder,
+)
 
 
 @pytest.fixture
@@ -143,6 +153,9 @@ def test_only_names_that_functok_gives_are_swept(run: RunFolder, tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["../precious", "/etc/passwd", "a/b", "", ".."])
 def test_a_name_from_a_table_names_one_file_of_the_run(run: RunFolder, name: str) -> None:
-    for place in (run.tokens, run.test, run.retrieval, run.partials):
+    of_a_graph = [partial(place, run.graphs) for place in (graph_table, control_table, baseline)]
+    of_a_run = [run.tokens, run.test, run.retrieval, run.consolidation, run.partials, run.resume]
+    by_sae = [run.dictionary, run.verified, run.graph]
+    for place in (*of_a_graph, *of_a_run, *by_sae, partial(run.figure, suffix="png")):
         with pytest.raises(UserError, match="is no name of a file"):
             place(name)

@@ -17,6 +17,7 @@ from functok.runtime.store import (
     RunFolder,
     fingerprint,
     read_json,
+    read_tensors,
     remove_folder,
     write_json,
     write_table,
@@ -275,3 +276,19 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_table(tmp_path / "table.parquet", {"token": ["␣the", "\n"], "count": [3, 1]})
     found = pl.read_parquet(tmp_path / "table.parquet")
     assert found.to_dict(as_series=False) == {"token": ["␣the", "\n"], "count": [3, 1]}
+
+
+def test_a_name_that_is_no_unicode_is_written_down_and_is_no_run_folders(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    write_json(tmp_path / "provenance.json", {"corpus": name})
+    assert read_json(tmp_path / "provenance.json") == {"corpus": name}
+    with pytest.raises(UserError, match="is no Unicode text"), RunFolder(tmp_path / name).opened():
+        pass
+    assert not (tmp_path / name).exists()
+    with (
+        pytest.raises(UserError, match="is no Unicode text"),
+        writing(tmp_path / name / "tokenizer.json") as temporary,
+    ):
+        str(temporary).encode()  # as tokenizers does
+    with pytest.raises(UserError, match="is no Unicode text"):
+        read_tensors(tmp_path / name / "weights.safetensors")

@@ -197,8 +197,11 @@ def _whole_file(path: Path, problems: Problems) -> Iterator[None]:
         EOFError,
         pa.ArrowException,
     ) as error:
-        what = f"is damaged or cut short ({first_line(error)})"
-        problems.meet(path, 0, "unreadable file", what, "fetch it again")
+        what, advice = f"is damaged or cut short ({first_line(error)})", "fetch it again"
+        if "too much memory" in str(error):  # so zstandard says it
+            what = "has a zstandard window that takes more than a quarter of the free memory"
+            advice = "compress it with --long=27"
+        problems.meet(path, 0, "unreadable file", what, advice)
     except OSError as error:
         what = f"cannot be read: {error.strerror or error}"
         problems.meet(path, 0, "unreadable file", what, "mend it")

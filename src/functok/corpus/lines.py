@@ -23,7 +23,9 @@ _READ = 1 << 20
 _FED = 1 << 12
 """Compressed bytes taken at a time; zstandard makes at most 32,768 of each."""
 _WINDOW = 1 << 31
-"""The longest window of any zstandard file (``zstd --ultra --long=31``); the default is 2^27."""
+"""The longest window of any zstandard file (``zstd --ultra --long=31``)."""
+_USUAL = 1 << 27
+"""The longest that zstd itself reads unasked (``zstd --long``)."""
 
 
 class Lines(NamedTuple):
@@ -126,8 +128,9 @@ def opened(path: Path) -> io.BufferedIOBase:
 
 
 def _frame() -> Any:
-    """For one frame, whose window must fit into the memory that is there."""
-    window = min(_WINDOW, 1 << max(available(), 1 << 27).bit_length() - 1)
+    """For one frame, whose window may take a quarter of the memory that is there: several files
+    can be open at a time."""
+    window = min(_WINDOW, 1 << max(available() // 4, _USUAL).bit_length() - 1)
     return zstandard.ZstdDecompressor(max_window_size=window).decompressobj()
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from functok.runtime.errors import UserError
 from functok.runtime.store import read_json, write_json
+from functok.runtime.visible import encoded
 
 OnError = Literal["stop", "skip"]
 
@@ -58,7 +59,8 @@ class Problems:
             unit = "row" if hub or rows else "line"
             where = f"Corpus {source}, {unit} {line}:" if line else f"Corpus {source}"
             raise UserError(f"{where} {what}; {remedy}, or pass --on-error skip to leave it out.")
-        self._add([Problem(str(file), kind, line, what)], {(str(file), kind): 1})
+        name = encoded(str(file))
+        self._add([Problem(name, kind, line, encoded(what))], {(name, kind): 1})
 
     def _add(self, problems: Iterable[Problem], counts: dict[tuple[str, str], int]) -> None:
         for place, count in counts.items():

@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from functok.corpus.splits import GROUPS
 from functok.graph.construction.runs import edge_table, merge_edges, write_run
 from functok.graph.edges import GRID, Edges, Packing
-from functok.runtime.store import read_table
+from functok.runtime.store import open_table, read_table
 from functok.runtime.threads import BackgroundThread
 
 ROW_GROUP = 1 << 17
@@ -129,19 +129,19 @@ class SortedTable:
 
     def __init__(self, path: Path, column: str) -> None:
         self._path, self._column = path, column
-        with pq.ParquetFile(path) as file:
+        with open_table(path) as file:
             place = file.schema_arrow.get_field_index(column)
             bounds = [
                 file.metadata.row_group(number).column(place).statistics
                 for number in range(file.metadata.num_row_groups)
             ]
-        self._low = np.array([bound.min for bound in bounds], np.int64)
-        self._high = np.array([bound.max for bound in bounds], np.int64)
+            self._low = np.array([bound.min for bound in bounds], np.int64)
+            self._high = np.array([bound.max for bound in bounds], np.int64)
 
     def at(self, value: int) -> Columns:
         """The rows in which the column is ``value``."""
         groups = np.flatnonzero((self._low <= value) & (self._high >= value))
-        with pq.ParquetFile(self._path) as file:
+        with open_table(self._path) as file:
             if len(groups) == 0:
                 return Columns.of(file.schema_arrow.empty_table())
             table = file.read_row_groups(groups.tolist())
@@ -151,7 +151,7 @@ class SortedTable:
     def blocks(self) -> Iterator[Columns]:
         """All rows in order; rows with one value in the column are never torn apart."""
         held: pa.Table | None = None
-        with pq.ParquetFile(self._path) as file:
+        with open_table(self._path) as file:
             for number in range(file.metadata.num_row_groups):
                 table = file.read_row_group(number)
                 if held is not None:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Bool, Float, Int
+
+from functok.runtime.store import open_table
 
 BYTES_PER_FIRING = 8
 """A feature's number and its activation, uncompressed."""
@@ -74,7 +75,7 @@ def read_occurrences(
     """
     wanted = None if columns is None else [*columns]
     for path in sorted(place.glob("*.parquet")) if place.is_dir() else [place]:
-        with pq.ParquetFile(path) as file:
+        with open_table(path) as file:
             for number in range(file.metadata.num_row_groups):
                 yield _flattened(file.read_row_group(number, columns=wanted))
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from functok.runtime.errors import UserError
+from functok.runtime.paths import require_unicode
 
 LOCK = Path(".state", "lock")
 """A folder with this file in it is a run folder that has been opened."""
@@ -105,6 +106,8 @@ def _next_to(path: Path) -> Iterator[Path]:
         # one, so no narrower class holds them; what the system did not refuse is raised as it was.
         reason = _refusal(error)
         if reason is None:
+            if isinstance(error, UnicodeEncodeError):
+                require_unicode(path)
             raise
         raise UserError(
             f"Cannot write {path}: {reason}; free or choose another place "

@@ -6,6 +6,21 @@ from pathlib import Path
 from functok.runtime.errors import UserError
 
 
+def require_unicode(path: Path) -> None:
+    """Refuse a name that is no UTF-8: what reads and writes weights and tokenizers cannot open it.
+
+    Raises:
+        UserError: that shows it.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{str(path)!r} is no Unicode text, so weights and tokenizers cannot be kept there; "
+            "rename the folder, or choose another."
+        ) from error
+
+
 def user_path(text: str | Path) -> Path:
     """``text`` as a path, with ``~`` and ``~user`` written out.
 

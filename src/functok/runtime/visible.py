@@ -12,6 +12,12 @@ _CONTROL = re.compile(
 _KEPT = "\n\t"
 
 
+def encoded(text: str) -> str:
+    """``text`` as UTF-8 can hold it: a file's name may be any bytes, and JSON spells half a
+    character, which Python keeps as lone surrogates; they are spelled out, ``\\udce9``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def visible(text: str, lines: bool = True) -> str:
     """``text`` with every control character replaced by one that shows it: ``␛``, ``⟨U+202E⟩``.
 

@@ -12,6 +12,7 @@ from functok.runtime.store.folder import RunFolder, baseline, control_table, gra
 from functok.runtime.store.formats import (
     DamagedError,
     fingerprint,
+    open_table,
     read_frame,
     read_json,
     read_table,
@@ -30,6 +31,7 @@ __all__ = [
     "control_table",
     "fingerprint",
     "graph_table",
+    "open_table",
     "read_frame",
     "read_json",
     "read_table",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from functok.runtime.atomic import sweep
 from functok.runtime.errors import UserError
+from functok.runtime.paths import require_unicode
 from functok.runtime.store.formats import DamagedError, read_json, write_json
 from functok.runtime.store.lock import locked
 from functok.runtime.store.records import Records, inside
@@ -188,10 +189,13 @@ class RunFolder:
         """Lock the folder for one process, and remove what a killed one left.
 
         Raises:
-            UserError: if it cannot be written, is held by another process, or is no run folder
-                but holds something (which a run could overwrite).
+            UserError: if it cannot be written, is held by another process, is no run folder
+                but holds something (which a run could overwrite), or is a new one whose name is no
+                Unicode.
         """
         state = self.root / ".state"
+        if not os.path.lexists(self.root):
+            require_unicode(self.root)
         try:
             known = state.exists() or self.study.exists()
             if not known and self.root.is_dir() and any(self.root.iterdir()):

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from functok.runtime.atomic import writing
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.memory import check_memory
+from functok.runtime.paths import require_unicode
+from functok.runtime.store.unfolded import check_unfolded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,10 +59,10 @@ def read_table(path: Path) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with _readable(path), pa.OSFile(os.fsencode(path), "rb") as stream:
-        file = pq.ParquetFile(stream)
-        _check_size(path, file)
-        return file.read()
+    with _readable(path):
+        check_unfolded(path)
+        with pa.OSFile(os.fsencode(path), "rb") as stream:
+            return pq.ParquetFile(stream).read()
 
 
 def read_frame(path: Path) -> "pl.DataFrame":
@@ -70,19 +72,27 @@ def read_frame(path: Path) -> "pl.DataFrame":
         DamagedError: as ``read_table``.
     """
     import polars as pl
+
+    with _readable(path):
+        check_unfolded(path)
+        with open(path, "rb") as stream:
+            return pl.read_parquet(stream)
+
+
+@contextmanager
+def open_table(path: Path) -> "Iterator[pq.ParquetFile]":
+    """A Parquet file of which only pieces are held at a time.
+
+    Raises:
+        DamagedError: as ``read_table``; also for what goes wrong while it is open.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with _readable(path), open(path, "rb") as stream:
-        _check_size(path, pq.ParquetFile(stream))
-        stream.seek(0)
-        return pl.read_parquet(stream)
-
-
-def _check_size(path: Path, file: "pq.ParquetFile") -> None:
-    """Refuse a table that says it is larger than what this machine can hold."""
-    said = file.metadata
-    groups = sum(said.row_group(group).total_byte_size for group in range(said.num_row_groups))
-    check_memory(max(groups, said.num_rows * said.num_columns), f"The table {path}")
+    with _readable(path):
+        check_unfolded(path, whole=False)
+        with pa.OSFile(os.fsencode(path), "rb") as stream:
+            yield pq.ParquetFile(stream)
 
 
 def read_tensors(path: Path) -> "dict[str, np.ndarray]":
@@ -93,6 +103,7 @@ def read_tensors(path: Path) -> "dict[str, np.ndarray]":
     """
     from safetensors.numpy import load_file
 
+    require_unicode(path)
     with _readable(path):
         check_memory(path.stat().st_size, f"The file {path}")
         return load_file(path)
@@ -115,9 +126,9 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text."""
+    """Write UTF-8 text; bytes of a file's name that are none are spelled as JSON spells them."""
     with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_text(path: Path, largest: int) -> str:
