@@ -85,7 +85,7 @@ class TracePart(Part):
         "The cat sat on the mat, and the cat",
     )
     features: Count = 16
-    """Features shown, those with the highest activations."""
+    """Features shown, those that vary most within the prompt."""
 
 
 class ConditionPart(Part):
