@@ -166,9 +166,9 @@ PLANS = (
         section="retrieval",
         title="Which token activates which feature",
         subtitle=_short,
-        reading="Columns are the prompt's positions, rows the features that "
-        "vary most within the prompt, in the order in which they first fire (green edge); further cells in a row "
-        "are re-activations.",
+        reading="Columns are the prompt's positions, rows the features that vary most within the "
+        "prompt, in the order in which they first fire (green edge); further cells in a row are "
+        "re-activations.",
         control="None: a trace is an illustration. Rows that fire at orange and blue tokens "
         "alike are evidence against a special role of function tokens.",
         absent="No prompt was traced.",
@@ -180,9 +180,9 @@ PLANS = (
         section="world",
         title="Which token activates which feature",
         subtitle=_short,
-        reading="Columns are the prompt's positions, rows the features that "
-        "vary most within the prompt, in the order in which they first fire; the two prompts differ in one word, "
-        "the entity that they ask about.",
+        reading="Columns are the prompt's positions, rows the features that vary most within the "
+        "prompt, in the order in which they first fire; the two prompts differ in one word, the "
+        "entity that they ask about.",
         control="None: a trace is an illustration.",
         absent=NO_WORLD,
         tables=each_trace("world_traces"),
