@@ -155,6 +155,14 @@ def test_features_are_steered_in_a_finished_run(run_copy: Path, place: str) -> N
     assert [line.split()[0] for line in said.out.splitlines()[3:6]] == ["none", "feature", "random"]
 
 
+def test_a_feature_given_twice_is_added_twice(whole_run: Path) -> None:
+    asked = ("steer", whole_run, "--prompt", "The old lamp of the garden", "--tokens", 2)
+    once = functok(*asked, "--feature", "3=3")
+    assert once.code == 0, once.err
+    assert functok(*asked, "--feature", "3=2", "--feature", "3=1").out == once.out
+    assert functok(*asked, "--feature", "3=1").out != once.out
+
+
 def test_the_search_for_a_trait_ends_with_its_reason_and_keeps_its_answers(
     run_copy: Path, tmp_path: Path
 ) -> None:

@@ -191,6 +191,8 @@ def test_truncation_in_the_file_cuts_no_text_and_no_treebank(tmp_path):
     treebank = read_treebank(tmp_path / "bank.conllu")
     tokenizer = load_tokenizer(str(tmp_path))
     expected = exact(backend, " ".join(words))
+    plain = tokenizer.backend_tokenizer.encode(" ".join(words), add_special_tokens=False)
+    assert plain.ids == expected, "neither cut nor padded"
     assert align(treebank, tokenizer)["token_id"].to_list() == expected
     tokenizer.backend_tokenizer.enable_truncation(3)  # as a caller of the tokenizer may
     assert align(treebank, tokenizer)["token_id"].to_list() == expected
@@ -295,7 +297,7 @@ def test_a_vocabulary_without_a_word_on_how_text_is_split_is_refused(tmp_path):
 
 def test_settings_come_from_the_files_where_the_class_cannot_be_built(tmp_path: Path):
     byte_level().save(str(tmp_path / "tokenizer.json"))
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gemma3_text"}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     (tmp_path / "special_tokens_map.json").write_text(json.dumps({"bos_token": {"content": END}}))
     (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}")
     tokenizer = load_tokenizer(str(tmp_path))

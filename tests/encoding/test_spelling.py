@@ -64,6 +64,18 @@ def continued() -> PreTrainedTokenizerFast:
     return trained(backend, continuing_subword_prefix="@@")
 
 
+def word_piece() -> PreTrainedTokenizerFast:
+    """As BERT's."""
+    backend = Backend(models.WordPiece(unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=200, special_tokens=["[UNK]"], show_progress=False
+    )
+    backend.train_from_iterator(TEXTS, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]")
+
+
 def ids(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
     return tokenizer.encode(text, add_special_tokens=False)
 
@@ -99,11 +111,37 @@ def test_marks_of_a_words_end_are_no_text(make):
     assert b"".join(spelled[one] for one in ids(tokenizer, "the cat .")) == b"the cat . "
 
 
-def test_marks_of_a_words_continuation_are_no_text():
-    tokenizer = continued()
-    names = subclass_names(tokenizer, lexicon())
+@pytest.mark.parametrize(("make", "mark"), [(continued, "@@"), (word_piece, "##")])
+def test_marks_of_a_words_continuation_are_no_text(make, mark):
+    tokenizer = make()
+    names, shown = subclass_names(tokenizer, lexicon()), shown_tokens(tokenizer)
     (the,) = ids(tokenizer, "the")
-    rest = ids(tokenizer, "thelog")[-1]
+    rest = ids(tokenizer, "then")[-1]
     assert (names[the], names[rest]) == ("DET", "subword")
-    assert not any("@@" in text for text in surfaces(tokenizer).text)
-    assert not any(b"@@" in text for text in token_bytes(tokenizer))
+    assert shown[the] == "␣the"
+    assert not shown[rest].startswith("␣")
+    assert not any(mark in text for text in shown)
+    assert len(set(shown)) == len(shown), "no two tokens are shown alike"
+    assert not any(mark in text for text in surfaces(tokenizer).text)
+    assert not any(mark.encode() in text for text in token_bytes(tokenizer))
+
+
+def without_decoder(decoder: decoders.Decoder | None) -> PreTrainedTokenizerFast:
+    """As GPT-2's, but its file names no decoder, or one that knows nothing of bytes."""
+    backend = Backend(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if decoder is not None:
+        backend.decoder = decoder
+    return trained(backend)
+
+
+@pytest.mark.parametrize("decoder", [None, decoders.Fuse()], ids=["none", "fuse"])
+def test_letters_that_stand_for_bytes_are_no_text_without_their_decoder(decoder):
+    tokenizer = without_decoder(decoder)
+    the = ids(tokenizer, "on the")[-1]
+    assert shown_tokens(tokenizer)[the] == "␣the"
+    assert not any("Ġ" in text for text in shown_tokens(tokenizer))
+    assert surfaces(tokenizer).text[the] == "the"
+    assert subclass_names(tokenizer, lexicon())[the] == "DET"
+    spelled = token_bytes(tokenizer)
+    assert b"".join(spelled[one] for one in ids(tokenizer, "on the")) == b"on the"

@@ -110,28 +110,27 @@ def shown_tokens(tokenizer: Tokenizer) -> list[str]:
     """The text of every token id, as shown in tables.
 
     Blanks become visible (``␣the``, ``⏎``), those that a mark stands for as well (``▁the``,
-    ``the</w>``), which decoding one token would drop. A token that is not whole UTF-8 is shown by
-    its vocabulary entry in angle brackets, an id without an entry by its number.
+    ``the</w>``), which decoding one token would drop. Where a mark tells what continues a word
+    (``##ing``), a blank tells what begins one. A token that is not whole UTF-8 is shown by its
+    vocabulary entry in angle brackets, an id without an entry by its number.
     """
     backend = tokenizer.backend_tokenizer
     spelling = Spelling.of(backend)
-    added = backend.get_added_tokens_decoder()
-    size = vocabulary_size(tokenizer)
-    entries = tokenizer.convert_ids_to_tokens(list(range(size)))
-    texts = tokenizer.batch_decode([[index] for index in range(size)], skip_special_tokens=False)
-    if spelling.blank or spelling.ending or backend.decoder is None:
-        texts = [
-            text
-            if entry is None or index in added
-            else spelling.spelled(entry).decode("utf-8", errors="replace")
-            for index, (entry, text) in enumerate(zip(entries, texts, strict=True))
-        ]
+    entries = tokenizer.convert_ids_to_tokens(list(range(vocabulary_size(tokenizer))))
+    texts = [_spelled(spelling, entry or "") for entry in entries]
+    for index in backend.get_added_tokens_decoder():
+        texts[index] = tokenizer.decode([index], skip_special_tokens=False)
     return [
         f"⟨{index if entry is None else entry}⟩"
         if "\ufffd" in text or not text
         else text.translate(_VISIBLE)
         for index, (entry, text) in enumerate(zip(entries, texts, strict=True))
     ]
+
+
+def _spelled(spelling: Spelling, entry: str) -> str:
+    begins = spelling.continuing and entry and not entry.startswith(spelling.continuing)
+    return " " * bool(begins) + spelling.spelled(entry).decode("utf-8", errors="replace")
 
 
 @dataclass(frozen=True)
