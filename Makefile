@@ -45,7 +45,7 @@ bench: setup
 
 # every file of a finished run, damaged in every way, under every command
 robustness: $(venv)/ready-to-test
-	FUNCTOK_TRIALS=all $(bin)/pytest -s tests/robustness tests/system/test_kill.py
+	FUNCTOK_TRIALS=all $(bin)/pytest -n 2 -rP tests/robustness tests/system/test_kill.py
 
 fuzz: $(venv)/ready-to-test
 	FUNCTOK_FUZZ=20000 $(bin)/pytest tests/robustness/test_fuzz.py

@@ -74,16 +74,21 @@ def contents(run: Path) -> dict[Path, str]:
     return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def trials(run: Path) -> list[tuple[str, str, str]]:
-    """File, damage and command of every trial that is to be made, in a fixed order."""
+WANTED = os.environ.get("FUNCTOK_TRIALS", "150")
+PARTS = 24 if WANTED == "all" else 1
+"""Into so many the trials are divided, so that several processes share them."""
+
+
+def trials(run: Path, part: int) -> list[tuple[str, str, str]]:
+    """File, damage and command of the trials of one part, in a fixed order."""
     files = sorted(
         file.relative_to(run).as_posix()
         for file in run.rglob("*")
         if file.is_file() and not {"partials", "resume"} & {*file.relative_to(run).parts}
     )
     whole = list(product(files, DAMAGES, COMMANDS))
-    wanted = os.environ.get("FUNCTOK_TRIALS", "150")
-    return whole if wanted == "all" else random.Random(0).sample(whole, int(wanted))
+    count = len(whole) if WANTED == "all" else int(WANTED)
+    return random.Random(0).sample(whole, count)[part::PARTS]
 
 
 def other_tables(run: Path, whole: Path, damaged: Path | None) -> list[str]:
@@ -130,12 +135,15 @@ def problem(done: Outcome, run: Path, whole: Path, damaged: Path | None, right: 
 
 
 @pytest.mark.timeout(9000)
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.usefixtures("undrawn")
-def test_damage_leads_to_the_right_tables_or_to_one_sentence(whole_run: Path, tmp_path: Path):
+def test_damage_leads_to_the_right_tables_or_to_one_sentence(
+    part: int, whole_run: Path, tmp_path: Path
+):
     other = tmp_path / "other-run's-file"
     other.write_bytes(b'{"key": "another"}')
     before = contents(whole_run)
-    wrong, made, run = [], trials(whole_run), tmp_path / "run"
+    wrong, made, run = [], trials(whole_run, part), tmp_path / "run"
     right = {}
     for command, name in COMMANDS.items():
         copied(whole_run, run)

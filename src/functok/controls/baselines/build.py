@@ -48,7 +48,7 @@ from functok.models.language.model import load_model
 from functok.models.language.untrained import write_untrained
 from functok.runtime.engine import Engine
 from functok.runtime.errors import UserError, nearest, require
-from functok.runtime.progress import Progress
+from functok.runtime.progress import Progress, Silent, ticking
 from functok.runtime.store import fingerprint, read_json, remove_file, remove_folder, write_json
 
 
@@ -244,15 +244,17 @@ def _sae(
         assert layer is not None
         assert trained.recipe is not None
         assert trained.training is not None
-        sample, _ = sample_activations(
-            load_model(*model, device=trained.device),
-            trained.training,
-            layer,
-            trained.row_format,
-            trained.exclusions,
-            trained.recipe.activations,
-        )
-        name = f"SAE of {baseline.name}"
+        name, text, count = f"SAE of {baseline.name}", trained.training, trained.recipe.activations
+        total, shown = min(count, len(text.ids)), progress or Silent()
+        with shown.task(f"{name}, its sample", total, "tokens") as task, ticking(task):
+            sample, _ = sample_activations(
+                load_model(*model, device=trained.device),
+                text,
+                layer,
+                trained.row_format,
+                trained.exclusions,
+                count,
+            )
         seed = trained.seed + baseline.seed
         train_dictionary(sample, trained.recipe, layer, seed, place, progress, name, baseline.held)
     return str(place)

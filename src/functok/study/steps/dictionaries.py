@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,7 @@ def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> float:
     from functok.models.language.model import decoder_layers
 
     sae = run.sae(part, checkpoint)
+    sae = replace(sae, spec=run.within(sae.spec))
     model = run.model(checkpoint, run.resources.device)
     hook = placed(sae, part.layer, model, part.site)
     text, place = run.measured, (run.row_format, run.exclusions)
