@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from functok.encoding.tokenizer import train_tokenizer
 from functok.models.dictionaries import Dictionary
 from functok.models.training import LlamaShape, new_llama
-from functok.retrieval.prompts.trace import most_varying, prompt_ids, trace
+from functok.retrieval.prompts.trace import (
+    first_and_again,
+    most_varying,
+    prompt_ids,
+    rows_shown,
+    trace,
+)
 from functok.runtime.errors import UserError
 from functok.tokens.counting.function_tokens import CLASS_NAMES, class_array
 
@@ -101,6 +107,12 @@ def test_the_features_that_vary_most_come_in_the_order_of_first_firing(rows, cou
     chosen = sorted(z, key=lambda feature: (-varies[feature], feature))[:count]
     chosen.sort(key=lambda feature: (start[feature], -varies[feature], feature))
     assert most_varying(table, count) == chosen
+
+
+def test_features_named_by_a_study_are_shown_in_its_order(table):
+    one, two = table["feature"].unique().sort().to_list()[:2]
+    assert rows_shown(table, (two, one)) == [two, one]
+    assert first_and_again(table, (two, one))["feature"].to_list() == [two, one]
 
 
 @pytest.fixture(scope="module")

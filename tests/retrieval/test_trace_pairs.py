@@ -42,6 +42,10 @@ def test_the_features_that_differ_most_are_kept_in_the_order_in_which_they_diffe
     ).to_list() == [6, 5]
 
 
+def test_named_features_are_compared_wherever_they_differ() -> None:
+    assert set(paired(ONE, TWO, [5, 8, 99])["feature"].drop_nulls()) == {5, 8}
+
+
 def test_features_that_differ_nowhere_are_passed_over() -> None:
     assert 99 not in paired(ONE, TWO, 10)["feature"].to_list()
     assert paired(ONE, ONE, 10)["feature"].count() == 0

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 from torch.nn import Embedding
@@ -492,3 +493,16 @@ def test_a_budget_below_one_document_is_refused_before_anything_is_trained(
     complaint = functok("run", study, "-o", tmp_path / "run").complaint
     assert "3 tokens (losses.tokens) is less than one document" in complaint
     assert not (tmp_path / "run/models").exists()
+
+
+def test_a_study_names_the_features_that_its_traces_show(
+    run_copy: Path, tiny_study: Path, tmp_path: Path
+) -> None:
+    study = changed(tiny_study, tmp_path / "named.yaml", trace={"features": [7, 3]})
+    outcome = functok("trace", study, "-o", run_copy, "--replace")
+    assert outcome.code == 0, outcome.err
+    drawn = pl.read_parquet(run_copy / "figures/trace.parquet")
+    assert set(drawn["feature"].drop_nulls()) <= {3, 7}
+    study = changed(tiny_study, tmp_path / "other.yaml", trace={"features": [10**6]})
+    complaint = functok("trace", study, "-o", run_copy, "--replace").complaint
+    assert complaint.startswith("functok: There is no feature 1000000")

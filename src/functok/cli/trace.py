@@ -82,7 +82,7 @@ def trace(
     tables = [traced(asked, text, chat) for text in prompt]
     for text, table in zip(prompt, tables, strict=True):
         print_line(text)
-        print_table(first_and_again(table, features, shown))
+        print_table(first_and_again(table, shown or features))
         if shown:
             print_table(token_by_token(table, shown))
     for text, table in zip(prompt[1:], tables[1:], strict=True):

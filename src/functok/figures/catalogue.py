@@ -3,7 +3,7 @@
 A figure is left out if the run lacks its tables; its plan then says what was not run.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -60,7 +60,7 @@ class Figure:
 
 def figures(
     folder: RunFolder,
-    features: int = 16,
+    features: int | Sequence[int] = 16,
     only: Collection[str] | None = None,
     partial: bool = False,
 ) -> list[Figure]:
@@ -68,7 +68,7 @@ def figures(
 
     Args:
         folder: the run folder.
-        features: rows of a trace.
+        features: the rows of a trace: which, or how many.
         only: names of plans; by default all.
         partial: whether a figure is left out where one of its files is missing.
     """

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -43,7 +43,9 @@ def write_figure(figure: Figure, folder: RunFolder) -> list[Path]:
     return [folder.figure(figure.name, suffix) for suffix in ("png", "svg", "parquet")]
 
 
-def draw_some(names: Collection[str], folder: RunFolder, features: int) -> list[Path]:
+def draw_some(
+    names: Collection[str], folder: RunFolder, features: int | Sequence[int]
+) -> list[Path]:
     """Write the figures of these names, as far as the run has their tables; where they lie."""
     found = figures(folder, features, names)
     return [place for figure in found for place in write_figure(figure, folder)]

@@ -1,6 +1,6 @@
 """What a figure is before it is drawn: its tables, its caption, its control."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,9 @@ NO_CONTROLS = "The frequency controls were not run (functok controls), or the gr
 NO_WORLD = (
     "The study has no tiny world, so nothing was traced or steered with a known right answer."
 )
+
+
+Tables = Callable[[RunFolder, int | Sequence[int]], list[pl.DataFrame]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +36,8 @@ class Plan:
     """What it is compared with, one sentence."""
     absent: str
     """What was not run if it is missing, one sentence."""
-    tables: Callable[[RunFolder, int], list[pl.DataFrame]]
-    """The tables to draw, from the run folder and the number of features in a trace."""
+    tables: Tables
+    """The tables to draw, from the run folder and the features of a trace: which, or how many."""
     chart: Callable[[pl.DataFrame], ChartType]
     """Without its titles."""
     alone: tuple[str, str, str] | None = None
@@ -68,12 +71,10 @@ def read(path: Path) -> pl.DataFrame | None:
     return table if len(table) else None
 
 
-def made_from(
-    make: Callable[..., pl.DataFrame], *paths: Callable[[RunFolder], Path]
-) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
+def made_from(make: Callable[..., pl.DataFrame], *paths: Callable[[RunFolder], Path]) -> Tables:
     """``make`` of the tables at ``paths``, if all of them exist."""
 
-    def tables(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+    def tables(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
         found = [read(path(folder)) for path in paths]
         if any(table is None for table in found):
             return []

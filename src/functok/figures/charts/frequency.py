@@ -4,6 +4,8 @@ Every x axis of effects is the same, the log ratio of features, function to cont
 nothing, and the paper's claim is to the right of it.
 """
 
+from collections.abc import Sequence
+
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
@@ -170,7 +172,7 @@ def common_frequencies(table: pl.DataFrame) -> ChartType:
     ).facet(column=alt.Column("reading:N", title=None, sort=list(READINGS.values())))
 
 
-def _effects(folder: RunFolder, most: int) -> list[pl.DataFrame]:
+def _effects(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
     found = effect_table(folder.judged or folder.graphs)
     return [effects(found)] if len(found) else []
 

@@ -4,6 +4,8 @@ The paper's counts come from SAEs of different recipes and unstated quality. Her
 next to the count, and the untrained model is the control of both.
 """
 
+from collections.abc import Sequence
+
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
@@ -102,7 +104,7 @@ def _interval(base: alt.Chart, name: str) -> alt.Chart:
     return bar.encode(y=f"{name}_low:Q", y2=f"{name}_high:Q")
 
 
-def _growth(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+def _growth(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
     found = read(folder.consolidation("growth"))
     return [features_by_step(found)] if found is not None and len(found) > 1 else []
 

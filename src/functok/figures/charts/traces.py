@@ -4,15 +4,15 @@ Columns are positions, not tokens: a token that occurs twice has two columns. It
 them, in the colour of its class.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.plan import NO_WORLD, Plan, read
+from functok.figures.plan import NO_WORLD, Plan, Tables, read
 from functok.figures.style import CLASS_COLOUR, MEASURED, TOKEN_FONT, tips
-from functok.retrieval.prompts.trace import most_varying
+from functok.retrieval.prompts.trace import rows_shown
 from functok.retrieval.prompts.trace_pairs import paired
 from functok.runtime.store import RunFolder
 
@@ -22,19 +22,19 @@ _SHOWN = 90
 _MORE_FIRST, _EQUAL, _MORE_SECOND = "#762a83", "#f7f7f7", "#1b7837"
 
 
-def traced(trace: pl.DataFrame, features: int) -> pl.DataFrame:
+def traced(trace: pl.DataFrame, features: int | Sequence[int]) -> pl.DataFrame:
     """The cells drawn, and every position of the prompt once.
 
     Args:
         trace: one prompt's rows of ``retrieval/traces.parquet``.
-        features: how many, see ``prompts.trace.most_varying``.
+        features: which, or how many, see ``prompts.trace.rows_shown``.
 
     Returns:
         Columns prompt, text, position, token, class, row (from 0; features in the order in which
         they first fire), feature, activation, first, density; and one row without a feature for
         each position, for its name.
     """
-    chosen = most_varying(trace, features)
+    chosen = rows_shown(trace, features)
     rows = pl.DataFrame({"feature": chosen, "row": range(len(chosen))}).with_columns(
         pl.col("feature").cast(trace.schema["feature"]), pl.col("row").cast(pl.Int64)
     )
@@ -65,12 +65,12 @@ def trace_heat_map(table: pl.DataFrame) -> ChartType:
     return _scrolled(heat, names.encode(tooltip=tips("position:Q token:N class:N")))
 
 
-def differences(traces: pl.DataFrame, features: int) -> list[pl.DataFrame]:
+def differences(traces: pl.DataFrame, features: int | Sequence[int]) -> list[pl.DataFrame]:
     """The first prompt compared with each of the others.
 
     Args:
         traces: ``retrieval/traces.parquet``.
-        features: how many, see ``retrieval.trace_pairs.paired``.
+        features: which, or how many, see ``prompts.trace_pairs.paired``.
 
     Returns:
         For each other prompt the columns of ``paired``, and text (both prompts).
@@ -139,10 +139,10 @@ def _short(table: pl.DataFrame) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
-def each_trace(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
+def each_trace(name: str) -> Tables:
     """One table per prompt of the traces called ``name``."""
 
-    def tables(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+    def tables(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
         found = read(folder.retrieval(name))
         parts = [] if found is None else found.partition_by("prompt", maintain_order=True)
         return [traced(part, features) for part in parts]
@@ -150,14 +150,23 @@ def each_trace(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
     return tables
 
 
-def first_compared(name: str) -> Callable[[RunFolder, int], list[pl.DataFrame]]:
+def first_compared(name: str) -> Tables:
     """The first prompt's trace compared with each other prompt's."""
 
-    def tables(folder: RunFolder, features: int) -> list[pl.DataFrame]:
+    def tables(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
         found = read(folder.retrieval(name))
         return [] if found is None else differences(found, features)
 
     return tables
+
+
+def as_many(tables: Tables) -> Tables:
+    """``tables`` of another SAE than that whose features a study names: as many of its own."""
+
+    def counted(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
+        return tables(folder, features if isinstance(features, int) else len(features))
+
+    return counted
 
 
 PLANS = (
@@ -185,7 +194,7 @@ PLANS = (
         "entity that they ask about.",
         control="None: a trace is an illustration.",
         absent=NO_WORLD,
-        tables=each_trace("world_traces"),
+        tables=as_many(each_trace("world_traces")),
         chart=trace_heat_map,
     ),
     Plan(
@@ -210,7 +219,7 @@ PLANS = (
         "the entity itself, and at positions to its right that carry it.",
         control="Columns to the left of the entity: nothing can differ there.",
         absent=NO_WORLD,
-        tables=first_compared("world_traces"),
+        tables=as_many(first_compared("world_traces")),
         chart=trace_difference,
     ),
 )

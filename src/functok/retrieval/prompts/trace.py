@@ -111,6 +111,11 @@ def chosen_features(features: Sequence[int], of: int) -> list[int]:
     return list(dict.fromkeys(features))
 
 
+def rows_shown(table: pl.DataFrame, features: int | Sequence[int]) -> list[int]:
+    """The features that a trace shows: those named, or so many that vary most."""
+    return most_varying(table, features) if isinstance(features, int) else list(features)
+
+
 def most_varying(table: pl.DataFrame, count: int) -> list[int]:
     """The ``count`` features that vary most within the prompt, in the order in which they fire.
 
@@ -163,14 +168,14 @@ def compared(one: pl.DataFrame, two: pl.DataFrame, features: Sequence[int] = ())
     )
 
 
-def first_and_again(table: pl.DataFrame, features: int, chosen: Sequence[int] = ()) -> pl.DataFrame:
-    """One row for each of the features that vary most, or of the chosen.
+def first_and_again(table: pl.DataFrame, features: int | Sequence[int]) -> pl.DataFrame:
+    """One row for each of the features shown (see ``rows_shown``).
 
     Columns: feature, peak, first at (the token that first activates it, with its position), again
     at function tokens, again at content tokens.
     """
     rows = []
-    for feature in chosen or most_varying(table, features):
+    for feature in rows_shown(table, features):
         fired = table.filter(pl.col("feature") == feature).sort("position")
         again = fired.filter(~pl.col("first"))
         rows.append(

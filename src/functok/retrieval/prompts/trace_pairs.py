@@ -5,16 +5,17 @@ function tokens carry in each. Here the prompts may differ in length: positions 
 the longest runs of equal tokens, and in between one by one.
 """
 
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 import polars as pl
 
 
-def paired(one: pl.DataFrame, two: pl.DataFrame, features: int) -> pl.DataFrame:
+def paired(one: pl.DataFrame, two: pl.DataFrame, features: int | Sequence[int]) -> pl.DataFrame:
     """Two traces (see ``trace.trace``) with their difference.
 
     Args:
-        features: how many, those with the largest difference at some pair of positions.
+        features: which, or how many: those with the largest difference at some pair of positions.
 
     Returns:
         Columns column (pair of places, from 0), position_first, position_second, token (``a``, or
@@ -35,7 +36,8 @@ def paired(one: pl.DataFrame, two: pl.DataFrame, features: int) -> pl.DataFrame:
         .group_by("feature", maintain_order=True)
         .agg(pl.col("size").first(), pl.col("column").first())
         .filter(pl.col("size") > 0)
-        .head(features)
+        .filter(True if isinstance(features, int) else pl.col("feature").is_in(features))
+        .head(features if isinstance(features, int) else len(features))
         .sort("column", "size", "feature", descending=[False, True, False])
         .with_row_index("row")
         .select("feature", pl.col("row").cast(pl.Int64))

@@ -84,8 +84,8 @@ class TracePart(Part):
     prompts: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "The cat sat on the mat, and the cat",
     )
-    features: Count = 16
-    """Features shown, those that vary most within the prompt."""
+    features: Count | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = 16
+    """Features shown: their numbers, or how many, those that vary most within the prompt."""
 
 
 class ConditionPart(Part):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from functok.runtime.store import read_frame, write_table
 from functok.study.run import Run
@@ -16,10 +16,13 @@ def _work(run: Run, key: str) -> None:
     """Trace the study's prompts through the last checkpoint's SAE."""
     import polars as pl
 
+    from functok.retrieval.prompts.trace import chosen_features
     from functok.retrieval.questions import traced
     from functok.study.asking import subject_of
 
-    subject = subject_of(run)
+    subject, features = subject_of(run), run.study.trace.features
+    if not isinstance(features, int):
+        chosen_features(features, subject.dictionary.features)
     tables = [
         traced(subject, prompt).with_columns(prompt=pl.lit(number), text=pl.lit(prompt))
         for number, prompt in enumerate(run.study.trace.prompts)
@@ -28,7 +31,6 @@ def _work(run: Run, key: str) -> None:
 
 
 def _shows(run: Run) -> Shown:
-
     from functok.retrieval.prompts.trace import first_and_again
 
     traces = read_frame(run.folder.retrieval("traces"))
@@ -37,11 +39,17 @@ def _shows(run: Run) -> Shown:
         yield first_and_again(table, run.study.trace.features)
 
 
+def _settings(run: Run) -> Any:
+    """The prompts, and features by their numbers, which have to exist."""
+    part = run.study.trace
+    return part.prompts if isinstance(part.features, int) else [part.prompts, part.features]
+
+
 TRACE = Step(
     name="trace",
     title="Tracing features through prompts",
     needs=("graph",),
-    settings=lambda run: run.study.trace.prompts,
+    settings=_settings,
     work=_work,
     leaves=lambda run: [run.folder.retrieval("traces")],
     excuse=needs_sae,

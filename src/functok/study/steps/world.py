@@ -105,9 +105,10 @@ def _shows(run: Run) -> Shown:
         name: read_frame(run.folder.retrieval(f"world_{name}"))
         for name in ("traces", "grid", "swaps")
     }
+    features = run.study.trace.features
     for (text,), table in tables["traces"].group_by("text", maintain_order=True):
         yield str(text)
-        yield first_and_again(table, run.study.trace.features)
+        yield first_and_again(table, features if isinstance(features, int) else len(features))
     yield grid_in_words(tables["grid"], _COLUMNS)
     interval = (pl.col(name).round(3) for name in ("iia", "iia_low", "iia_high"))
     swapped = pl.format("{} [{}, {}]", *interval).alias("swapped")
