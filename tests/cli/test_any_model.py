@@ -66,7 +66,8 @@ def test_chosen_features_are_shown_at_every_token_whether_they_fire_or_not(named
     said = named.trace("--feature", fires, "--feature", silent)
     assert said.code == 0, said.err
     assert said.out.startswith("Position 0 is <|endoftext|>, which is added before the prompt.")
-    lines = [line.split() for line in said.out.splitlines()]
+    assert said.out.splitlines()[1] == "No feature is left out."
+    lines = [line.split() for line in said.out.splitlines()[1:]]
     assert [line[0] for line in lines[3:5]] == [str(fires), str(silent)]
     assert lines[5] == ["position", "token", "class", str(fires), str(silent)]
     seen = {int(line[0]): float(line[3]) for line in lines[6:] if len(line) == 4}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from functok.corpus.splits import GROUPS
 from functok.encoding.contexts import RowFormat
+from functok.encoding.documents import hash_order
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.dictionaries import Dictionary
@@ -126,7 +127,8 @@ def test_prompts_are_beginnings_cut_after_their_last_function_token(
     longest = shortest + further
     lead = [] if separator is None else [separator]
     expected = []
-    for key, text in enumerate(texts, start=1000):
+    for place in hash_order(np.arange(1000, 1000 + len(texts))):
+        key, text = 1000 + int(place), texts[place]
         cuts = [
             stop
             for stop in range(shortest, min(longest, len(text)) + 1)
