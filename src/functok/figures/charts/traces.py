@@ -12,7 +12,7 @@ from altair.typing import ChartType
 
 from functok.figures.plan import NO_WORLD, Plan, Tables, read
 from functok.figures.style import CLASS_COLOUR, MEASURED, TOKEN_FONT, tips
-from functok.retrieval.prompts.trace import rows_shown
+from functok.retrieval.prompts.trace import how_many, rows_shown
 from functok.retrieval.prompts.trace_pairs import paired
 from functok.runtime.store import RunFolder
 
@@ -164,7 +164,7 @@ def as_many(tables: Tables) -> Tables:
     """``tables`` of another SAE than that whose features a study names: as many of its own."""
 
     def counted(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
-        return tables(folder, features if isinstance(features, int) else len(features))
+        return tables(folder, how_many(features))
 
     return counted
 

@@ -116,6 +116,11 @@ def rows_shown(table: pl.DataFrame, features: int | Sequence[int]) -> list[int]:
     return most_varying(table, features) if isinstance(features, int) else list(features)
 
 
+def how_many(features: int | Sequence[int]) -> int:
+    """How many features a trace shows."""
+    return features if isinstance(features, int) else len(features)
+
+
 def most_varying(table: pl.DataFrame, count: int) -> list[int]:
     """The ``count`` features that vary most within the prompt, in the order in which they fire.
 

@@ -10,6 +10,8 @@ from difflib import SequenceMatcher
 
 import polars as pl
 
+from functok.retrieval.prompts.trace import how_many
+
 
 def paired(one: pl.DataFrame, two: pl.DataFrame, features: int | Sequence[int]) -> pl.DataFrame:
     """Two traces (see ``trace.trace``) with their difference.
@@ -37,7 +39,7 @@ def paired(one: pl.DataFrame, two: pl.DataFrame, features: int | Sequence[int]) 
         .agg(pl.col("size").first(), pl.col("column").first())
         .filter(pl.col("size") > 0)
         .filter(True if isinstance(features, int) else pl.col("feature").is_in(features))
-        .head(features if isinstance(features, int) else len(features))
+        .head(how_many(features))
         .sort("column", "size", "feature", descending=[False, True, False])
         .with_row_index("row")
         .select("feature", pl.col("row").cast(pl.Int64))

@@ -99,16 +99,15 @@ def _shows(run: Run) -> Shown:
     import polars as pl
 
     from functok.calibration.summary import grid_in_words, swaps_by_place
-    from functok.retrieval.prompts.trace import first_and_again
+    from functok.retrieval.prompts.trace import first_and_again, how_many
 
     tables = {
         name: read_frame(run.folder.retrieval(f"world_{name}"))
         for name in ("traces", "grid", "swaps")
     }
-    features = run.study.trace.features
     for (text,), table in tables["traces"].group_by("text", maintain_order=True):
         yield str(text)
-        yield first_and_again(table, features if isinstance(features, int) else len(features))
+        yield first_and_again(table, how_many(run.study.trace.features))
     yield grid_in_words(tables["grid"], _COLUMNS)
     interval = (pl.col(name).round(3) for name in ("iia", "iia_low", "iia_high"))
     swapped = pl.format("{} [{}, {}]", *interval).alias("swapped")
