@@ -1,10 +1,11 @@
 """Train a sparse autoencoder on cached activations, with SAELens.
 
-SAELens trains (its objective and its dead-feature rule are the paper's own); this wrapper caches
-the activations of a fixed sample of positions, draws batches from them in an order that follows
-from the seed, scales activations to a mean norm of √d_model so that one recipe fits every
-checkpoint, folds the scale into the weights, and sets the threshold of a BatchTopK on the sample
-itself, since SAELens' running estimate is far off after a short training.
+SAELens trains (its objective and its dead-feature rule are the paper's own; ``sparse.py`` spares
+it the products with zeros). This wrapper caches the activations of a fixed sample of positions,
+draws batches from them in an order that follows from the seed, scales activations to a mean norm of
+√d_model so that one recipe fits every checkpoint, folds the scale into the weights, and sets the
+threshold of a BatchTopK on the sample itself, since SAELens' running estimate is far off after a
+short training.
 """
 
 import os
@@ -96,6 +97,8 @@ def _trainer(d_model: int, settings: FittedSettings, layer: int) -> Any:
         import sae_lens
         from sae_lens.config import LoggingConfig, SAETrainerConfig
         from sae_lens.training.sae_trainer import SAETrainer
+
+        from functok.models.dictionaries.sparse import SparseTopK
     except ImportError as error:
         raise UserError(
             "Training SAEs needs SAELens, which is not installed; pip install 'functok[sae]'."
@@ -122,7 +125,7 @@ def _trainer(d_model: int, settings: FittedSettings, layer: int) -> Any:
             sae_lens.BatchTopKTrainingSAEConfig(**common, k=settings.k)
         )
     else:
-        sae = sae_lens.TopKTrainingSAE(sae_lens.TopKTrainingSAEConfig(**common, k=settings.k))
+        sae = SparseTopK(sae_lens.TopKTrainingSAEConfig(**common, k=settings.k))
     sae.cfg.metadata.hook_name = f"blocks.{layer}.hook_resid_post"
     config = SAETrainerConfig(
         total_training_samples=settings.steps * settings.batch,
