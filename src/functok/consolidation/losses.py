@@ -16,6 +16,7 @@ from functok.corpus.splits import GROUPS, document_groups
 from functok.encoding.contexts import ContextRows, RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.forward import forward
+from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
 from functok.stats import Estimate, jackknife, jackknife_ratio
 from functok.tokens.counting.function_tokens import EXCLUDED, TRANSITIONS, transitions
@@ -61,12 +62,26 @@ def loss_table(
 
 
 def model_losses(
-    model: Model, encoded: Encoded, row_format: RowFormat
+    model: Model,
+    encoded: Encoded,
+    row_format: RowFormat,
+    point: HookPoint | None = None,
+    limit: float = float("inf"),
+    massive: Bool[np.ndarray, " tokens"] | None = None,
 ) -> Iterator[tuple[ContextRows, Float[np.ndarray, " tokens"]]]:
-    """Each batch of rows with the next-token losses of ``model`` at its tokens, in nats."""
-    for batch in forward(model, encoded, row_format, with_losses=True):
+    """Each batch of rows with the next-token losses of ``model`` at its tokens, in nats.
+
+    Args:
+        massive: set where the norm at ``point`` exceeds ``limit``.
+    """
+    points = [] if point is None else [point]
+    for batch in forward(model, encoded, row_format, points, with_losses=True):
         assert batch.losses is not None
-        yield batch.rows, batch.losses.double().cpu().numpy()
+        rows, counted = batch.rows, batch.counted
+        if massive is not None and batch.hidden:
+            place = encoded.offsets[rows.document[counted]] + rows.position[counted]
+            massive[place] |= (batch.hidden[0].float().norm(dim=1) > limit).cpu().numpy()
+        yield rows, batch.losses.double().cpu().numpy()
 
 
 class GroupedLoss:

@@ -21,15 +21,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from functok.encoding.contexts import RowFormat
-from functok.encoding.tokenizer import Encoded
-from functok.models.forward import Batch, forward
-from functok.models.language.hooks import HookPoint
-from functok.models.language.model import Model
+from functok.models.forward import Batch
 from functok.tokens.counting.function_tokens import SPECIAL
 
 
@@ -109,22 +104,3 @@ def _narrowed(batch: Batch, kept: Shaped[Tensor, " counted"]) -> Batch:
     losses = None if batch.losses is None else batch.losses[kept.to(batch.losses.device)]
     hidden = [one[kept.to(one.device)] for one in batch.hidden]
     return replace(batch, counted=counted, hidden=hidden, losses=losses)
-
-
-@torch.no_grad()
-def massive_tokens(
-    model: Model,
-    encoded: Encoded,
-    point: HookPoint,
-    limit: float,
-    row_format: RowFormat,
-) -> Bool[np.ndarray, " tokens"]:
-    """Which tokens of ``encoded`` are massive positions."""
-    found = np.zeros(len(encoded.ids), bool)
-    if limit == float("inf"):
-        return found
-    for batch in forward(model, encoded, row_format, [point]):
-        rows, counted = batch.rows, batch.counted
-        place = encoded.offsets[rows.document[counted]] + rows.position[counted]
-        found[place] = (batch.hidden[0].float().norm(dim=1) > limit).cpu().numpy()
-    return found

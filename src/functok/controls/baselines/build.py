@@ -28,6 +28,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from functok.claims.evidence import as_columns
 from functok.controls.names import BASELINE_NAMES
 from functok.encoding.contexts import RowFormat
 from functok.encoding.documents import drawn
@@ -48,8 +51,15 @@ from functok.models.language.model import load_model
 from functok.models.language.untrained import write_untrained
 from functok.runtime.engine import Engine
 from functok.runtime.errors import UserError, nearest, require
-from functok.runtime.progress import Progress, Silent, ticking
-from functok.runtime.store import fingerprint, read_json, remove_file, remove_folder, write_json
+from functok.runtime.progress import Progress
+from functok.runtime.store import (
+    fingerprint,
+    read_json,
+    read_tensors,
+    remove_file,
+    remove_folder,
+    write_json,
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,9 @@ class Trained:
     """Documents on which the baselines' own SAEs are trained; None if there are none for that."""
     encoded: Encoded
     """Documents of the graph."""
+    sample: Path | None = None
+    """Activations on which the SAE was trained, if they were kept: ``activations`` [positions,
+    d_model] in a safetensors file."""
     row_format: RowFormat
     exclusions: Exclusions
     seed: int
@@ -155,7 +168,7 @@ def build_baseline(
     """Build the graph of ``baseline`` in ``folder``, or read it if it is there.
 
     ``folder`` then holds graph/, sae/ (if the baseline has its own) and baseline.json: key, name
-    and the SAE's l0, explained_variance and ce_recovered with their intervals.
+    and the SAE's l0 and explained_variance with their intervals.
 
     Raises:
         UserError: if the baseline is not ``possible``, or something cannot be written.
@@ -240,23 +253,20 @@ def _sae(
         return trained.sae
     place = folder / "sae"
     if not place.exists():
-        layer = trained.hook.layer
+        layer, recipe, text = trained.hook.layer, trained.recipe, trained.training
         assert layer is not None
-        assert trained.recipe is not None
-        assert trained.training is not None
-        name, text, count = f"SAE of {baseline.name}", trained.training, trained.recipe.activations
-        total, shown = min(count, len(text.ids)), progress or Silent()
-        with shown.task(f"{name}, its sample", total, "tokens") as task, ticking(task):
+        assert recipe is not None
+        assert text is not None
+        name = f"SAE of {baseline.name}"
+        if trained.sample is not None and baseline.model == "trained":
+            sample = torch.from_numpy(read_tensors(trained.sample)["activations"])
+        else:
             sample, _ = sample_activations(
-                load_model(*model, device=trained.device),
-                text,
-                layer,
-                trained.row_format,
-                trained.exclusions,
-                count,
+                *(load_model(*model, device=trained.device), text, layer, trained.row_format),
+                *(trained.exclusions, recipe.activations, progress, name),
             )
         seed = trained.seed + baseline.seed
-        train_dictionary(sample, trained.recipe, layer, seed, place, progress, name, baseline.held)
+        train_dictionary(sample, recipe, layer, seed, place, progress, name, baseline.held)
     return str(place)
 
 
@@ -272,6 +282,7 @@ def _limit(trained: Trained, model: tuple[str, str | None], text: Encoded) -> fl
 def _quality(
     trained: Trained, model: tuple[str, str | None], sae: str, text: Encoded, limit: float
 ) -> dict[str, Any]:
+    """What the controls compare: the losses would cost ten times as much."""
     if trained.hook.site != "resid_post" or trained.hook.layer is None:
         return {}
     found = dictionary_quality(
@@ -282,5 +293,6 @@ def _quality(
         trained.row_format,
         trained.exclusions,
         limit,
+        with_losses=False,
     )
-    return found.columns()
+    return as_columns("l0", found.l0) | as_columns("explained_variance", found.explained_variance)

@@ -14,6 +14,7 @@ from functok.models.forward import forward
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model, vocabulary_of
 from functok.runtime.errors import UserError
+from functok.runtime.progress import Progress, Silent, ticking
 
 PROBE = 4096
 """Positions on which SAEs are tried."""
@@ -26,10 +27,16 @@ def sample_activations(
     row_format: RowFormat,
     exclusions: Exclusions,
     count: int,
+    progress: Progress | None = None,
+    name: str = "SAE",
 ) -> tuple[Float[Tensor, "positions d_model"], dict[str, Any]]:
     """Residual vectors after ``layer`` at about ``count`` tokens, drawn by hash.
 
     Massive positions are those of the sample itself.
+
+    Args:
+        progress: who is told.
+        name: what the SAE is called there.
 
     Returns:
         The vectors, and what was left out (``Exclusions.described``).
@@ -40,7 +47,9 @@ def sample_activations(
     sample = drawn(encoded, count)
     point, special = HookPoint.residual(layer), exclusions.ids(vocabulary_of(model))
     batches = forward(model, sample, row_format, [point], excluded=special)
-    parts = [batch.hidden[0].float().cpu() for batch in batches]
+    total, shown = len(sample.ids), progress or Silent()
+    with shown.task(f"{name}, its sample", total, "tokens") as task, ticking(task):
+        parts = [batch.hidden[0].float().cpu() for batch in batches]
     if not parts:
         raise UserError("The SAE's sample holds no token that counts; give more documents.")
     found = torch.cat(parts)

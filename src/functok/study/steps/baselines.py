@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from functok.runtime.store import baseline, read_frame, read_json, remove_folder
 from functok.study.run import Run
+from functok.study.samples import drop_sample, kept_sample
 from functok.study.step import Step, needs_sae
 from functok.study.steps.dictionaries import recipe_of
 
@@ -45,6 +46,7 @@ def _work(run: Run, key: str) -> dict[str, Any]:
             remove_folder(left)
     for one in wanted:
         build_baseline(one, trained, baseline(run.judged, one.name), run.engine, run.progress)
+    drop_sample(run, run.main, run.last)
     return {"baselines_missing": missing}
 
 
@@ -110,6 +112,7 @@ def _trained(run: Run, key: str) -> Trained:
         hook=run.hook(part, last),
         recipe=None if part.recipe is None else recipe_of(run, part),
         training=None if run.study.whole else run.encoded("train"),
+        sample=kept_sample(run, part, last),
         encoded=run.encoded("graph"),
         row_format=run.row_format,
         exclusions=run.exclusions,

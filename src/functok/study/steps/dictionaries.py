@@ -51,31 +51,31 @@ def _each(run: Run) -> Iterator[tuple[DictionaryPart, Checkpoint]]:
 
 
 def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> None:
-    from functok.models.dictionaries.activations import sample_activations
     from functok.models.dictionaries.training import train_dictionary
-    from functok.runtime.progress import ticking
+    from functok.study.samples import drop_sample, sampled
 
     folder, records, step = run.sae_folder(part, checkpoint), run.folder.records, checkpoint.step
     made = f"dictionary-{part.name}" + ("" if step is None else f"-{step}")
     if records.is_done(made, key):
         return
     records.spoil(made, made)
-    layer, recipe, text = (
-        part.layer_in(run.architecture),
-        recipe_of(run, part),
-        run.encoded("train"),
-    )
+    layer, recipe = part.layer_in(run.architecture), recipe_of(run, part)
     name = checkpoint.its(f"SAE {part.name}, layer {layer}," if step is None else "SAE")
-    total = min(recipe.activations, len(text.ids))
-    with run.progress.task(f"{name}, its sample", total, "tokens") as task, ticking(task):
-        sample, excluded = sample_activations(
-            *(run.model(checkpoint), text, layer, run.row_format),
-            *(run.exclusions, recipe.activations),
-        )
+    sample, excluded = sampled(run, key, part, checkpoint, recipe, name)
     train_dictionary(sample, recipe, layer, run.study.seed, folder, run.progress, name)
     recorded = {"positions": len(sample), "recipe": vars(recipe), "excluded": excluded}
     write_json(folder / "training.json", recorded)
     records.write(made, key, [folder], {})
+    if (part, checkpoint) != (run.main, run.last) or not baselines_sample(run):
+        drop_sample(run, part, checkpoint)
+
+
+def baselines_sample(run: Run) -> bool:
+    """Whether a baseline trains another SAE on the sample of the study's own."""
+    from functok.controls.baselines.build import named_baselines
+
+    asked = named_baselines(run.study.controls.baselines)
+    return any(one.model == "trained" and one.trains for one in asked)
 
 
 def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> float:
@@ -237,9 +237,11 @@ def _settings(run: Run) -> Any:
 
 
 def _disk(run: Run) -> int:
-    """Encoder and decoder of every SAE that is trained here, in fp32."""
-    features = sum(recipe_of(run, part).width for part, _ in _each(run) if part.load is None)
-    return 2 * 4 * features * run.architecture.get_input_embeddings().weight.shape[1]
+    """Encoder and decoder of every SAE that is trained here and one sample, in fp32."""
+    recipes = [recipe_of(run, part) for part, _ in _each(run) if part.load is None]
+    rows = 2 * sum(one.width for one in recipes)
+    rows += max((one.activations for one in recipes), default=0)
+    return 4 * rows * run.architecture.get_input_embeddings().weight.shape[1]
 
 
 def _leaves(run: Run) -> Iterable[Path]:

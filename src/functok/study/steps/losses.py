@@ -6,11 +6,12 @@ from functok.study.run import Run
 from functok.study.step import Step, needs_held_out, rows_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
     import pyarrow as pa
 
     from functok.encoding.tokenizer import Encoded
+    from functok.models.language.hooks import HookPoint
+    from functok.models.language.model import Model
 
 FLOOR = "kneser-ney-bigram"
 _TABLES = ("losses", "floors", "loss_summary")
@@ -18,6 +19,7 @@ _TABLES = ("losses", "floors", "loss_summary")
 
 def _work(run: Run, key: str) -> None:
     """The loss on held-out text by transition group, at every checkpoint and under the floor."""
+    import numpy as np
     import polars as pl
     import pyarrow as pa
 
@@ -34,15 +36,18 @@ def _work(run: Run, key: str) -> None:
     held_out = drawn(whole, run.study.losses.tokens)
     run.progress.say(f"  {sample_sentence(held_out, whole)}")
     place = (held_out, run.row_format)
-    massive = _massive(run, held_out)
-    parts = []
+    point, massive = _point(run), np.zeros(len(held_out.ids), bool)
+    limits = [_limit(run, run.model(one), held_out, point) for one in run.checkpoints]
+    losses = []
     total = len(held_out.ids) * len(run.checkpoints)
     with run.progress.task("Held-out losses", total, "tokens") as task, ticking(task):
-        for checkpoint in run.checkpoints:
-            losses = model_losses(run.model(checkpoint), *place)
-            table = loss_table(losses, held_out, classes, massive)
-            steps = steps_column([checkpoint.step] * len(table))
-            parts.append(table.add_column(0, "step", steps))
+        for checkpoint, limit in zip(run.checkpoints, limits, strict=True):
+            model = run.model(checkpoint)
+            losses.append([*model_losses(model, *place, point, limit, massive)])
+    parts = []  # a token that is massive at any checkpoint counts at none
+    for checkpoint, found in zip(run.checkpoints, losses, strict=True):
+        table = loss_table(found, held_out, classes, massive)
+        parts.append(table.add_column(0, "step", steps_column([checkpoint.step] * len(table))))
     table = pa.concat_tables(parts)
     special = int(run.exclusions.ids(len(classes))[held_out.ids].sum())
     excluded = run.exclusions.described(Counts(special=special, massive=int(massive.sum())))
@@ -61,28 +66,24 @@ def _work(run: Run, key: str) -> None:
     _loss_evidence(run, frame, floor, len(held_out))
 
 
-def _massive(run: Run, text: "Encoded") -> "np.ndarray":
-    """Which tokens are massive positions at any checkpoint, where the SAEs of the study read."""
-    import numpy as np
-
-    from functok.models.dictionaries.activations import probe_activations
-    from functok.models.exclusions import massive_tokens
+def _point(run: Run) -> "HookPoint | None":
+    """Where massive positions are told by their norm: after the layer of the first SAE."""
     from functok.models.language.hooks import HookPoint
     from functok.models.language.layers import middle_layer
 
-    found, place = np.zeros(len(text.ids), bool), (run.row_format,)
     if not run.exclusions.massive:
-        return found
-    parts = run.study.dictionaries
-    point = HookPoint.residual(
-        parts[0].layer_in(run.architecture) if parts else middle_layer(run.architecture)
-    )
-    for checkpoint in run.checkpoints:
-        model = run.model(checkpoint)
-        (probe,) = probe_activations(model, text, [point], *place, run.exclusions)
-        limit = run.exclusions.norm_limit(probe)
-        found |= massive_tokens(model, text, point, limit, *place)
-    return found
+        return None
+    parts, model = run.study.dictionaries, run.architecture
+    return HookPoint.residual(parts[0].layer_in(model) if parts else middle_layer(model))
+
+
+def _limit(run: Run, model: "Model", text: "Encoded", point: "HookPoint | None") -> float:
+    from functok.models.dictionaries.activations import probe_activations
+
+    if point is None:
+        return float("inf")
+    (probe,) = probe_activations(model, text, [point], run.row_format, run.exclusions)
+    return run.exclusions.norm_limit(probe)
 
 
 def _loss_evidence(run: Run, frame: "pl.DataFrame", floor: "pa.Table", documents: int) -> None:
