@@ -1,7 +1,10 @@
 """Baselines built end to end on a tiny Llama, killed in between, and built again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from functok.controls.baselines import build
 from functok.controls.baselines.build import (
@@ -86,6 +89,25 @@ def test_step_0_is_the_model_that_is_named(trained, tmp_path):
         build_baseline(baseline, trained, tmp_path / "none")
     known = Trained(**{**vars(trained), "start": (trained.model, None)})
     assert build_baseline(baseline, known, tmp_path / "baseline").positions == 1200
+
+
+def test_a_kept_sample_stands_in_for_another_pass(trained, tmp_path, monkeypatch):
+    model = load_model(trained.model)
+    x, _ = sample_activations(model, trained.training, 1, ROWS, trained.exclusions, 800)
+    save_file({"activations": x}, tmp_path / "sample.safetensors")
+    frozen, untrained = named_baselines(["reinitialised", "frozen-decoder"])[::-1]
+    passed = build_baseline(frozen, trained, tmp_path / "passed")
+    known = replace(trained, sample=tmp_path / "sample.safetensors")
+
+    def no_pass(*given: object, **named: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(build, "sample_activations", no_pass)
+    kept = build_baseline(frozen, known, tmp_path / "kept")
+    for one, two in zip(kept.columns, passed.columns, strict=True):
+        assert (one == two).all()
+    with pytest.raises(AssertionError):  # another model's activations are others
+        build_baseline(untrained, known, tmp_path / "untrained")
 
 
 def test_a_baseline_killed_on_its_way_goes_on_and_equals_one_that_was_not(

@@ -1,5 +1,7 @@
 """The activity of features laid end to end, against one document and one row at a time."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,12 @@ import torch
 from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
+from functok.models.dictionaries.sites import residual_layer
 from functok.models.language.capture import residual_stream
 from functok.models.training import LlamaShape, new_llama
-from functok.retrieval.reactivation.trains import active_trains
+from functok.retrieval.reactivation.trains import active_trains, stored_trains
+from functok.runtime.progress import Silent
+from functok.study.opening import open_run
 from functok.tokens.counting.function_tokens import SPECIAL
 
 VOCABULARY, WIDTH, LAYER, CONTEXT = 20, 16, 1, 12
@@ -51,3 +56,25 @@ def test_every_activation_lies_at_its_own_token(separator: int | None) -> None:
     assert (np.diff(found.row) >= 0).all()
     assert np.array_equal(found.classes, np.where(counted, classes[ids], SPECIAL))
     assert np.array_equal(found.offsets, encoded.offsets)
+
+
+def test_a_graph_s_store_holds_the_same_trains_as_another_pass(whole_run: Path) -> None:
+    run = open_run(whole_run, Silent())
+    text, classes = run.encoded("graph"), run.vocabulary.classes
+    hook = run.hook(run.main, run.last)
+    passed = active_trains(
+        run.model(run.last),
+        run.sae(run.main, run.last).dictionary,
+        text,
+        residual_layer(hook),
+        run.row_format,
+        classes,
+    )
+    stored = stored_trains(run.judged / "occurrences", text, classes)
+    for name in ("offsets", "classes", "row", "feature"):
+        assert np.array_equal(getattr(stored, name), getattr(passed, name)), name
+    left_out = np.unique(stored.feature)[:2]
+    fewer = stored_trains(run.judged / "occurrences", text, classes, left_out)
+    kept = ~np.isin(stored.feature, left_out)
+    assert np.array_equal(fewer.row, stored.row[kept])
+    assert 0 < kept.sum() < len(kept)

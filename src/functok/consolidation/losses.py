@@ -23,7 +23,7 @@ from functok.tokens.counting.function_tokens import EXCLUDED, TRANSITIONS, trans
 
 
 def loss_table(
-    losses: Iterable[tuple[ContextRows, Float[np.ndarray, " tokens"]]],
+    losses: Iterable[tuple[ContextRows, Float[np.ndarray, "_"]]],
     encoded: Encoded,
     classes: Int[np.ndarray, " vocabulary"],
     left_out: Bool[np.ndarray, " tokens"] | None = None,
@@ -68,7 +68,7 @@ def model_losses(
     point: HookPoint | None = None,
     limit: float = float("inf"),
     massive: Bool[np.ndarray, " tokens"] | None = None,
-) -> Iterator[tuple[ContextRows, Float[np.ndarray, " tokens"]]]:
+) -> Iterator[tuple[ContextRows, Float[np.ndarray, "_"]]]:
     """Each batch of rows with the next-token losses of ``model`` at its tokens, in nats.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from functok.runtime.store import read_json
 from functok.study.run import Run
@@ -11,6 +11,8 @@ from functok.study.step import Step, needs_sae, rows_of
 if TYPE_CHECKING:
     import polars as pl
 
+    from functok.encoding.tokenizer import Encoded
+    from functok.retrieval.reactivation.odds import Trains
     from functok.stats import Estimate
 
 WINDOW = 32
@@ -21,13 +23,11 @@ EVENTS = 50
 
 def _work(run: Run, key: str) -> None:
     """Re-activation at function and content positions of held-out text, and in shifted trains."""
-    import numpy as np
     import polars as pl
 
     from functok.claims.evidence import as_columns, with_intervals
     from functok.corpus.splits import document_groups
-    from functok.models.dictionaries.sites import residual_layer
-    from functok.models.exclusions import Counts, with_exclusions
+    from functok.models.exclusions import with_exclusions
     from functok.retrieval.reactivation.odds import (
         adjusted_odds_ratio,
         at_risk,
@@ -35,25 +35,10 @@ def _work(run: Run, key: str) -> None:
         odds_ratio,
         shifted,
     )
-    from functok.retrieval.reactivation.trains import active_trains
     from functok.runtime.store import write_table
 
-    checkpoint, seed = run.last, run.study.seed
-    held_out, meta = run.encoded("graph"), read_json(run.judged / "meta.json")
-    limit, counts = meta["excluded"]["norm_above"], Counts()
-    limit = float("inf") if limit is None else limit
-    observed = active_trains(
-        run.model(checkpoint),
-        run.sae(run.main, checkpoint).dictionary,
-        held_out,
-        residual_layer(run.hook(run.main, checkpoint)),
-        run.row_format,
-        run.vocabulary.classes,
-        limit,
-        np.array(meta["features_left_out"], np.int64),
-        counts,
-    )
-    excluded = run.exclusions.described(counts, limit)
+    held_out, seed = run.encoded("graph"), run.study.seed
+    observed, excluded = _observed(run, held_out)
     groups = document_groups(held_out.keys)
     counted, pooled = {}, []
     for name, trains in (("observed", observed), ("shifted", shifted(observed, seed))):
@@ -68,6 +53,38 @@ def _work(run: Run, key: str) -> None:
     features = _by_class(counted).to_arrow()
     write_table(run.folder.retrieval("reactivation"), with_exclusions(features, excluded))
     _evidence(run, counted)
+
+
+def _observed(run: Run, text: Encoded) -> tuple[Trains, dict[str, Any]]:
+    """The activity in the graph's text, and what was left out."""
+    import numpy as np
+
+    from functok.models.dictionaries.sites import residual_layer
+    from functok.models.exclusions import Counts
+    from functok.retrieval.reactivation.trains import active_trains, stored_trains
+    from functok.tokens.counting.function_tokens import SPECIAL
+
+    meta, classes = read_json(run.judged / "meta.json"), run.vocabulary.classes
+    left_out = np.array(meta["features_left_out"], np.int64)
+    limit, store = meta["excluded"]["norm_above"], run.judged / "occurrences"
+    limit = float("inf") if limit is None else limit
+    counts = Counts(special=int((classes[text.ids] == SPECIAL).sum()), dense_features=len(left_out))
+    if store.exists():
+        counts.massive = meta["massive_positions_left_out"]
+        trains = stored_trains(store, text, classes, left_out)
+    else:
+        trains = active_trains(
+            run.model(run.last),
+            run.sae(run.main, run.last).dictionary,
+            text,
+            residual_layer(run.hook(run.main, run.last)),
+            run.row_format,
+            classes,
+            limit,
+            left_out,
+            counts,
+        )
+    return trains, run.exclusions.described(counts, limit)
 
 
 def _by_class(counted: dict[str, pl.DataFrame]) -> pl.DataFrame:
@@ -120,6 +137,7 @@ def _log(estimate: Estimate) -> Estimate:
 
 REACTIVATION = Step(
     name="reactivation",
+    number=2,
     title="Counting re-activations",
     needs=("graph",),
     settings=lambda run: None,
