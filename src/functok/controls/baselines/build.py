@@ -129,7 +129,7 @@ class Trained:
     exclusions: Exclusions
     seed: int
     device: str = "cpu"
-    quality_tokens: int = 8_192
+    quality_tokens: int = 4_096
     """Tokens on which each baseline's SAE is evaluated."""
     recorded: dict[str, Any] = field(default_factory=dict)
     """Further entries of each baseline's ``meta.json``, such as the paths of model and SAE."""

@@ -15,7 +15,7 @@ DIMENSIONS_PER_ACTIVE = 16
 """Dimensions of the model for each active feature: 32 to 40 in models of 100 to 300 M."""
 LEAST_ACTIVE, MOST_ACTIVE = 8, 64
 """Bounds of k, whatever the model's width."""
-SAMPLE = 120_000
+SAMPLE = 80_000
 """Positions sampled, of which each takes 4 · d_model bytes of memory."""
 SAMPLE_BYTES = 1 << 30
 """Bytes of the sample at most."""
@@ -41,7 +41,7 @@ class DictionarySettings:
     batch: int = 1024
     """Activations per update."""
     activations: int | None = None
-    """Positions sampled from the training documents; by default 120,000, or 1 GiB."""
+    """Positions sampled from the training documents; by default 80,000, or 1 GiB."""
     learning_rate: float = 1e-3
     """Constant, then linearly to zero over the last fifth."""
     b_dec: Literal["mean", "zero"] = "mean"

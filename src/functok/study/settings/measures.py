@@ -41,7 +41,7 @@ class GraphPart(Part):
 class LossesPart(Part):
     """The loss by transition group."""
 
-    tokens: Count | None = 30_000
+    tokens: Count | None = 20_000
     """Held-out tokens, drawn by hash, the same at every checkpoint; null: all of them."""
 
 

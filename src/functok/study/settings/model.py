@@ -64,7 +64,7 @@ class DictionaryPart(Part):
     """Steps whose checkpoints are decomposed; none: all of a loaded model's, else the last."""
     recipe: DictionarySettings | None = None
     """How SAEs are trained; of a loaded one, how those of its baselines are."""
-    quality_tokens: Annotated[int, Field(ge=0)] = 8_192
+    quality_tokens: Annotated[int, Field(ge=0)] = 4_096
     """Held-out tokens on which quality is measured, drawn by hash; 0 measures none."""
 
     def layer_in(self, model: Any) -> int:

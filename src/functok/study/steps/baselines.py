@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.stats import Estimate
 
-QUALITY = 8_192
+QUALITY = 4_096
 """Tokens on which a baseline's SAE is measured where the study measures none."""
 _START = "step-0"
 _SHARE = "explained_variance"
