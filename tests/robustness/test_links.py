@@ -159,3 +159,20 @@ def test_a_name_from_a_table_names_one_file_of_the_run(run: RunFolder, name: str
     for place in (*of_a_graph, *of_a_run, *by_sae, partial(run.figure, suffix="png")):
         with pytest.raises(UserError, match="is no name of a file"):
             place(name)
+
+
+@pytest.mark.parametrize("target", ["nowhere/run", "other"])
+def test_a_place_behind_a_broken_link_is_refused_in_a_sentence_that_names_it(
+    tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / target)
+    (tmp_path / "other").symlink_to(tmp_path / "link")
+    for place in ("link", "link/run"):
+        with (
+            pytest.raises(UserError, match=r"link is a symbolic link that leads nowhere"),
+            RunFolder(tmp_path / place).opened(),
+        ):
+            pass
+    with pytest.raises(UserError, match=r"link is a symbolic link that leads nowhere"):
+        write_text(tmp_path / "link/report.html", "page")
+    assert not (tmp_path / "nowhere").exists()

@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from functok.runtime.errors import UserError
-from functok.runtime.paths import require_unicode
+from functok.runtime.paths import check_links, require_unicode
 
 LOCK = Path(".state", "lock")
 """A folder with this file in it is a run folder that has been opened."""
@@ -109,6 +109,7 @@ def _next_to(path: Path) -> Iterator[Path]:
             if isinstance(error, UnicodeEncodeError):
                 require_unicode(path)
             raise
+        check_links(path.parent)
         raise UserError(
             f"Cannot write {path}: {reason}; free or choose another place "
             "and run the same command again, finished work is kept."

@@ -21,6 +21,23 @@ def require_unicode(path: Path) -> None:
         ) from error
 
 
+def check_links(path: Path) -> None:
+    """Refuse a path through a symbolic link that leads nowhere.
+
+    Raises:
+        UserError: that names the link.
+    """
+    for part in (path, *path.parents):
+        if part.is_symlink():
+            try:
+                part.stat()
+            except OSError as error:
+                raise UserError(
+                    f"{part} is a symbolic link that leads nowhere ({error.strerror}); remove it, "
+                    "or choose another place with -o."
+                ) from error
+
+
 def user_path(text: str | Path) -> Path:
     """``text`` as a path, with ``~`` and ``~user`` written out.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from functok.runtime.atomic import LOCK
 from functok.runtime.errors import UserError
+from functok.runtime.paths import check_links
 
 _HELD = {errno.EAGAIN, errno.EACCES}
 
@@ -25,6 +26,7 @@ def locked(root: Path) -> Iterator[None]:
         UserError: if another process holds it, it cannot be written, or its lock or the folder
             around the lock is not what functok put there.
     """
+    check_links(root)
     try:
         (root / LOCK).parent.mkdir(parents=True, exist_ok=True)
         if (root / LOCK).parent.is_symlink():
