@@ -6,6 +6,7 @@ import shutil
 import tomllib
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,6 +110,18 @@ def test_the_code_on_the_steering_page_runs() -> None:
     assert names["steered"].tolist() != plain.tolist()
     assert names["log_probabilities"].shape == (5, 30)
     assert names["checked"]["exact"].abs().max() > 0
+
+
+def test_the_code_for_a_notebook_runs(workspace: Path) -> None:
+    model = workspace / "path/to/model"
+    shutil.copytree(model / "step1000", model, dirs_exist_ok=True)
+    names: dict[str, Any] = {}
+    for page in (ROOT / "README.md", ROOT / "docs/notebook.md"):
+        for text in blocks(page, "python"):
+            exec(text, names)
+    assert len(names["run"].claims) > 5
+    assert (names["function"].classes == 0).sum() == len(names["function"].ids)
+    assert names["sae"].dictionary.features == names["asked"].subject.dictionary.features
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

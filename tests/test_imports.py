@@ -11,7 +11,7 @@ ROOT = Path(functok.__file__).parent
 ORDER = [
     *("runtime", "stats", "claims", "corpus", "encoding", "tokens", "models", "world", "corpora"),
     *("graph", "richness", "controls", "retrieval", "consolidation", "calibration"),
-    *("study", "studies", "figures", "report", "cli"),
+    *("study", "studies", "figures", "report", "notebook", "cli"),
 ]
 """A package imports itself and those that stand before it."""
 UNRELATED = ({"retrieval", "consolidation"},)

@@ -14,14 +14,15 @@ from functok.corpus import Document
 from functok.encoding.tokenizer import Tokenizer, encode, load_tokenizer
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.dictionaries.sites import placed
-from functok.models.dictionaries.sources import open_whole_sae
+from functok.models.dictionaries.sources import load_sae
 from functok.models.language.model import Model, check_tokenizer, load_model
 from functok.models.language.passages import PASSAGES
 from functok.models.language.row_start import RowStart, measured_start, set_start
 from functok.retrieval.prompts.subject import Subject
-from functok.runtime.errors import UserError, require
-from functok.runtime.store import RunFolder, read_frame
+from functok.runtime.errors import require
+from functok.runtime.store import RunFolder
 from functok.study.run import Run
+from functok.tokens.counting.function_tokens import FunctionTokens
 from functok.tokens.vocabulary import Vocabulary
 
 
@@ -77,7 +78,7 @@ def subject_named(names: Named) -> Subject:
     Raises:
         UserError: if one of them does not exist, or does not belong to the others.
     """
-    sae = open_whole_sae(names.sae)
+    sae = load_sae(names.sae)
     tokenizer = load_tokenizer(names.tokenizer or names.model)
     model = load_model(names.model, names.revision)
     check_tokenizer(model, tokenizer, names.model)
@@ -105,16 +106,11 @@ def _function(tokenizer: Tokenizer, counts: Path | None) -> list[int] | None:
     """Ids of the function tokens in a folder of counts; None without one."""
     if counts is None:
         return None
-    folder = RunFolder(counts)
-    table = folder.tokens("function_tokens")
-    if not table.is_file():
-        raise UserError(
-            f"{counts} contains no function tokens; make them with functok tokens -o {counts}."
-        )
-    counted = load_tokenizer(str(folder.tokenizer))
+    found = FunctionTokens.load(counts)
+    counted = load_tokenizer(str(RunFolder(counts).tokenizer))
     require(
         counted.get_vocab() == tokenizer.get_vocab(),
         f"The function tokens in {counts} come from another tokenizer than the model's; count the "
         "corpus with the model's.",
     )
-    return read_frame(table)["token_id"].to_list()
+    return found.ids.tolist()

@@ -287,9 +287,9 @@ class Run:
         Raises:
             UserError: if it is not there, or its weights are not finite.
         """
-        from functok.models.dictionaries.sources import open_whole_sae
+        from functok.models.dictionaries.sources import load_sae
 
         spec = self.sae_spec(part, checkpoint)
         if part.load is not None and self.reopened:
             check_as_read(f"SAE {spec}", stamp(user_path(spec)), self.known, self.folder.root)
-        return open_whole_sae(spec)
+        return load_sae(spec)

@@ -66,22 +66,26 @@ def open_sae(spec: str, device: str = "cpu", decoder: bool = False) -> Sae:
     )
 
 
-def open_whole_sae(spec: str, device: str = "cpu") -> Sae:
+def load_sae(spec: str | Path, device: str = "cpu") -> Sae:
     """An SAE with its decoder, and with weights that can be used.
+
+    Args:
+        spec: see the table above.
+        device: where its weights go; they are fp32.
 
     Raises:
         UserError: as ``open_sae``; or if its weights are not finite.
     """
-    return open_sae(spec, device, decoder=True)
+    return open_sae(str(spec), device, decoder=True)
 
 
 def load_dictionary(folder: Path, device: str = "cpu") -> Dictionary:
     """The weights of an SAE in a folder, with its decoder.
 
     Raises:
-        UserError: as ``open_whole_sae``.
+        UserError: as ``load_sae``.
     """
-    return open_whole_sae(str(folder), device).dictionary
+    return load_sae(folder, device).dictionary
 
 
 def _module_hook(folder: str, transcodes: bool) -> HookPoint | None:

@@ -67,6 +67,18 @@ class Records:
         found = {name: self._difference(name, told) for name, told in files.items()}
         return {name: wrong for name, wrong in found.items() if wrong is not None}
 
+    def check(self, file: Path) -> None:
+        """Refuse a file that is not what the record that names it says.
+
+        Raises:
+            DamagedError: that says what is wrong.
+        """
+        name = file.relative_to(self.root).as_posix()
+        for part in self.parts():
+            told = self.read(part).get("files", {}).get(name)
+            if told is not None and (wrong := self._difference(name, told)) is not None:
+                raise DamagedError(f"{file} {wrong}; functok check {self.root} says what is whole.")
+
     def write(self, part: str, key: str, left: Iterable[Path], facts: dict[str, Any]) -> None:
         """Record that ``part`` is finished.
 

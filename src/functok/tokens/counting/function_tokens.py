@@ -8,13 +8,16 @@ last token before, as the paper's own list does (39.99 %). Special tokens are in
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
 
+from functok.encoding.tokenizer import load_tokenizer, special_ids
 from functok.runtime.errors import UserError
+from functok.runtime.store import RunFolder, read_frame
 from functok.tokens.counting.counts import TokenCounts
 
 Boundary = Literal["reach", "below"]
@@ -74,6 +77,31 @@ class FunctionTokens:
             )
         classes = class_array(order[:size], special, len(counts.occurrences))
         return cls(order[:size], classes, float(shares[:size].sum()))
+
+    @classmethod
+    def load(cls, folder: str | Path, vocabulary: int | None = None) -> "FunctionTokens":
+        """Those that ``functok tokens`` found, or any run.
+
+        Args:
+            folder: of the run.
+            vocabulary: ids that have a class; by default as many as the tokenizer has. Models
+                often embed a few more.
+
+        Raises:
+            UserError: if none were found there.
+        """
+        run = RunFolder(Path(folder))
+        if not run.tokens("function_tokens").is_file():
+            raise UserError(
+                f"{folder} contains no function tokens; make them with functok tokens -o {folder}."
+            )
+        table, tokenizer = (
+            read_frame(run.tokens("function_tokens")),
+            load_tokenizer(str(run.tokenizer)),
+        )
+        ids = table["token_id"].to_numpy()
+        classes = class_array(ids, special_ids(tokenizer), vocabulary or len(tokenizer))
+        return cls(ids, classes, table["fraction"].sum())
 
 
 def class_array(

@@ -1,0 +1,207 @@
+"""``functok.open``: a model with an SAE that answers in polars frames."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from torch.nn.functional import normalize
+
+from functok.models.interventions import sweeps
+from functok.models.interventions.sweeps import Trial
+from functok.retrieval.prompts.judging import Judge, judge
+from functok.retrieval.prompts.subject import Subject
+from functok.retrieval.questions import (
+    Search,
+    feature_of_trait,
+    steered,
+    traced,
+    usual_strength,
+)
+from functok.retrieval.steering.grid import Condition, Kind, Unit
+from functok.runtime.errors import require
+from functok.study.asking import Named, subject_named
+
+
+class Asked:
+    """A model with an SAE: what ``functok trace``, ``steer`` and ``find-feature`` do, as methods.
+
+    Prompts begin with ``start.token``, where a token is added; it is position 0.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.start = subject.start
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self.subject.model).__name__} with an SAE of "
+            f"{self.subject.dictionary.features:,} features at {self.subject.place.name}. "
+            f"{self.start.sentence}"
+        )
+
+    def trace(self, prompt: str, *, chat: bool = False) -> pl.DataFrame:
+        """Every feature active in ``prompt``, by position (``retrieval/prompts/trace.py``)."""
+        return traced(self.subject, prompt, chat)
+
+    def steer(
+        self,
+        prompts: str | Sequence[str],
+        features: int | Mapping[int, float | None],
+        *,
+        at: str = "last-function",
+        kind: Kind = "add",
+        unit: Unit = "norm",
+        tokens: int = 24,
+        temperature: float = 0.0,
+        chat: bool = False,
+    ) -> pl.DataFrame:
+        """Answers with the features steered, a random direction, and neither.
+
+        Args:
+            features: a feature, or several with their strengths. None is the share of the
+                residual norm at which a random direction has a KL of 1 nat, in other units and of
+                features that are not added 1.
+            at: positions, as ``functok steer --at`` takes them.
+            tokens: of each answer.
+
+        Raises:
+            UserError: for a prompt, position or feature that does not exist.
+        """
+        texts = [prompts] if isinstance(prompts, str) else list(prompts)
+        wanted = {features: None} if isinstance(features, int) else dict(features)
+        usual = 1.0
+        if kind == "add" and unit == "norm" and None in wanted.values():
+            usual = usual_strength(self.subject, texts, at, tokens, chat).share
+        strengths = {one: usual if own is None else own for one, own in wanted.items()}
+        conditions = [Condition(" + ".join(map(str, strengths)), strengths)]
+        return steered(self.subject, texts, conditions, at, unit, tokens, temperature, chat, kind)
+
+    def find_feature(
+        self,
+        trait: str,
+        tests: Sequence[str],
+        success: str | Judge,
+        *,
+        threshold: float = 0.5,
+        tokens: int = 16,
+        layers: Sequence[int] | None = None,
+        chat: bool = False,
+    ) -> Search:
+        """The feature that makes the answers to ``tests`` show what ``trait`` asks for.
+
+        Args:
+            trait: a prompt that asks for it.
+            tests: prompts that do not.
+            success: a rule as ``functok find-feature --success`` takes it, or a function.
+            threshold: share of the answers that have to show it.
+
+        Raises:
+            UserError: if the model does not show the trait on ``trait`` itself, or a prompt or
+                layer cannot be used.
+        """
+        rule = judge(success, []) if isinstance(success, str) else success
+        return feature_of_trait(
+            self.subject,
+            trait,
+            tests,
+            rule,
+            threshold=threshold,
+            tokens=tokens,
+            layers=layers,
+            chat=chat,
+        )
+
+    def sweep(
+        self, prompts: Sequence[str], trials: Sequence[Trial], *, top: int = 10
+    ) -> pl.DataFrame:
+        """The most likely next tokens under each trial (``models/interventions/sweeps.py``).
+
+        Returns:
+            Columns trial, rank (from 1), token_id, token, log_probability.
+        """
+        ids = [self.subject.prompt_ids(prompt) for prompt in prompts]
+        found = sweeps.sweep(
+            self.subject.model,
+            ids,
+            trials,
+            lambda log_p: torch.stack([part.double() for part in log_p.topk(top)], dim=1),
+        )
+        values, tokens = found[:, 0].flatten(), found[:, 1].flatten().long().tolist()
+        return pl.DataFrame(
+            {
+                "trial": np.repeat(np.arange(len(trials)), top),
+                "rank": np.tile(np.arange(1, top + 1), len(trials)),
+                "token_id": tokens,
+                "token": [self.subject.vocabulary.shown[token] for token in tokens],
+                "log_probability": values.numpy(),
+            }
+        )
+
+    def features(self, features: Sequence[int], *, top: int = 10) -> pl.DataFrame:
+        """What features are like, without a corpus: their directions alone.
+
+        Returns:
+            Columns feature, density and maximum (of the run's corpus; null without one), promotes
+            (tokens with the largest inner products of unembedding and direction, the final norm
+            left out), neighbours and cosine (features with the most similar directions).
+
+        Raises:
+            UserError: for a feature that the SAE does not have.
+        """
+        subject = self.subject
+        W_dec = subject.dictionary.W_dec.float().cpu()
+        for feature in features:
+            require(
+                0 <= feature < len(W_dec),
+                f"There is no feature {feature}: the SAE has 0 to {len(W_dec) - 1:,}.",
+            )
+        chosen = W_dec[list(features)]
+        head = subject.model.get_output_embeddings().weight.detach().float().cpu()
+        promoted = (chosen @ head.T).topk(top, dim=1).indices.tolist()
+        cosine = normalize(chosen, dim=1) @ normalize(W_dec, dim=1).T
+        cosine[torch.arange(len(chosen)), list(features)] = -2.0  # not its own neighbour
+        near = cosine.topk(min(top, len(W_dec) - 1), dim=1)
+        known = subject.maximum
+        rows = {
+            "feature": list(features),
+            "density": None if known is None else subject.density[list(features)].tolist(),
+            "maximum": None if known is None else known[list(features)].tolist(),
+            "promotes": [[subject.vocabulary.shown[token] for token in row] for row in promoted],
+            "neighbours": near.indices.tolist(),
+            "cosine": near.values.tolist(),
+        }
+        return pl.DataFrame(
+            {name: [None] * len(chosen) if row is None else row for name, row in rows.items()}
+        )
+
+
+def open(
+    model: str | Path,
+    *,
+    sae: str | Path,
+    layer: int | None = None,
+    site: str | None = None,
+    revision: str | None = None,
+    tokenizer: str | None = None,
+    row_start: str | None = None,
+    function_tokens: str | Path | None = None,
+) -> Asked:
+    """A model and an SAE, ready for questions.
+
+    Args:
+        model: a Hugging Face folder, or a name on the hub.
+        sae: anything that ``--sae`` takes.
+        layer, site: of the SAE, if it does not say.
+        tokenizer: by default the model's own.
+        row_start: what prompts begin with, a token or ``none``; by default it is measured.
+        function_tokens: a folder of counts (``functok tokens -o``); by default closed-class words,
+            punctuation and blanks are function tokens.
+
+    Raises:
+        UserError: if one of them does not exist, or does not belong to the others.
+    """
+    counts = None if function_tokens is None else Path(function_tokens)
+    named = Named(str(model), str(sae), layer, site, revision, tokenizer, row_start, counts)
+    return Asked(subject_named(named))
