@@ -101,7 +101,7 @@ class FunctionTokens:
         )
         ids = table["token_id"].to_numpy()
         classes = class_array(ids, special_ids(tokenizer), vocabulary or len(tokenizer))
-        return cls(ids, classes, table["fraction"].sum())
+        return cls(ids, classes, float(table["fraction"].sum()))
 
 
 def class_array(
