@@ -28,6 +28,9 @@ from functok.runtime.errors import require
 from functok.stats import Estimate, jackknife
 from functok.tokens.counting.function_tokens import CLASS_NAMES, CONTENT, FUNCTION
 
+_PIECE = 1 << 22
+"""Places at risk that are counted at a time."""
+
 
 @dataclass(frozen=True)
 class Trains:
@@ -59,19 +62,24 @@ def at_risk(trains: Trains, window: int) -> AtRisk:
     require(window >= 2, f"A window of {window} contains no gap; take at least 2.")
     document = np.searchsorted(trains.offsets, trains.row, side="right") - 1
     order = np.lexsort([trains.row, trains.feature, document])
-    row, feature, document = trains.row[order], trains.feature[order], document[order]
+    # several rows for each activation: half the bytes, wherever they suffice
+    small = np.int32 if len(order) * window < 2**31 else np.int64
+    row, feature = trains.row[order].astype(small), trains.feature[order].astype(small)
+    document = document[order]
     same = np.zeros(len(row), bool)
     same[:-1] = (feature[1:] == feature[:-1]) & (document[1:] == document[:-1])
-    end = trains.offsets[document + 1]
-    begun_again = np.where(same, np.append(row[1:], 0), end)  # the document's end: never
+    end = trains.offsets[document + 1].astype(small)
+    begun_again = np.where(same, np.append(row[1:], row[:1]), end)  # the document's end: never
     last = np.minimum(begun_again, row + window)
     last = np.where(last == end, end - 1, last)
     count = np.where(begun_again == row + 1, 0, np.maximum(last - row - 1, 0))
-    run = np.repeat(np.arange(len(row)), count)
-    lag = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + 2
+    run = np.repeat(np.arange(len(row), dtype=small), count)
+    before = (np.cumsum(count) - count).astype(small)
+    lag = np.arange(2, count.sum() + 2, dtype=small)
+    lag -= before[run]
     place = row[run] + lag
     again = same[run] & (place == begun_again[run])
-    return AtRisk(place, feature[run], lag, again.astype(np.int64))
+    return AtRisk(place, feature[run], lag, again.astype(np.int8))
 
 
 def shifted(trains: Trains, seed: int) -> Trains:
@@ -93,22 +101,30 @@ def by_feature(
     Returns:
         Columns feature, group, class, at_risk, again.
     """
-    document = np.searchsorted(trains.offsets, risks.row, side="right") - 1
-    classes = trains.classes[risks.row]
-    table = pl.DataFrame(
-        {
-            "feature": risks.feature,
-            "group": groups[document],
-            "class": classes,
-            "again": risks.again,
-        }
-    ).filter(pl.col("class").is_in([FUNCTION, CONTENT]))
+    parts = []
+    for start in range(0, max(len(risks.row), 1), _PIECE):
+        here = slice(start, start + _PIECE)
+        row = risks.row[here]
+        document = np.searchsorted(trains.offsets, row, side="right") - 1
+        part = pl.DataFrame(
+            {
+                "feature": risks.feature[here].astype(np.int64),
+                "group": groups[document],
+                "class": trains.classes[row],
+                "at_risk": np.ones(len(row), np.int64),
+                "again": risks.again[here].astype(np.int64),
+            }
+        )
+        parts.append(_summed(part.filter(pl.col("class").is_in([FUNCTION, CONTENT]))))
     return (
-        table.group_by("feature", "group", "class")
-        .agg(pl.len().cast(pl.Int64).alias("at_risk"), pl.col("again").sum())
+        _summed(pl.concat(parts))
         .with_columns(pl.col("class").replace_strict(dict(enumerate(CLASS_NAMES))))
         .sort("feature", "group", "class")
     )
+
+
+def _summed(table: pl.DataFrame) -> pl.DataFrame:
+    return table.group_by("feature", "group", "class").agg(pl.col("at_risk", "again").sum())
 
 
 def odds_ratio(table: pl.DataFrame, events: int = 50) -> Estimate:
