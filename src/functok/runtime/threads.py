@@ -1,11 +1,12 @@
 """Threads: how many, map a stream in order, or run tasks in one background thread."""
 
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:  # the command line starts with this module, and help needs none of them
+    from concurrent.futures import Future
 
 One = TypeVar("One")
 Other = TypeVar("Other")
@@ -17,6 +18,8 @@ def threads_here() -> int:
     Engines that give each shard one core say so with ``RAYON_NUM_THREADS``, which the tokenizer
     libraries obey as well.
     """
+    import multiprocessing
+
     told = os.environ.get("RAYON_NUM_THREADS", "")
     if told.isdecimal() and int(told):
         return int(told)
@@ -53,6 +56,8 @@ def mapped(work: Callable[[One], Other], stream: Iterable[One], threads: int) ->
     if threads == 1:
         yield from map(work, stream)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(threads) as pool:
         pending: deque[Future[Other]] = deque()
         try:
@@ -73,6 +78,8 @@ class BackgroundThread:
     """
 
     def __init__(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         self._thread = ThreadPoolExecutor(1)
         self._running: Future[Any] | None = None
 
