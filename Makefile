@@ -26,8 +26,8 @@ test: $(venv)/ready-to-test
 	$(bin)/pytest -n 2
 
 lint: $(venv)/ready-to-test
-	$(bin)/ruff check .
-	$(bin)/ruff format --check .
+	$(bin)/ruff check --no-cache .
+	$(bin)/ruff format --no-cache --check .
 	$(bin)/pyright
 
 # models="PATH=GIGABYTES …": see benchmarks/memory.py

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from notebook import Notebook
+from fake_tracker import Notebook
 
 from functok.cli.console import ConsoleProgress
 from functok.models.losses.groups import GroupSums, group_names

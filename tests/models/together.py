@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from notebook import Notebook
+from fake_tracker import Notebook
 
 from functok.models.losses.groups import GroupLoss
 from functok.models.training import LlamaShape, TrainingSettings, new_llama, train
