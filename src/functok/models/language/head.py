@@ -24,6 +24,9 @@ from functok.runtime.errors import UserError, outside
 _CUT: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 _COPIES = 4
 """Logits, their fp32 copy, their log-softmax, and what a soft cap makes of them."""
+_ROWS = 256
+"""Positions at a time, at least: fewer wait for the head's weights to be read. Gemma-3's head runs
+at 17 GFLOP/s on 16 positions and at 49 on 256, on two cores."""
 
 
 @torch.no_grad()
@@ -50,7 +53,7 @@ def token_losses(
     if not len(wanted):
         return losses
     size = model.get_input_embeddings().weight.shape[0]
-    rows = chunk_rows(size, model.device)
+    rows = max(chunk_rows(size, model.device), _ROWS)
     if memory is not None:
         rows = min(rows, max(memory // (4 * _COPIES * size), 1))
     # Written in place: a small tensor kept for every chunk would lie between the large ones, and
