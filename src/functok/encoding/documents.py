@@ -21,8 +21,9 @@ SPREAD = 64
 """Documents over which a budget is spread, if there are as many: twice the jackknife's groups."""
 SHORTEST = 128
 """Tokens of a document below which no budget cuts it: less is hardly context."""
-LONGEST = 1024
-"""Tokens of a document above which a budget takes more documents instead."""
+LONGEST = 1000
+"""Tokens of a document above which a budget takes more documents instead: as many as a row of 1,024
+holds, since a second row would read a quarter of the first again."""
 _CHARACTERS = 16
 """Of a token, on average, at most: what is kept of a corpus while it is read."""
 
