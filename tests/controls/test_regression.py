@@ -21,6 +21,7 @@ from functok.controls.types.regression import (
     regressions,
 )
 from functok.graph.contrasts import GRAMMAR, STUDIED, Sides
+from functok.richness.replicates import Replicates
 from functok.stats.design import design, natural_spline
 from functok.stats.variance_shares import r_squared, variance_shares
 
@@ -139,7 +140,8 @@ def test_documents_as_a_sample_widen_the_interval_of_class_alone():
     chance = np.random.default_rng(0)
     left_out = outcomes[RICHNESS] + chance.normal(0, 0.02, (32, 1)) * sides.function
     left_out[3, 5] = np.nan  # a type that lacks the exposure without one group
-    one, two = fitted(outcomes, found, sides), fitted(outcomes, found, sides, left_out)
+    replicates = Replicates(np.arange(left_out.shape[1]), left_out)
+    one, two = fitted(outcomes, found, sides), fitted(outcomes, found, sides, replicates)
 
     def width(some, term: str) -> float:
         return row(some, "total", term)["high"] - row(some, "total", term)["low"]

@@ -12,15 +12,17 @@ outcome           log of
 ================  ==============================================================================
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from functok.richness.estimators import Summary
 from functok.richness.histograms import Histograms, summed
 from functok.richness.rarefaction import at_coverage, left_out, rarefied
+from functok.richness.replicates import Replicates
 
 
 class Outcome(NamedTuple):
@@ -31,56 +33,57 @@ class Outcome(NamedTuple):
     """n, or the sample coverage of ``at_coverage``."""
     values: Float[np.ndarray, " vocabulary"]
     """NaN where the token has too few exposures, or nothing active."""
-    left_out: Float[np.ndarray, "groups vocabulary"] | None
+    left_out: Replicates | None
     """Without each hash group of documents."""
 
 
 def log_richness(h: Histograms, size: int) -> Outcome:
     """log S(n) of every token."""
-    return Outcome("richness", size, _log(rarefied(h, size)), _log(left_out(h, size)))
+    without = left_out(h, size)
+    rows = Replicates(without.tokens, _log(without.rows))
+    return Outcome("richness", size, _log(rarefied(h, size)), rows)
 
 
 def decomposed(h: Histograms, richness: Outcome) -> list[Outcome]:
     """What ``richness`` is made of, for the tokens that have it."""
-    parts = _parts(Summary.of(h))
-    without = [_parts(one) for one in _left_out(h)]
+    assert richness.left_out is not None
+    tokens, known = richness.left_out.tokens, np.isfinite(richness.values)
+    parts, without = _parts(Summary.of(h)), [_parts(one, tokens) for one in _left_out(h)]
     found = []
     for name in ("l0", "turnover", "hill_2", "sorensen"):
-        values, rows = parts[name], np.array([one[name] for one in without])
-        rows = rows.reshape(len(without), h.vocabulary)
+        values = parts[name]
+        rows = np.array([one[name] for one in without]).reshape(len(without), len(tokens))
         if name == "turnover":
-            assert richness.left_out is not None
-            values, rows = richness.values + values, richness.left_out + rows
-        known = np.isfinite(richness.values)
-        values = np.where(known, values, np.nan)
-        found.append(Outcome(name, richness.size, values, np.where(known, rows, np.nan)))
+            values, rows = richness.values + values, richness.left_out.rows + rows
+        rows = Replicates(tokens, np.where(known[tokens], rows, np.nan))
+        found.append(Outcome(name, richness.size, np.where(known, values, np.nan), rows))
     return found
 
 
-def _parts(seen: Summary) -> dict[str, np.ndarray]:
+def _parts(
+    seen: Summary, tokens: Int[np.ndarray, " tokens"] | slice = slice(None)
+) -> dict[str, np.ndarray]:
+    """The logs, of some tokens."""
     return {
-        "l0": _log(seen.l0),
-        "turnover": -_log(seen.l0),
-        "hill_2": _log(seen.hill_2),
-        "sorensen": _log(seen.sorensen),
+        "l0": _log(seen.l0[tokens]),
+        "turnover": -_log(seen.l0[tokens]),
+        "hill_2": _log(seen.hill_2[tokens]),
+        "sorensen": _log(seen.sorensen[tokens]),
     }
 
 
-def _left_out(h: Histograms) -> list[Summary]:
-    """The sums that L0 and overlap need, without each group of documents."""
-    whole, found = Summary.of(h), []
+def _left_out(h: Histograms) -> Iterator[Summary]:
+    """The sums that L0 and overlap need, without each group of documents in turn."""
+    whole = Summary.of(h)
     for move in h.moves:
         fewer = move.features * (move.whole - move.without)
         pairs = move.whole * (move.whole - 1) - move.without * (move.without - 1)
-        found.append(
-            replace(
-                whole,
-                exposure=move.exposure,
-                incidences=whole.incidences - summed(move.token, fewer, h.vocabulary),
-                pairs=whole.pairs - summed(move.token, move.features * pairs, h.vocabulary),
-            )
+        yield replace(
+            whole,
+            exposure=move.exposure,
+            incidences=whole.incidences - summed(move.token, fewer, h.vocabulary),
+            pairs=whole.pairs - summed(move.token, move.features * pairs, h.vocabulary),
         )
-    return found
 
 
 def log_at_coverage(h: Histograms, share: float) -> Outcome:

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, Num
 
 from functok.richness.estimators import Summary
 from functok.richness.histograms import Histograms, summed
+from functok.richness.replicates import Replicates
 from functok.stats import log_missed
 
 Exposures = int | Num[np.ndarray, " vocabulary"]
@@ -98,10 +99,12 @@ def at_coverage(h: Histograms, share: float) -> Float[np.ndarray, " vocabulary"]
     return np.where(seen.incidences > 0, found, np.nan)
 
 
-def left_out(h: Histograms, n: int) -> Float[np.ndarray, "groups vocabulary"]:
-    """S(n) of every token with one hash group of documents left out; NaN where N then is < n."""
-    found = np.full((len(h.moves), h.vocabulary), np.nan)
+def left_out(h: Histograms, n: int) -> Replicates:
+    """S(n) of every token with N ≥ n, with one hash group of documents left out; NaN where N then
+    is < n."""
     enough = h.exposure >= n
+    tokens = np.flatnonzero(enough)
+    found = np.empty((len(h.moves), len(tokens)))
     kept = enough[h.token]
     token, count, features = h.token[kept], h.count[kept], h.features[kept]
     same = rarefied(h, n)
@@ -117,6 +120,6 @@ def left_out(h: Histograms, n: int) -> Float[np.ndarray, "groups vocabulary"]:
         after = log_missed(move.without[rows], move.exposure[at], n)
         change = move.features[rows] * (np.expm1(before) - np.expm1(after))
         total += summed(at, change, h.vocabulary)
-        into[:] = np.where(touched, total, same)
-        into[move.exposure < n] = np.nan
-    return found
+        into[:] = np.where(touched, total, same)[tokens]
+        into[move.exposure[tokens] < n] = np.nan
+    return Replicates(tokens, found)

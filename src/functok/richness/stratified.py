@@ -46,7 +46,7 @@ def differences(
     known = sides.among(eligible & np.isfinite(outcome.values))
     used = known.function | known.content
     values, mine = outcome.values[used], known.function[used]
-    without = None if outcome.left_out is None else outcome.left_out[:, used]
+    without = None if outcome.left_out is None else outcome.left_out.of(used)
     alike = np.zeros(len(values), np.int64)
     for stratified, strata in ((True, deciles(exposure[used])), (False, alike)):
         weights = stratified_weights(mine, strata)

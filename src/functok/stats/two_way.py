@@ -19,10 +19,6 @@ from scipy.special import stdtrit
 
 from functok.stats import Estimate
 
-Replicates = Float[np.ndarray, "groups vocabulary"]
-"""An outcome of every type with one hash group of documents left out; NaN if the type then lacks
-the exposure."""
-
 
 def two_way(
     effect: float,

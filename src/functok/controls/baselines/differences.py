@@ -184,7 +184,7 @@ def _left_out(
     one, two = trained.left_out, control.left_out
     if one is None or two is None or len(one) != len(two):
         return None, None
-    return one[:, used], two[:, used]
+    return one.of(used), two.of(used)
 
 
 def _difference(

@@ -29,8 +29,9 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from functok.graph.contrasts import GRAMMAR, STUDIED, WITH_MARKS, Sides, frequent_set
+from functok.richness.replicates import Replicates
 from functok.stats import Estimate, freedman_lane
-from functok.stats.two_way import Replicates, two_way
+from functok.stats.two_way import two_way
 
 LEAST = 5
 """Fewest types in each of the four cells."""
@@ -130,7 +131,7 @@ def class_alone(
     if min(len(ids) for ids in four) < LEAST:
         return None
     ids = np.concatenate(four)
-    without = None if left_out is None else left_out[:, ids]
+    without = None if left_out is None else left_out.of(ids)
     return _estimate([outcome[some] for some in four], _SIGNS["class"], without), len(ids)
 
 
@@ -198,7 +199,7 @@ def _effects(
         note = f"{empty}the cell {names[int(np.argmin(sizes))]} has {min(sizes)} types"
         nothing = dict.fromkeys(("value", "low", "high", "p_value"), math.nan)
         return [{"effect": name, **nothing, "types": len(ids), "note": note} for name in _SIGNS]
-    without = None if left_out is None else left_out[:, ids]
+    without = None if left_out is None else left_out.of(ids)
     parts = [outcome[some] for some in four]
     p_values = {
         "class": _permutation_p([parts[0:2], parts[2:4]], seed, draws),

@@ -29,10 +29,10 @@ from jaxtyping import Bool, Float
 
 from functok.controls.types.predictors import CONTEXT, GROUPS, MODELS
 from functok.graph.contrasts import GRAMMAR, STUDIED, WITH_MARKS, Sides
+from functok.richness.replicates import Replicates
 from functok.stats import Estimate
 from functok.stats.design import Design, Predictors, design
 from functok.stats.least_squares import fit
-from functok.stats.two_way import Replicates
 from functok.stats.variance_shares import r_squared, variance_shares
 
 LEAST = 10
@@ -142,7 +142,7 @@ def direct_alone(
     made = design(found, MODELS["direct"], types, {CLASS: here.function})
     if CLASS not in made.names or types.sum() < made.matrix.shape[1] + LEAST:
         return None
-    without = None if left_out is None else left_out[:, types]
+    without = None if left_out is None else left_out.of(types)
     fitted = fit(outcome[types], made, (CLASS,), without, 0, 0)
     row = next(row for row in fitted.rows if row["term"] == CLASS)
     return Estimate.of(row), int(types.sum())
@@ -210,7 +210,7 @@ def _run(job: _Job, left_out: Replicates | None, rows: dict[str, list]) -> None:
     types = job.function | job.content
     y = job.outcome[types]
     sizes = {"types": int(types.sum()), "function": int(job.function.sum())}
-    without = None if left_out is None else left_out[:, types]
+    without = None if left_out is None else left_out.of(types)
     enough = min(sizes["function"], sizes["types"] - sizes["function"]) >= LEAST
     for model, chosen in MODELS.items():
         keys = job.keys | {"model": model}

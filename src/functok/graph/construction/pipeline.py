@@ -48,6 +48,9 @@ def build_graphs(
     shards = document_shards(encoded)
     parts = run_shards(job, shards, partials, engine, progress, name, partial(_tokens, encoded))
     model = loaded_model(job.model, job.revision, job.device, job.dtype, job.key)
+    vocabulary = vocabulary_of(model)
+    del model
+    loaded_model.cache_clear()  # merging, and whatever comes next, needs the memory
     for number, (reading, place) in enumerate(zip(job.readings, places, strict=True)):
         dictionary = loaded_dictionary(reading.sae, job.sae_device, job.key)
         meta = {
@@ -64,9 +67,10 @@ def build_graphs(
             },
             **(metas[number] if metas else {}),
         }
-        packing = Packing(vocabulary_of(model), dictionary.features)
+        packing = Packing(vocabulary, dictionary.features)
         label = f"{name}, merging" + (f" {place.name}" if len(places) > 1 else "")
         assemble(parts, number, place, packing, job.memory, encoded, meta, progress, label)
+    loaded_dictionary.cache_clear()
     return [TokenFeatureGraph.load(place) for place in places]
 
 
