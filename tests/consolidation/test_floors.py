@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from functok.consolidation import floors
 from functok.consolidation.floors import KneserNeyBigram
 from functok.encoding.contexts import IGNORED, RowFormat
 from functok.encoding.tokenizer import Encoded
@@ -19,6 +20,15 @@ VOCABULARY = 7
 CLASSES = np.full(VOCABULARY, CONTENT, np.int8)
 CLASSES[[0, 4]] = SPECIAL
 REGULAR = [1, 2, 3, 5, 6]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_tokens_at_a_time():
+    """So that the pairs of most texts here are counted in several blocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(floors, "_TOKENS", 5)
+        yield
+
 
 texts = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=12), max_size=6)
 

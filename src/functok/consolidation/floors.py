@@ -22,6 +22,9 @@ from functok.encoding.contexts import ContextRows, RowFormat, context_rows
 from functok.encoding.tokenizer import Encoded
 from functok.tokens.counting.function_tokens import SPECIAL
 
+_TOKENS = 1 << 23
+"""Tokens whose pairs are held together, about."""
+
 
 @dataclass(frozen=True)
 class KneserNeyBigram:
@@ -43,15 +46,12 @@ class KneserNeyBigram:
     def fit(cls, encoded: Encoded, classes: Int[np.ndarray, " vocabulary"]) -> "KneserNeyBigram":
         """Fit to the adjacent pairs of ``encoded``; pairs with a special token are left out."""
         vocabulary = len(classes)
-        ids = encoded.ids.astype(np.int64)
-        inside = np.ones(max(len(ids) - 1, 0), dtype=bool)
-        bounds = encoded.offsets[1:-1]
-        inside[bounds[(bounds > 0) & (bounds < len(ids))] - 1] = False
-        regular = classes[ids] != SPECIAL
-        inside &= regular[:-1] & regular[1:]
-        pairs, counts = np.unique(
-            ids[:-1][inside] * vocabulary + ids[1:][inside], return_counts=True
-        )
+        pairs = counts = np.zeros(0, np.int64)
+        for some in encoded.blocks(_TOKENS):
+            found, times = np.unique(_pairs(some, classes), return_counts=True)
+            both, times = np.concatenate([pairs, found]), np.concatenate([counts, times])
+            pairs, which = np.unique(both, return_inverse=True)
+            counts = np.bincount(which, weights=times).astype(np.int64)
         current, following = pairs // vocabulary, pairs % vocabulary
         once, twice = np.count_nonzero(counts == 1), np.count_nonzero(counts == 2)
         discount = once / (once + 2 * twice) if once else 0.5
@@ -94,3 +94,14 @@ class KneserNeyBigram:
             ids, targets = rows.ids[within], rows.targets[within]
             found = self.probabilities(ids, np.maximum(targets, 0))
             yield rows, -np.log(np.where((found > 0) & (targets >= 0), found, 1.0))
+
+
+def _pairs(encoded: Encoded, classes: Int[np.ndarray, " vocabulary"]) -> Int[np.ndarray, " pairs"]:
+    """u · vocabulary + w of adjacent tokens in one document, neither of which is special."""
+    ids = encoded.ids.astype(np.int64)
+    inside = np.ones(max(len(ids) - 1, 0), dtype=bool)
+    bounds = encoded.offsets[1:-1]
+    inside[bounds[(bounds > 0) & (bounds < len(ids))] - 1] = False
+    regular = classes[ids] != SPECIAL
+    inside &= regular[:-1] & regular[1:]
+    return ids[:-1][inside] * len(classes) + ids[1:][inside]

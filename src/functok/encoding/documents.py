@@ -84,40 +84,58 @@ def _within(pool: Sequence[Document], documents: int | None, tokens: int | None)
     return [pool[index] for index in sorted(order)]
 
 
-def drawn(
-    encoded: Encoded, tokens: int | None, documents: int | None = None, key: str | None = None
-) -> Encoded:
+def drawn(encoded: Encoded, tokens: int | None, documents: int | None = None) -> Encoded:
     """A sample of ``encoded``, its documents in the order in which they stood.
 
     Args:
         encoded: documents, each text once.
         tokens: at most so many; by default no limit.
         documents: at most so many; by default no limit.
-        key: that sets the budget, to be named if it is too small.
 
     Raises:
-        UserError: if there is no token, or ``tokens`` are less than the first document drawn.
+        UserError: as ``check_budget``.
     """
-    named = f" ({key})" if key else ""
     sizes = np.diff(encoded.offsets)
-    order = hash_order(encoded.keys)
-    order = order[sizes[order] > 0][:documents]
-    if len(order) == 0:
-        raise UserError("There is no document with any token to draw from; give more documents.")
+    order = check_budget(sizes, encoded.keys, tokens)[:documents]
     if tokens is None or tokens >= sizes[order].sum():
         return beginnings(encoded, order, sizes[order])
-    least = int(min(sizes[order[0]], SHORTEST))
-    if tokens < least:
-        raise UserError(
-            f"A budget of {tokens:,} tokens{named} is less than one document: {least} tokens of "
-            "one are read at least; allow more tokens."
-        )
     first = order[: min(max(SPREAD, tokens // LONGEST), max(tokens // SHORTEST, 1))]
     if sizes[first].sum() > tokens:
         return beginnings(encoded, first, np.minimum(sizes[first], _level(sizes[first], tokens)))
     before = np.cumsum(sizes[order]) - sizes[order]
     kept = before < tokens
     return beginnings(encoded, order[kept], np.minimum(sizes[order], tokens - before)[kept])
+
+
+def check_budget(
+    sizes: Int[np.ndarray, " documents"],
+    keys: Int[np.ndarray, " documents"],
+    tokens: int | None,
+    key: str | None = None,
+) -> Int[np.ndarray, " chosen"]:
+    """The documents with any token, in the order in which they are drawn.
+
+    Args:
+        sizes: tokens of each document.
+        keys: each document's hash.
+        tokens: as ``drawn`` takes them.
+        key: that sets the budget, to be named if it is too small.
+
+    Raises:
+        UserError: if there is no token, or ``tokens`` are less than the first document drawn.
+    """
+    order = hash_order(keys)
+    order = order[sizes[order] > 0]
+    if len(order) == 0:
+        raise UserError("There is no document with any token to draw from; give more documents.")
+    least = int(min(sizes[order[0]], SHORTEST))
+    if tokens is not None and tokens < least:
+        named = f" ({key})" if key else ""
+        raise UserError(
+            f"A budget of {tokens:,} tokens{named} is less than one document: {least} tokens of "
+            "one are read at least; allow more tokens."
+        )
+    return order
 
 
 def hash_order(keys: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " documents"]:

@@ -5,9 +5,10 @@ million documents are two arrays. Where a model wants a separator before each do
 that makes its input adds it (``encoding/contexts.py``).
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ from functok.encoding.bulk import BulkEncoder, sample
 from functok.encoding.loading import named_tokenizer
 from functok.encoding.spelling import Spelling
 from functok.runtime.errors import UserError
-from functok.runtime.store import read_tensors, writing, writing_folder
+from functok.runtime.store import mapped_tensors, writing, writing_folder
 from functok.runtime.threads import mapped, threads_here
 
 Tokenizer = Any
 """A Hugging Face fast tokenizer (``transformers.PreTrainedTokenizerFast``)."""
 
 END_OF_TEXT = "<|endoftext|>"
+_CHARACTERS = 1 << 23
+"""Of the documents that are encoded together, about, at most."""
 
 
 def load_tokenizer(name: str) -> Tokenizer:
@@ -168,13 +171,28 @@ class Encoded:
         bounds = self.offsets[start : stop + 1]
         return Encoded(self.ids[bounds[0] : bounds[-1]], bounds - bounds[0], self.keys[start:stop])
 
+    def blocks(self, tokens: int) -> Iterator["Encoded"]:
+        """All documents in order, at most ``tokens`` tokens at a time, or one document."""
+        start = 0
+        while start < len(self):
+            end = np.searchsorted(self.offsets, self.offsets[start] + tokens, side="right")
+            stop = max(int(end) - 1, start + 1)
+            yield self.slice(start, stop)
+            start = stop
+
     def save(self, path: Path) -> None:
         with writing(path) as temporary:
             save_file({"ids": self.ids, "offsets": self.offsets, "keys": self.keys}, temporary)
 
     @classmethod
     def load(cls, path: Path) -> "Encoded":
-        return cls(**read_tensors(path))
+        """What lies at ``path``; the ids stay on the disk until they are used.
+
+        Raises:
+            DamagedError: if it is not whole.
+        """
+        found = mapped_tensors(path)
+        return cls(found["ids"], np.array(found["offsets"]), np.array(found["keys"]))
 
 
 def _bounds(lengths: np.ndarray) -> np.ndarray:
@@ -182,27 +200,47 @@ def _bounds(lengths: np.ndarray) -> np.ndarray:
 
 
 def encode(documents: Iterable[Document], tokenizer: Tokenizer, batch: int = 1024) -> Encoded:
-    """Encode ``documents``, whole and without added special tokens, by the checked fast path.
+    """Encode ``documents``, whole and without added special tokens (``encoded_blocks``)."""
+    found = list(encoded_blocks(documents, tokenizer, batch))
+    lengths = np.concatenate([np.diff(some.offsets) for some in found])
+    ids = np.concatenate([some.ids for some in found])
+    return Encoded(ids, _bounds(lengths), np.concatenate([some.keys for some in found]))
 
-    The path is checked on documents of the first ``batch``, which are encoded in threads.
+
+def encoded_blocks(
+    documents: Iterable[Document], tokenizer: Tokenizer, batch: int = 1024
+) -> Iterator[Encoded]:
+    """Encode ``documents`` block by block, in order, by the checked fast path; at least one block.
+
+    The path is checked on documents of the first block. A few blocks are in memory, as they are
+    encoded in threads.
     """
-    keys: list[int] = []
+    keys: deque[np.ndarray] = deque()
 
     def texts() -> Iterator[pa.Array]:
         for some in _batches(documents, batch):
-            keys.extend(document.key for document in some)
+            keys.append(np.array([document.key for document in some], np.int64))
             yield text_array(document.text for document in some)
 
     blocks = texts()
-    head = next(blocks, text_array([]))
+    head = next(blocks, None)
+    if head is None:
+        keys.append(np.zeros(0, np.int64))
+        head = text_array([])
     encoder = BulkEncoder.checked(tokenizer.backend_tokenizer, sample([head]))
-    found = list(mapped(encoder.encode, chain([head], blocks), threads_here()))
-    ids = np.concatenate([some.ids for some in found]).astype(np.int32)
-    lengths = np.concatenate([np.diff(some.offsets) for some in found])
-    return Encoded(ids, _bounds(lengths), np.array(keys, np.int64))
+    for found in mapped(encoder.encode, chain([head], blocks), threads_here()):
+        yield Encoded(found.ids.astype(np.int32), found.offsets.astype(np.int64), keys.popleft())
 
 
 def _batches(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
-    iterator = iter(documents)
-    while some := list(islice(iterator, size)):
+    """At most ``size`` documents at a time, fewer where they are long."""
+    some: list[Document] = []
+    characters = 0
+    for document in documents:
+        some.append(document)
+        characters += len(document.text)
+        if len(some) == size or characters >= _CHARACTERS:
+            yield some
+            some, characters = [], 0
+    if some:
         yield some

@@ -12,6 +12,7 @@ from functok.runtime.store.folder import RunFolder, baseline, control_table, gra
 from functok.runtime.store.formats import (
     DamagedError,
     fingerprint,
+    mapped_tensors,
     open_table,
     read_frame,
     read_json,
@@ -31,6 +32,7 @@ __all__ = [
     "control_table",
     "fingerprint",
     "graph_table",
+    "mapped_tensors",
     "open_table",
     "read_frame",
     "read_json",

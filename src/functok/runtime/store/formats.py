@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LARGEST_JSON = 1 << 28
 """Bytes of a JSON file that is read; a list of a million problems has fewer."""
+_INTEGERS = {"I32": "<i4", "I64": "<i8"}
 
 
 class DamagedError(UserError):
@@ -107,6 +108,37 @@ def read_tensors(path: Path) -> "dict[str, np.ndarray]":
     with _readable(path):
         check_memory(path.stat().st_size, f"The file {path}")
         return load_file(path)
+
+
+def mapped_tensors(path: Path) -> "dict[str, np.ndarray]":
+    """A safetensors file's arrays of integers by name; only what is used of them is read.
+
+    They may be written to, which leaves the file as it is.
+
+    Raises:
+        DamagedError: if it is not one, or is cut short.
+    """
+    import numpy as np
+    from safetensors import safe_open
+
+    require_unicode(path)
+    with _readable(path):
+        with safe_open(path, "numpy"):  # checks the header, and that the file holds all it names
+            pass
+        with open(path, "rb") as stream:
+            begin = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(begin))
+        found = {}
+        for name, entry in header.items():
+            kind, shape = _INTEGERS[entry["dtype"]], tuple(entry["shape"])
+            offset = 8 + begin + entry["data_offsets"][0]
+            empty = 0 in shape  # of which there is no map
+            found[name] = (
+                np.zeros(shape, kind)
+                if empty
+                else np.asarray(np.memmap(path, kind, "c", offset, shape))
+            )
+        return found
 
 
 def write_json(path: Path, value: object) -> None:

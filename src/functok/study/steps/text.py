@@ -11,7 +11,7 @@ from functok.study.run import Run
 from functok.study.step import Step, needs_model
 
 if TYPE_CHECKING:
-    from functok.encoding.tokenizer import Encoded
+    from functok.encoding.stored import EncodedWriter
     from functok.study.settings import Study
 
 
@@ -75,47 +75,52 @@ def _encode_whole(run: Run) -> None:
 
 
 def _encode_splits(run: Run) -> None:
-    """Every document once, split by the hash of its text."""
-    import numpy as np
-
+    """Every document once, split by the hash of its text, and written as it is read."""
     from functok.corpus import read_documents
     from functok.corpus.problems import Problems
     from functok.corpus.splits import held_out
-    from functok.encoding.tokenizer import encode
+    from functok.encoding.stored import SeenKeys, encoded_file
+    from functok.encoding.tokenizer import encoded_blocks
 
     share = run.study.held_out
     assert share is not None
-    blank = Problems("skip")
-    read = encode(read_documents(run.corpus, blank), run.tokenizer)
-    if blank.total:
-        run.progress.say(f"  {blank.total} documents without any text are left out")
-    # A text that stands twice would be one document in a shard and two across shards.
-    once = np.zeros(len(read), dtype=bool)
-    once[np.unique(read.keys, return_index=True)[1]] = True
-    if not once.all():
-        run.progress.say(f"  {np.count_nonzero(~once)} repeated documents are left out")
-    encoded = read.where(once)
-    apart = held_out(encoded.keys, share)
-    parts = {"train": encoded.where(~apart), "held-out": encoded.where(apart)}
-    for split, some in parts.items():
-        if len(some.ids) == 0:
-            raise UserError(
-                f"Corpus {run.corpus.spec!r} is too small: with held_out {share} no "
-                f"document falls into the {split} split; give more documents."
-            )
-    _check_budgets(run.study, parts["held-out"])
-    sizes = []
-    for split, some in parts.items():
-        some.save(run.folder.encoded(split))
-        sizes.append({"split": split, "documents": len(some), "tokens": len(some.ids)})
-    repeated = {"split": "repeated", "documents": int((~once).sum())}
-    repeated["tokens"] = len(read.ids) - len(encoded.ids)
-    _write_sizes(run, [*sizes, repeated, {"split": "blank", "documents": blank.total, "tokens": 0}])
+    blank, seen = Problems("skip"), SeenKeys()
+    repeated, repeated_tokens = 0, 0
+    place = run.folder.encoded
+    with encoded_file(place("train")) as train, encoded_file(place("held-out")) as apart:
+        parts = {"train": train, "held-out": apart}
+        for some in encoded_blocks(read_documents(run.corpus, blank), run.tokenizer):
+            # A text that stands twice would be one document in a shard and two across shards.
+            once = some.where(seen.first(some.keys))
+            repeated += len(some) - len(once)
+            repeated_tokens += len(some.ids) - len(once.ids)
+            kept_out = held_out(once.keys, share)
+            train.add(once.where(~kept_out))
+            apart.add(once.where(kept_out))
+        for split, part in parts.items():
+            if part.tokens == 0:
+                raise UserError(
+                    f"Corpus {run.corpus.spec!r} is too small: with held_out {share} no "
+                    f"document falls into the {split} split; give more documents."
+                )
+        _check_budgets(run.study, apart)
+    for count, what in (
+        (blank.total, "documents without any text"),
+        (repeated, "repeated documents"),
+    ):
+        if count:
+            run.progress.say(f"  {count} {what} are left out")
+    sizes: list[dict[str, Any]] = [
+        {"split": split, "documents": len(part.keys), "tokens": part.tokens}
+        for split, part in parts.items()
+    ]
+    sizes.append({"split": "repeated", "documents": repeated, "tokens": repeated_tokens})
+    _write_sizes(run, [*sizes, {"split": "blank", "documents": blank.total, "tokens": 0}])
 
 
-def _check_budgets(study: Study, text: Encoded) -> None:
+def _check_budgets(study: Study, text: EncodedWriter) -> None:
     """Refuse a budget below one document now, not when hours later its step comes."""
-    from functok.encoding.documents import drawn
+    from functok.encoding.documents import check_budget
 
     quality = {
         f"dictionaries: quality_tokens of {one.name}": one.quality_tokens or None
@@ -127,7 +132,7 @@ def _check_budgets(study: Study, text: Encoded) -> None:
         "steer.tokens": study.steer.tokens,
     }
     for key, tokens in {**budgets, **quality}.items():
-        drawn(text, tokens, key=key)
+        check_budget(text.sizes, text.keys, tokens, key)
 
 
 def _write_sizes(run: Run, rows: list[dict[str, Any]]) -> None:
