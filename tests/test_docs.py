@@ -8,12 +8,17 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 import yaml
 
+from functok.encoding.tokenizer import train_tokenizer
 from functok.models.dictionaries import Dictionary
 from functok.models.training import LlamaShape, new_llama
+from functok.retrieval.causal.facts.asking import ask
+from functok.retrieval.causal.facts.reading import shipped_facts
+from retrieval.taught import taught, vocabulary
 from system.tiny import functok, write_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,6 +127,37 @@ def test_the_code_for_a_notebook_runs(workspace: Path) -> None:
     assert len(names["run"].claims) > 5
     assert (names["function"].classes == 0).sum() == len(names["function"].ids)
     assert names["sae"].dictionary.features == names["asked"].subject.dictionary.features
+
+
+def test_the_code_on_the_facts_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a model that was taught some of the facts."""
+    facts = shipped_facts()
+    texts = [f" {fact.subject} {fact.answer}" for fact in facts.facts]
+    tokenizer = train_tokenizer(texts + [f" {frame.text}" for frame in facts.frames] * 9, 1500)
+    asked = ask(facts, tokenizer, vocabulary(tokenizer), 0).prompts
+    past = asked.filter(relation="past")
+    alike = past.filter(
+        pl.col("ids").list.len().max().over("fact") == past["ids"].list.len().mode()[0]
+    )
+    model = taught(tokenizer, alike.head(36))
+    model.save_pretrained(tmp_path / "path/to/model")
+    tokenizer.save_pretrained(str(tmp_path / "path/to/model"))
+    page = (ROOT / "docs/facts.md").read_text("utf-8")
+    monkeypatch.chdir(tmp_path)
+    (frames,) = re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    Path("my-frames.yaml").write_text(frames, "utf-8")
+    Path("my-plain-facts.tsv").write_text(
+        "relation\tsubject\tanswer\ncapital\tPeru\tLima\n", "utf-8"
+    )
+    pair = "The capital of Peru is,The capital of Cuba is,Lima,Havana"
+    header = "prompt,counterfactual,answer,counterfactual_answer"
+    Path("my-facts.csv").write_text(f"{header}\n{pair}\n", "utf-8")
+    names: dict[str, Any] = {}
+    for text in blocks(ROOT / "docs/facts.md", "python"):
+        exec(text, names)
+    assert names["found"].prompts.height % 6 == 0
+    assert names["asked"].prompts.height == 2
+    assert names["facts"].frames[0].text == "The capital city of {} is"
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Clamp, Intervention, steer
-from functok.models.interventions.prefixes import batches
+from functok.models.interventions.prefixes import batches, run_continuations
 from functok.models.interventions.sweeps import Trial, sweep
 from functok.runtime.errors import UserError
 
@@ -165,3 +165,17 @@ def test_a_sweep_without_trials_is_refused():
 
 def test_the_vocabulary_is_the_models():
     assert sweep(tiny("GPT2"), PROMPTS, [Trial(1)]).shape == (1, VOCABULARY)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("memory", [1, 1 << 30])
+def test_texts_that_begin_alike_are_whole_passes(family, memory):
+    model = tiny(family)
+    texts = [[3, 7, 2, 5], [3, 7, 2, 9, 4], [3, 7, 8], [3, 7, 2, 6]]
+    for some in (texts, texts[:1], [[5], [3, 7]], [[3, 7], [3, 7]]):
+        found = {}
+        for rows, logits in run_continuations(model, some, memory):
+            found |= dict(zip(rows, logits, strict=True))
+        for row, text in enumerate(some):
+            whole = model(torch.tensor([text]), use_cache=False).logits[0, -1]
+            torch.testing.assert_close(found[row], whole, rtol=1e-4, atol=1e-5)

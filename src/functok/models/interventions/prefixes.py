@@ -206,6 +206,42 @@ def _prefix(shared: Shared, prompts: Int[Tensor, " trials"], layer: int, positio
     return cache
 
 
+def run_continuations(
+    model: Model, texts: Sequence[Sequence[int]], memory: int = 1 << 30
+) -> Iterator[tuple[list[int], Float[Tensor, "rows vocabulary"]]]:
+    """Texts that begin alike: which they are, and their logits at the last position.
+
+    What all of them begin with is run once, where the model can be cut.
+
+    Args:
+        texts: token ids, at least one of each; of any lengths.
+        memory: bytes that keys, values and activations of one batch may take.
+    """
+    shortest = min(map(len, texts))
+    apart = (len(set(column)) > 1 for column in zip(*texts, strict=False))
+    shared = next((place for place, differ in enumerate(apart) if differ), shortest - 1)
+    shared = min(shared, shortest - 1)
+    if not shared or not shares_prefix(model):
+        shared = 0
+    with torch.no_grad():
+        run = run_prompts(model, [texts[0][:shared]], []) if shared else None
+    by_length: dict[int, list[int]] = {}
+    for row, text in enumerate(texts):
+        by_length.setdefault(len(text), []).append(row)
+    for length, members in sorted(by_length.items()):
+        most = max(memory // (2 * bytes_per_prompt(model, length)), 1)
+        for first in range(0, len(members), most):
+            rows = members[first : first + most]
+            ids = torch.tensor([list(texts[row][shared:]) for row in rows], device=model.device)
+            kept: dict[str, Any] = {"use_cache": False}
+            if run is not None:
+                cache = _prefix(run, ids.new_zeros(len(rows)), -1, shared)
+                kept = {"use_cache": True, "past_key_values": cache}
+            with torch.no_grad():
+                logits = model(ids, logits_to_keep=1, **kept).logits[:, -1]
+            yield rows, logits
+
+
 def _start(trial: Trial) -> tuple[int, int]:
     """The first layer and the first position that a trial changes."""
     return (

@@ -26,7 +26,8 @@ from functok.tokens.grammar.alignment import SUBWORD, WHITESPACE
 from functok.tokens.grammar.lexicon import CLOSED
 from functok.tokens.grammar.subclasses import CODE
 
-_PUNCTUATION = ("punct-final", "punct-internal", "bracket-quote")
+PUNCTUATION = ("punct-final", "punct-internal", "bracket-quote")
+"""Sub-classes that are punctuation."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class ClosedClass:
     @property
     def subclasses(self) -> tuple[str, ...]:
         """Sub-classes of a token's text that count as function."""
-        names = CLOSED + (_PUNCTUATION if self.punctuation else ())
+        names = CLOSED + (PUNCTUATION if self.punctuation else ())
         names += ("digits",) if self.numbers else ()
         return names + (("whitespace",) if self.whitespace else ())
 
