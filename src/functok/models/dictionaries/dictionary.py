@@ -3,7 +3,8 @@
     z = act(W_encᵀ (p(x) − b_dec·[applied to the input]) + b_enc),    p(x) ≈ W_decᵀ z + b_dec
 
 ``p`` prepares the input as in training: nothing, the mean over dimensions subtracted (SAEs trained
-on TransformerLens models with centred writing weights), a layer norm, or a rescaling to norm √d.
+on TransformerLens models with centred writing weights), a layer norm, a rescaling to norm √d, or a
+product with one number for all inputs (``norm_factor``).
 ``act`` is ReLU (``standard``), the k largest then ReLU (``topk``), x·[x > θ] (``jumprelu``;
 SAELens saves BatchTopK and Matryoshka as this), or gated: [x > 0] for the gate's pre-activation,
 the magnitude from a second, scaled one. A feature is *active* where z > 0. Where an SAE scales
@@ -37,9 +38,10 @@ class Dictionary:
 
     W_enc: Float[Tensor, "d_model features"]
     b_enc: Float[Tensor, " features"]
-    W_dec: Float[Tensor, "decoded d_model"]
-    """One row per feature; no rows where only the encoder was loaded."""
-    b_dec: Float[Tensor, " d_model"]
+    W_dec: Float[Tensor, "decoded d_out"]
+    """One row per feature; no rows where only the encoder was loaded. Some transcoders
+    write another width than they read."""
+    b_dec: Float[Tensor, " d_out"]
     architecture: str
     """``standard``, ``topk``, ``jumprelu`` or ``gated``."""
     k: int = 0
@@ -52,6 +54,8 @@ class Dictionary:
     """Whether the mean over dimensions is subtracted from every input."""
     normalisation: Normalisation = "none"
     """What SAELens' ``normalize_activations`` does at run time."""
+    norm_factor: float = 1.0
+    """What every input is multiplied by, where training did so by one number."""
     magnitude: tuple[Tensor, Tensor] | None = None
     """Scale and bias of the magnitude's pre-activation (``gated``; b_enc is the gate's)."""
     transcodes: bool = False
@@ -64,19 +68,21 @@ class Dictionary:
     def unit(self, x: Float[Tensor, "row d_model"]) -> Float[Tensor, "row 1"]:
         """How far activation 1 of a feature carries the stream at ``x``, in lengths of its W_dec.
 
-        One where inputs are taken as they are. Where an SAE rescales each input, what it writes is
-        scaled back, so the unit is the input's own scale.
+        One where inputs are taken as they are. Where an SAE rescales them, what it writes is scaled
+        back, so the unit is the input's own scale.
         """
         x = x.to(device=self.W_enc.device, dtype=self.W_enc.dtype)
         if self.normalisation == "layer_norm":
             return x.std(dim=-1, keepdim=True)
         if self.normalisation == "constant_norm_rescale":
             return x.norm(dim=-1, keepdim=True) / x.shape[-1] ** 0.5
-        return x.new_ones(len(x), 1)
+        return x.new_full((len(x), 1), 1 / self.norm_factor)
 
     def prepared(self, x: Float[Tensor, "row d_model"]) -> Float[Tensor, "row d_model"]:
         """``x`` as in training: where the SAE lives, centred and normalised, b_dec not yet off."""
         x = x.to(device=self.W_enc.device, dtype=self.W_enc.dtype)
+        if self.norm_factor != 1:
+            x = x * self.norm_factor
         if self.centred or self.normalisation == "layer_norm":
             x = x - x.mean(dim=-1, keepdim=True)
         if self.normalisation == "layer_norm":
@@ -142,7 +148,7 @@ class Dictionary:
         return Activations(gate.rows[kept], at[kept], values[kept])
 
     @torch.no_grad()
-    def decode(self, active: Activations, rows: int) -> Float[Tensor, "rows d_model"]:
+    def decode(self, active: Activations, rows: int) -> Float[Tensor, "rows d_out"]:
         """The reconstruction of ``rows`` prepared vectors from their active features, in order."""
         assert len(self.W_dec) == self.features, "the decoder was not loaded"
         every = torch.arange(rows, device=active.rows.device)
@@ -167,9 +173,4 @@ class Dictionary:
 
     def scaled(self, factor: float) -> "Dictionary":
         """The same SAE for inputs that are not yet multiplied by ``factor``, as it expects."""
-        return replace(
-            self,
-            W_enc=self.W_enc * factor,
-            W_dec=self.W_dec / factor,
-            b_dec=self.b_dec / factor,
-        )
+        return replace(self, norm_factor=self.norm_factor * factor)

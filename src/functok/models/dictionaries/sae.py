@@ -1,9 +1,10 @@
 """An SAE with what its publishers say of it."""
 
-import re
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
 
 from functok.models.dictionaries.dictionary import Dictionary
 from functok.models.dictionaries.formats import sae_lens as sae_lens_folder
@@ -21,7 +22,7 @@ class Sae:
     spec: str
     """What the user wrote."""
     format: str
-    """``sae_lens``, ``sparsify``, ``gemma_scope`` or ``registry``."""
+    """``registry``, or the module of ``formats/`` that read it."""
     dictionary: Dictionary
     hook: HookPoint | None
     """Its hook point; None if its configuration does not name one."""
@@ -32,17 +33,44 @@ class Sae:
     """Explained variance, a share."""
     context: int | None = None
     """Positions per row in training."""
+    lacks_factor: bool = False
+    """Whether its inputs were multiplied by a number that its files do not hold."""
+    note: str | None = None
+    """One sentence on how it was read, where that must be known."""
 
-    @property
-    def name(self) -> str:
-        """A folder name for it."""
-        path = Path(self.spec)
-        parts = path.parts[-2:] if path.name != "params.npz" else path.parent.parts[-3:]
-        words = parts if self.format != "registry" else self.spec.split("/")
-        return re.sub(r"[^\w.-]+", "-", "-".join(words)).strip("-.") or "sae"
+    def with_factor(self, factor: float | None) -> "Sae":
+        """The same SAE, its inputs multiplied by ``factor``; None: by what its files say.
+
+        Raises:
+            UserError: if there is no factor where one is needed, or one where none fits.
+        """
+        if factor is None:
+            require(
+                not self.lacks_factor,
+                f"SAE {self.spec!r} was trained on inputs multiplied by one number, which its "
+                "files do not hold (normalize_activations='expected_average_only_in'); give "
+                "--norm-factor auto, which measures it, or the number.",
+            )
+            return self
+        require(
+            self.dictionary.normalisation == "none",
+            f"SAE {self.spec!r} normalises each input by itself "
+            f"({self.dictionary.normalisation}); leave --norm-factor out.",
+        )
+        dictionary = replace(self.dictionary, norm_factor=factor)
+        return replace(self, dictionary=dictionary, lacks_factor=False)
 
 
-def described(spec: str, kind: str, dictionary: Dictionary, config: dict[str, Any]) -> Sae:
+def measured_factor(probe: Float[Tensor, "positions d_model"]) -> float:
+    """The number that brings the mean norm of ``probe`` to √d_model, as such SAEs expect."""
+    mean = probe.float().norm(dim=1).mean().item()
+    require(mean > 0, "The probe's activations are all zero, so no norm factor can be measured.")
+    return probe.shape[1] ** 0.5 / mean
+
+
+def described(
+    spec: str, kind: str, dictionary: Dictionary, config: dict[str, Any], note: str | None = None
+) -> Sae:
     """An SAE with what SAELens' settings say of it."""
     told = {name: sae_lens_folder.told(config, name) for name in _TOLD}
     hook, l0 = told["hook_name"] or told["hook_point"], told["l0"]
@@ -54,7 +82,7 @@ def described(spec: str, kind: str, dictionary: Dictionary, config: dict[str, An
     )
     require(
         (hook is None or isinstance(hook, str)) and (l0 is None or isinstance(l0, int | float)),
-        f"SAE {spec!r} has hook_name {hook!r} and l0 {l0!r} in its cfg.json; functok needs a name "
+        f"SAE {spec!r} has hook_name {hook!r} and l0 {l0!r} in its settings; functok needs a name "
         "and a number.",
     )
     return Sae(
@@ -65,4 +93,6 @@ def described(spec: str, kind: str, dictionary: Dictionary, config: dict[str, An
         model=told["model_name"],
         published_l0=float(l0) if l0 else None,
         context=told["context_size"],
+        lacks_factor=sae_lens_folder.scaled_by_number(config),
+        note=note,
     )

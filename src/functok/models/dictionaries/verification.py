@@ -49,13 +49,19 @@ class Verification:
 
 
 def sentence(sae: Sae, hook: HookPoint, found: Verification) -> str:
-    """How an SAE behaves on the probe, next to what was published."""
+    """How an SAE behaves on the probe, next to what was published, and how it was read."""
     said = f" (published {found.published_l0:.3g})" if found.published_l0 else ""
     variance = f" (published {found.published_variance:.3f})" if found.published_variance else ""
+    factor = sae.dictionary.norm_factor
+    scaled = f", its inputs times {factor:.4g}" if factor != 1 else ""
+    explained = f"explained variance {found.explained_variance:.3f}{variance}"
+    if sae.dictionary.transcodes:
+        explained = "explained variance not measured (it writes elsewhere than it reads)"
+    note = f" {sae.note}" if sae.note else ""
     return (
-        f"SAE {sae.spec} at {hook.name}, on {found.positions:,} positions: "
-        f"L0 {found.l0:.3g}{said}, explained variance {found.explained_variance:.3f}{variance}, "
-        f"{found.silent:.1%} of {sae.dictionary.features:,} features silent."
+        f"SAE {sae.spec} at {hook.name}, on {found.positions:,} positions{scaled}: "
+        f"L0 {found.l0:.3g}{said}, {explained}, "
+        f"{found.silent:.1%} of {sae.dictionary.features:,} features silent.{note}"
     )
 
 

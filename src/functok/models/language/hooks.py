@@ -32,7 +32,8 @@ _NAMES = {site: f"blocks.{{}}.hook_{site}" for site in SITES} | {
     "z": "blocks.{}.attn.hook_z",
 }
 _BLOCK = re.compile(
-    r"blocks\.(\d+)\.(?:hook_(resid_post|resid_pre|resid_mid|mlp_out|attn_out)|(mlp\.hook_in|attn\.hook_z))"
+    r"blocks\.(\d+)\.(?:hook_(resid_post|resid_pre|resid_mid|mlp_out|attn_out|mlp_in)|"
+    r"(mlp\.hook_in|attn\.hook_z))"
 )
 _LAYER = re.compile(r"(?:layers|h)\.(\d+)")
 _IN_PATH = re.compile(r"(?:^|\.)(?:layers?|h|blocks)\.(\d+)(?:\.|$)")

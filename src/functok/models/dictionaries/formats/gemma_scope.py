@@ -2,13 +2,15 @@
 
 JumpReLU with one threshold per feature; b_dec is *not* subtracted from the input. The file is a
 zip of plain arrays, so each member is mapped where it lies: with a million features the decoder's
-15 GB are never read.
+15 GB are never read. Transcoders (``gemma-scope-2b-pt-transcoders``) read the norm before the MLP
+without its gain, which is the stream in the middle of a layer brought to a root mean square of one.
 """
 
 import math
 import re
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +18,41 @@ import torch
 
 from functok.models.dictionaries.dictionary import Dictionary
 from functok.models.dictionaries.formats.weights import check_finite
+from functok.models.dictionaries.sae import Sae
 from functok.models.language.hooks import HookPoint
 from functok.runtime.errors import outside, require
 from functok.runtime.memory import check_memory
 
 MEMBERS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+_SITES = {"res": "resid_post", "mlp": "mlp_out", "att": "z", "transcoders": "resid_mid"}
+
+
+def found(path: Path) -> Path | None:
+    """The file that ``path`` names: a folder with ``params.npz``, or any file of arrays."""
+    file = path / "params.npz" if path.is_dir() else path
+    return file if file.suffix == ".npz" and file.is_file() else None
+
+
+def read(spec: str, file: Path, device: str, decoder: bool) -> Sae:
+    """The SAE in ``params.npz``; its folders' names tell where it reads.
+
+    Raises:
+        UserError: if the file is not one.
+    """
+    place = str(file.parent.resolve() / file.name)
+    kind, layer = _kind(place), re.search(r"layer_(\d+)", place)
+    l0 = re.search(r"average_l0_(\d+)", place)
+    dictionary = read_npz(file, device, decoder)
+    if kind == "transcoders":
+        dictionary = replace(dictionary, normalisation="constant_norm_rescale", transcodes=True)
+    return Sae(
+        spec=spec,
+        format="gemma_scope",
+        dictionary=dictionary,
+        hook=HookPoint.at(int(layer[1]), _SITES[kind]) if kind and layer else None,
+        published_l0=float(l0[1]) if l0 else None,
+        context=1024,
+    )
 
 
 def read_npz(file: Path, device: str = "cpu", decoder: bool = True) -> Dictionary:
@@ -60,24 +92,13 @@ def read_npz(file: Path, device: str = "cpu", decoder: bool = True) -> Dictionar
     )
 
 
-def hook_of(path: str) -> HookPoint | None:
-    """The place that Gemma Scope's folder names tell, if they do.
+def _kind(place: str) -> str | None:
+    """What the repository's name says: ``gemma-scope-9b-pt-res/layer_20/width_1m/average_l0_101``.
 
-    Gemma Scope's are ``gemma-scope-9b-pt-res/layer_20/width_1m/average_l0_101``; the attention SAEs
-    read the input of the output projection.
+    The attention SAEs (``att``) read the input of the output projection.
     """
-    layer = re.search(r"layer_(\d+)", path)
-    kind = re.search(r"gemma-scope-[^/]*-(res|mlp|att)(?:-|/|$)", path)
-    if layer is None or kind is None:
-        return None
-    names = {"res": "resid_post", "mlp": "mlp_out", "att": "z"}
-    return HookPoint.at(int(layer[1]), names[kind[1]])
-
-
-def published_l0(path: str) -> float | None:
-    """The average L0 that is part of a Gemma Scope folder's name."""
-    found = re.search(r"average_l0_(\d+)", path)
-    return float(found[1]) if found else None
+    kind = re.search(r"gemma-scope-[^/]*-(res|mlp|att|transcoders)(?:-|/|$)", place)
+    return kind[1] if kind else None
 
 
 def _member(file: Path, name: str) -> np.ndarray:

@@ -1,27 +1,65 @@
-"""``release/sae_id`` of SAELens' registry, through SAELens itself.
+"""``release/sae_id`` of SAELens' registry.
 
-SAELens lists thousands of published SAEs and knows the file format of each family; its own loader
-reads them, and the result is converted with its settings. Only Gemma Scope is loaded by functok
-itself: SAELens would keep decoder and encoder in fp32 at once, 30 GB at a million features.
+SAELens lists thousands of published SAEs. Of the large families the files alone are fetched, and
+functok's own readers take the encoder without the decoder: SAELens would keep both in fp32 at once,
+30 GB at a million features. The rest SAELens' loaders read, and the result is converted with its
+settings. What works across layers or positions has no reader.
 """
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from functok.models.dictionaries.formats import gemma_scope
+from functok.models.dictionaries.formats import (
+    dictionary_learning,
+    gemma_scope,
+    gemma_scope_2,
+    pickled,
+    qwen_scope,
+)
 from functok.models.dictionaries.formats.sae_lens import assembled, unloaded
 from functok.models.dictionaries.sae import Sae, described
-from functok.models.language.hooks import HookPoint
 from functok.runtime.errors import UserError, nearest, outside
+
+_OWN: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
+    "gemma_2": (gemma_scope, ("params.npz",)),
+    "gemma_2_transcoder": (gemma_scope, ("params.npz",)),
+    "gemma_3": (gemma_scope_2, ("config.json", gemma_scope_2.FILE)),
+    "dictionary_learning_1": (dictionary_learning, ("config.json", dictionary_learning.FILE)),
+    "qwen_scope": (qwen_scope, ("",)),
+}
+"""By SAELens' name for the format: functok's reader, and its files, the weights last."""
+_REFUSED = {
+    "mntss_clt_layer_transcoder": "a cross-layer transcoder (CLT), whose features write to many "
+    "layers",
+    "temporal": "a temporal SAE, which looks at other positions",
+}
+_PICKLES = (".pt", ".pth")
+
+
+def reader_of(conversion: str | None, folder: str) -> str | None:
+    """Who reads an SAE of the registry: a module of ``formats/``, ``sae_lens``, or nobody.
+
+    Args:
+        conversion: SAELens' name for its format; None for SAELens' own.
+        folder: where it lies in its repository.
+    """
+    if conversion in _REFUSED:
+        return None
+    if conversion in _OWN and "embedding" not in folder:  # scaled as SAELens does
+        return _OWN[conversion][0].__name__.rsplit(".", 1)[-1]
+    return "sae_lens"
 
 
 def from_registry(spec: str, device: str, decoder: bool) -> Sae:
     """The SAE that the registry knows as ``release/sae_id``.
 
     Raises:
-        UserError: if it knows none, or it can neither be downloaded nor found in the cache.
+        UserError: if it knows none, it can neither be downloaded nor found in the cache, or it is
+            of a kind that functok does not encode with.
     """
     directory = _directory()
     release, identity = spec.split("/", 1)
@@ -36,37 +74,57 @@ def from_registry(spec: str, device: str, decoder: bool) -> Sae:
             f"Release {release!r} of SAELens' registry has no SAE {identity!r}; "
             f"{_hint(identity, entry.saes_map)}"
         )
+    if entry.conversion_func in _REFUSED:
+        raise UserError(
+            f"SAE {spec!r} is {_REFUSED[entry.conversion_func]}; functok reads dictionaries of "
+            "one place: give an SAE or a transcoder of one layer."
+        )
     with outside(
         f"SAE {spec!r} cannot be loaded from {entry.repo_id}",
         "check the network, or put it into the Hugging Face cache beforehand",
     ):
         found = _read(spec, release, identity, entry, device, decoder)
     l0, variance = entry.expected_l0.get(identity), entry.expected_var_explained.get(identity)
-    return Sae(
-        spec=spec,
+    return replace(
+        found,
         format="registry",
-        dictionary=found.dictionary,
-        hook=found.hook,
         model=entry.model or found.model,
         published_l0=float(l0) if l0 else found.published_l0,
         published_variance=variance if variance and variance < 1 else None,  # 1: not given
-        context=found.context,
     )
 
 
 def _read(spec: str, release: str, identity: str, entry: Any, device: str, decoder: bool) -> Sae:
-    folder = entry.saes_map[identity]
-    if entry.conversion_func == "gemma_2" and "embedding" not in folder:
-        from huggingface_hub import hf_hub_download
+    folder, conversion = entry.saes_map[identity], entry.conversion_func
+    if reader_of(conversion, folder) == "sae_lens":
+        return _by_sae_lens(spec, release, identity, entry, device, decoder)
+    reader, files = _OWN[conversion]
+    return reader.read(spec, [_file(entry, folder, name) for name in files][-1], device, decoder)
 
-        file = Path(hf_hub_download(entry.repo_id, f"{folder}/params.npz"))
-        place = f"{entry.repo_id}/{folder}"
-        dictionary = gemma_scope.read_npz(file, device, decoder)
-        l0 = gemma_scope.published_l0(place)
-        hook: HookPoint | None = gemma_scope.hook_of(place)
-        return Sae(spec, "registry", dictionary, hook, published_l0=l0, context=1024)
+
+def _file(entry: Any, folder: str, name: str) -> Path:
+    """A file of the repository, in the local cache; settings may be missing there."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(entry.repo_id, f"{folder}/{name}" if name else folder))
+    except EntryNotFoundError:
+        if name == "config.json":
+            return Path(name)
+        raise
+
+
+def _by_sae_lens(
+    spec: str, release: str, identity: str, entry: Any, device: str, decoder: bool
+) -> Sae:
     import sae_lens
 
+    folder, note = entry.saes_map[identity], None
+    if folder.endswith(_PICKLES):
+        file = _file(entry, folder, "")
+        pickled.read_pickled(file)  # SAELens would let other things than tensors pass
+        note = pickled.said(file)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SAELens says by warnings what is checked here
         sae, config, _ = sae_lens.SAE.from_pretrained_with_cfg_and_sparsity(
@@ -75,7 +133,17 @@ def _read(spec: str, release: str, identity: str, entry: Any, device: str, decod
     weights = {name: weight.detach() for name, weight in sae.state_dict().items()}
     settings = {**config, **sae.cfg.to_dict()}  # what the registry overrides is in the former
     dictionary = assembled(settings, weights, unloaded(weights), spec, decoder)
-    return described(spec, "registry", dictionary, settings)
+    found = described(spec, "registry", dictionary, settings, note)
+    factor = entry.norm_scaling_factor.get(identity)
+    if factor is None or found.lacks_factor:
+        return found
+    unfolded = replace(  # SAELens multiplied it into the weights
+        dictionary,
+        W_enc=dictionary.W_enc / factor,
+        W_dec=dictionary.W_dec * factor,
+        b_dec=dictionary.b_dec * factor,
+    )
+    return replace(found, dictionary=unfolded).with_factor(factor)
 
 
 def _directory() -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 Before version 6 the settings were flat and a TopK was called "standard" with ``activation_fn_str``
 "topk"; both generations are read. A folder with ``normalize_activations``
-"expected_average_only_in" scales its inputs by a factor that is not in the folder, so it is
-refused.
+"expected_average_only_in" scales its inputs by a factor that is not in the folder, so it is only
+read once that factor is given (``Sae.with_factor``). A transcoder is read as an encoder: its
+decoder writes elsewhere, and a skip connection, which no feature has a part in, is not read.
 """
 
 from pathlib import Path
@@ -22,7 +23,16 @@ from functok.runtime.errors import UserError, outside, require
 from functok.runtime.store import read_json
 
 ARCHITECTURES = ("standard", "topk", "jumprelu", "gated")
-_NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale")
+TRANSCODERS = {
+    "transcoder": "standard",
+    "skip_transcoder": "standard",
+    "jumprelu_transcoder": "jumprelu",
+    "jumprelu_skip_transcoder": "jumprelu",
+}
+"""Those that write to another place than they read: by SAELens' names, what they encode as."""
+_BY_NUMBER = "expected_average_only_in"
+_NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale", _BY_NUMBER)
+_UNREAD = "W_skip"
 
 
 def read_folder(folder: Path, device: str = "cpu", decoder: bool = True) -> Dictionary:
@@ -34,7 +44,7 @@ def read_folder(folder: Path, device: str = "cpu", decoder: bool = True) -> Dict
     advice = "it needs cfg.json and sae_weights.safetensors as SAELens writes them"
     with outside(f"SAE folder {folder} cannot be read", advice):
         config = read_json(folder / "cfg.json")
-    unread = set() if decoder or rescales(config) else {"W_dec"}
+    unread = {_UNREAD} if decoder or rescales(config) else {_UNREAD, "W_dec"}
     file = folder / "sae_weights.safetensors"
     weights, shapes = read_safetensors(file, device, unread, advice)
     return assembled(config, weights, shapes, str(folder), decoder)
@@ -59,16 +69,18 @@ def assembled(
     with outside(f"SAE {place} cannot be read", "its cfg.json is not as SAELens writes it"):
         architecture, k = _architecture(config, place)
         centred = centred_in_training(config)
-        transcodes = _transcodes(config)
-    _check_weights(shapes, architecture, place)
-    sizes = {"d_in": shapes["W_enc"][0], "d_sae": shapes["W_enc"][1]}
+        said = config.get("architecture")
+        transcoder = said if said in TRANSCODERS else None
+        transcodes = transcoder is not None or _transcodes(config)
+    _check_weights(shapes, architecture, place, transcoder)
+    sizes = {"d_in": shapes["W_enc"][0], "d_sae": shapes["W_enc"][1], "d_out": shapes["b_dec"][0]}
     for name, size in sizes.items():
         require(
             config.get(name) in (None, size),
-            f"SAE {place} says {name} {config.get(name)} in its cfg.json, but its weights have "
+            f"SAE {place} says {name} {config.get(name)} in its settings, but its weights have "
             f"{size}; fetch it again.",
         )
-    subtract = config.get("apply_b_dec_to_input", True)
+    subtract = config.get("apply_b_dec_to_input", True) if transcoder is None else False
     require(
         isinstance(subtract, bool),
         f"SAE {place} says apply_b_dec_to_input {subtract!r} in its cfg.json; make it true or "
@@ -78,7 +90,7 @@ def assembled(
     weights = {name: weight.float() for name, weight in weights.items()}
     W_enc, b_dec = weights["W_enc"], weights["b_dec"]
     b_enc = weights["b_gate" if architecture == "gated" else "b_enc"]
-    W_dec = weights.get("W_dec", W_enc.new_empty(0, W_enc.shape[0]))
+    W_dec = weights.get("W_dec", W_enc.new_empty(0, len(b_dec)))
     tuned = factors(weights)
     if tuned is not None and len(W_dec):
         W_dec = W_dec * tuned[:, None]
@@ -91,14 +103,14 @@ def assembled(
     return Dictionary(
         W_enc=W_enc,
         b_enc=b_enc,
-        W_dec=W_dec if decoder else W_enc.new_empty(0, W_enc.shape[0]),
+        W_dec=W_dec.contiguous() if decoder else W_enc.new_empty(0, len(b_dec)),
         b_dec=b_dec,
         architecture=architecture,
         k=k,
         threshold=weights.get("threshold"),
         subtract_b_dec=subtract,
         centred=centred,
-        normalisation=config.get("normalize_activations") or "none",
+        normalisation="none" if scaled_by_number(config) else _normalisation(config),
         magnitude=magnitude,
         transcodes=transcodes,
     )
@@ -107,6 +119,16 @@ def assembled(
 def rescales(config: Any) -> bool:
     """Whether activations are scaled by the decoder's norms."""
     return isinstance(config, dict) and bool(config.get("rescale_acts_by_decoder_norm"))
+
+
+def scaled_by_number(config: dict[str, Any]) -> bool:
+    """Whether every input was multiplied by one number, which the settings do not hold."""
+    return _normalisation(config) == _BY_NUMBER
+
+
+def _normalisation(config: dict[str, Any]) -> Any:
+    found = config.get("normalize_activations") or "none"
+    return _BY_NUMBER if found is True else found  # a flag in early versions
 
 
 def told(config: dict[str, Any], name: str) -> Any:
@@ -132,7 +154,9 @@ def _architecture(config: Any, place: str) -> tuple[str, int]:
     """The architecture, and k (``topk``; 0 otherwise)."""
     require(isinstance(config, dict), f"SAE folder {place} holds no settings in its cfg.json.")
     architecture = config.get("architecture", "standard")
-    normalisation = config.get("normalize_activations") or "none"
+    if isinstance(architecture, str):
+        architecture = TRANSCODERS.get(architecture, architecture)
+    normalisation = _normalisation(config)
     activation = config.get("activation_fn_str") or config.get("activation_fn") or "relu"
     k = config.get("k")
     if activation == "topk":
@@ -145,8 +169,8 @@ def _architecture(config: Any, place: str) -> tuple[str, int]:
         and activation == "relu"
         and reshaping in ("none", "hook_z"),
         f"SAE {place} is {architecture} with normalize_activations={normalisation!r} and "
-        f"activation {activation!r}; functok reads {', '.join(ARCHITECTURES)} with ReLU and "
-        f"normalisation {', '.join(_NORMALISATIONS)}.",
+        f"activation {activation!r}; functok reads {', '.join(ARCHITECTURES)} and transcoders "
+        f"with ReLU and normalisation {', '.join(_NORMALISATIONS)}.",
     )
     if architecture != "topk":
         return architecture, 0
@@ -155,18 +179,23 @@ def _architecture(config: Any, place: str) -> tuple[str, int]:
     return architecture, int(k)
 
 
-def _check_weights(shapes: dict[str, tuple[int, ...]], architecture: str, place: str) -> None:
+def _check_weights(
+    shapes: dict[str, tuple[int, ...]], architecture: str, place: str, transcoder: str | None
+) -> None:
     extra = {"jumprelu": ["threshold"], "gated": ["b_gate", "b_mag", "r_mag"]}
     biases = [] if architecture == "gated" else ["b_enc"]
     names = ["W_enc", *biases, "W_dec", "b_dec", *extra.get(architecture, [])]
     known = {*names, "scaling_factor", "finetuning_scaling_factor", "b_enc"}
-    check_known(shapes, known, place)
+    check_known(shapes, known | ({_UNREAD} if "skip" in (transcoder or "") else set()), place)
     lacking = [name for name in names if name not in shapes]
-    require(not lacking, f"SAE {place} is {architecture} but holds no {', '.join(lacking)}.")
-    features, d_model = shapes[names[1] if biases else "b_gate"][0], shapes["b_dec"][0]
-    wanted = {"W_enc": (d_model, features), "W_dec": (features, d_model), "b_dec": (d_model,)}
+    kind = transcoder or architecture
+    require(not lacking, f"SAE {place} is {kind} but holds no {', '.join(lacking)}.")
+    features, d_out = shapes[names[1] if biases else "b_gate"][:1], shapes["b_dec"][:1]
+    d_in = shapes["W_enc"][:1] if transcoder else d_out
+    wanted = {"W_enc": d_in + features, "W_dec": features + d_out, "b_dec": d_out}
     require(
-        all(shapes[name] == wanted.get(name, (features,)) for name in names),
+        len(d_in + features + d_out) == 3
+        and all(shapes[name] == wanted.get(name, features) for name in names),
         f"SAE {place} holds weights of shapes that do not fit together: "
         f"{ {name: shapes[name] for name in names} }.",
     )

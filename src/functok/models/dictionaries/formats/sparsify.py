@@ -6,14 +6,37 @@ stored as ``nn.Linear`` keeps them: ``encoder.weight`` [features, d_model]. ``k`
 rectified values, so fewer than k features are active where fewer are positive.
 """
 
+import re
 from pathlib import Path
 
 from functok.models.dictionaries.dictionary import Dictionary
 from functok.models.dictionaries.formats.weights import check_known, read_safetensors
+from functok.models.dictionaries.sae import Sae
+from functok.models.language.hooks import HookPoint
 from functok.runtime.errors import outside, require
 from functok.runtime.store import read_json
 
+FILE = "sae.safetensors"
 NAMES = ("encoder.weight", "encoder.bias", "W_dec", "b_dec")
+
+
+def found(path: Path) -> Path | None:
+    """The weights in the folder ``path``."""
+    return path / FILE if (path / FILE).is_file() else None
+
+
+def read(spec: str, file: Path, device: str, decoder: bool) -> Sae:
+    """The SAE in a folder that is named after its module: a transcoder takes that one's input.
+
+    Raises:
+        UserError: as ``read_folder``.
+    """
+    dictionary = read_folder(file.parent, device, decoder)
+    module = file.parent.resolve().name
+    known = re.fullmatch(r"(?:\w+\.)*(?:layers|h|blocks)\.\d+(\.\w+)*|embed_tokens|wte", module)
+    if dictionary.transcodes:
+        module += ".hook_in"
+    return Sae(spec, "sparsify", dictionary, HookPoint.parse(module) if known else None)
 
 
 def read_folder(folder: Path, device: str = "cpu", decoder: bool = True) -> Dictionary:
@@ -28,7 +51,7 @@ def read_folder(folder: Path, device: str = "cpu", decoder: bool = True) -> Dict
         d_model, k = int(config["d_in"]), int(config["k"])
         features = int(config.get("num_latents") or d_model * config["expansion_factor"])
     unread = set() if decoder else {"W_dec"}
-    weights, shapes = read_safetensors(folder / "sae.safetensors", device, unread, advice)
+    weights, shapes = read_safetensors(folder / FILE, device, unread, advice)
     lacking = sorted(set(NAMES) - set(shapes))
     require(not lacking, f"SAE {folder} holds no {', '.join(lacking)}.")
     check_known(shapes, {*NAMES, "W_skip"}, place)

@@ -1,5 +1,10 @@
-"""The tensors of an SAE's file: read through one boundary, all of them numbers, none left over."""
+"""The tensors of an SAE's file: read through one boundary, all of them numbers, none left over.
 
+On the CPU a tensor in fp32 stays where it lies, mapped into memory; what is converted or sent to
+another device has to fit.
+"""
+
+import math
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -24,21 +29,31 @@ def read_safetensors(
     Raises:
         UserError: if the file cannot be read, does not fit into memory, or a tensor is not finite.
     """
-    require(
-        not os.path.lexists(file) or regular(file),
-        f"SAE folder {file.parent} cannot be read: {file.name} is no file; {advice}.",
-    )
-    if file.exists():
-        check_memory(file.stat().st_size, f"SAE {file.parent}")
+    check_file(file, advice)
     with (
         outside(f"SAE folder {file.parent} cannot be read", advice),
         safe_open(str(file), framework="pt", device=device) as opened,
     ):
-        names = sorted(opened.keys())
-        shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in names}
-        kept = {name: opened.get_tensor(name) for name in names if name not in without}
-    check_finite(kept, str(file.parent))
-    return kept, shapes
+        slices = {name: opened.get_slice(name) for name in sorted(opened.keys())}
+        shapes = {name: tuple(found.get_shape()) for name, found in slices.items()}
+        kept = [name for name in slices if name not in without]
+        copied = [name for name in kept if device != "cpu" or slices[name].get_dtype() != "F32"]
+        check_memory(sum(4 * math.prod(shapes[name]) for name in copied), f"SAE {file.parent}")
+        weights = {name: opened.get_tensor(name) for name in kept}
+    check_finite(weights, str(file.parent))
+    return weights, shapes
+
+
+def check_file(file: Path, advice: str) -> None:
+    """Refuse what is no file: a pipe would be waited for.
+
+    Raises:
+        UserError: saying so.
+    """
+    require(
+        not os.path.lexists(file) or regular(file),
+        f"SAE folder {file.parent} cannot be read: {file.name} is no file; {advice}.",
+    )
 
 
 def check_finite(weights: dict[str, Tensor], place: str) -> None:
@@ -66,6 +81,41 @@ def check_known(names: Collection[str], known: Collection[str], place: str) -> N
         not unknown,
         f"SAE {place} holds {', '.join(unknown)}, which functok does not use; it would encode or "
         "steer by another SAE than this, so give one without.",
+    )
+
+
+def renamed(
+    weights: dict[str, Tensor], shapes: Shapes, names: dict[str, str], place: str
+) -> tuple[dict[str, Tensor], Shapes]:
+    """Weights and shapes by SAELens' names, and as SAELens lays matrices out.
+
+    Args:
+        weights: by the file's own names.
+        shapes: likewise, also of what was left out.
+        names: SAELens' name of each; a matrix that lies the other way round has ``.T`` behind it.
+        place: for the sentence of a refusal.
+
+    Raises:
+        UserError: if there is another tensor, or a matrix is none.
+    """
+    check_known(shapes, names, place)
+    require(
+        len({names[old].removesuffix(".T") for old in shapes}) == len(shapes),
+        f"SAE {place} holds one thing under two names: {', '.join(sorted(shapes))}; give another.",
+    )
+    turned = {name for name in shapes if names[name].endswith(".T")}
+    for name in turned:
+        require(
+            len(shapes[name]) == 2,
+            f"SAE {place} holds {name} of shape {shapes[name]}, which is no matrix; fetch it "
+            "again.",
+        )
+    return (
+        {names[old].removesuffix(".T"): w.T if old in turned else w for old, w in weights.items()},
+        {
+            names[old].removesuffix(".T"): shape[::-1] if old in turned else shape
+            for old, shape in shapes.items()
+        },
     )
 
 
