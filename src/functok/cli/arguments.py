@@ -23,6 +23,19 @@ def _there(target: Path | None) -> Path | None:
     return target
 
 
+def factor_of(text: str | None) -> float | str | None:
+    """A norm factor as it was typed: a positive number, or ``auto``."""
+    if text is None or text == "auto":
+        return text
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < float("inf"):
+        raise UserError(f"--norm-factor {text!r} is no positive number; give one, or auto.")
+    return factor
+
+
 Target = Annotated[
     Path,
     typer.Argument(help="A run folder, or a study file (.yaml).", callback=_there),
@@ -45,7 +58,9 @@ ModelName = Annotated[
 Revision = Annotated[str | None, typer.Option(help="Revision of a model on the hub.")]
 SaeName = Annotated[
     str | None,
-    typer.Option(help="An SAE: SAELens or sparsify folder, params.npz, or release/sae_id."),
+    typer.Option(
+        help="An SAE: the folder or file of a published one (docs/graph.md), or release/sae_id."
+    ),
 ]
 Layer = Annotated[int | None, typer.Option(help="Decoder layer, from 0; default: the SAE's own.")]
 Site = Annotated[
@@ -53,6 +68,15 @@ Site = Annotated[
     typer.Option(
         help="Site that the SAE was trained on, if its folder does not name one: resid_post, "
         "resid_pre, resid_mid, attn_out, mlp_out, mlp_in or z."
+    ),
+]
+NormFactor = Annotated[
+    str | None,
+    typer.Option(
+        "--norm-factor",
+        metavar="auto|NUMBER",
+        help="What the SAE's inputs were multiplied by in training; auto measures it on a probe; "
+        "default: what its files say.",
     ),
 ]
 RowStartName = Annotated[

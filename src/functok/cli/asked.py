@@ -32,6 +32,7 @@ def subject(
     Raises:
         UserError: if both are given, or neither.
     """
+    from functok.cli.show import print_line
     from functok.cli.work import bring, find, quiet_libraries
     from functok.study.asking import Named, subject_named, subject_of
 
@@ -46,7 +47,10 @@ def subject(
         )
     require(output is None and not replace, "Without a run nothing is kept; omit -o.")
     quiet_libraries()
-    return subject_named(Named(model, sae, **more))  # type: ignore[arg-type]
+    found = subject_named(Named(model, sae, **more))  # type: ignore[arg-type]
+    if found.note is not None:
+        print_line(found.note)
+    return found
 
 
 def kept(target: Path | None, output: Path | None, name: str) -> Path | None:

@@ -12,6 +12,7 @@ from functok.cli.arguments import (
     FunctionTokensFolder,
     Layer,
     ModelName,
+    NormFactor,
     OptionalTarget,
     Output,
     Replace,
@@ -20,6 +21,7 @@ from functok.cli.arguments import (
     SaeName,
     Site,
     TokenizerName,
+    factor_of,
 )
 from functok.runtime.errors import UserError, require
 
@@ -78,6 +80,7 @@ def find_feature(
     sae: SaeName = None,
     layer: Layer = None,
     site: Site = None,
+    norm_factor: NormFactor = None,
     tokenizer: TokenizerName = None,
     row_start: RowStartName = None,
     function_tokens: FunctionTokensFolder = None,
@@ -107,6 +110,7 @@ def find_feature(
         *("find-feature", target, output, replace, model, sae),
         layer=layer,
         site=site,
+        norm_factor=factor_of(norm_factor),
         revision=revision,
         tokenizer=tokenizer,
         row_start=row_start,

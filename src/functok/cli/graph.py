@@ -20,6 +20,7 @@ from functok.cli.arguments import (
     RowStartName,
     TokenizerName,
     Workers,
+    factor_of,
     short_name,
 )
 from functok.runtime.errors import UserError, require
@@ -34,7 +35,9 @@ def graph(
     revision: Revision = None,
     sae: Annotated[
         list[str] | None,
-        typer.Option(help="SAELens or sparsify folder, params.npz, or release/sae_id. Repeatable."),
+        typer.Option(
+            help="A published SAE: folder or file (docs/graph.md), or release/sae_id. Repeatable."
+        ),
     ] = None,
     layer: Annotated[
         list[int] | None,
@@ -45,6 +48,14 @@ def graph(
         typer.Option(
             help="What the SAE was trained on, where it does not say: resid_post, resid_pre, "
             "resid_mid, attn_out, mlp_out, mlp_in or z. Repeatable."
+        ),
+    ] = None,
+    norm_factor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="auto|NUMBER",
+            help="What the SAE's inputs were multiplied by in training; auto measures it on a "
+            "probe; default: what its files say. Repeatable.",
         ),
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="The text, as for functok tokens.")] = None,
@@ -154,7 +165,9 @@ def graph(
             overlap=overlap,
             dtype=dtype,
         ),
-        dictionaries=_dictionaries(sae, layer or [], site or []),
+        dictionaries=_dictionaries(
+            sae, layer or [], site or [], [factor_of(text) for text in norm_factor or []]
+        ),
         controls=ControlsPart(baselines=()),  # no recipe is known to train the SAEs of baselines by
         graph=GraphPart(
             tokens=max_tokens,
@@ -170,17 +183,18 @@ def graph(
 
 
 def _dictionaries(
-    saes: list[str], layers: list[int], sites: list[str]
+    saes: list[str], layers: list[int], sites: list[str], factors: list[float | str | None]
 ) -> tuple[DictionaryPart, ...]:
     """An entry for each SAE, named after it.
 
     Raises:
-        UserError: if there are more layers or sites than one and not one for each SAE, or an SAE is
-            named twice for the same layer.
+        UserError: if there are more layers, sites or norm factors than one and not one for each
+            SAE, or an SAE is named twice for the same layer.
     """
     from functok.study.settings import DictionaryPart
 
-    for option, given in (("--layer", layers), ("--site", sites)):
+    options = {"--layer": layers, "--site": sites, "--norm-factor": factors}
+    for option, given in options.items():
         require(
             len(given) in (0, 1, len(saes)),
             f"There are {len(given)} {option} for {len(saes)} --sae; give one for all, or one "
@@ -188,6 +202,7 @@ def _dictionaries(
         )
     each = layers * len(saes) if len(layers) == 1 else layers or [None] * len(saes)
     at = sites * len(saes) if len(sites) == 1 else sites or [None] * len(saes)
+    times = factors * len(saes) if len(factors) == 1 else factors or [None] * len(saes)
     names: list[str] = []
     for spec, layer in zip(saes, each, strict=True):
         name = _name(spec)
@@ -196,8 +211,8 @@ def _dictionaries(
         require(name not in names, f"SAE {spec!r} is named twice; name it once.")
         names.append(name)
     return tuple(
-        DictionaryPart(name=name, load=spec, layer=layer, site=site)  # type: ignore[arg-type]
-        for name, spec, layer, site in zip(names, saes, each, at, strict=True)
+        DictionaryPart(name=name, load=spec, layer=layer, site=site, norm_factor=factor)  # type: ignore[arg-type]
+        for name, spec, layer, site, factor in zip(names, saes, each, at, times, strict=True)
     )
 
 
@@ -206,5 +221,6 @@ def _name(spec: str) -> str:
     import re
 
     path = Path(spec)
-    parts = path.parts[-2:] if path.name != "params.npz" else path.parent.parts[-3:]
+    whole = path.name in ("params.npz", "params.safetensors", "ae.pt")
+    parts = path.parent.parts[-3:] if whole else path.parts[-2:]
     return re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip("-.") or "sae"

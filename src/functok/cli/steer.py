@@ -11,6 +11,7 @@ from functok.cli.arguments import (
     FunctionTokensFolder,
     Layer,
     ModelName,
+    NormFactor,
     OptionalTarget,
     Output,
     Prompt,
@@ -20,6 +21,7 @@ from functok.cli.arguments import (
     SaeName,
     Site,
     TokenizerName,
+    factor_of,
 )
 from functok.runtime.errors import UserError, require
 
@@ -83,6 +85,7 @@ def steer(
     sae: SaeName = None,
     layer: Layer = None,
     site: Site = None,
+    norm_factor: NormFactor = None,
     tokenizer: TokenizerName = None,
     row_start: RowStartName = None,
     function_tokens: FunctionTokensFolder = None,
@@ -101,7 +104,8 @@ def steer(
             "functok steer needs a run folder or a study file, or --prompt and --feature.",
         )
         assert target is not None
-        named = (model, revision, sae, layer, site, tokenizer, row_start, function_tokens)
+        named = (model, revision, sae, layer, site, norm_factor)
+        named += (tokenizer, row_start, function_tokens)
         refuse_names(target, *named)
         study_answer(target, "steer", output, replace, allow_python)
         return
@@ -109,6 +113,7 @@ def steer(
         *("steer", target, output, replace, model, sae),
         layer=layer,
         site=site,
+        norm_factor=factor_of(norm_factor),
         revision=revision,
         tokenizer=tokenizer,
         row_start=row_start,

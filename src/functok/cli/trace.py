@@ -9,6 +9,7 @@ from functok.cli.arguments import (
     FunctionTokensFolder,
     Layer,
     ModelName,
+    NormFactor,
     OptionalTarget,
     Output,
     Prompt,
@@ -18,6 +19,7 @@ from functok.cli.arguments import (
     SaeName,
     Site,
     TokenizerName,
+    factor_of,
 )
 from functok.runtime.errors import require
 
@@ -40,6 +42,7 @@ def trace(
     sae: SaeName = None,
     layer: Layer = None,
     site: Site = None,
+    norm_factor: NormFactor = None,
     tokenizer: TokenizerName = None,
     row_start: RowStartName = None,
     function_tokens: FunctionTokensFolder = None,
@@ -51,7 +54,8 @@ def trace(
 
     if prompt is None and target is not None:
         require(not (feature or chat), "--feature and --chat need --prompt.")
-        named = (model, revision, sae, layer, site, tokenizer, row_start, function_tokens)
+        named = (model, revision, sae, layer, site, norm_factor)
+        named += (tokenizer, row_start, function_tokens)
         refuse_names(target, *named)
         study_answer(target, "trace", output, replace)
         return
@@ -61,6 +65,7 @@ def trace(
         *("trace", target, output, replace, model, sae),
         layer=layer,
         site=site,
+        norm_factor=factor_of(norm_factor),
         revision=revision,
         tokenizer=tokenizer,
         row_start=row_start,

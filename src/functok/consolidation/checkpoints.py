@@ -61,6 +61,7 @@ def weights_stamp(checkpoint: Checkpoint) -> Stamp:
 def stamp(place: Path) -> Stamp:
     """The stamp of a file, or of the files in a folder; nothing for what is not here."""
     files = sorted(place.glob("*.*")) if place.is_dir() else [place] * place.is_file()
+    files += place.glob("checkpoints/final.safetensors")  # where Llama Scope has its weights
     return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 

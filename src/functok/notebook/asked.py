@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -38,7 +39,7 @@ class Asked:
         return (
             f"{type(self.subject.model).__name__} with an SAE of "
             f"{self.subject.dictionary.features:,} features at {self.subject.place.name}. "
-            f"{self.start.sentence}"
+            f"{self.start.sentence}{f' {self.subject.note}' if self.subject.note else ''}"
         )
 
     def trace(self, prompt: str, *, chat: bool = False) -> pl.DataFrame:
@@ -187,6 +188,7 @@ def open(
     tokenizer: str | None = None,
     row_start: str | None = None,
     function_tokens: str | Path | None = None,
+    norm_factor: float | Literal["auto"] | None = None,
 ) -> Asked:
     """A model and an SAE, ready for questions.
 
@@ -198,10 +200,14 @@ def open(
         row_start: what prompts begin with, a token or ``none``; by default it is measured.
         function_tokens: a folder of counts (``functok tokens -o``); by default closed-class words,
             punctuation and blanks are function tokens.
+        norm_factor: what the SAE's inputs were multiplied by in training, ``auto`` to measure it;
+            by default what its files say.
 
     Raises:
         UserError: if one of them does not exist, or does not belong to the others.
     """
     counts = None if function_tokens is None else Path(function_tokens)
-    named = Named(str(model), str(sae), layer, site, revision, tokenizer, row_start, counts)
+    named = Named(
+        *(str(model), str(sae), layer, site, revision, tokenizer, row_start, counts, norm_factor)
+    )
     return Asked(subject_named(named))

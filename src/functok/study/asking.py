@@ -6,15 +6,21 @@ feature is left out as too dense.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from functok.corpus import Document
-from functok.encoding.tokenizer import Tokenizer, encode, load_tokenizer
+from functok.encoding.contexts import row_format
+from functok.encoding.tokenizer import Encoded, Tokenizer, encode, load_tokenizer
 from functok.graph.bipartite import TokenFeatureGraph
+from functok.models.dictionaries.activations import probe_activations
+from functok.models.dictionaries.sae import measured_factor
 from functok.models.dictionaries.sites import placed
 from functok.models.dictionaries.sources import load_sae
+from functok.models.exclusions import Exclusions
+from functok.models.language.capture import fitting_context
+from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model, check_tokenizer, load_model
 from functok.models.language.passages import PASSAGES
 from functok.models.language.row_start import RowStart, measured_start, set_start
@@ -24,6 +30,9 @@ from functok.runtime.store import RunFolder
 from functok.study.run import Run
 from functok.tokens.counting.function_tokens import FunctionTokens
 from functok.tokens.vocabulary import Vocabulary
+
+MASSIVE = 5.0
+"""As in a graph by default: how many times the median norm is left out."""
 
 
 class Named(NamedTuple):
@@ -46,6 +55,9 @@ class Named(NamedTuple):
     finds."""
     function_tokens: Path | None = None
     """A folder of counts under this tokenizer, whose function tokens are meant."""
+    norm_factor: float | Literal["auto"] | None = None
+    """What the SAE's inputs were multiplied by in training; ``auto`` measures it on passages of
+    plain English, None takes what its files say."""
 
 
 def subject_of(run: Run) -> Subject:
@@ -78,19 +90,25 @@ def subject_named(names: Named) -> Subject:
     Raises:
         UserError: if one of them does not exist, or does not belong to the others.
     """
-    sae = load_sae(names.sae)
+    factor = 1.0 if names.norm_factor == "auto" else names.norm_factor
+    sae = load_sae(names.sae, norm_factor=factor)
     tokenizer = load_tokenizer(names.tokenizer or names.model)
     model = load_model(names.model, names.revision)
     check_tokenizer(model, tokenizer, names.model)
     size = model.get_input_embeddings().weight.shape[0]
+    place = placed(sae, names.layer, model, names.site)
+    start = _start(model, tokenizer, names.row_start)
+    if names.norm_factor == "auto":
+        sae = sae.with_factor(_factor(model, tokenizer, place, start))
     return Subject(
         model=model,
         tokenizer=tokenizer,
         dictionary=sae.dictionary,
-        place=placed(sae, names.layer, model, names.site),
-        start=_start(model, tokenizer, names.row_start),
+        place=place,
+        start=start,
         vocabulary=Vocabulary.of(tokenizer, size, _function(tokenizer, names.function_tokens)),
         density=np.zeros(sae.dictionary.features),
+        note=sae.note,
     )
 
 
@@ -98,8 +116,20 @@ def _start(model: Model, tokenizer: Tokenizer, asked: str | None) -> RowStart:
     """What prompts begin with where there is no corpus to measure it on."""
     if asked not in (None, "auto"):
         return set_start(tokenizer, asked)
+    return measured_start(model, tokenizer, _passages(tokenizer), "passages of plain English")
+
+
+def _factor(model: Model, tokenizer: Tokenizer, place: HookPoint, start: RowStart) -> float:
+    """The norm factor of the model's activations on the same passages."""
+    rows = row_format(fitting_context(model, None, ""), start.id, None)
+    exclusions = Exclusions(massive=MASSIVE)
+    (probe,) = probe_activations(model, _passages(tokenizer), [place], rows, exclusions)
+    return measured_factor(probe[probe.norm(dim=1) <= exclusions.norm_limit(probe)])
+
+
+def _passages(tokenizer: Tokenizer) -> Encoded:
     texts = [Document(f"passage {number}", text) for number, text in enumerate(PASSAGES)]
-    return measured_start(model, tokenizer, encode(texts, tokenizer), "passages of plain English")
+    return encode(texts, tokenizer)
 
 
 def _function(tokenizer: Tokenizer, counts: Path | None) -> list[int] | None:

@@ -238,6 +238,12 @@ class Run:
             return str(self.sae_folder(part, checkpoint))
         return part.load.replace("{checkpoint}", checkpoint.name)
 
+    def norm_factor(self, part: DictionaryPart, checkpoint: Checkpoint) -> float | None:
+        """What an SAE's inputs are multiplied by; None: what its files say."""
+        if part.norm_factor != "auto":
+            return part.norm_factor
+        return read_json(self.folder.verified(part.name, checkpoint.step))["norm_factor"]
+
     def hook(self, part: DictionaryPart, checkpoint: Checkpoint) -> HookPoint:
         """Where an SAE reads the model; of a published one, as it said when it was verified."""
         from functok.models.language.hooks import HookPoint
@@ -281,8 +287,11 @@ class Run:
             check_as_read(f"model {checkpoint.name}", now, self.known, self.folder.root)
         return load_model(checkpoint.model, checkpoint.revision, device, self.model_part.dtype)
 
-    def sae(self, part: DictionaryPart, checkpoint: Checkpoint) -> Sae:
+    def sae(self, part: DictionaryPart, checkpoint: Checkpoint, factor: float | None = None) -> Sae:
         """An SAE with its decoder.
+
+        Args:
+            factor: what its inputs are multiplied by, in place of ``norm_factor``.
 
         Raises:
             UserError: if it is not there, or its weights are not finite.
@@ -292,4 +301,6 @@ class Run:
         spec = self.sae_spec(part, checkpoint)
         if part.load is not None and self.reopened:
             check_as_read(f"SAE {spec}", stamp(user_path(spec)), self.known, self.folder.root)
-        return load_sae(spec)
+        if factor is None:
+            factor = self.norm_factor(part, checkpoint)
+        return load_sae(spec, norm_factor=factor)

@@ -115,6 +115,8 @@ class Trained:
     """Model and revision of the run's step 0, where there is one."""
     sae: str
     """See ``models/dictionaries/sources.py``."""
+    norm_factor: float | None = None
+    """What its inputs are multiplied by; None: what its files say."""
     hook: HookPoint
     recipe: FittedSettings | None
     """The SAE's training recipe; None if it is unknown."""
@@ -197,6 +199,7 @@ def build_baseline(
                 massive=limit,
                 dense=trained.exclusions.dense,
                 keeps_store=baseline.is_alternative,
+                norm_factor=trained.norm_factor if sae == trained.sae else None,
             ),
         ),
         encoded=place,
@@ -285,9 +288,10 @@ def _quality(
     """What the controls compare: the losses would cost ten times as much."""
     if trained.hook.site != "resid_post" or trained.hook.layer is None:
         return {}
+    factor = trained.norm_factor if sae == trained.sae else None
     found = dictionary_quality(
         load_model(*model),
-        open_sae(sae, decoder=True).dictionary,
+        open_sae(sae, decoder=True, norm_factor=factor).dictionary,
         drawn(text, trained.quality_tokens),
         trained.hook.layer,
         trained.row_format,

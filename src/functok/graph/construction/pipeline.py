@@ -52,7 +52,7 @@ def build_graphs(
     del model
     loaded_model.cache_clear()  # merging, and whatever comes next, needs the memory
     for number, (reading, place) in enumerate(zip(job.readings, places, strict=True)):
-        dictionary = loaded_dictionary(reading.sae, job.sae_device, job.key)
+        dictionary = loaded_dictionary(reading.sae, job.sae_device, job.key, reading.norm_factor)
         meta = {
             "model": job.model,
             "revision": job.revision,

@@ -46,6 +46,8 @@ class Reading:
     """Features active at a larger share of the positions count as never active."""
     keeps_store: bool = True
     """Whether its occurrence store is written."""
+    norm_factor: float | None = None
+    """What its inputs are multiplied by; None: what its files say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,8 @@ class GraphJob:
     def run(self, shard: tuple[int, int]) -> "Parts":
         model = loaded_model(self.model, self.revision, self.device, self.dtype, self.key)
         dictionaries = [
-            loaded_dictionary(reading.sae, self.sae_device, self.key) for reading in self.readings
+            loaded_dictionary(reading.sae, self.sae_device, self.key, reading.norm_factor)
+            for reading in self.readings
         ]
         encoded = Encoded.load(self.encoded).slice(*shard)
         return Parts((), lambda folder: self._write(folder, model, dictionaries, encoded))
@@ -154,9 +157,9 @@ def loaded_model(name: str, revision: str | None, device: str, dtype: str, key: 
 
 
 @lru_cache(maxsize=8)
-def loaded_dictionary(spec: str, device: str, key: str) -> Dictionary:
+def loaded_dictionary(spec: str, device: str, key: str, norm_factor: float | None) -> Dictionary:
     """The encoder of an SAE, once per process; ``key`` stands for its content."""
-    return open_sae(spec, device).dictionary
+    return open_sae(spec, device, norm_factor=norm_factor).dictionary
 
 
 def document_shards(encoded: Encoded, tokens: int | None = None) -> list[tuple[int, int]]:

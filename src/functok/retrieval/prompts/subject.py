@@ -37,6 +37,8 @@ class Subject:
     """Features that the graph leaves out as too dense; none without a corpus."""
     seed: int = 0
     """Of random directions and samples."""
+    note: str | None = None
+    """One sentence on how the SAE was read, where that must be known."""
 
     def prompt_ids(self, prompt: str, room: int = 0, chat: bool = False) -> list[int]:
         """The ids of ``prompt`` as the model reads it (see ``prompts.trace.prompt_ids``)."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from functok.models.dictionaries.settings import DictionarySettings
 from functok.models.training.settings import LlamaShape, TrainingSettings
@@ -45,13 +45,21 @@ class ModelPart(Part):
         return self
 
 
+def _factor(value: Any) -> Any:
+    """Checked here, since of a union pydantic would name its own parts."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value not in (None, "auto") and not (number and 0 < value < float("inf")):
+        raise ValueError("give auto, or a positive number")
+    return value
+
+
 class DictionaryPart(Part):
     """SAEs of one kind: one for each chosen checkpoint, at one place of the model."""
 
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")] = "main"
     """Names its folders: dictionaries/<name> and graph/<name>."""
     load: str | None = None
-    """A published SAE: SAELens or sparsify folder, params.npz, or release/sae_id. Among several
+    """A published SAE: a folder, a file, or release/sae_id (``docs/graph.md``). Among several
     checkpoints, ``{checkpoint}`` stands for the checkpoint's own revision or folder name."""
     layer: Layer | None = None
     """Decoder layer whose output is decomposed, from 0; null: the middle one, or what a loaded SAE
@@ -60,6 +68,9 @@ class DictionaryPart(Part):
         Literal["resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out", "mlp_in", "z"] | None
     ) = None
     """What a loaded SAE was trained on, where it does not say."""
+    norm_factor: Annotated[float | Literal["auto"] | None, BeforeValidator(_factor)] = None
+    """What a loaded SAE's inputs were multiplied by in training; ``auto`` measures it on the probe,
+    null takes what its files say."""
     checkpoints: tuple[Annotated[int, Field(ge=0)], ...] = ()
     """Steps whose checkpoints are decomposed; none: all of a loaded model's, else the last."""
     recipe: DictionarySettings | None = None
@@ -80,3 +91,9 @@ class DictionaryPart(Part):
         if not isinstance(content, dict) or content.get("load") is not None:
             return content
         return {**content, "recipe": content.get("recipe") or {}}
+
+    @model_validator(mode="after")
+    def _scaled(self) -> "DictionaryPart":
+        if self.load is None and self.norm_factor is not None:
+            raise ValueError("an SAE trained here has no norm factor; norm_factor belongs to load")
+        return self

@@ -109,6 +109,7 @@ def _trained(run: Run, key: str) -> Trained:
         revision=last.revision,
         start=(first.model, first.revision) if begins else None,
         sae=sae,
+        norm_factor=run.norm_factor(part, last),
         hook=run.hook(part, last),
         recipe=None if part.recipe is None else recipe_of(run, part),
         training=None if run.study.whole else run.encoded("train"),

@@ -85,12 +85,14 @@ def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> float:
         The norm above which a position is massive.
     """
     from functok.models.dictionaries.activations import probe_activations
+    from functok.models.dictionaries.sae import measured_factor
     from functok.models.dictionaries.sites import placed
     from functok.models.dictionaries.verification import sentence, verify
     from functok.models.language.hooks import HookPoint
     from functok.models.language.model import decoder_layers
 
-    sae = run.sae(part, checkpoint)
+    measures = part.norm_factor == "auto"
+    sae = run.sae(part, checkpoint, 1.0 if measures else None)
     sae = replace(sae, spec=run.within(sae.spec))
     model = run.model(checkpoint, run.resources.device)
     hook = placed(sae, part.layer, model, part.site)
@@ -98,6 +100,8 @@ def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> float:
     (probe,) = probe_activations(model, text, [hook], *place)
     limit = run.exclusions.norm_limit(probe)
     kept = probe.norm(dim=1) <= limit
+    if measures:
+        sae = sae.with_factor(measured_factor(probe[kept]))
     found = verify(sae, probe[kept])
     if found.warning is not None and hook.site == "resid_post":
         layers = range(len(decoder_layers(model)))
@@ -113,6 +117,7 @@ def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> float:
     norm_above = limit if limit < float("inf") else None
     said = {"hook": hook.name, "said": sentence(sae, hook, found), **vars(found)}
     said |= {"norm_above": norm_above, "massive": int((~kept).sum())}
+    said |= {"norm_factor": sae.dictionary.norm_factor}
     write_json(run.folder.verified(part.name, checkpoint.step), said)
     return limit
 
@@ -176,7 +181,8 @@ def _described(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> dict[s
 
     place = user_path(run.sae_spec(part, checkpoint))
     files = sorted(place.glob("*.*")) if place.is_dir() else [place] * place.is_file()
-    weights = [file for file in files if file.suffix in (".safetensors", ".npz")]
+    files += place.glob("checkpoints/final.safetensors")
+    weights = [file for file in files if file.suffix in (".safetensors", ".npz", ".pt")]
     verified = run.folder.verified(part.name, checkpoint.step)
     return {
         "name": part.name,
@@ -196,7 +202,8 @@ def _check(run: Run) -> None:
     loaded = run.model_part.load is not None
     for part, checkpoint in _each(run):
         if part.load is not None:
-            sae = open_sae(run.sae_spec(part, checkpoint))
+            factor = 1.0 if part.norm_factor == "auto" else part.norm_factor
+            sae = open_sae(run.sae_spec(part, checkpoint), norm_factor=factor)
             if loaded:
                 placed(sae, part.layer, run.architecture, part.site)
         elif loaded:
@@ -232,8 +239,13 @@ def _settings(run: Run) -> Any:
     loaded = [run.sae_spec(*one) for one in _each(run) if one[0].load is not None]
     of_files = stamps(run)
     found = [of_files[f"SAE {spec}"] for spec in loaded]
-    parts = [part.model_dump(mode="json") for part in run.study.dictionaries]
+    parts = [_asked(part) for part in run.study.dictionaries]
     return [parts, found, run.study.graph.massive, run.model_part.overlap]
+
+
+def _asked(part: DictionaryPart) -> dict[str, Any]:
+    """The entry's settings; a norm factor only where one is named."""
+    return part.model_dump(mode="json", exclude={"norm_factor"} if not part.norm_factor else None)
 
 
 def _disk(run: Run) -> int:

@@ -117,7 +117,14 @@ def _reading(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encod
                 f"The occurrence store of {spec} would take about {size / 2**30:.2g} GiB and is "
                 f"not kept; --occurrences {size / 2**30 * 1.2:.2g}g keeps it."
             )
-    return Reading(_absolute(spec), run.hook(part, checkpoint), massive, asked.dense, keeps)
+    return Reading(
+        _absolute(spec),
+        run.hook(part, checkpoint),
+        massive,
+        asked.dense,
+        keeps,
+        run.norm_factor(part, checkpoint),
+    )
 
 
 def _job(run: Run, key: str, checkpoint: Checkpoint, readings: list[Reading]) -> GraphJob:
