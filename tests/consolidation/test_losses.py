@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t as student
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from functok.consolidation.losses import GroupedLoss, contrast, loss_table, summary
+from functok.consolidation.losses import (
+    GroupedLoss,
+    contrast,
+    loss_table,
+    model_losses,
+    summary,
+)
 from functok.corpus.splits import GROUPS, document_groups, mixed
 from functok.encoding.contexts import RowFormat, context_rows
 from functok.encoding.tokenizer import Encoded
@@ -60,6 +67,16 @@ def test_the_table_equals_a_loop_over_documents(documents, context, start):
         cell = (row["group"], row["document_group"])
         assert row["loss_sum"] == sums[cell]
         assert row["count"] == counts[cell]
+
+
+def test_the_memory_for_logits_changes_no_loss():
+    shape = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "vocab_size": 6, "bos_token_id": None, "eos_token_id": None}
+    model = LlamaForCausalLM(LlamaConfig(**shape, **heads)).eval()
+    place = (model, _encoded([[1, 2, 3, 4, 5], [4, 3, 2], [1] * 9]), RowFormat(6, 0))
+    pairs = zip(model_losses(*place), model_losses(*place, memory=1), strict=True)
+    for (_, plain), (_, bounded) in pairs:
+        np.testing.assert_allclose(bounded, plain, rtol=1e-5, atol=1e-6)
 
 
 USED = [0, 3, 9, 30]

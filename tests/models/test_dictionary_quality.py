@@ -15,6 +15,7 @@ from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
 from functok.models.dictionaries.quality import DictionaryQuality, dictionary_quality
 from functok.models.exclusions import Exclusions
+from functok.models.language import head
 from functok.tokens.counting.function_tokens import SPECIAL, class_array
 
 MARK, SEPARATOR = 1, 0
@@ -53,10 +54,11 @@ def perfect_dictionary() -> Dictionary:
     return Dictionary(both.T.contiguous(), torch.zeros(2 * WIDTH), both, zero, "standard")
 
 
-def measure(model: nn.Module, dictionary: Dictionary, separator, layer=1) -> DictionaryQuality:
-    return dictionary_quality(
-        model, dictionary, encoded(documents()), layer, RowFormat(32, separator, 8), EXCLUSIONS
-    )
+def measure(
+    model: nn.Module, dictionary: Dictionary, separator, layer=1, **more
+) -> DictionaryQuality:
+    place = (encoded(documents()), layer, RowFormat(32, separator, 8))
+    return dictionary_quality(model, dictionary, *place, EXCLUSIONS, **more)
 
 
 def naive(model: nn.Module, dictionary: Dictionary, separator, layer: int = 1) -> np.ndarray:
@@ -122,6 +124,20 @@ def test_quality_equals_a_dense_computation(family, separator):
     found = measure(model, dictionary, separator)
     losses = (found.loss, found.loss_reconstructed, found.loss_zero, found.loss_mean)
     np.testing.assert_allclose([*values(found), *losses], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_memory_bounds_the_logits_and_changes_nothing(monkeypatch):
+    model, dictionary, chunks, whole = tiny("Llama"), random_dictionary(), [], head._logits
+
+    def watched(model: nn.Module, output: object, hidden: Tensor) -> Tensor:
+        chunks.append(len(hidden))
+        return whole(model, output, hidden)
+
+    expected = measure(model, dictionary, SEPARATOR)
+    monkeypatch.setattr(head, "_logits", watched)
+    found = measure(model, dictionary, SEPARATOR, memory=3 * 16 * VOCABULARY)
+    assert max(chunks) == 3
+    assert found.columns() == pytest.approx(expected.columns(), rel=1e-5)
 
 
 def test_a_perfect_dictionary_recovers_everything():

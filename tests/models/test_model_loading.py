@@ -119,8 +119,11 @@ def test_activations_that_overflow_are_refused() -> None:
             getattr(model.model.layers[1].mlp, part).weight.mul_(300)
     ids = torch.arange(6)[None] % VOCABULARY
     assert residual_stream(model, ids, 0).isfinite().all()
-    with pytest.raises(UserError, match=r"hook_resid_post are not finite in torch\.float16"):
+    remedy = r"hook_resid_post are not finite in torch\.float16; load it in float32 or bfloat16"
+    with pytest.raises(UserError, match=remedy):
         residual_stream(model, ids, 1)
+    with pytest.raises(UserError, match=r"losses are not finite in torch\.float16; load it in"):
+        capture(model, ids, [HookPoint.residual(0)], targets=ids)
     with pytest.raises(UserError, match=r"layers\.1\.mlp are not finite"):
         capture(model, ids, [HookPoint.parse("layers.1.mlp")])
 

@@ -1,12 +1,16 @@
 """Arguments that several commands share."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from functok.runtime.errors import UserError
 from functok.runtime.paths import user_path
+from functok.runtime.sizes import in_bytes
+from functok.study.resources import Resources
 
 
 def _there(target: Path | None) -> Path | None:
@@ -56,6 +60,10 @@ ModelName = Annotated[
     str | None, typer.Option(help="A causal LM: Hugging Face folder, or name on the hub.")
 ]
 Revision = Annotated[str | None, typer.Option(help="Revision of a model on the hub.")]
+Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"] | None,
+    typer.Option(help="Data type of the model; default: its own, and float32 to steer it."),
+]
 SaeName = Annotated[
     str | None,
     typer.Option(
@@ -120,11 +128,47 @@ Address = Annotated[
     str | None, typer.Option(help="Address of a running Ray cluster: auto, or host:port.")
 ]
 
-
 Engine = Annotated[
     Literal["local", "ray"],
     typer.Option(help="Where shards run: on this machine, or on a Ray cluster."),
 ]
+
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Device of the model: auto, cpu, cuda, cuda:1 or mps. auto takes an accelerator, if "
+        "torch sees one; from cuda a large model is spread over all devices."
+    ),
+]
+SaeDevice = Annotated[str | None, typer.Option(help="Device of the SAEs; default: the model's.")]
+Memory = Annotated[
+    str,
+    typer.Option(help="Memory limit of graphs and losses, in addition to the weights: 512m, 2g."),
+]
+
+
+def runs_model(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with --device, --sae-device and --memory in place of its parameter ``where``."""
+
+    def whole(*, device: str, sae_device: str | None, memory: str, **named: Any) -> None:
+        size = in_bytes(memory, "--memory")
+        command(**named, where=Resources(device=device, sae_device=sae_device, memory=size))
+
+    options = {
+        "device": (Device, "auto"),
+        "sae_device": (SaeDevice, None),
+        "memory": (Memory, "2g"),
+    }
+    known = inspect.signature(command, eval_str=True)
+    parameters = [one for one in known.parameters.values() if one.name != "where"]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in options.items()
+    ]
+    whole.__name__, whole.__doc__ = command.__name__, command.__doc__
+    whole.__signature__ = known.replace(parameters=parameters)  # type: ignore[attr-defined]
+    whole.__annotations__ = {one.name: one.annotation for one in parameters}
+    return whole
 
 
 def short_name(*parts: str) -> str:

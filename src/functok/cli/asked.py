@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from functok.runtime.errors import UserError, require
 
 if TYPE_CHECKING:
     from functok.retrieval.prompts.subject import Subject
+    from functok.study.resources import Resources
 
 
 def subject(
@@ -16,6 +18,7 @@ def subject(
     target: Path | None,
     output: Path | None,
     replace: bool,
+    where: Resources,
     model: str | None,
     sae: str | None,
     **more: object,
@@ -26,28 +29,32 @@ def subject(
         command: that asks.
         target: a run folder or a study file.
         output, replace: of a run.
+        where: the model and its SAE go.
         model, sae: names.
         more: of a model and an SAE, see ``functok.study.asking.Named``.
 
     Raises:
         UserError: if both are given, or neither.
     """
+    from functok.cli.console import ConsoleProgress
     from functok.cli.show import print_line
     from functok.cli.work import bring, find, quiet_libraries
     from functok.study.asking import Named, subject_named, subject_of
 
+    exact = command != "trace"  # nothing is changed there
     if target is not None:
         refuse_names(target, model, sae, *more.values())
-        run = bring(find(target, output), ["graph"], replace, whole=True)
+        run = bring(find(target, output, where), ["graph"], replace, whole=True)
         quiet_libraries()
-        return subject_of(run)
+        return subject_of(run, exact)
     if model is None or sae is None:
         raise UserError(
             f"functok {command} needs a run folder or a study file, or --model and --sae."
         )
     require(output is None and not replace, "Without a run nothing is kept; omit -o.")
     quiet_libraries()
-    found = subject_named(Named(model, sae, **more))  # type: ignore[arg-type]
+    named = Named(model, sae, **more)  # type: ignore[arg-type]
+    found = subject_named(named, where, ConsoleProgress(), exact)
     if found.note is not None:
         print_line(found.note)
     return found
@@ -77,11 +84,15 @@ def refuse_names(target: Path, *names: object) -> None:
 
 
 def study_answer(
-    target: Path, name: str, output: Path | None, replace: bool, python: list[str] | None = None
+    target: Path,
+    name: str,
+    output: Path | None,
+    replace: bool,
+    where: Resources,
+    python: list[str] | None = None,
 ) -> None:
     """Answer by the study's own prompts; ``python`` names files that it may run."""
     from functok.cli.work import bring, find, show
-    from functok.study.resources import Resources
 
-    resources = Resources(python=tuple(python or ()))
+    resources = dataclasses.replace(where, python=tuple(python or ()))
     show(bring(find(target, output, resources), [name], replace), name)

@@ -1,12 +1,14 @@
 """``functok check`` and ``functok report``: what of a run folder is whole."""
 
+import dataclasses
 import sys
 
 import typer
 
-from functok.cli.arguments import AllowPython, Output, Replace, Target, Workers
+from functok.cli.arguments import AllowPython, Output, Replace, Target, Workers, runs_model
 from functok.runtime.errors import UserError, require
 from functok.runtime.visible import visible
+from functok.study.resources import Resources
 
 
 def check(run: Target) -> None:
@@ -42,8 +44,10 @@ def check(run: Target) -> None:
         raise typer.Exit(1)
 
 
+@runs_model
 def report(
     target: Target,
+    where: Resources,
     output: Output = None,
     replace: Replace = False,
     workers: Workers = 1,
@@ -61,11 +65,11 @@ def report(
     from functok.runtime.store import RunFolder
     from functok.study.condition import conditions
     from functok.study.opening import open_run
-    from functok.study.resources import Resources
     from functok.study.runner import Runner
 
     if not target.is_dir() or output in (None, target):
-        run = find(target, output, Resources(workers=workers, python=tuple(allow_python or ())))
+        python = tuple(allow_python or ())
+        run = find(target, output, dataclasses.replace(where, workers=workers, python=python))
         try:
             show(bring(run, ["report"], replace), "report")
             return

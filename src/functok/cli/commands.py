@@ -1,11 +1,12 @@
 """Every command: a study's steps in their order, and the commands that are no step."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from functok.cli.arguments import AllowPython, Output, Replace, Target, Workers
+from functok.cli.arguments import AllowPython, Output, Replace, Target, Workers, runs_model
 from functok.cli.check import check, report
 from functok.cli.controls import controls
 from functok.cli.find_feature import find_feature
@@ -15,6 +16,7 @@ from functok.cli.steer import steer
 from functok.cli.tokens import tokens
 from functok.cli.trace import trace
 from functok.report.step import STEPS
+from functok.study.resources import Resources
 
 app = typer.Typer(
     name="functok",
@@ -45,23 +47,26 @@ def _main(
 
 
 @app.command()
-def demo(output: Output = None, replace: Replace = False) -> None:
+@runs_model
+def demo(where: Resources, output: Output = None, replace: Replace = False) -> None:
     """Run the demo study: the whole paper on this Python's documentation, in minutes."""
     from functok.studies import study_file
 
-    run(study_file("demo"), output, replace)
+    _bring_and_show(study_file("demo"), "report", output, replace, where)
 
 
 @app.command()
+@runs_model
 def run(
     study: Target,
+    where: Resources,
     output: Output = None,
     replace: Replace = False,
     workers: Workers = 1,
     allow_python: AllowPython = None,
 ) -> None:
     """Run a whole study, or the steps that are not done yet."""
-    _bring_and_show(study, "report", output, replace, workers, allow_python)
+    _bring_and_show(study, "report", output, replace, where, workers, allow_python)
 
 
 def _bring_and_show(
@@ -69,27 +74,29 @@ def _bring_and_show(
     name: str,
     output: Path | None,
     replace: bool,
-    workers: int,
+    where: Resources,
+    workers: int = 1,
     python: list[str] | None = None,
 ) -> None:
     from functok.cli.work import bring, find, show
-    from functok.study.resources import Resources
 
-    found = find(target, output, Resources(workers=workers, python=tuple(python or ())))
-    show(bring(found, [name], replace, whole=name == "report"), name)
+    resources = dataclasses.replace(where, workers=workers, python=tuple(python or ()))
+    show(bring(find(target, output, resources), [name], replace, whole=name == "report"), name)
 
 
 def _add(name: str, summary: str) -> None:
     """Add the command that brings a run up to one step, with the steps it needs."""
 
+    @runs_model
     def command(
         target: Target,
+        where: Resources,
         output: Output = None,
         replace: Replace = False,
         workers: Workers = 1,
         allow_python: AllowPython = None,
     ) -> None:
-        _bring_and_show(target, name, output, replace, workers, allow_python)
+        _bring_and_show(target, name, output, replace, where, workers, allow_python)
 
     app.command(name, help=summary)(command)
 

@@ -1,17 +1,21 @@
 """``functok controls``: of a run or a study."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from functok.cli.arguments import Output, Replace, Target, Workers
+from functok.cli.arguments import Output, Replace, Target, Workers, runs_model
 from functok.controls.names import CONTROL_NAMES
 from functok.runtime.errors import nearest, require
+from functok.study.resources import Resources
 
 
+@runs_model
 def controls(
     target: Target,
+    where: Resources,
     only: Annotated[
         list[str] | None,
         typer.Option(help=f"Run only this control. Repeatable. {', '.join(CONTROL_NAMES)}."),
@@ -29,13 +33,12 @@ def controls(
     Finished controls are kept; the graph is built first if necessary.
     """
     from functok.cli.work import bring, bring_controls, find, show
-    from functok.study.resources import Resources
     from functok.study.run import Run
 
     for name in only or ():
         known = f"There is no control {name!r}; {nearest(name, CONTROL_NAMES)}"
         require(name in CONTROL_NAMES, known)
-    run = find(target, output, Resources(workers=workers))
+    run = find(target, output, dataclasses.replace(where, workers=workers))
     if treebank is not None:  # of the controls alone, so no other result is lost
         part = run.study.controls.model_copy(update={"treebank": str(treebank)})
         changed = run.study.model_copy(update={"controls": part})

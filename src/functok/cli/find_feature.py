@@ -9,6 +9,7 @@ import typer
 
 from functok.cli.arguments import (
     Chat,
+    Dtype,
     FunctionTokensFolder,
     Layer,
     ModelName,
@@ -22,16 +23,20 @@ from functok.cli.arguments import (
     Site,
     TokenizerName,
     factor_of,
+    runs_model,
 )
 from functok.runtime.errors import UserError, require
+from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.retrieval.questions import Screen, Search
 
 
+@runs_model
 def find_feature(
     target: OptionalTarget = None,
     *,
+    where: Resources,
     trait: Annotated[str, typer.Option(help="A prompt that asks for the trait.")],
     tests: Annotated[
         Path,
@@ -84,6 +89,7 @@ def find_feature(
     tokenizer: TokenizerName = None,
     row_start: RowStartName = None,
     function_tokens: FunctionTokensFolder = None,
+    dtype: Dtype = None,
     output: Output = None,
     replace: Replace = False,
 ) -> None:
@@ -107,7 +113,7 @@ def find_feature(
         f"The answers cannot be kept in {answers}; name a .parquet file in a folder that exists.",
     )
     asked = subject(
-        *("find-feature", target, output, replace, model, sae),
+        *("find-feature", target, output, replace, where, model, sae),
         layer=layer,
         site=site,
         norm_factor=factor_of(norm_factor),
@@ -115,6 +121,7 @@ def find_feature(
         tokenizer=tokenizer,
         row_start=row_start,
         function_tokens=function_tokens,
+        dtype=dtype,
     )
     search = feature_of_trait(
         asked,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,6 +11,7 @@ import typer
 from functok.cli.arguments import (
     Address,
     Documents,
+    Dtype,
     Engine,
     MaxTokens,
     ModelName,
@@ -21,16 +23,21 @@ from functok.cli.arguments import (
     TokenizerName,
     Workers,
     factor_of,
+    runs_model,
     short_name,
 )
 from functok.runtime.errors import UserError, require
+from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.study.settings import DictionaryPart
 
 
+@runs_model
 def graph(
     target: OptionalTarget = None,
+    *,
+    where: Resources,
     model: ModelName = None,
     revision: Revision = None,
     sae: Annotated[
@@ -75,9 +82,6 @@ def graph(
             "quarter of the context.",
         ),
     ] = None,
-    memory: Annotated[
-        str, typer.Option(help="Memory limit, in addition to the weights: 512m, 2g.")
-    ] = "2g",
     occurrences: Annotated[
         str, typer.Option(help="Largest occurrence store to keep, uncompressed; 0 disables.")
     ] = "4g",
@@ -99,14 +103,7 @@ def graph(
         bool, typer.Option("--with-loss", help="Run the whole model and keep each token's loss.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random orders.")] = 0,
-    dtype: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"],
-        typer.Option(help="Data type of the model."),
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="Device of the model: cpu, cuda, cuda:1.")] = "cpu",
-    sae_device: Annotated[
-        str | None, typer.Option(help="Device of the SAEs; default: the model's.")
-    ] = None,
+    dtype: Dtype = None,
     precision: Annotated[
         Literal["fp32", "tf32", "bf16"] | None,
         typer.Option(help="Precision of the SAEs' products; default: tf32 on a GPU, else fp32."),
@@ -120,20 +117,13 @@ def graph(
     """Build the token–feature graph: of a run, or of any model, SAE and corpus."""
     from functok.cli.work import bring, find, made, show
     from functok.runtime.sizes import in_bytes
-    from functok.study.resources import Resources
 
-    resources = Resources(
-        device=device,
-        sae_device=sae_device,
-        memory=in_bytes(memory, "--memory"),
-        workers=workers,
-        cluster=engine,
-        address=address,
-    )
+    resources = dataclasses.replace(where, workers=workers, cluster=engine, address=address)
     if target is not None:
         require(
-            model is None and not sae and corpus is None and row_start is None and overlap is None,
-            f"{target} is a run or a study, which names its own model, SAEs, corpus and rows.",
+            not (model or sae or corpus or row_start or dtype) and overlap is None,
+            f"{target} is a run or a study, which names its own model, dtype, SAEs, corpus and "
+            "rows.",
         )
         show(bring(find(target, output, resources), ["graph"], replace), "graph")
         return
@@ -163,7 +153,7 @@ def graph(
             context=context,
             row_start=row_start or "auto",
             overlap=overlap,
-            dtype=dtype,
+            dtype=dtype or "auto",
         ),
         dictionaries=_dictionaries(
             sae, layer or [], site or [], [factor_of(text) for text in norm_factor or []]

@@ -6,22 +6,26 @@ the run folder, writes and speaks; the others only train.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from functok.cli.arguments import Output, Replace, Target, Workers
+from functok.cli.arguments import Output, Replace, Target, Workers, runs_model
 from functok.runtime.errors import UserError
+from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.study.run import Run
     from functok.study.runner import Runner
 
 
+@runs_model
 def pretrain(
     target: Target,
+    where: Resources,
     output: Output = None,
     replace: Replace = False,
     workers: Workers = 1,
@@ -32,9 +36,9 @@ def pretrain(
 ) -> None:
     """Pre-train the model, or check the loaded one; several processes under accelerate launch."""
     from functok.cli.work import bring, find, show
-    from functok.study.resources import Resources
 
-    run = find(target, output, Resources(workers=workers, trackers=tuple(track or ())))
+    resources = dataclasses.replace(where, workers=workers, trackers=tuple(track or ()))
+    run = find(target, output, resources)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         _together(run, target, replace)
     else:

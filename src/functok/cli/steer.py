@@ -8,6 +8,7 @@ import typer
 from functok.cli.arguments import (
     AllowPython,
     Chat,
+    Dtype,
     FunctionTokensFolder,
     Layer,
     ModelName,
@@ -22,8 +23,10 @@ from functok.cli.arguments import (
     Site,
     TokenizerName,
     factor_of,
+    runs_model,
 )
 from functok.runtime.errors import UserError, require
+from functok.study.resources import Resources
 
 
 class Kinds(StrEnum):
@@ -41,8 +44,11 @@ class Units(StrEnum):
 Tokens = Annotated[int, typer.Option(min=1, help="Tokens to generate.")]
 
 
+@runs_model
 def steer(
     target: OptionalTarget = None,
+    *,
+    where: Resources,
     prompt: Prompt = None,
     feature: Annotated[
         list[str] | None,
@@ -89,6 +95,7 @@ def steer(
     tokenizer: TokenizerName = None,
     row_start: RowStartName = None,
     function_tokens: FunctionTokensFolder = None,
+    dtype: Dtype = None,
     output: Output = None,
     replace: Replace = False,
     allow_python: AllowPython = None,
@@ -105,12 +112,12 @@ def steer(
         )
         assert target is not None
         named = (model, revision, sae, layer, site, norm_factor)
-        named += (tokenizer, row_start, function_tokens)
+        named += (tokenizer, row_start, function_tokens, dtype)
         refuse_names(target, *named)
-        study_answer(target, "steer", output, replace, allow_python)
+        study_answer(target, "steer", output, replace, where, allow_python)
         return
     asked = subject(
-        *("steer", target, output, replace, model, sae),
+        *("steer", target, output, replace, where, model, sae),
         layer=layer,
         site=site,
         norm_factor=factor_of(norm_factor),
@@ -118,6 +125,7 @@ def steer(
         tokenizer=tokenizer,
         row_start=row_start,
         function_tokens=function_tokens,
+        dtype=dtype,
     )
     from functok.cli.show import print_line, print_table
     from functok.retrieval.questions import steered, usual_strength

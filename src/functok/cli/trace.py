@@ -6,6 +6,7 @@ import typer
 
 from functok.cli.arguments import (
     Chat,
+    Dtype,
     FunctionTokensFolder,
     Layer,
     ModelName,
@@ -20,12 +21,17 @@ from functok.cli.arguments import (
     Site,
     TokenizerName,
     factor_of,
+    runs_model,
 )
 from functok.runtime.errors import require
+from functok.study.resources import Resources
 
 
+@runs_model
 def trace(
     target: OptionalTarget = None,
+    *,
+    where: Resources,
     prompt: Prompt = None,
     feature: Annotated[
         list[int] | None,
@@ -46,6 +52,7 @@ def trace(
     tokenizer: TokenizerName = None,
     row_start: RowStartName = None,
     function_tokens: FunctionTokensFolder = None,
+    dtype: Dtype = None,
     output: Output = None,
     replace: Replace = False,
 ) -> None:
@@ -55,14 +62,14 @@ def trace(
     if prompt is None and target is not None:
         require(not (feature or chat), "--feature and --chat need --prompt.")
         named = (model, revision, sae, layer, site, norm_factor)
-        named += (tokenizer, row_start, function_tokens)
+        named += (tokenizer, row_start, function_tokens, dtype)
         refuse_names(target, *named)
-        study_answer(target, "trace", output, replace)
+        study_answer(target, "trace", output, replace, where)
         return
     require(prompt is not None, "functok trace needs a run folder or a study file, or --prompt.")
     assert prompt is not None
     asked = subject(
-        *("trace", target, output, replace, model, sae),
+        *("trace", target, output, replace, where, model, sae),
         layer=layer,
         site=site,
         norm_factor=factor_of(norm_factor),
@@ -70,6 +77,7 @@ def trace(
         tokenizer=tokenizer,
         row_start=row_start,
         function_tokens=function_tokens,
+        dtype=dtype,
     )
     from functok.cli.show import print_line, print_table
     from functok.retrieval.prompts.trace import (

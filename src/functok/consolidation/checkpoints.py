@@ -53,6 +53,28 @@ Stamp = list[tuple[str, int, int]]
 """Name, size and time of change of each file."""
 
 
+def chosen(checkpoints: Sequence[Checkpoint], steps: Sequence[int]) -> list[Checkpoint]:
+    """The checkpoints at ``steps``, which a study names under ``dictionaries.checkpoints``.
+
+    Raises:
+        UserError: if it names one that the model does not have.
+    """
+    found = [one for one in checkpoints if one.step in steps]
+    missing = sorted(set(steps) - {one.step for one in found})
+    if missing and checkpoints[-1].step is None:
+        raise UserError(
+            f"dictionaries.checkpoints names the steps {missing}, but model "
+            f"{checkpoints[-1].called} is loaded as it is; omit checkpoints, or list the model's "
+            "revisions."
+        )
+    if missing:
+        raise UserError(
+            f"dictionaries.checkpoints names the steps {missing}, which the model does not have; "
+            f"it has {[one.step for one in checkpoints]}."
+        )
+    return found
+
+
 def weights_stamp(checkpoint: Checkpoint) -> Stamp:
     """The stamp of a local checkpoint's files; nothing for one on the hub."""
     return stamp(user_path(checkpoint.model))

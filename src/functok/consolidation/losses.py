@@ -68,20 +68,22 @@ def model_losses(
     point: HookPoint | None = None,
     limit: float = float("inf"),
     massive: Bool[np.ndarray, " tokens"] | None = None,
+    memory: int | None = None,
 ) -> Iterator[tuple[ContextRows, Float[np.ndarray, "_"]]]:
     """Each batch of rows with the next-token losses of ``model`` at its tokens, in nats.
 
     Args:
         massive: set where the norm at ``point`` exceeds ``limit``.
+        memory: bytes that the logits may take; by default as much as is quick.
     """
     points = [] if point is None else [point]
-    for batch in forward(model, encoded, row_format, points, with_losses=True):
+    for batch in forward(model, encoded, row_format, points, with_losses=True, memory=memory):
         assert batch.losses is not None
         rows, counted = batch.rows, batch.counted
         if massive is not None and batch.hidden:
             place = encoded.offsets[rows.document[counted]] + rows.position[counted]
             massive[place] |= (batch.hidden[0].float().norm(dim=1) > limit).cpu().numpy()
-        yield rows, batch.losses.double().cpu().numpy()
+        yield rows, batch.losses.cpu().double().numpy()
 
 
 class GroupedLoss:

@@ -7,10 +7,12 @@ from typing import Literal
 import numpy as np
 import polars as pl
 import torch
+from accelerate.utils import align_module_device
 from torch.nn.functional import normalize
 
 from functok.models.interventions import sweeps
 from functok.models.interventions.sweeps import Trial
+from functok.models.placement import device_of
 from functok.retrieval.prompts.judging import Judge, judge
 from functok.retrieval.prompts.subject import Subject
 from functok.retrieval.questions import (
@@ -23,6 +25,7 @@ from functok.retrieval.questions import (
 from functok.retrieval.steering.grid import Condition, Kind, Unit
 from functok.runtime.errors import require
 from functok.study.asking import Named, subject_named
+from functok.study.resources import Resources
 
 
 class Asked:
@@ -38,8 +41,9 @@ class Asked:
     def __repr__(self) -> str:
         return (
             f"{type(self.subject.model).__name__} with an SAE of "
-            f"{self.subject.dictionary.features:,} features at {self.subject.place.name}. "
-            f"{self.start.sentence}{f' {self.subject.note}' if self.subject.note else ''}"
+            f"{self.subject.dictionary.features:,} features at {self.subject.place.name}, on "
+            f"{device_of(self.subject.model)} in {self.subject.model.dtype}. {self.start.sentence}"
+            f"{f' {self.subject.note}' if self.subject.note else ''}"
         )
 
     def trace(self, prompt: str, *, chat: bool = False) -> pl.DataFrame:
@@ -127,7 +131,7 @@ class Asked:
             self.subject.model,
             ids,
             trials,
-            lambda log_p: torch.stack([part.double() for part in log_p.topk(top)], dim=1),
+            lambda log_p: torch.stack([part.cpu().double() for part in log_p.topk(top)], dim=1),
         )
         values, tokens = found[:, 0].flatten(), found[:, 1].flatten().long().tolist()
         return pl.DataFrame(
@@ -159,7 +163,9 @@ class Asked:
                 f"There is no feature {feature}: the SAE has 0 to {len(W_dec) - 1:,}.",
             )
         chosen = W_dec[list(features)]
-        head = subject.model.get_output_embeddings().weight.detach().float().cpu()
+        unembedding = subject.model.get_output_embeddings()
+        with align_module_device(unembedding):  # a large model's may be waiting elsewhere
+            head = unembedding.weight.detach().float().cpu()
         promoted = (chosen @ head.T).topk(top, dim=1).indices.tolist()
         cosine = normalize(chosen, dim=1) @ normalize(W_dec, dim=1).T
         cosine[torch.arange(len(chosen)), list(features)] = -2.0  # not its own neighbour
@@ -189,6 +195,9 @@ def open(
     row_start: str | None = None,
     function_tokens: str | Path | None = None,
     norm_factor: float | Literal["auto"] | None = None,
+    dtype: str | None = None,
+    device: str = "auto",
+    sae_device: str | None = None,
 ) -> Asked:
     """A model and an SAE, ready for questions.
 
@@ -202,12 +211,18 @@ def open(
             punctuation and blanks are function tokens.
         norm_factor: what the SAE's inputs were multiplied by in training, ``auto`` to measure it;
             by default what its files say.
+        dtype: of the model, ``float32``, ``bfloat16`` or ``float16``; by default float32, since it
+            is steered.
+        device: of the model: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        sae_device: of the SAE; by default the model's.
 
     Raises:
-        UserError: if one of them does not exist, or does not belong to the others.
+        UserError: if one of them, or a device, does not exist, or does not belong to the others.
     """
     counts = None if function_tokens is None else Path(function_tokens)
     named = Named(
-        *(str(model), str(sae), layer, site, revision, tokenizer, row_start, counts, norm_factor)
+        *(str(model), str(sae), layer, site, revision, tokenizer, row_start, counts),
+        norm_factor=norm_factor,
+        dtype=dtype,
     )
-    return Asked(subject_named(named))
+    return Asked(subject_named(named, Resources(device=device, sae_device=sae_device)))

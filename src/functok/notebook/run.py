@@ -13,6 +13,7 @@ from functok.runtime.progress import Silent
 from functok.runtime.store import read_frame
 from functok.study.asking import subject_of
 from functok.study.opening import open_run
+from functok.study.resources import Resources
 
 
 class Run:
@@ -87,14 +88,18 @@ class Run:
         """
         return TokenFeatureGraph.load(self._judged())
 
-    def open(self) -> Asked:
+    def open(self, *, device: str = "auto", sae_device: str | None = None) -> Asked:
         """The run's last checkpoint with its main SAE, ready for questions.
 
+        Args:
+            device, sae_device: as ``functok.open`` takes them.
+
         Raises:
-            UserError: if the run has no graph, or its model is not there.
+            UserError: if the run has no graph, or its model or a device is not there.
         """
         self._judged()
-        return Asked(subject_of(self._run))
+        resources = Resources(device=device, sae_device=sae_device)
+        return Asked(subject_of(open_run(self.folder, Silent(), resources)))
 
     def _judged(self) -> Path:
         judged = self._run.folder.judged

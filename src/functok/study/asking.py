@@ -21,12 +21,20 @@ from functok.models.dictionaries.sources import load_sae
 from functok.models.exclusions import Exclusions
 from functok.models.language.capture import fitting_context
 from functok.models.language.hooks import HookPoint
-from functok.models.language.model import Model, check_tokenizer, load_model
+from functok.models.language.model import (
+    Model,
+    architecture,
+    check_tokenizer,
+    load_model,
+    own_precision,
+)
 from functok.models.language.passages import PASSAGES
 from functok.models.language.row_start import RowStart, measured_start, set_start
 from functok.retrieval.prompts.subject import Subject
 from functok.runtime.errors import require
+from functok.runtime.progress import Progress, Silent
 from functok.runtime.store import RunFolder
+from functok.study.resources import Resources
 from functok.study.run import Run
 from functok.tokens.counting.function_tokens import FunctionTokens
 from functok.tokens.vocabulary import Vocabulary
@@ -58,10 +66,16 @@ class Named(NamedTuple):
     norm_factor: float | Literal["auto"] | None = None
     """What the SAE's inputs were multiplied by in training; ``auto`` measures it on passages of
     plain English, None takes what its files say."""
+    dtype: str | None = None
+    """Of the model: float32, bfloat16 or float16; by default its own, or float32 to change it."""
 
 
-def subject_of(run: Run) -> Subject:
+def subject_of(run: Run, exact: bool = True) -> Subject:
     """The last decomposed checkpoint of a run, with its main SAE.
+
+    Args:
+        exact: whether the model is going to be changed while it runs: then it is in float32,
+            unless the study sets its dtype.
 
     Raises:
         UserError: if the SAE belongs to another model.
@@ -69,7 +83,7 @@ def subject_of(run: Run) -> Subject:
     graph = TokenFeatureGraph.load(run.judged)
     maximum, edges = np.zeros(graph.features, np.float32), graph.columns
     np.maximum.at(maximum, edges.feature, edges.max.astype(np.float32))
-    sae, model = run.sae(run.main, run.last), run.model(run.last)
+    sae, model = run.sae(run.main, run.last), run.model(run.last, exact)
     return Subject(
         model=model,
         tokenizer=run.tokenizer,
@@ -84,16 +98,31 @@ def subject_of(run: Run) -> Subject:
     )
 
 
-def subject_named(names: Named) -> Subject:
+def subject_named(
+    names: Named,
+    resources: Resources | None = None,
+    progress: Progress | None = None,
+    exact: bool = True,
+) -> Subject:
     """A model and an SAE without a run.
 
+    Args:
+        names: of both, and of what belongs to them.
+        resources: where they go.
+        progress: who is told where.
+        exact: as ``subject_of`` takes it.
+
     Raises:
-        UserError: if one of them does not exist, or does not belong to the others.
+        UserError: if one of them, or a device, does not exist, or does not belong to the others.
     """
+    own = own_precision(architecture(names.model, names.revision))
+    where = (resources or Resources()).placement(names.dtype or "auto", own)
+    (progress or Silent()).say(f"{where.said}.")
     factor = 1.0 if names.norm_factor == "auto" else names.norm_factor
-    sae = load_sae(names.sae, norm_factor=factor)
+    sae = load_sae(names.sae, where.sae_device, norm_factor=factor)
     tokenizer = load_tokenizer(names.tokenizer or names.model)
-    model = load_model(names.model, names.revision)
+    dtype = where.exact if exact else where.dtype
+    model = load_model(names.model, names.revision, where.device, dtype)
     check_tokenizer(model, tokenizer, names.model)
     size = model.get_input_embeddings().weight.shape[0]
     place = placed(sae, names.layer, model, names.site)

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterable
+from typing import Any
 
 from functok.runtime.store import read_json, write_json
 from functok.runtime.versions import commit, package_version
@@ -20,11 +21,16 @@ _PACKAGES = (
 )
 
 
+PLACED = "placement"
+"""The fact of a step that runs a model: on which devices it did, and in which precision."""
+
+
 def write_provenance(run: Run, steps: Iterable[str]) -> None:
     """Versions, machine, commit, seed, corpus, and the facts that the finished steps recorded.
 
     Among these facts: how the text was encoded and what could not be read of it, the function
-    tokens, what was excluded, fingerprints of tokenizer, models and SAEs, and every graph.
+    tokens, what was excluded, fingerprints of tokenizer, models and SAEs, every graph, and where
+    each step ran the model.
     """
     inputs, resources = run.folder.inputs, run.resources
     known = read_json(inputs)["corpus"] if inputs.exists() else None
@@ -32,12 +38,17 @@ def write_provenance(run: Run, steps: Iterable[str]) -> None:
         "versions": {name: package_version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "device": resources.device,
         "resources": vars(resources),
         "commit": commit(),
         "seed": run.study.seed,
         "corpus": {"spec": run.study.corpus, "fingerprint": known},
     }
+    placed: dict[str, Any] = {}
     for step in steps:
-        found |= run.facts(step)
+        facts = dict(run.facts(step))
+        if PLACED in facts:
+            placed[step] = facts.pop(PLACED)
+        found |= facts
+    found[PLACED] = placed
+    found["device"] = ", ".join(dict.fromkeys(one["device"] for one in placed.values())) or None
     write_json(run.folder.provenance, found)

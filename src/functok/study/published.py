@@ -6,11 +6,35 @@ is refused where they are no longer the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from functok.consolidation.checkpoints import Stamp
 from functok.runtime.errors import UserError
+
+T = TypeVar("T")
+
+
+def as_read(find: Callable[[], T], known: T | None, opened: bool) -> T:
+    """A fingerprint of the input as it is; where it is gone, as it was when the run read it.
+
+    Args:
+        find: takes it.
+        known: what the run wrote down.
+        opened: whether the run was opened by its folder, and shows what it found then.
+
+    Raises:
+        UserError: if the input is gone and was never read.
+    """
+    if opened and known is not None:
+        return known
+    try:
+        return find()
+    except UserError:
+        if known is None:
+            raise
+        return known
 
 
 def check_as_read(name: str, now: Stamp, inputs: dict[str, Any], root: Path) -> None:

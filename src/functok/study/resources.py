@@ -1,11 +1,13 @@
 """*Where* a study runs: devices, memory, processes. What is measured is in the study itself."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from functok.runtime.errors import require
 
 if TYPE_CHECKING:
+    from functok.models.placement import Placement
     from functok.runtime.engine import Engine
 
 LEAST_MEMORY = 32 << 20
@@ -16,12 +18,12 @@ LEAST_MEMORY = 32 << 20
 class Resources:
     """Devices, memory and processes for one sitting of a study. Recorded, but part of no key."""
 
-    device: str = "cpu"
-    """Of the model, while the graph is built: cpu, cuda, cuda:1."""
+    device: str = "auto"
+    """Of the model: auto, cpu, cuda, cuda:1 or mps."""
     sae_device: str | None = None
     """Of the SAEs; by default the model's."""
     memory: int = 2 << 30
-    """Bytes that graph building may hold in addition to the weights."""
+    """Bytes that graphs and losses may hold in addition to the weights."""
     workers: int = 1
     """Processes that work on shards in parallel."""
     cluster: Literal["local", "ray"] = "local"
@@ -35,15 +37,28 @@ class Resources:
     """Python files that the user named to be run where the study asks for them."""
 
     def __post_init__(self) -> None:
+        for option, device in (("--device", self.device), ("--sae-device", self.sae_device)):
+            require(
+                device is None or re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", device) is not None,
+                f"{option} {device!r} is no device; give auto, cpu, cuda, cuda:1 or mps.",
+            )
         require(
             self.memory >= LEAST_MEMORY, "--memory must be at least 32m: one batch takes as much."
         )
         require(self.address is None or self.cluster == "ray", "--address belongs to --engine ray.")
 
-    @property
-    def on_gpu(self) -> bool:
-        """Whether the model or the SAEs are on a GPU."""
-        return self.device.startswith("cuda") or (self.sae_device or "").startswith("cuda")
+    def placement(self, dtype: str = "auto", own: str | None = None) -> "Placement":
+        """Where a model and its SAEs go (``models/placement.py``).
+
+        Raises:
+            UserError: if a device is not there, or does not know the precision.
+        """
+        from functok.models.placement import decide
+
+        if self.device == "auto" and self.cluster == "ray":
+            found = decide("cpu", self.sae_device, dtype, own)
+            return replace(found, why="Ray's tasks ask for cores alone")
+        return decide(self.device, self.sae_device, dtype, own)
 
     def engine(self) -> "Engine":
         """What runs shards there."""

@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.consolidation.checkpoints import Checkpoint, published, stamp, weights_stamp
+from functok.consolidation.checkpoints import Checkpoint, chosen, published, stamp, weights_stamp
 from functok.runtime.errors import UserError
 from functok.runtime.paths import user_path
 from functok.runtime.progress import Progress, Silent
 from functok.runtime.store import RunFolder, read_frame, read_json
 from functok.runtime.store.records import read_record
-from functok.study.published import check_as_read
+from functok.study.published import as_read, check_as_read
 from functok.study.resources import Resources
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from functok.models.language.hooks import HookPoint
     from functok.models.language.model import Model
     from functok.models.language.row_start import RowStart
+    from functok.models.placement import Placement
     from functok.runtime.engine import Engine
     from functok.study.settings import DictionaryPart, ModelPart, Study
     from functok.tokens.vocabulary import Vocabulary
@@ -69,14 +70,8 @@ class Run:
             UserError: if it is gone and was never read.
         """
         known = self.known.get("corpus")
-        if self.reopened and isinstance(known, str):
-            return known
-        try:
-            return self.corpus.fingerprint
-        except UserError:
-            if not isinstance(known, str):
-                raise
-            return known
+        known = known if isinstance(known, str) else None
+        return as_read(lambda: self.corpus.fingerprint, known, self.reopened)
 
     @cached_property
     def treebank_fingerprints(self) -> list[str]:
@@ -86,20 +81,13 @@ class Run:
         Raises:
             UserError: if one is gone and was never read.
         """
-        known = self.known.get("treebanks")
-        if not self.study.tokens.treebanks:
+        places = [user_path(place) for place in self.study.tokens.treebanks]
+        if not places:
             return []
-        if self.reopened and known:
-            return known
         from functok.tokens.grammar.treebanks import treebank_fingerprint
 
-        places = [user_path(place) for place in self.study.tokens.treebanks]
-        try:
-            return [treebank_fingerprint(place) for place in places]
-        except UserError:
-            if not known:
-                raise
-            return known
+        known = self.known.get("treebanks") or None
+        return as_read(lambda: [*map(treebank_fingerprint, places)], known, self.reopened)
 
     @property
     def known(self) -> dict[str, Any]:
@@ -201,20 +189,7 @@ class Run:
         """
         if not part.checkpoints:
             return self.checkpoints if self.model_part.load else self.checkpoints[-1:]
-        found = [one for one in self.checkpoints if one.step in part.checkpoints]
-        missing = set(part.checkpoints) - {one.step for one in found}
-        if missing and self.last_trained.step is None:
-            raise UserError(
-                f"dictionaries.checkpoints names the steps {sorted(missing)}, but model "
-                f"{self.last_trained.called} is loaded as it is; omit checkpoints, or list the "
-                "model's revisions."
-            )
-        if missing:
-            raise UserError(
-                f"dictionaries.checkpoints names the steps {sorted(missing)}, which the model "
-                f"does not have; it has {[one.step for one in self.checkpoints]}."
-            )
-        return found
+        return chosen(self.checkpoints, part.checkpoints)
 
     @property
     def last(self) -> Checkpoint:
@@ -279,13 +254,30 @@ class Run:
 
         return architecture(self.last_trained.model, self.last_trained.revision)
 
-    def model(self, checkpoint: Checkpoint, device: str = "cpu") -> Model:
+    @cached_property
+    def placement(self) -> Placement:
+        """Where the model and the SAEs are, and in which precision; said when it is decided.
+
+        Raises:
+            UserError: if a device is not there, or does not know the precision.
+        """
+        from functok.models.language.model import own_precision
+
+        own = own_precision(self.architecture) if self.model_part.load else "float32"
+        found = self.resources.placement(self.model_part.dtype, own)
+        self.progress.say(f"{found.said}.")
+        return found
+
+    def model(self, checkpoint: Checkpoint, exact: bool = False) -> Model:
+        """A checkpoint, where ``placement`` says; ``exact`` is to be changed while it runs."""
         from functok.models.language.model import load_model
 
         if self.reopened:
             now = weights_stamp(checkpoint)
             check_as_read(f"model {checkpoint.name}", now, self.known, self.folder.root)
-        return load_model(checkpoint.model, checkpoint.revision, device, self.model_part.dtype)
+        place = self.placement
+        dtype = place.exact if exact else place.dtype
+        return load_model(checkpoint.model, checkpoint.revision, place.device, dtype)
 
     def sae(self, part: DictionaryPart, checkpoint: Checkpoint, factor: float | None = None) -> Sae:
         """An SAE with its decoder.
@@ -303,4 +295,4 @@ class Run:
             check_as_read(f"SAE {spec}", stamp(user_path(spec)), self.known, self.folder.root)
         if factor is None:
             factor = self.norm_factor(part, checkpoint)
-        return load_sae(spec, norm_factor=factor)
+        return load_sae(spec, self.placement.sae_device, norm_factor=factor)

@@ -19,7 +19,7 @@ from functok.runtime.disk import check_disk
 from functok.runtime.errors import UserError
 from functok.runtime.store import fingerprint, write_json
 from functok.runtime.store.records import MISSING, read_record
-from functok.study.provenance import write_provenance
+from functok.study.provenance import PLACED, write_provenance
 from functok.study.run import Run
 from functok.study.settling import settle
 from functok.study.step import Step
@@ -81,16 +81,18 @@ class Runner:
 
         Raises:
             UserError: if one of ``names`` does not apply to the study, or a step that is still to
-                do on the way to it could not be.
+                do on the way to it could not be, or a device on which it would be is not there.
         """
         for name in names:
             excuse = self.step(name).excuse(self.run.study)
             if excuse is not None:
                 raise UserError(excuse)
         left = self._left(names)
-        for step in self.steps:
-            if step.name in left:
-                step.check(self.run)
+        steps = [step for step in self.steps if step.name in left]
+        for step in steps:
+            step.check(self.run)
+        if any(step.runs_model for step in steps):
+            self.run.placement  # noqa: B018 (a device that is not there is refused)
 
     def bring(self, name: str, whole: bool = False) -> None:
         """Do step ``name`` and those it needs, as far as they are not done.
@@ -123,12 +125,14 @@ class Runner:
         self.run.progress.say(title)
         started = time.monotonic()
         try:
-            facts = step.work(self.run, self.key(name))
+            facts = step.work(self.run, self.key(name)) or {}
         finally:
             self._time(name, time.monotonic() - started)
         tests = [self.run.folder.test(test) for test in step.evidence]
         hashing = records.seconds
-        records.write(name, self.key(name), [*step.leaves(self.run), *tests], facts or {})
+        if step.runs_model:
+            facts |= {PLACED: self.run.placement.recorded}
+        records.write(name, self.key(name), [*step.leaves(self.run), *tests], facts)
         self._time("hashing", records.seconds - hashing)
         if again and records.read(name)["files"] != before.get("files"):
             for other in self._following(name)[1:]:

@@ -51,6 +51,8 @@ class Step:
     """Why it does not apply to a study, one sentence; None where it does."""
     check: Callable[[Run], None] = lambda run: None
     """Refuses what cannot work, before the first of the steps on the way to it begins."""
+    runs_model: bool = False
+    """Whether it runs the model: then where that is, is settled before the first step begins."""
     evidence: tuple[str, ...] = ()
     """Tests whose evidence it writes."""
     figures: tuple[str, ...] = ()

@@ -24,15 +24,15 @@ where it stopped. ``baseline.json`` is written last. See ``docs/methods.md#basel
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from functok.claims.evidence import as_columns
+from functok.controls.baselines.trained import Trained as Trained
 from functok.controls.names import BASELINE_NAMES
-from functok.encoding.contexts import RowFormat
 from functok.encoding.documents import drawn
 from functok.encoding.shuffles import Text, altered
 from functok.encoding.tokenizer import Encoded
@@ -43,11 +43,7 @@ from functok.models.dictionaries import open_sae
 from functok.models.dictionaries.activations import probe_activations, sample_activations
 from functok.models.dictionaries.frozen import Held
 from functok.models.dictionaries.quality import dictionary_quality
-from functok.models.dictionaries.settings import FittedSettings
 from functok.models.dictionaries.training import train_dictionary
-from functok.models.exclusions import Exclusions
-from functok.models.language.hooks import HookPoint
-from functok.models.language.model import load_model
 from functok.models.language.untrained import write_untrained
 from functok.runtime.engine import Engine
 from functok.runtime.errors import UserError, nearest, require
@@ -101,40 +97,6 @@ BASELINES = (
     Baseline("seed-2", seed=2),
 )
 assert tuple(one.name for one in BASELINES) == BASELINE_NAMES
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """The graph that baselines are compared with, and how it was made."""
-
-    key: str
-    """Fingerprint of model (with its start), SAE, documents and settings."""
-    model: str
-    revision: str | None = None
-    start: tuple[str, str | None] | None = None
-    """Model and revision of the run's step 0, where there is one."""
-    sae: str
-    """See ``models/dictionaries/sources.py``."""
-    norm_factor: float | None = None
-    """What its inputs are multiplied by; None: what its files say."""
-    hook: HookPoint
-    recipe: FittedSettings | None
-    """The SAE's training recipe; None if it is unknown."""
-    training: Encoded | None
-    """Documents on which the baselines' own SAEs are trained; None if there are none for that."""
-    encoded: Encoded
-    """Documents of the graph."""
-    sample: Path | None = None
-    """Activations on which the SAE was trained, if they were kept: ``activations`` [positions,
-    d_model] in a safetensors file."""
-    row_format: RowFormat
-    exclusions: Exclusions
-    seed: int
-    device: str = "cpu"
-    quality_tokens: int = 4_096
-    """Tokens on which each baseline's SAE is evaluated."""
-    recorded: dict[str, Any] = field(default_factory=dict)
-    """Further entries of each baseline's ``meta.json``, such as the paths of model and SAE."""
 
 
 def named_baselines(names: Sequence[str]) -> list[Baseline]:
@@ -205,8 +167,11 @@ def build_baseline(
         encoded=place,
         row_format=trained.row_format,
         special=trained.exclusions.special,
-        device=trained.device,
-        sae_device=trained.device,
+        memory=trained.memory,
+        dtype=trained.placement.dtype,
+        device=trained.placement.device,
+        sae_device=trained.placement.sae_device,
+        precision=trained.placement.products,
     )
     meta = [
         {"model": trained.model, "sae": trained.sae, **trained.recorded, "baseline": baseline.name}
@@ -265,11 +230,12 @@ def _sae(
             sample = torch.from_numpy(read_tensors(trained.sample)["activations"])
         else:
             sample, _ = sample_activations(
-                *(load_model(*model, device=trained.device), text, layer, trained.row_format),
+                *(trained.loaded(*model), text, layer, trained.row_format),
                 *(trained.exclusions, recipe.activations, progress, name),
             )
         seed = trained.seed + baseline.seed
-        train_dictionary(sample, recipe, layer, seed, place, progress, name, baseline.held)
+        told, device = (progress, name), trained.placement.sae_device
+        train_dictionary(sample, recipe, layer, seed, place, *told, baseline.held, device)
     return str(place)
 
 
@@ -278,7 +244,7 @@ def _limit(trained: Trained, model: tuple[str, str | None], text: Encoded) -> fl
     if not trained.exclusions.massive:
         return float("inf")
     place = (trained.row_format, trained.exclusions)
-    (probe,) = probe_activations(load_model(*model), text, [trained.hook], *place)
+    (probe,) = probe_activations(trained.loaded(*model), text, [trained.hook], *place)
     return trained.exclusions.norm_limit(probe)
 
 
@@ -290,8 +256,8 @@ def _quality(
         return {}
     factor = trained.norm_factor if sae == trained.sae else None
     found = dictionary_quality(
-        load_model(*model),
-        open_sae(sae, decoder=True, norm_factor=factor).dictionary,
+        trained.loaded(*model),
+        open_sae(sae, trained.placement.sae_device, decoder=True, norm_factor=factor).dictionary,
         drawn(text, trained.quality_tokens),
         trained.hook.layer,
         trained.row_format,

@@ -122,6 +122,7 @@ def dictionary_quality(
     exclusions: Exclusions,
     limit: float = float("inf"),
     with_losses: bool = True,
+    memory: int | None = None,
 ) -> DictionaryQuality:
     """Measure ``dictionary`` on the residual stream of ``model`` after ``layer``.
 
@@ -130,6 +131,7 @@ def dictionary_quality(
         limit: norm above which a position is massive (``Exclusions.norm_limit``).
         with_losses: whether the model also runs to its end, four times; without, the losses and
             CE recovered are NaN, and the measurement costs about a tenth.
+        memory: bytes that the logits may take; by default as much as is quick.
 
     Raises:
         UserError: if no position is left.
@@ -141,14 +143,14 @@ def dictionary_quality(
     place = (model, encoded, row_format, [HookPoint.residual(layer)])
     special = exclusions.ids(vocabulary_of(model))
     mean = _mean(usual(forward(*place, excluded=special), limit)) if with_losses else None
-    for batch in forward(*place, excluded=special, with_losses=with_losses):
+    for batch in forward(*place, excluded=special, with_losses=with_losses, memory=memory):
         for one in usual([batch], limit, counts):
-            _add(sums, model, dictionary, one, groups, layer, mean)
+            _add(sums, model, dictionary, one, groups, layer, mean, memory)
         x, group = batch.hidden[0].float().cpu(), groups[batch.rows.document[batch.counted]]
         massive = torch.linalg.vector_norm(x, dim=1) > limit
         if massive.any():
             x, group = x[massive], group[massive.numpy()]
-            rebuilt = dictionary.reconstructed(dictionary.encode(x), x)
+            rebuilt = dictionary.reconstructed(dictionary.encode(x), x).cpu()
             outside.add(group, x, (x - rebuilt).square().sum(1))
     used = np.flatnonzero(sums.positions)
     if not len(used):
@@ -180,7 +182,7 @@ def _mean(batches: Iterable[Batch]) -> Float[Tensor, " d_model"]:
     """
     total, count = None, 0
     for batch in batches:
-        found = batch.hidden[0].double().sum(dim=0).cpu()
+        found = batch.hidden[0].cpu().double().sum(dim=0)
         total, count = found if total is None else total + found, count + len(batch.hidden[0])
     if total is None:
         raise UserError(_NONE)
@@ -196,31 +198,34 @@ def _add(
     groups: np.ndarray,
     layer: int,
     mean: Tensor | None,
+    memory: int | None,
 ) -> None:
     rows, counted = batch.rows, batch.counted
     x = batch.hidden[0].float().cpu()
     active = dictionary.encode(x)
-    reconstruction = dictionary.reconstructed(active, x)
+    reconstruction = dictionary.reconstructed(active, x).cpu()
 
     group = groups[rows.document[counted]]
     sums.add(group, x, (x - reconstruction).square().sum(1))
-    sums.active += np.bincount(group[active.rows.numpy()], minlength=GROUPS)
+    sums.active += np.bincount(group[active.rows.cpu().numpy()], minlength=GROUPS)
 
     if mean is None:
         return
     predicted = rows.targets[counted] >= 0
     losses = [
         batch.losses,
-        _losses_with(reconstruction, model, batch, layer),
-        _losses_with(torch.zeros_like(x), model, batch, layer),
-        _losses_with(mean.expand_as(x), model, batch, layer),
+        _losses_with(reconstruction, model, batch, layer, memory),
+        _losses_with(torch.zeros_like(x), model, batch, layer, memory),
+        _losses_with(mean.expand_as(x), model, batch, layer, memory),
     ]
     sums.predicted += np.bincount(group[predicted], minlength=GROUPS)
     for kind, found in enumerate(losses):
         sums.loss[kind] += _by_group(group[predicted], found.cpu()[torch.from_numpy(predicted)])
 
 
-def _losses_with(x: Tensor, model: Model, batch: Batch, layer: int) -> Float[Tensor, " counted"]:
+def _losses_with(
+    x: Tensor, model: Model, batch: Batch, layer: int, memory: int | None
+) -> Float[Tensor, " counted"]:
     """The losses with ``x`` in place of what the model held at the counted positions."""
     where = torch.from_numpy(batch.counted)
 
@@ -231,7 +236,7 @@ def _losses_with(x: Tensor, model: Model, batch: Batch, layer: int) -> Float[Ten
 
     with replacing(model, layer, put):
         ids, targets = torch.from_numpy(batch.rows.ids), torch.from_numpy(batch.rows.targets)
-        return token_losses(model, ids, targets)[where]
+        return token_losses(model, ids, targets, memory)[where]
 
 
 def _by_group(group: np.ndarray, values: Tensor) -> np.ndarray:

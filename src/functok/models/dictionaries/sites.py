@@ -5,6 +5,7 @@ from functok.models.language.capture import capture
 from functok.models.language.hooks import SITES, HookPoint, module_at, resolved
 from functok.models.language.layers import Model, decoder_layers
 from functok.models.language.probe import probe_ids
+from functok.models.placement import device_of
 from functok.runtime.errors import UserError, require
 
 
@@ -57,7 +58,7 @@ def placed(sae: Sae, layer: int | None, model: Model, site: str | None = None) -
 
 def _width(model: Model, hook: HookPoint) -> int | None:
     """Dimensions at ``hook``; without weights those of the stream alone are known."""
-    if model.device.type == "meta":
+    if device_of(model).type == "meta":
         return model.config.get_text_config().hidden_size if hook.site in _STREAM else None
     module_at(model, hook)
     return capture(model, probe_ids(model)[:1], [hook]).hidden[0].shape[-1]

@@ -36,6 +36,7 @@ def train_dictionary(
     progress: Progress | None = None,
     name: str = "SAE",
     held: Held = "nothing",
+    device: str = "cpu",
 ) -> None:
     """Train an SAE on ``activations`` and save it to ``folder`` as SAELens does.
 
@@ -48,12 +49,14 @@ def train_dictionary(
         progress: who is told.
         name: what the work is called there.
         held: part that stays as it was drawn (``models/dictionaries/frozen.py``).
+        device: where it is trained; the activations stay where they are.
 
     Raises:
         UserError: if SAELens is not installed, or the training diverged.
     """
     d_model = activations.shape[1]
     settings = recipe.fitted(d_model)
+    device = "cpu" if device == "mps" else device  # SAELens' float64 is unknown to it
     check_memory(
         4 * 4 * 2 * settings.width * d_model + 4 * settings.batch * settings.width,
         f"Training an SAE with recipe.width {settings.width:,} and batch {settings.batch:,}",
@@ -61,9 +64,9 @@ def train_dictionary(
     scale = activations.shape[1] ** 0.5 / activations.norm(dim=1).mean().item()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        trainer = _trainer(activations.shape[1], settings, layer)
+        trainer = _trainer(activations.shape[1], settings, layer, device)
         if settings.b_dec == "mean":
-            trainer.sae.b_dec.data = activations.mean(dim=0) * scale
+            trainer.sae.b_dec.data = (activations.mean(dim=0) * scale).to(device)
         held_back = hold(trainer.sae, held)
         with (progress or Silent()).task(name, settings.steps, "steps") as task:
             for batch in _batches(activations, scale, settings, seed):
@@ -72,7 +75,7 @@ def train_dictionary(
                 held_back()
                 trainer.n_training_steps += 1
                 task.advance(note=f"mse {output.losses['mse_loss'].item():.3g}")
-    sae = trainer.sae
+    sae = trainer.sae.to("cpu")  # its cfg.json names no device that another machine lacks
     if not all(bool(weight.isfinite().all()) for weight in sae.parameters()):
         raise UserError(
             f"{name} diverged; lower learning_rate (now {settings.learning_rate:g}) under "
@@ -91,7 +94,7 @@ def train_dictionary(
         write_json(config, dict(sorted(read_json(config).items())))
 
 
-def _trainer(d_model: int, settings: FittedSettings, layer: int) -> Any:
+def _trainer(d_model: int, settings: FittedSettings, layer: int, device: str) -> Any:
     os.environ.setdefault("WANDB_MODE", "disabled")  # SAELens imports it whatever is asked
     try:
         import sae_lens
@@ -127,7 +130,9 @@ def _trainer(d_model: int, settings: FittedSettings, layer: int) -> Any:
     else:
         sae = SparseTopK(sae_lens.TopKTrainingSAEConfig(**common, k=settings.k))
     sae.cfg.metadata.hook_name = f"blocks.{layer}.hook_resid_post"
+    sae.to(device)  # drawn on the CPU: the same initial weights everywhere
     config = SAETrainerConfig(
+        device=device,
         total_training_samples=settings.steps * settings.batch,
         train_batch_size_samples=settings.batch,
         lr=settings.learning_rate,

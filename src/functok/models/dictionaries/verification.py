@@ -108,8 +108,8 @@ def measured(
     features = len(torch.unique(active.features))
     if len(dictionary.W_dec) == 0 or dictionary.transcodes:
         return l0, float("nan"), features
-    error = (prepared - dictionary.decode(active, len(x))).double().square().sum()
-    total = (prepared - prepared.mean(dim=0)).double().square().sum()
+    error = (prepared - dictionary.decode(active, len(x))).cpu().double().square().sum()
+    total = (prepared - prepared.mean(dim=0)).cpu().double().square().sum()
     return l0, (1 - error / total).item(), features
 
 

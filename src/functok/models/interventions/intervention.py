@@ -130,7 +130,7 @@ class Clamp:
     ) -> Float[Tensor, "chosen d_model"]:
         active = self.dictionary.encode(hidden)
         this = active.features == self.feature
-        z = torch.zeros(len(hidden), device=hidden.device)
+        z = torch.zeros(len(hidden), device=active.rows.device)
         z[active.rows[this]] = active.values[this].float()
         direction = self.dictionary.W_dec[self.feature].to(hidden)
         change = (self.activation - z)[:, None] * self.dictionary.unit(hidden).to(z)

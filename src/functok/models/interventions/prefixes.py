@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from functok.models.interventions.intervention import Intervention
 from functok.models.interventions.trials import Trial, bytes_per_prompt, make_changes, run_whole
-from functok.models.language.layers import Model, decoder_layers, hidden_of
+from functok.models.language.layers import Model, decoder_layers, hidden_of, standing_in
 from functok.models.language.probe import alike, probe_ids, unhooked
+from functok.models.placement import device_of
 from functok.runtime.errors import UserError, outside, require
 
 FIXED = {"cpu": 24.0, "cuda": 2048.0}
@@ -115,7 +116,7 @@ def run_prompts(model: Model, prompts: Sequence[Sequence[int]], trials: list[Tri
 
         return read
 
-    ids = torch.tensor([list(prompt) for prompt in prompts], device=model.device)
+    ids = torch.tensor([list(prompt) for prompt in prompts], device=device_of(model))
     # Without a configuration every layer keeps all positions; sliding windows are then the mask's
     # doing alone, and the cache may be cut anywhere.
     cache = DynamicCache()
@@ -147,7 +148,7 @@ def run_trials(
     order = np.lexsort([prompt, start[:, 1], start[:, 0]])
     length = shared.ids.shape[1]
     most = max(memory // (2 * bytes_per_prompt(model, length)), 1)
-    fixed = FIXED.get(model.device.type, FIXED["cuda"])
+    fixed = FIXED.get(shared.ids.device.type, FIXED["cuda"])
     for cut in batches(start[order], length, len(shared.keys), most, fixed):
         rows = [changed[index] for index in order[cut]]
         layer, position = start[order[cut]].min(0).tolist()
@@ -160,7 +161,8 @@ def _run_batch(
     """The trials from ``position`` on, above ``layer``."""
     layers = decoder_layers(model)
     prompts = torch.tensor([trial.prompt for trial in trials], device=shared.ids.device)
-    resumed = shared.streams[layer][:, position:][prompts]
+    stream = shared.streams[layer][:, position:]
+    resumed = stream[prompts.to(stream.device)]
 
     def stand_in(index: int) -> Callable[..., Any]:
         """A layer that is not computed: it hands on, and the last of them starts from the run."""
@@ -173,8 +175,7 @@ def _run_batch(
 
     with ExitStack() as undo:
         for index in range(layer + 1):
-            undo.callback(layers[index].__dict__.pop, "forward")
-            layers[index].forward = stand_in(index)
+            undo.enter_context(standing_in(layers[index], stand_in(index)))
         make_changes(model, trials, position, undo)
         return model(
             shared.ids[prompts, position:],
@@ -195,9 +196,9 @@ def _prefix(shared: Shared, prompts: Int[Tensor, " trials"], layer: int, positio
         kept = DynamicLayer()
         # A view where one prompt serves every row, or where only the length is looked at.
         keys, values = (
-            state[prompts[0], :, :position].expand(len(prompts), -1, -1, -1)
+            state[int(prompts[0]), :, :position].expand(len(prompts), -1, -1, -1)
             if alone or index <= layer
-            else state[prompts, :, :position]
+            else state[prompts.to(state.device), :, :position]
             for state in pair
         )
         kept.lazy_initialization(keys, values)

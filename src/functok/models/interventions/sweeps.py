@@ -23,6 +23,8 @@ from torch import Tensor
 from functok.models.interventions.prefixes import run_prompts, run_trials, shares_prefix
 from functok.models.interventions.trials import Trial, bytes_per_prompt, run_whole
 from functok.models.language.layers import Model, layer_of
+from functok.models.language.probe import finite
+from functok.models.placement import remedy
 from functok.runtime.errors import UserError, require
 
 Read = Callable[[Float[Tensor, "trials vocabulary"]], Tensor]
@@ -49,8 +51,8 @@ def sweep(
         What ``read`` returns, in the order of ``trials``, on the CPU.
 
     Raises:
-        UserError: for a prompt that is empty, or a change that the model or prompt has no place
-            for.
+        UserError: for a prompt that is empty, a change that the model or prompt has no place for,
+            or one that takes the logits beyond what the model's dtype holds.
     """
     _check(model, prompts, trials)
     trials = [_from_zero(trial, len(prompts[trial.prompt])) for trial in trials]
@@ -70,6 +72,11 @@ def sweep(
             else:
                 runs = run_whole(model, texts, local, memory)
             for rows, logits in runs:
+                require(
+                    finite(logits),
+                    f"The model's logits are not finite in {model.dtype} under a change; make it "
+                    f"smaller, or {remedy(model.dtype)}.",
+                )
                 kept = read(logits.float().log_softmax(-1)).cpu()
                 found.update(zip((group[row] for row in rows), kept, strict=True))
     require(bool(found), "The sweep has no trials; give at least one.")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from functok.models.interventions.intervention import Change
 from functok.models.language.layers import Model, hidden_of, layer_of, with_hidden
+from functok.models.placement import device_of
 
 
 class Trial(NamedTuple):
@@ -24,7 +25,7 @@ def run_whole(
     model: Model, prompts: Sequence[Sequence[int]], trials: list[Trial], memory: int
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Batches of trials: which they are, and their logits at the last position."""
-    ids = torch.tensor([list(prompt) for prompt in prompts], device=model.device)
+    ids = torch.tensor([list(prompt) for prompt in prompts], device=device_of(model))
     most = max(memory // bytes_per_prompt(model, ids.shape[1]), 1)
     for start in range(0, len(trials), most):
         rows = list(range(start, min(start + most, len(trials))))

@@ -17,6 +17,7 @@ from functok.models.language.head import token_losses
 from functok.models.language.hooks import HookPoint, module_at
 from functok.models.language.layers import Model, hidden_of, input_of
 from functok.models.language.model import numbers
+from functok.models.placement import device_of
 from functok.runtime.errors import UserError
 
 
@@ -69,13 +70,15 @@ def capture(
         losses = None
         try:
             if targets is None:
-                model.base_model(ids.to(model.device), use_cache=False)
+                model.base_model(ids.to(device_of(model)), use_cache=False)
             else:
                 losses = token_losses(model, ids, targets, memory)
+                numbers(losses, "losses", model.dtype)
         except _Stop:
             pass
     hidden = [
-        numbers(_by_position(seen[index], ids), point.name) for index, point in enumerate(points)
+        numbers(_by_position(seen[index], ids), f"activations at {point.name}", model.dtype)
+        for index, point in enumerate(points)
     ]
     return Captured(hidden, losses)
 

@@ -8,6 +8,7 @@ from transformers import GenerationConfig
 
 from functok.models.language.model import Model
 from functok.models.language.probe import bears_padding
+from functok.models.placement import device_of
 
 
 @torch.no_grad()
@@ -33,7 +34,8 @@ def generate(
     if min(lengths) < max(lengths) and not bears_padding(model):
         return [generate(model, [prompt], tokens, temperature, seed)[0] for prompt in prompts]
     longest = max(lengths)
-    ids = torch.zeros(len(prompts), longest, dtype=torch.long, device=model.device)
+    device = device_of(model)
+    ids = torch.zeros(len(prompts), longest, dtype=torch.long, device=device)
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
         ids[row, longest - len(prompt) :] = torch.tensor(list(prompt))
@@ -44,7 +46,7 @@ def generate(
     )
     if temperature > 0:  # top_k and top_p as far open as they go
         bare.update(do_sample=True, temperature=temperature, top_k=0, top_p=1.0)
-    cuda = [model.device] if model.device.type == "cuda" else []
+    cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), _configured(model, bare):
         torch.manual_seed(seed)
         output = model.generate(ids, attention_mask=mask, generation_config=bare)

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from functok.encoding.contexts import IGNORED
-from functok.models.language.layers import Model
+from functok.models.language.layers import Model, standing_in
 from functok.models.language.probe import alike, probe_ids, unhooked
 from functok.models.losses.chunked import chunk_rows
+from functok.models.placement import device_of
 from functok.runtime.errors import UserError, outside
 
 _CUT: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
@@ -41,24 +42,26 @@ def token_losses(
     Args:
         memory: bytes that the logits may take; by default as much as is quick.
     """
-    targets = targets.to(model.device)
+    device = device_of(model)
+    targets = targets.to(device)
     counted = targets != IGNORED
-    losses = torch.zeros(targets.shape, device=model.device)
+    losses = torch.zeros(targets.shape, device=device)
     if not cuts(model):
-        logits = model(ids.to(model.device), use_cache=False).logits[counted]
+        logits = model(ids.to(device), use_cache=False).logits[counted]
         losses[counted] = _losses(logits, targets[counted])
         return losses
-    output = _body(model)(ids.to(model.device), use_cache=False)
-    hidden, wanted = output.last_hidden_state[counted], targets[counted]
+    output = _body(model)(ids.to(device), use_cache=False)
+    hidden, wanted = output.last_hidden_state, targets[counted]
+    hidden = hidden[counted.to(hidden.device)]
     if not len(wanted):
         return losses
     size = model.get_input_embeddings().weight.shape[0]
-    rows = max(chunk_rows(size, model.device), _ROWS)
+    rows = max(chunk_rows(size, device), _ROWS)
     if memory is not None:
         rows = min(rows, max(memory // (4 * _COPIES * size), 1))
     # Written in place: a small tensor kept for every chunk would lie between the large ones, and
     # the allocator would find no room for the next chunk where the last one was.
-    found = torch.empty(len(wanted), device=model.device)
+    found = torch.empty(len(wanted), device=device)
     for start in range(0, len(wanted), rows):
         here = slice(start, start + rows)
         found[here] = _losses(_logits(model, type(output), hidden[here]), wanted[here])
@@ -78,7 +81,7 @@ def cuts(model: Model) -> bool:
                     output = _body(model)(ids, use_cache=False)
                     flat = output.last_hidden_state.flatten(0, 1)
                     parts = [_logits(model, type(output), some) for some in flat.split(3)]
-                    found = torch.cat(parts).float().view_as(whole)
+                    found = torch.cat(parts).float().view_as(whole).to(whole.device)
             except UserError:
                 found = None
         _CUT[model] = found is not None and alike(found, whole, model)
@@ -89,13 +92,9 @@ def _logits(
     model: Model, output: Any, hidden: Float[Tensor, "chosen d_model"]
 ) -> Float[Tensor, "chosen vocabulary"]:
     """What ``model`` makes of ``hidden``, which stands in for what its decoder gives."""
-    body = _body(model)
-    body.forward = lambda *_, **__: output(last_hidden_state=hidden[None])
-    try:
+    with standing_in(_body(model), lambda *_, **__: output(last_hidden_state=hidden[None])):
         ids = torch.zeros(1, len(hidden), dtype=torch.long, device=hidden.device)
         return model(ids, use_cache=False).logits[0]
-    finally:
-        del body.__dict__["forward"]
 
 
 def _body(model: Model) -> Any:
@@ -106,4 +105,4 @@ def _body(model: Model) -> Any:
 def _losses(
     logits: Float[Tensor, "chosen vocabulary"], targets: Int[Tensor, " chosen"]
 ) -> Float[Tensor, " chosen"]:
-    return cross_entropy(logits.float(), targets, reduction="none")
+    return cross_entropy(logits.float(), targets.to(logits.device), reduction="none")

@@ -1,5 +1,7 @@
 """The decoder layers of any architecture, and the hidden states that they pass on."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -73,6 +75,23 @@ def input_of(inputs: tuple, named: dict[str, Any]) -> Tensor:
         return hidden_of(inputs[0])
     tensors = (value for value in named.values() if isinstance(value, Tensor))
     return named["hidden_states"] if "hidden_states" in named else next(tensors)
+
+
+@contextmanager
+def standing_in(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """``forward`` in place of what ``module`` computes.
+
+    What was there is put back, since it may be accelerate's, which moves a spread model's weights.
+    """
+    before = module.__dict__.get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        if before is None:
+            del module.__dict__["forward"]
+        else:
+            module.forward = before
 
 
 def middle_layer(model: Model) -> int:

@@ -6,6 +6,7 @@ The residual stream after layer L, counting from 0, is the *output of decoder la
 layer that is asked for is computed.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -20,8 +21,11 @@ from functok.models.language.layers import Model as Model
 from functok.models.language.layers import decoder_layers as decoder_layers
 from functok.models.language.layers import hidden_of, layer_of, with_hidden
 from functok.models.language.probe import check_model, finite
+from functok.models.placement import check_precision, parts_of, remedy, spread
 from functok.runtime.errors import UserError, outside, require
 from functok.runtime.paths import user_path
+
+_LOG = logging.getLogger(__name__)
 
 
 def load_model(
@@ -32,17 +36,20 @@ def load_model(
     Args:
         name: a Hugging Face folder, or a name on the hub.
         revision: on the hub.
-        device: where its weights go.
+        device: where its weights go; from ``cuda`` they are spread over all devices where they
+            exceed its free memory.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
 
     Raises:
         UserError: if there is none by that name, if the folder holds no weights, others than its
-            configuration says, or an adapter that is not used, or if it is no causal LM.
+            configuration says, or an adapter that is not used, if it is no causal LM, or if the
+            device does not know its precision.
     """
     from transformers import AutoModelForCausalLM
 
     folder = _folder_with_weights(name)
     check_adapter(folder, name, revision)
+    parts = _parts(name, revision, device, dtype)
     with _loading(name):
         model, report = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             name if folder is None else str(folder),
@@ -52,14 +59,32 @@ def load_model(
             trust_remote_code=False,
             ignore_mismatched_sizes=True,  # reported below, in words
             output_loading_info=True,
+            **parts,
         )
-        model = model.to(torch.device(device)).eval()  # type: ignore[arg-type]
     check_quantisation(model, name)
     check_keys(model, report, name)
+    if not parts:
+        check_precision(device, str(model.dtype).removeprefix("torch."))
+        with _loading(name):
+            model = model.to(torch.device(device))  # type: ignore[arg-type]
+    model.eval()
     # what a causal LM returns is fixed here, whatever its config.json asks for
     model.config.return_dict, model.config.is_encoder_decoder = True, False
     check_model(model, name)
+    if (said := parts_of(model)) is not None:
+        _LOG.warning(said)
     return model
+
+
+def _parts(name: str, revision: str | None, device: str, dtype: str) -> dict[str, Any]:
+    """How accelerate is told to spread a model; nothing where ``device`` alone can hold it."""
+    if device != "cuda":  # a number is taken as said
+        return {}
+    model = architecture(name, revision)
+    with _loading(name):
+        kind = model.dtype if dtype == "auto" else getattr(torch, dtype)
+        most = spread(kind.itemsize * sum(weight.numel() for weight in model.parameters()))
+    return {} if most is None else {"device_map": "auto", "max_memory": most}
 
 
 def _folder_with_weights(name: str) -> Path | None:
@@ -99,6 +124,12 @@ def architecture(name: str, revision: str | None = None) -> Model:
             return AutoModelForCausalLM.from_config(config, trust_remote_code=False).eval()
 
 
+def own_precision(model: Model) -> str | None:
+    """The dtype that a model's configuration states; None where it states none."""
+    dtype = model.config.dtype
+    return None if dtype is None else str(dtype).removeprefix("torch.")
+
+
 def vocabulary_of(model: Model) -> int:
     """Token ids that the model can read (some embed more than the tokenizer has)."""
     return model.get_input_embeddings().weight.shape[0]
@@ -128,18 +159,18 @@ def check_tokenizer(model: Model, tokenizer: Any, name: str) -> None:
             )
 
 
-def numbers(hidden: Tensor, place: str) -> Tensor:
-    """``hidden``, if all its values are numbers.
+def numbers(found: Tensor, what: str, dtype: torch.dtype) -> Tensor:
+    """``found``, if all its values are numbers.
+
+    Args:
+        what: the model computed there.
+        dtype: the model's.
 
     Raises:
-        UserError: naming the place, if not.
+        UserError: naming what it is, and a dtype that may hold it.
     """
-    require(
-        finite(hidden),
-        f"The model's activations at {place} are not finite in {hidden.dtype}; load it in another "
-        "dtype.",
-    )
-    return hidden
+    require(finite(found), f"The model's {what} are not finite in {dtype}; {remedy(dtype)}.")
+    return found
 
 
 @contextmanager

@@ -101,8 +101,9 @@ def _fits(tensor: Tensor, stream: Tensor) -> bool:
 
 def _equal(whole: Tensor, *terms: Tensor) -> bool:
     """Whether the terms add up to ``whole`` as far as its precision tells."""
-    rest = whole.double() - torch.stack([term.double() for term in terms]).sum(0)
-    size = sum(float(term.double().norm()) for term in terms)
+    exact = [term.cpu().double() for term in terms]  # Apple's GPUs have no float64
+    rest = whole.cpu().double() - torch.stack(exact).sum(0)
+    size = sum(float(term.norm()) for term in exact)
     return float(rest.norm()) <= 2 * torch.finfo(whole.dtype).eps * size
 
 

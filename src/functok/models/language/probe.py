@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from functok.models.language.layers import Model
+from functok.models.placement import device_of, remedy
 from functok.runtime.errors import outside, require
 
 LENGTH = 8
@@ -38,7 +39,7 @@ def probe_ids(model: Model) -> Int[Tensor, "2 position"]:
     usable = (usable or [0]) * LENGTH
     half = LENGTH // 2
     first, second = usable[:LENGTH], usable[:half] + usable[LENGTH : LENGTH + half]
-    return torch.tensor([first, second], device=model.device)
+    return torch.tensor([first, second], device=device_of(model))
 
 
 @contextmanager
@@ -79,8 +80,7 @@ def check_model(model: Model, name: str) -> None:
         alone = model(ids[:1, : LENGTH // 2], use_cache=False).logits.float()
     require(
         finite(both),
-        f"Model {name!r} gives logits that are not finite in {model.dtype}; load it in another "
-        "dtype, or give another checkpoint.",
+        f"Model {name!r} gives logits that are not finite in {model.dtype}; {remedy(model.dtype)}.",
     )
     kept = both[:, : LENGTH // 2]
     require(

@@ -184,7 +184,7 @@ def _losses(
     for batch in batches:
         assert batch.losses is not None
         document = batch.rows.document[batch.counted]
-        losses = batch.losses.double().cpu().numpy()
+        losses = batch.losses.cpu().double().numpy()
         found[0] += np.bincount(document, weights=losses, minlength=len(probe))
         found[1] += np.bincount(document, minlength=len(probe))
     return found

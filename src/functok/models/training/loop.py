@@ -192,7 +192,7 @@ class _Training:
         """The figures of the updates since the last reading, over all processes."""
         steps, rates, norms, sums, counts = zip(*self.pending, strict=True)
         self.pending = []
-        total = self.processes.sum(torch.stack(sums)).double().cpu().numpy()
+        total = self.processes.sum(torch.stack(sums)).cpu().double().numpy()
         count = self.processes.sum(torch.stack(counts)).cpu().numpy()
         columns = zip(steps, rates, torch.stack(norms).tolist(), total, count, strict=True)
         return [StepRow(*row[:3], GroupSums(*row[3:])) for row in columns]

@@ -141,8 +141,12 @@ class Shares(Copies):
         return whole
 
 
-def together(sharded: bool) -> Processes:
+def together(sharded: bool, device: str = "cpu") -> Processes:
     """As many processes as were launched (``accelerate launch`` or ``torchrun``); one if none were.
+
+    Args:
+        sharded: whether they share the model out.
+        device: where one process alone computes; each of several takes a device of that kind.
 
     Raises:
         UserError: if one process is to share the model out.
@@ -153,10 +157,10 @@ def together(sharded: bool) -> Processes:
             "A sharded model needs several processes: launch them with accelerate launch or "
             "torchrun, or set sharded to false.",
         )
-        return Alone("cuda" if torch.cuda.is_available() else "cpu")
+        return Alone(device)
     from accelerate import Accelerator
 
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = Accelerator(cpu=device == "cpu")
     return Shares(accelerator) if sharded else Copies(accelerator)
 
 

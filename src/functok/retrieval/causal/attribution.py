@@ -28,6 +28,7 @@ from functok.models.interventions.intervention import Clamp
 from functok.models.interventions.sweeps import Trial, sweep
 from functok.models.language.capture import residual_stream
 from functok.models.language.model import Model, replacing
+from functok.models.placement import device_of
 from functok.runtime.errors import require
 from functok.tokens.counting.function_tokens import CLASS_NAMES, SPECIAL
 
@@ -82,6 +83,7 @@ def attribute(
     place, feature, before, after = _both(active, wanted, dictionary.features)
     changes = ((after - before)[:, None] * dictionary.unit(hidden)[place]).squeeze(1).to(hidden)
     directions = dictionary.W_dec[feature].to(hidden)
+    place = place.to(hidden.device)  # the SAE may be on another
     written = torch.zeros_like(hidden).index_add_(0, place, changes[:, None] * directions)
     effect = torch.zeros_like(changes)
     for step in range(steps):
@@ -194,7 +196,7 @@ def _gradient(
     leaf = hidden.detach().clone().requires_grad_(True)
     with torch.enable_grad(), replacing(model, layer, lambda _: leaf[None]):
         logits = model(
-            torch.tensor([list(ids)], device=model.device), use_cache=False, logits_to_keep=1
+            torch.tensor([list(ids)], device=device_of(model)), use_cache=False, logits_to_keep=1
         ).logits
         return torch.autograd.grad(metric(logits[:, -1].float()).sum(), leaf)[0]
 

@@ -34,6 +34,7 @@ from functok.models.interventions.sweeps import Trial, sweep
 from functok.models.language.capture import residual_stream
 from functok.models.language.generation import generate
 from functok.models.language.model import Model, decoder_layers
+from functok.models.placement import device_of
 from functok.retrieval.prompts.judging import Judge
 from functok.runtime.errors import UserError, require
 from functok.runtime.progress import Progress, Silent
@@ -107,7 +108,7 @@ class Examination:
         vector: Float[Tensor, " d_model"] | None,
     ) -> float:
         at = [place % len(ids) for place, ids in zip(self.positions, self.prompts, strict=True)]
-        places = torch.tensor(at, device=self.model.device)[:, None]
+        places = torch.tensor(at, device=device_of(self.model))[:, None]
         change = []
         if vector is not None:
             change = [Intervention(layer, lambda ids, positions: positions == places, vector)]

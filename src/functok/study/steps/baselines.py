@@ -118,6 +118,8 @@ def _trained(run: Run, key: str) -> Trained:
         row_format=run.row_format,
         exclusions=run.exclusions,
         seed=run.study.seed,
+        placement=run.placement,
+        memory=run.resources.memory,
         quality_tokens=part.quality_tokens or QUALITY,
         recorded={"model": run.within(last.model), "sae": run.within(sae)},
     )
@@ -127,8 +129,10 @@ BASELINES = Step(
     name="baselines",
     title="Building the graph's baselines",
     needs=("graph",),
+    number=2,
     settings=lambda run: run.study.controls.baselines,
     work=_work,
+    runs_model=True,
     leaves=lambda run: [baseline(run.judged, name) for name in run.study.controls.baselines],
     excuse=needs_sae,
 )

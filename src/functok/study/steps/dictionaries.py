@@ -62,7 +62,9 @@ def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> 
     layer, recipe = part.layer_in(run.architecture), recipe_of(run, part)
     name = checkpoint.its(f"SAE {part.name}, layer {layer}," if step is None else "SAE")
     sample, excluded = sampled(run, key, part, checkpoint, recipe, name)
-    train_dictionary(sample, recipe, layer, run.study.seed, folder, run.progress, name)
+    told = (run.progress, name)
+    device = run.placement.sae_device
+    train_dictionary(sample, recipe, layer, run.study.seed, folder, *told, device=device)
     recorded = {"positions": len(sample), "recipe": vars(recipe), "excluded": excluded}
     write_json(folder / "training.json", recorded)
     records.write(made, key, [folder], {})
@@ -94,7 +96,7 @@ def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> float:
     measures = part.norm_factor == "auto"
     sae = run.sae(part, checkpoint, 1.0 if measures else None)
     sae = replace(sae, spec=run.within(sae.spec))
-    model = run.model(checkpoint, run.resources.device)
+    model = run.model(checkpoint)
     hook = placed(sae, part.layer, model, part.site)
     text, place = run.measured, (run.row_format, run.exclusions)
     (probe,) = probe_activations(model, text, [hook], *place)
@@ -143,13 +145,14 @@ def _quality(
     name, passes = checkpoint.its("Quality of the SAE"), 2
     with run.progress.task(name, passes * len(text.ids), "tokens") as task, ticking(task):
         quality = dictionary_quality(
-            run.model(checkpoint, run.resources.device),
+            run.model(checkpoint),
             dictionary,
             text,
             residual_layer(run.hook(part, checkpoint)),
             run.row_format,
             run.exclusions,
             limit,
+            memory=run.resources.memory,
         )
     row = {"step": checkpoint.step, "width": dictionary.features, "documents": len(text)}
     return row | quality.columns(), quality.excluded
@@ -273,6 +276,7 @@ DICTIONARIES = Step(
     settings=_settings,
     number=2,
     work=_work,
+    runs_model=True,
     leaves=_leaves,
     excuse=needs_sae,
     check=_check,

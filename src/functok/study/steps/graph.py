@@ -130,7 +130,7 @@ def _reading(run: Run, part: DictionaryPart, checkpoint: Checkpoint, text: Encod
 def _job(run: Run, key: str, checkpoint: Checkpoint, readings: list[Reading]) -> GraphJob:
     from functok.graph.construction.shards import GraphJob
 
-    asked, resources = run.study.graph, run.resources
+    asked, place = run.study.graph, run.placement
     return GraphJob(
         key=key,
         model=_absolute(checkpoint.model),
@@ -139,12 +139,12 @@ def _job(run: Run, key: str, checkpoint: Checkpoint, readings: list[Reading]) ->
         encoded=run.folder.encoded("graph"),
         row_format=run.row_format,
         special=tuple(run.special),
-        memory=resources.memory,
+        memory=run.resources.memory,
         with_loss=asked.with_loss,
-        dtype=run.model_part.dtype,
-        device=resources.device,
-        sae_device=resources.sae_device or resources.device,
-        precision=asked.precision or ("tf32" if resources.on_gpu else "fp32"),
+        dtype=place.dtype,
+        device=place.device,
+        sae_device=place.sae_device,
+        precision=asked.precision or place.products,
     )
 
 
@@ -290,6 +290,7 @@ GRAPH = Step(
     settings=lambda run: run.study.graph.model_dump(),
     disk=_disk,
     work=_work,
+    runs_model=True,
     leaves=_leaves,
     excuse=needs_sae,
     evidence=("E-growth",),

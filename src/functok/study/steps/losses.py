@@ -38,12 +38,13 @@ def _work(run: Run, key: str) -> None:
     place = (held_out, run.row_format)
     point, massive = _point(run), np.zeros(len(held_out.ids), bool)
     limits = [_limit(run, run.model(one), held_out, point) for one in run.checkpoints]
+    memory = run.resources.memory
     losses = []
     total = len(held_out.ids) * len(run.checkpoints)
     with run.progress.task("Held-out losses", total, "tokens") as task, ticking(task):
         for checkpoint, limit in zip(run.checkpoints, limits, strict=True):
             model = run.model(checkpoint)
-            losses.append([*model_losses(model, *place, point, limit, massive)])
+            losses.append([*model_losses(model, *place, point, limit, massive, memory)])
     parts = []  # a token that is massive at any checkpoint counts at none
     for checkpoint, found in zip(run.checkpoints, losses, strict=True):
         table = loss_table(found, held_out, classes, massive)
@@ -126,6 +127,7 @@ LOSSES = Step(
     settings=_settings,
     number=2,
     work=_work,
+    runs_model=True,
     leaves=lambda run: map(run.folder.consolidation, _TABLES),
     excuse=needs_held_out,
     evidence=("E-loss",),

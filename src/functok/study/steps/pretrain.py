@@ -49,7 +49,7 @@ def train_here(run: Run, key: str) -> None:
     from functok.tokens.counting.function_tokens import class_array
 
     part = run.model_part
-    processes = together(part.training.sharded)
+    processes = together(part.training.sharded, run.placement.device)
     state = run.folder.resume(f"model-{key}")
     if processes.rank == 0 and not state.exists():
         # Models and states of other settings; settle() has asked.
@@ -268,6 +268,7 @@ PRETRAIN = Step(
     needs=("documents", "tokens"),
     settings=_settings,
     work=pretrain,
+    runs_model=True,
     leaves=_leaves,
     excuse=needs_model,
     check=_check,

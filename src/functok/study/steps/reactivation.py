@@ -142,6 +142,7 @@ REACTIVATION = Step(
     needs=("graph",),
     settings=lambda run: None,
     work=_work,
+    runs_model=True,
     leaves=lambda run: map(run.folder.retrieval, ("reactivation", "reactivation_odds")),
     excuse=needs_sae,
     evidence=("E-reactivation",),

@@ -37,7 +37,8 @@ def _work(run: Run, key: str) -> dict[str, Any]:
     from functok.study.asking import subject_of
 
     part, seed = run.study.steer, run.study.seed
-    model, dictionary = run.model(run.last), run.sae(run.main, run.last).dictionary
+    model = run.model(run.last, exact=True)
+    dictionary = run.sae(run.main, run.last).dictionary
     layer = residual_layer(run.hook(run.main, run.last))
     graph = TokenFeatureGraph.load(run.judged)
     features = pick_features(graph, part.features, seed)
@@ -169,10 +170,11 @@ STEER = Step(
     needs=("graph",),
     settings=lambda run: run.study.steer.model_dump(),
     work=_work,
+    runs_model=True,
     check=_check,
     leaves=lambda run: map(run.folder.retrieval, ("steering", "steered_text", "grid")),
     excuse=needs_sae,
-    number=3,
+    number=4,
     evidence=("E-steering",),
     figures=("steering-gain",),
     summary="Add, set or ablate features at chosen tokens.",

@@ -20,7 +20,7 @@ def _work(run: Run, key: str) -> None:
     from functok.retrieval.questions import traced
     from functok.study.asking import subject_of
 
-    subject, features = subject_of(run), run.study.trace.features
+    subject, features = subject_of(run, exact=False), run.study.trace.features
     if not isinstance(features, int):
         chosen_features(features, subject.dictionary.features)
     tables = [
@@ -51,6 +51,7 @@ TRACE = Step(
     needs=("graph",),
     settings=_settings,
     work=_work,
+    runs_model=True,
     leaves=lambda run: [run.folder.retrieval("traces")],
     excuse=needs_sae,
     figures=("trace", "trace-difference"),
