@@ -30,7 +30,7 @@ class ModelPart(Part):
     """Tokens that a long document's next row repeats as context alone; null: a quarter of the
     context."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of a loaded model; ``auto`` is its own."""
+    """Precision of a loaded model; ``auto`` is its own, and float32 where it is steered."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelPart":
