@@ -103,3 +103,18 @@ def test_the_measured_factor_brings_the_mean_norm_to_the_root_of_the_width() -> 
     assert float((probe * factor).norm(dim=1).mean()) == pytest.approx(D**0.5, rel=1e-5)
     with pytest.raises(UserError, match="all zero"):
         measured_factor(torch.zeros(4, D))
+
+
+def test_a_llama_scope_sae_of_the_unscaled_stream_takes_it_as_it_is(tmp_path: Path) -> None:
+    layout = llama_scope(tmp_path, level=0.3)
+    file = Path(layout.spec) / "hyperparams.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps(settings | {"norm_activation": "inference"}))
+    dictionary = open_sae(layout.spec).dictionary
+    assert dictionary.norm_factor == 1
+    assert dictionary.threshold is not None
+    assert dictionary.threshold.tolist() == pytest.approx([0.3] * N)
+    del settings["dataset_average_activation_norm"]
+    file.write_text(json.dumps(settings))
+    with pytest.raises(UserError, match="cannot be read"):
+        open_sae(layout.spec)

@@ -55,12 +55,13 @@ def read(spec: str, file: Path, device: str, decoder: bool) -> Sae:
     Raises:
         UserError: if the folder is not one, or of a kind that functok does not encode with.
     """
-    place = str(file.parent)
+    place, old = str(file.parent), file.name == "hyperparams.json"
     advice = f"it needs {file.name} and {_FILES[file.name]} as Llama Scope has them"
     with outside(f"SAE folder {place} cannot be read", advice):
         told = dict(read_json(file))
         width, into = float(told["d_model"]), told["hook_point_in"]
     kind, act = told.get("sae_type", "sae"), told.get("act_fn", "jumprelu")
+    normalised = _NORMALISED.get(str(told.get("norm_activation", "dataset-wise")))
     require(
         kind == "sae" and str(act).lower() == "jumprelu" and not told.get("use_glu_encoder"),
         f"SAE {place} is of kind {kind!r} with act_fn {act!r}; functok reads JumpReLU SAEs and "
@@ -72,12 +73,14 @@ def read(spec: str, file: Path, device: str, decoder: bool) -> Sae:
     with outside(
         f"SAE folder {place} cannot be read", "its numbers are not as Llama Scope has them"
     ):
-        norm = norms.get(f"{_NORM}.{into}", (told.get(_NORM) or {}).get("in"))
+        norm = None
+        if normalised == _NORMALISED["dataset-wise"]:
+            norm = told[_NORM]["in"] if old else norms.get(f"{_NORM}.{into}")
         factor = None if norm is None else width**0.5 / float(norm)
         for name in _LOGARITHMS:
             if name in weights:
                 weights["threshold"] = weights.pop(name).float().exp()
-        if file.name == "hyperparams.json" and "encoder.bias" in weights:
+        if old and "encoder.bias" in weights:
             level = float(told["jump_relu_threshold"]) * (1.0 if factor is None else factor)
             weights["threshold"] = torch.full_like(weights["encoder.bias"], level)
         require(
@@ -93,11 +96,11 @@ def read(spec: str, file: Path, device: str, decoder: bool) -> Sae:
         "d_in": told["d_model"],
         "d_sae": told.get("d_sae"),
         "apply_b_dec_to_input": bool(told.get("apply_decoder_bias_to_pre_encoder", False)),
-        "normalize_activations": _NORMALISED.get(str(told.get("norm_activation", "dataset-wise"))),
+        "normalize_activations": normalised,
         "hook_name": into,
         "hook_name_out": told.get("hook_point_out"),
         "context_size": 1024,
     }
     dictionary = assembled(settings, weights, shapes, place, decoder)
     sae = described(spec, "llama_scope", dictionary, settings)
-    return sae.with_factor(factor) if sae.lacks_factor and factor is not None else sae
+    return sae if factor is None else sae.with_factor(factor)
