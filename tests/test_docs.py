@@ -136,16 +136,15 @@ def test_the_code_on_the_facts_page_runs(tmp_path: Path, monkeypatch: pytest.Mon
     tokenizer = train_tokenizer(texts + [f" {frame.text}" for frame in facts.frames] * 9, 1500)
     asked = ask(facts, tokenizer, vocabulary(tokenizer), 0).prompts
     past = asked.filter(relation="past")
-    alike = past.filter(
-        pl.col("ids").list.len().max().over("fact") == past["ids"].list.len().mode()[0]
-    )
+    longest = pl.col("ids").list.len().max().over("fact")
+    alike = past.filter(longest == past.select(longest).to_series().mode()[0])
     model = taught(tokenizer, alike.head(36))
     model.save_pretrained(tmp_path / "path/to/model")
     tokenizer.save_pretrained(str(tmp_path / "path/to/model"))
     page = (ROOT / "docs/facts.md").read_text("utf-8")
     monkeypatch.chdir(tmp_path)
-    (frames,) = re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    Path("my-frames.yaml").write_text(frames, "utf-8")
+    frames = page.split("```\ncapital:")[1].split("```")[0]
+    Path("my-frames.yaml").write_text(f"capital:{frames}", "utf-8")
     Path("my-plain-facts.tsv").write_text(
         "relation\tsubject\tanswer\ncapital\tPeru\tLima\n", "utf-8"
     )
