@@ -39,6 +39,7 @@ bench: setup
 	$(bin)/python benchmarks/graph.py --memory-only
 	$(bin)/python benchmarks/memory.py $(models)
 	$(bin)/python benchmarks/controls.py
+	$(bin)/python benchmarks/floors.py
 	$(bin)/python benchmarks/sweeps.py $(addprefix --rival ,$(rivals))
 	$(bin)/python benchmarks/world.py
 	$(bin)/python benchmarks/training.py
