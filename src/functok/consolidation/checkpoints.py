@@ -4,19 +4,17 @@ A checkpoint is a Hugging Face folder or a revision on the hub; what we trained 
 published go through the same code afterwards.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from functok.consolidation.places import in_order, place_of, staged, steps_along
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.paths import user_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_STEP = re.compile(r"(?:^|[-_])(?:step|checkpoint)-?(\d+)")
 
 
 @dataclass(frozen=True, order=True)
@@ -24,7 +22,7 @@ class Checkpoint:
     """One checkpoint of a training run."""
 
     step: int | None
-    """Updates done; None for a model that is loaded as it is."""
+    """Updates done along the run (``steps_along``); None for a model that is loaded as it is."""
     model: str
     """Folder or hub name."""
     revision: str | None = None
@@ -37,9 +35,10 @@ class Checkpoint:
 
     @property
     def called(self) -> str:
-        """What tables and sentences call it: its step, or a loaded model's name and revision."""
+        """What sentences call it: its step, its own name if a stage is part of that, or a loaded
+        model's name and revision."""
         if self.step is not None:
-            return f"step {self.step}"
+            return self.name if staged(self.name) else f"step {self.step}"
         place = user_path(self.model)
         name = place.resolve().name if place.is_dir() else self.model
         return name if self.revision is None else f"{name}@{self.revision}"
@@ -104,51 +103,34 @@ def cut_short(folder: Path) -> str | None:
     return None
 
 
-def step_of(name: str) -> int:
-    """The step in a revision's or folder's name: ``step3000``, ``checkpoint-400``, ``step-000128``.
-
-    Raises:
-        UserError: if there is none.
-    """
-    match = _STEP.search(name)
-    if match is None:
-        raise UserError(
-            f"The revision {name!r} does not contain its step; give a name like step3000, "
-            "stage1-step1000-tokens4B or checkpoint-400."
-        )
-    return int(match[1])
-
-
 def published(
     model: str, revisions: Sequence[str], revision: str | None = None
 ) -> list[Checkpoint]:
-    """A published model's checkpoints in order of step; without ``revisions`` the model as it is,
-    at the one ``revision``.
+    """A published model's checkpoints in order of stage, ingredient and step; without
+    ``revisions`` the model as it is, at the one ``revision``.
 
     For a local folder the revisions are its subfolders.
 
     Raises:
-        UserError: if two revisions claim the same step, or a subfolder is missing.
+        UserError: if two revisions claim the same step of the same stage and ingredient, or a
+            subfolder is missing.
     """
     if not revisions:
         return [Checkpoint(None, model, revision)]
     folder = user_path(model)
-    found = []
-    for revision in revisions:
+    ordered, found = in_order(revisions), []
+    steps = steps_along([place_of(one) for one in ordered])
+    for step, revision in zip(steps, ordered, strict=True):
         if folder.is_dir():
             if not (folder / revision).is_dir():
                 raise UserError(
                     f"Model folder {folder} has no checkpoint {revision!r}; name one of its "
                     "subfolders."
                 )
-            found.append(Checkpoint(step_of(revision), str(folder / revision)))
+            found.append(Checkpoint(step, str(folder / revision)))
         else:
-            found.append(Checkpoint(step_of(revision), model, revision))
-    if len({checkpoint.step for checkpoint in found}) < len(found):
-        raise UserError(
-            f"Two of the revisions {', '.join(revisions)} have the same step; give each step once."
-        )
-    return sorted(found)
+            found.append(Checkpoint(step, model, revision))
+    return found
 
 
 def steps_column(steps: Sequence[int | None]) -> "pa.Array":
