@@ -6,12 +6,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from functok.consolidation import floors
-from functok.consolidation.floors import KneserNeyBigram
+from functok.consolidation.floors import KneserNeyBigram, refusal
+from functok.consolidation.losses import GroupedLoss
 from functok.encoding.contexts import IGNORED, RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.tokens.counting.function_tokens import CONTENT, SPECIAL
@@ -123,3 +125,39 @@ def test_losses_are_minus_log_p_at_targets_and_nothing_elsewhere():
             checked[regular] += 1
     # nine tokens; six have one that follows in their document, of which one is special
     assert checked == {True: 5, False: 4}
+
+
+def _losses(**means: float) -> GroupedLoss:
+    """Ten tokens of each group named, of this mean loss, in each of two hash groups."""
+    rows = [(group, place, 10 * mean, 10) for group, mean in means.items() for place in (3, 8)]
+    columns = ["group", "document_group", "loss_sum", "count"]
+    return GroupedLoss(pl.DataFrame(rows, schema=columns, orient="row"))
+
+
+def test_a_floor_below_the_model_everywhere_that_half_the_text_does_not_move_is_admitted():
+    model = _losses(ff=2, fc=4, cf=1, cc=3)
+    floor, halved = _losses(ff=1, fc=3, cf=0.5, cc=2), _losses(ff=1.04, fc=3.04, cf=0.5, cc=1.96)
+    assert refusal(floor, halved, model) is None
+
+
+@pytest.mark.parametrize(
+    ("floor", "halved", "said"),
+    [
+        ({"cc": 3.01}, {"cc": 3.01}, "at content→content its loss is not below the model's own"),
+        ({"ff": 2.0}, {"ff": 2.0}, "at function→function its loss is not below the model's own"),
+        ({}, {"fc": 3.06}, "at function→content its loss moves by 0.05 nats or more when"),
+        ({}, {"cf": 0.44}, "at content→function its loss moves by 0.05 nats or more when"),
+    ],
+)
+def test_a_floor_that_is_none_is_refused_with_the_reason(floor, halved, said):
+    usual = {"ff": 1, "fc": 3, "cf": 0.5, "cc": 2}
+    model = _losses(ff=2, fc=4, cf=1, cc=3)
+    found = refusal(_losses(**usual | floor), _losses(**usual | floor | halved), model)
+    assert found is not None
+    assert found.startswith(said)
+
+
+def test_a_group_without_tokens_refuses_no_floor():
+    some = {"ff": 1, "cf": 0.5, "cc": 2}
+    floor = _losses(**some)
+    assert refusal(floor, floor, _losses(ff=2, cf=1, cc=3)) is None

@@ -17,11 +17,18 @@ from functok.consolidation.losses import (
     loss_table,
     model_losses,
     summary,
+    target_table,
 )
 from functok.corpus.splits import GROUPS, document_groups, mixed
 from functok.encoding.contexts import RowFormat, context_rows
 from functok.encoding.tokenizer import Encoded
-from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL, TRANSITIONS
+from functok.tokens.counting.function_tokens import (
+    CLASS_NAMES,
+    CONTENT,
+    FUNCTION,
+    SPECIAL,
+    TRANSITIONS,
+)
 
 CLASSES = np.array([SPECIAL, FUNCTION, FUNCTION, CONTENT, CONTENT, CONTENT], np.int8)
 LETTER = {FUNCTION: "f", CONTENT: "c"}
@@ -77,6 +84,30 @@ def test_the_memory_for_logits_changes_no_loss():
     pairs = zip(model_losses(*place), model_losses(*place, memory=1), strict=True)
     for (_, plain), (_, bounded) in pairs:
         np.testing.assert_allclose(bounded, plain, rtol=1e-5, atol=1e-6)
+
+
+@given(texts, st.integers(2, 6), st.lists(st.booleans(), min_size=120, max_size=120))
+def test_the_table_by_target_equals_a_loop_over_documents(documents, context, left_out):
+    """With an overlap, and without the tokens left out."""
+    encoded = _encoded(documents)
+    sums, counts = defaultdict(float), defaultdict(int)
+    place = 0
+    for text, key in zip(documents, encoded.keys, strict=True):
+        group = int(document_groups(np.array([key]))[0])
+        for index, (one, two) in enumerate(pairwise(text)):
+            if SPECIAL not in (CLASSES[one], CLASSES[two]) and not left_out[place + index]:
+                cell = (two, CLASS_NAMES[CLASSES[two]], CLASS_NAMES[CLASSES[one]], group)
+                sums[cell] += _loss(one, two)
+                counts[cell] += 1
+        place += len(text)
+    row_format = RowFormat(context, 0, min(1, context - 2))
+    losses = _losses(encoded, row_format)
+    table = target_table(losses, encoded, CLASSES, np.array(left_out[: len(encoded.ids)], bool))
+    keys = ["target", "target_class", "current_class", "document_group"]
+    found = {tuple(row[key] for key in keys): row for row in table.to_pylist()}
+    assert {cell: row["count"] for cell, row in found.items()} == counts
+    for cell, row in found.items():
+        assert row["loss_sum"] == pytest.approx(sums[cell])
 
 
 USED = [0, 3, 9, 30]

@@ -1,4 +1,5 @@
-"""A floor for the loss: the interpolated Kneser–Ney bigram (``docs/methods.md#floors``).
+"""A floor for the loss: the interpolated Kneser–Ney bigram, and which floors are admitted
+(``docs/methods.md#floors``).
 
 If a group's loss is also high under a bigram, the text itself is hard to predict; what a model has
 learned beyond word pairs is the *excess*, loss − floor (negative: the model is better).
@@ -12,15 +13,17 @@ and twice, V the vocabulary without special tokens. Sources: Kneser & Ney (1995)
 (1999), §2.7, for the interpolated form.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from functok.consolidation.losses import GroupedLoss
 from functok.encoding.contexts import ContextRows, RowFormat, context_rows
 from functok.encoding.tokenizer import Encoded
-from functok.tokens.counting.function_tokens import SPECIAL
+from functok.tokens.counting.function_tokens import ARROWS, SPECIAL, TRANSITIONS
 
 _TOKENS = 1 << 23
 """Tokens whose pairs are held together, about."""
@@ -94,6 +97,34 @@ class KneserNeyBigram:
             ids, targets = rows.ids[within], rows.targets[within]
             found = self.probabilities(ids, np.maximum(targets, 0))
             yield rows, -np.log(np.where((found > 0) & (targets >= 0), found, 1.0))
+
+
+MOVES = 0.05
+"""Nats by which fitting to half the text may move the mean loss of no group."""
+
+
+def refusal(floor: GroupedLoss, halved: GroupedLoss, model: GroupedLoss) -> str | None:
+    """Why a floor cannot stand for what is left to learn; None where it is admitted.
+
+    It has to lie below the model's own loss in every transition group, or the model has learned
+    more than it knows; and not to depend on how much text it was fitted to
+    (``docs/methods.md#floors``).
+
+    Args:
+        floor: its losses.
+        halved: those of the same floor fitted to half the text.
+        model: the model's losses, on the same tokens.
+    """
+    for group in TRANSITIONS:
+        if math.isnan(model.mean(group).value):
+            continue  # no token of this group
+        one, half, loss = (found.mean(group).value for found in (floor, halved, model))
+        if not one < loss:
+            return f"at {ARROWS[group]} its loss is not below the model's own"
+        if not abs(half - one) < MOVES:
+            moved = f"at {ARROWS[group]} its loss moves by {MOVES} nats or more"
+            return f"{moved} when it is fitted to half the text"
+    return None
 
 
 def _pairs(encoded: Encoded, classes: Int[np.ndarray, " vocabulary"]) -> Int[np.ndarray, " pairs"]:

@@ -19,11 +19,19 @@ from functok.models.forward import forward
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
 from functok.stats import Estimate, jackknife, jackknife_ratio
-from functok.tokens.counting.function_tokens import EXCLUDED, TRANSITIONS, transitions
+from functok.tokens.counting.function_tokens import (
+    CLASS_NAMES,
+    EXCLUDED,
+    TRANSITIONS,
+    transitions,
+)
+
+Losses = Iterable[tuple[ContextRows, Float[np.ndarray, "_"]]]
+"""Of each batch of rows, the loss at each of its tokens, nats."""
 
 
 def loss_table(
-    losses: Iterable[tuple[ContextRows, Float[np.ndarray, "_"]]],
+    losses: Losses,
     encoded: Encoded,
     classes: Int[np.ndarray, " vocabulary"],
     left_out: Bool[np.ndarray, " tokens"] | None = None,
@@ -31,7 +39,7 @@ def loss_table(
     """Sum the losses on ``encoded`` by transition group and hash group of documents.
 
     Args:
-        losses: of each batch of rows, the loss at each of its tokens (``model_losses``).
+        losses: of a model (``model_losses``) or a floor.
         encoded: the documents in those rows.
         classes: of every token id.
         left_out: tokens at which no loss counts, in addition to special ones.
@@ -40,14 +48,8 @@ def loss_table(
     """
     sums = np.zeros((EXCLUDED + 1) * GROUPS)
     counts = np.zeros((EXCLUDED + 1) * GROUPS, np.int64)
-    groups = document_groups(encoded.keys)
-    for rows, found in losses:
-        within = rows.document >= 0
-        transition = transitions(classes, rows.ids[within], rows.targets[within])
-        if left_out is not None:
-            place = encoded.offsets[rows.document[within]] + rows.position[within]
-            transition = np.where(left_out[place], EXCLUDED, transition)
-        cell = transition * GROUPS + groups[rows.document[within]]
+    for _, transition, group, found in _placed(losses, encoded, classes, left_out):
+        cell = transition * GROUPS + group
         sums += np.bincount(cell, weights=found, minlength=len(sums))
         counts += np.bincount(cell, minlength=len(counts))
     size = EXCLUDED * GROUPS
@@ -59,6 +61,51 @@ def loss_table(
             "count": counts[:size],
         }
     )
+
+
+def target_table(
+    losses: Losses,
+    encoded: Encoded,
+    classes: Int[np.ndarray, " vocabulary"],
+    left_out: Bool[np.ndarray, " tokens"] | None = None,
+) -> pa.Table:
+    """The same sums by the token that is predicted, instead of its class alone.
+
+    Columns: target (token id), target_class and current_class (``function`` or ``content``),
+    document_group, loss_sum (nats), count; the cells that occur, in this order.
+    """
+    parts = [np.zeros((4, 0))]
+    for targets, transition, group, found in _placed(losses, encoded, classes, left_out):
+        parts.append(np.stack([targets, transition, group, found])[:, transition < EXCLUDED])
+    target, transition, group, found = np.concatenate(parts, axis=1)
+    key = ((target * EXCLUDED + transition) * GROUPS + group).astype(np.int64)
+    cells, cell, counts = np.unique(key, return_inverse=True, return_counts=True)
+    transition = cells // GROUPS % EXCLUDED
+    names = np.array(CLASS_NAMES)
+    return pa.table(
+        {
+            "target": cells // GROUPS // EXCLUDED,
+            "target_class": names[transition % 2],
+            "current_class": names[transition // 2],
+            "document_group": cells % GROUPS,
+            "loss_sum": np.bincount(cell, weights=found, minlength=len(cells)),
+            "count": counts,
+        }
+    )
+
+
+def _placed(
+    losses: Losses, encoded: Encoded, classes: np.ndarray, left_out: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Of each batch, at its tokens: target, transition group, hash group of documents, loss."""
+    groups = document_groups(encoded.keys)
+    for rows, found in losses:
+        within = rows.document >= 0
+        transition = transitions(classes, rows.ids[within], rows.targets[within])
+        if left_out is not None:
+            place = encoded.offsets[rows.document[within]] + rows.position[within]
+            transition = np.where(left_out[place], EXCLUDED, transition)
+        yield rows.targets[within], transition, groups[rows.document[within]], found
 
 
 def model_losses(
@@ -98,6 +145,17 @@ class GroupedLoss:
         self.sums[row, column] = table["loss_sum"].to_numpy()
         self.counts[row, column] = table["count"].to_numpy()
         self.used = np.flatnonzero(self.counts.sum(0))
+
+    @classmethod
+    def of(
+        cls,
+        losses: Losses,
+        encoded: Encoded,
+        classes: Int[np.ndarray, " vocabulary"],
+        left_out: Bool[np.ndarray, " tokens"] | None = None,
+    ) -> "GroupedLoss":
+        """Of the losses on ``encoded`` (see ``loss_table``)."""
+        return cls(pl.DataFrame(pl.from_arrow(loss_table(losses, encoded, classes, left_out))))
 
     def mean(self, group: str | None = None) -> Estimate:
         """Mean loss of a transition group, or of all, in nats."""

@@ -45,3 +45,8 @@ def document_groups(keys: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " do
 def held_out(keys: Int[np.ndarray, " documents"], share: float) -> Bool[np.ndarray, " documents"]:
     """Mask of the documents kept from training: about ``share`` of them, chosen by hash."""
     return mixed(keys, 2) % 1_000_000 < share * 1_000_000
+
+
+def half(keys: Int[np.ndarray, " documents"]) -> Bool[np.ndarray, " documents"]:
+    """Mask of about half of the documents, chosen by hash."""
+    return mixed(keys, 3) % 2 == 0
