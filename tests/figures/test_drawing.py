@@ -120,7 +120,7 @@ def test_one_model_is_drawn_as_dots_and_its_captions_speak_of_no_step(folder: Ru
         assert '"line"' not in drawn.replace('"line": {', ""), figure.name
         assert (
             len(figure.table)
-            == {"held-out-loss": 4, "loss-share": 8, "sae-quality": 1}[figure.plan.name]
+            == {"held-out-loss": 5, "loss-share": 8, "sae-quality": 1}[figure.plan.name]
         )
     draw(found, folder)
 

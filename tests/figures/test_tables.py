@@ -20,14 +20,17 @@ def test_binning_steps_keeps_every_loss_and_token(folder: RunFolder):
     for bins in (1, 7, 48, 500):
         binned = losses.training_losses(training, bins)
         kept = training.filter(pl.col("group") != "special")
-        assert (binned["mean"] * binned["count"]).sum() == pytest.approx(kept["loss_sum"].sum())
-        assert binned["count"].sum() == kept["count"].sum()
-        assert len(binned) <= 4 * bins
+        together = pl.col("transition") == "all tokens"
+        for part in (binned.filter(~together), binned.filter(together)):
+            total = (part["mean"] * part["count"]).sum()
+            assert total == pytest.approx(kept["loss_sum"].sum())
+            assert part["count"].sum() == kept["count"].sum()
+        assert len(binned) <= 5 * bins
         assert (binned["first_step"] <= binned["step"]).all()
         assert (binned["step"] <= binned["last_step"]).all()
 
 
-def test_floor_of_a_group_is_its_loss_per_token(folder: RunFolder):
+def test_floor_of_a_group_and_of_all_tokens_is_the_loss_per_token(folder: RunFolder):
     floors = pl.read_parquet(folder.consolidation("floors"))
     drawn = losses.held_out_losses(pl.read_parquet(folder.consolidation("loss_summary")), floors)
     part = floors.filter(pl.col("group") == "fc")
@@ -35,6 +38,10 @@ def test_floor_of_a_group_is_its_loss_per_token(folder: RunFolder):
     found = drawn.filter(pl.col("transition") == "function→content")
     assert found["floor"].to_list() == pytest.approx([expected] * len(STEPS))
     assert found["step"].to_list() == STEPS
+    together = drawn.filter(pl.col("transition") == "all tokens")
+    mean = floors["loss_sum"].sum() / floors["count"].sum()
+    assert together["floor"].to_list() == pytest.approx([mean] * len(STEPS))
+    assert together["mean"].to_list() == pytest.approx([mean - step / 8 for step in STEPS])
 
 
 def test_every_bar_of_shares_adds_to_one(folder: RunFolder):

@@ -33,9 +33,11 @@ READINGS = {
     "part of speech": "part of speech",
 }
 """Readings of "function" in legends."""
-GROUP_SCALE = alt.Scale(
-    domain=list(ARROWS.values()), range=[FUNCTION, "#cc79a7", "#e69f00", CONTENT]
-)
+_GROUPS = dict(zip(ARROWS.values(), (FUNCTION, "#cc79a7", "#e69f00", CONTENT), strict=True))
+ALL_TOKENS = "all tokens"
+"""What the four transition groups are together."""
+GROUP_SCALE = alt.Scale(domain=[*_GROUPS], range=[*_GROUPS.values()])
+LOSS_SCALE = alt.Scale(domain=[*_GROUPS, ALL_TOKENS], range=[*_GROUPS.values(), "#333333"])
 
 _TEXT = {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal"}
 _CONFIG: dict[str, Any] = {

@@ -11,10 +11,12 @@ from altair.typing import ChartType
 
 from functok.figures.plan import Plan, made_from, one_model
 from functok.figures.style import (
+    ALL_TOKENS,
     CONTROL,
     DASHES,
     GROUP_SCALE,
     HEIGHT,
+    LOSS_SCALE,
     WIDTH,
     log_x,
     spread,
@@ -27,12 +29,14 @@ from functok.tokens.counting.function_tokens import ARROWS
 
 _LOSS = "loss"
 """The bar of a model without steps."""
-_GROUP = alt.Color("transition:N", scale=GROUP_SCALE)
+_LINES = ARROWS | {"all": ALL_TOKENS}
+"""What is drawn of a loss: the four groups and their mean."""
+_LINE = alt.Color("transition:N", scale=LOSS_SCALE)
 _MEAN = pl.col("loss_sum").sum() / pl.col("count").sum()
 
 
 def _arrows() -> pl.Expr:
-    return pl.col("group").replace_strict(ARROWS, return_dtype=pl.String).alias("transition")
+    return pl.col("group").replace_strict(_LINES, return_dtype=pl.String).alias("transition")
 
 
 def training_losses(training: pl.DataFrame, bins: int = 48) -> pl.DataFrame:
@@ -43,9 +47,12 @@ def training_losses(training: pl.DataFrame, bins: int = 48) -> pl.DataFrame:
         bins: how many at most.
 
     Returns:
-        Columns step (mean over the bin), first_step, last_step, transition, mean (nats), count.
+        Columns step (mean over the bin), first_step, last_step, transition (the four, then all
+        tokens), mean (nats), count.
     """
     kept = training.filter(pl.col("group").is_in(list(ARROWS)) & (pl.col("count") > 0))
+    together = kept.with_columns(pl.lit("all").alias("group"))
+    kept = pl.concat([kept, together])
     edges = np.unique(np.geomspace(1, training["step"].to_numpy().max() + 1, bins + 1).round())
     return (
         kept.with_columns(_arrows(), pl.Series("bin", np.digitize(kept["step"].to_numpy(), edges)))
@@ -62,12 +69,12 @@ def training_losses(training: pl.DataFrame, bins: int = 48) -> pl.DataFrame:
 
 
 def training_loss(table: pl.DataFrame) -> ChartType:
-    """Mean training loss by transition group over steps."""
+    """Mean training loss by transition group, and of all tokens, over steps."""
     line = alt.Chart(table, width=WIDTH, height=HEIGHT).mark_line(point=alt.OverlayMarkDef(size=14))
     return line.encode(
         x=log_x("step", "training step (log scale)").axis(format="~s", labelOverlap=True),
         y=alt.Y("mean:Q", title="mean training loss, nats").scale(zero=False),
-        color=_GROUP,
+        color=_LINE,
         tooltip=[
             *tips("transition:N"),
             alt.Tooltip("first_step:Q", title="from step"),
@@ -78,7 +85,7 @@ def training_loss(table: pl.DataFrame) -> ChartType:
 
 
 def held_out_losses(summary: pl.DataFrame, floors: pl.DataFrame) -> pl.DataFrame:
-    """Held-out losses by group and checkpoint, each with its group's floor.
+    """Held-out losses by group and of all tokens at each checkpoint, with the floor of each.
 
     Args:
         summary: ``consolidation/loss_summary.parquet``.
@@ -87,9 +94,10 @@ def held_out_losses(summary: pl.DataFrame, floors: pl.DataFrame) -> pl.DataFrame
     Returns:
         Columns step, transition, mean, mean_low, mean_high, floor; all in nats.
     """
-    by_group = floors.group_by("group").agg(_MEAN.alias("floor"))
+    both = pl.concat([floors, floors.with_columns(pl.lit("all").alias("group"))])
+    by_group = both.group_by("group").agg(_MEAN.alias("floor"))
     return (
-        summary.filter(pl.col("group").is_in(list(ARROWS)))
+        summary.filter(pl.col("group").is_in(list(_LINES)))
         .join(by_group, on="group", how="left", maintain_order="left")
         .select("step", _arrows(), pl.col("mean", "mean_low", "mean_high", "floor").fill_nan(None))
     )
@@ -102,7 +110,7 @@ def held_out_loss(table: pl.DataFrame) -> ChartType:
     bigram = (".3f", "Kneser–Ney bigram, nats")
     base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
         x=steps_axis(table["step"]),
-        color=_GROUP,
+        color=_LINE,
         tooltip=[
             *tips("step:Q transition:N"),
             *value_tips("mean", ".3f", "mean loss, nats"),
@@ -116,7 +124,7 @@ def held_out_loss(table: pl.DataFrame) -> ChartType:
             y=alt.Y("mean:Q", title="mean held-out loss, nats").scale(zero=False)
         )
         + floors.encode(
-            y="min(floor):Q", color=_GROUP, tooltip=tips("transition:N", **{"min(floor)": bigram})
+            y="min(floor):Q", color=_LINE, tooltip=tips("transition:N", **{"min(floor)": bigram})
         )
     )
 
@@ -124,8 +132,8 @@ def held_out_loss(table: pl.DataFrame) -> ChartType:
 def _held_out_dots(table: pl.DataFrame) -> ChartType:
     """One model's losses, a row for each group."""
     base = alt.Chart(table, width=WIDTH, height=150).encode(
-        y=alt.Y("transition:N", title=None, sort=list(ARROWS.values())),
-        color=alt.Color("transition:N", scale=GROUP_SCALE, legend=None),
+        y=alt.Y("transition:N", title=None, sort=list(_LINES.values())),
+        color=alt.Color("transition:N", scale=LOSS_SCALE, legend=None),
         tooltip=[
             "transition:N",
             *value_tips("mean", ".3f", "mean loss, nats"),
@@ -186,7 +194,7 @@ def loss_share(table: pl.DataFrame) -> ChartType:
             .scale(domain=["tokens", " ", *bars])
             .axis(labelAngle=0, labelOverlap=True),
             y=alt.Y("share:Q", title="share of the total").axis(format=".0%").scale(domain=[0, 1]),
-            color=_GROUP,
+            color=alt.Color("transition:N", scale=GROUP_SCALE),
             order="order:Q",
             tooltip=[
                 alt.Tooltip("bar:N", title="bar"),
@@ -206,8 +214,8 @@ PLANS = (
         name="training-loss",
         section="consolidation",
         title="Training loss by transition group",
-        reading="Each line is the mean loss of the next-token predictions of one group, binned "
-        "over steps.",
+        reading="Each line is the mean loss of the next-token predictions of one group, or of "
+        "all, binned over steps.",
         control="None here: compare with the held-out loss and its floors below.",
         absent="No model was trained here, so there is no training loss.",
         tables=made_from(training_losses, lambda folder: folder.consolidation("training")),
