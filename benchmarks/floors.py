@@ -49,12 +49,13 @@ def main() -> None:
     text, other = drawn(options.tokens), drawn(PREDICTED, seed=2)
     classes = np.full(TYPES, CONTENT, np.int8)
     print(f"\n{len(text.ids):,} tokens of {TYPES:,} types: {peak():.2f} GB", flush=True)
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     model = KneserNey.fit(text, classes, options.order)
-    spent = time.perf_counter() - started
+    spent, busy = time.perf_counter() - started, time.process_time() - busy
     sizes = ", ".join(f"{len(level.grams):,}" for level in model.levels)
     print(f"  n-grams by order: {sizes}")
-    print(f"  fit     {spent:6.1f} s (bar: {SECONDS} s), {peak():5.2f} GB (bar: {GIGABYTES} GB)")
+    print(f"  fit     {spent:6.1f} s (bar: {SECONDS} s), of which {busy:.1f} s of the processor")
+    print(f"  memory  {peak():6.2f} GB (bar: {GIGABYTES} GB)")
     started = time.perf_counter()
     found = -np.log(model.probabilities(other))
     spent = time.perf_counter() - started
