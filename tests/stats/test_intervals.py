@@ -16,6 +16,7 @@ from functok.stats import (
     hodges_lehmann,
     jackknife,
     tost,
+    wilson,
 )
 
 numbers = st.floats(-50, 50).map(lambda value: round(value, 2))
@@ -97,3 +98,12 @@ def test_estimates_without_an_error_do_not_take_part_in_q():
     assert found.estimates == 2
     assert found.pooled.value == 1.5
     assert np.isnan(cochran_q(np.zeros(0), np.zeros(0)).q)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 40)), min_size=1, max_size=9))
+def test_intervals_of_shares_are_scipys(pairs):
+    hits, tries = (np.array(part) for part in zip(*((min(a, b), b) for a, b in pairs), strict=True))
+    low, high = wilson(hits, tries)
+    for one, of, *ends in zip(hits, tries, low, high, strict=True):
+        expected = stats.binomtest(one, of).proportion_ci(method="wilson")
+        assert ends == pytest.approx([expected.low, expected.high], abs=1e-9)

@@ -13,7 +13,7 @@ from functok.runtime.sizes import in_bytes
 from functok.study.resources import Resources
 
 
-def _there(target: Path | None) -> Path | None:
+def there(target: Path | None) -> Path | None:
     """Refuse what is not there before anything heavy is imported; known studies go by name."""
     from functok.studies import studies, study_file
 
@@ -42,13 +42,13 @@ def factor_of(text: str | None) -> float | str | None:
 
 Target = Annotated[
     Path,
-    typer.Argument(help="A run folder, or a study file (.yaml).", callback=_there),
+    typer.Argument(help="A run folder, or a study file (.yaml).", callback=there),
 ]
 OptionalTarget = Annotated[
     Path | None,
     typer.Argument(
         help="A run folder, or a study file (.yaml); may be omitted.",
-        callback=_there,
+        callback=there,
     ),
 ]
 Prompt = Annotated[list[str] | None, typer.Option(help="A prompt. Repeatable.")]

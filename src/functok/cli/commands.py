@@ -9,6 +9,8 @@ import typer
 from functok.cli.arguments import AllowPython, Output, Replace, Target, Workers, runs_model
 from functok.cli.check import check, report
 from functok.cli.controls import controls
+from functok.cli.feature import feature
+from functok.cli.figure import figure
 from functok.cli.find_feature import find_feature
 from functok.cli.graph import graph
 from functok.cli.pretrain import pretrain
@@ -118,6 +120,8 @@ for _step in STEPS:
     elif _step.summary is not None:
         _add(_step.name, _step.summary)
 app.command("find-feature")(find_feature)
+app.command()(feature)
+app.command()(figure)
 app.command()(check)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,7 +30,10 @@ from functok.runtime.errors import UserError, require
 from functok.study.resources import Resources
 
 if TYPE_CHECKING:
-    from functok.study.settings import DictionaryPart
+    from functok.study.settings import DictionaryPart, GraphPart, Study
+
+STORE = "4g"
+"""The largest occurrence store that is kept."""
 
 
 @runs_model
@@ -84,7 +87,7 @@ def graph(
     ] = None,
     occurrences: Annotated[
         str, typer.Option(help="Largest occurrence store to keep, uncompressed; 0 disables.")
-    ] = "4g",
+    ] = STORE,
     massive: Annotated[
         float,
         typer.Option(
@@ -131,35 +134,13 @@ def graph(
         raise UserError(
             "functok graph needs a run folder or a study file, or --model, --sae and --corpus."
         )
-    from functok.study.settings import (
-        ControlsPart,
-        GraphPart,
-        ModelPart,
-        Study,
-        TokenizerPart,
-        TokensPart,
-    )
+    from functok.study.settings import GraphPart
 
-    study = Study(
-        name=short_name("graph", model, corpus),
-        seed=seed,
-        corpus=corpus,
-        held_out=None,
-        tokenizer=TokenizerPart(load=tokenizer or model),
-        tokens=TokensPart(plain=True),
-        model=ModelPart(
-            load=model,
-            revision=revision,
-            context=context,
-            row_start=row_start or "auto",
-            overlap=overlap,
-            dtype=dtype or "auto",
-        ),
-        dictionaries=_dictionaries(
-            sae, layer or [], site or [], [factor_of(text) for text in norm_factor or []]
-        ),
-        controls=ControlsPart(baselines=()),  # no recipe is known to train the SAEs of baselines by
-        graph=GraphPart(
+    study = named_study(
+        model,
+        sae,
+        corpus,
+        GraphPart(
             tokens=max_tokens,
             documents=documents,
             massive=massive,
@@ -168,8 +149,59 @@ def graph(
             with_loss=with_loss,
             precision=precision,
         ),
+        layers=layer or [],
+        sites=site or [],
+        factors=[factor_of(text) for text in norm_factor or []],
+        tokenizer=tokenizer,
+        seed=seed,
+        revision=revision,
+        context=context,
+        row_start=row_start or "auto",
+        overlap=overlap,
+        dtype=dtype or "auto",
     )
     show(bring(made(study, output, resources), ["graph"], replace), "graph")
+
+
+def named_study(
+    model: str,
+    saes: list[str],
+    corpus: str,
+    graph: GraphPart,
+    *,
+    layers: list[int],
+    sites: list[str],
+    factors: list[float | str | None],
+    tokenizer: str | None,
+    seed: int = 0,
+    **reading: Any,
+) -> Study:
+    """The small study of a graph of any model, SAEs and corpus.
+
+    Args:
+        layers, sites, factors: none, one for all SAEs, or one each.
+        reading: how the model is loaded and read, as ``ModelPart`` says it.
+    """
+    from functok.study.settings import (
+        ControlsPart,
+        ModelPart,
+        Study,
+        TokenizerPart,
+        TokensPart,
+    )
+
+    return Study(
+        name=short_name("graph", model, corpus),
+        seed=seed,
+        corpus=corpus,
+        held_out=None,
+        tokenizer=TokenizerPart(load=tokenizer or model),
+        tokens=TokensPart(plain=True),
+        model=ModelPart(load=model, **reading),
+        dictionaries=_dictionaries(saes, layers, sites, factors),
+        controls=ControlsPart(baselines=()),  # no recipe is known to train the SAEs of baselines by
+        graph=graph,
+    )
 
 
 def _dictionaries(

@@ -88,6 +88,30 @@ def figures(
     return found
 
 
+def figure_called(name: str, folder: RunFolder, features: int | Sequence[int] = 16) -> Figure:
+    """The figure called ``name``; one of several by its number, ``trace-2``.
+
+    Raises:
+        UserError: if there is no such figure, or the run in ``folder`` lacks its tables.
+    """
+    plan = next((plan for plan in PLANS if _is_one(name, plan.name)), None)
+    if plan is None:
+        names = ", ".join(plan.name for plan in PLANS)
+        raise UserError(f"There is no figure {name!r}; the figures are {names}.")
+    found = figures(folder, features, [plan.name])
+    for figure in found:
+        if name in (figure.name, plan.name):
+            return figure
+    has = ", ".join(figure.name for figure in found)
+    why = f"it has {has}." if has else plan.absent
+    raise UserError(f"The run in {folder.root} has no figure {name!r}: {why}")
+
+
+def _is_one(name: str, plan: str) -> bool:
+    """Whether ``name`` is a plan's, or that of one of its several figures."""
+    return name == plan or (name.startswith(f"{plan}-") and name[len(plan) + 1 :].isdigit())
+
+
 def _without_nan(table: pl.DataFrame) -> pl.DataFrame:
     """An interval that is not given is NaN in a table and null in a chart, which knows no NaN."""
     return table.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))

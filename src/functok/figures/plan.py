@@ -8,6 +8,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.style import styled
+from functok.graph.faces import labels
 from functok.runtime.store import RunFolder, control_table, graph_table, read_frame
 
 NO_CONTROLS = "The frequency controls were not run (functok controls), or the graph is too small."
@@ -92,3 +93,17 @@ def of_last_graph(name: str) -> Callable[[RunFolder], Path]:
 def of_control(name: str) -> Callable[[RunFolder], Path]:
     """A table of the controls of the judged graph; it need not exist."""
     return lambda folder: control_table(folder.judged or folder.graphs, name)
+
+
+def with_labels(table: pl.DataFrame, folder: RunFolder | None) -> pl.DataFrame:
+    """``table`` with a column label: what its feature is called in figures (``graph/faces.py``).
+
+    Args:
+        table: with a column feature, which may be null.
+        folder: of the run on whose judged graph the features are known; None where they are
+            another SAE's, which are called by their numbers.
+    """
+    place = None if folder is None else folder.judged
+    known = labels(place, table["feature"].drop_nulls().unique(maintain_order=True).to_list())
+    named = [None if feature is None else known[feature] for feature in table["feature"]]
+    return table.with_columns(label=pl.Series(named, dtype=pl.String))

@@ -157,6 +157,12 @@ def with_intervals(
     return alt.LayerChart(layer=[bars.encode(x=f"{low}:Q", x2=f"{high}:Q", **bar), points])
 
 
+def feature_axis(order: list[str]) -> alt.Y:
+    """One row per feature, called by its ``label``."""
+    axis = alt.Axis(labelFont=TOKEN_FONT, labelLimit=240)
+    return alt.Y("label:N", title="feature", axis=axis).scale(domain=order)
+
+
 def token_labels(base: alt.Chart, y: alt.Y, above: int = 9, size: int = 10) -> alt.Chart:
     """The text of ``label`` a little above each point of ``base`` that has one."""
     return (

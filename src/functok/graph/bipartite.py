@@ -225,6 +225,12 @@ class TokenFeatureGraph:
             return self.columns.rows(self.columns.token == token)
         return self._usual(self._by_token.at(token))
 
+    def of_feature(self, feature: int) -> Columns:
+        """The edges of one feature; of a folder, only their row groups are read."""
+        if self.folder is None:
+            return self.columns.rows(self.columns.feature == feature)
+        return self._usual(self._by_feature.at(feature))
+
     def by_token(self) -> Iterator[Columns]:
         """Every edge, block by block, sorted by token; a token's edges are in one block."""
         if self.folder is not None:

@@ -139,14 +139,18 @@ class SortedTable:
             self._high = np.array([bound.max for bound in bounds], np.int64)
 
     def at(self, value: int) -> Columns:
-        """The rows in which the column is ``value``."""
+        """The edges in which the column is ``value``."""
+        return Columns.of(self.rows(value))
+
+    def rows(self, value: int) -> pa.Table:
+        """The rows in which the column is ``value``, with all their columns."""
         groups = np.flatnonzero((self._low <= value) & (self._high >= value))
         with open_table(self._path) as file:
             if len(groups) == 0:
-                return Columns.of(file.schema_arrow.empty_table())
+                return file.schema_arrow.empty_table()
             table = file.read_row_groups(groups.tolist())
         start, stop = np.searchsorted(table[self._column].to_numpy(), [value, value + 1])
-        return Columns.of(table.slice(int(start), int(stop - start)))
+        return table.slice(int(start), int(stop - start))
 
     def blocks(self) -> Iterator[Columns]:
         """All rows in order; rows with one value in the column are never torn apart."""

@@ -61,13 +61,16 @@ def store_size(positions: int, l0: float) -> int:
 
 
 def read_occurrences(
-    place: Path, columns: Sequence[str] | None = None
+    place: Path,
+    columns: Sequence[str] | None = None,
+    documents: Int[np.ndarray, " documents"] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """A store, or one file of it, row group by row group, lists flattened.
 
     Args:
         place: the store's folder, or the file.
         columns: by default all.
+        documents: row groups that hold none of these are passed over; by default none is.
 
     Yields:
         The columns asked for by name. With ``features`` or ``activations`` also ``row``: which of
@@ -77,6 +80,10 @@ def read_occurrences(
     for path in sorted(place.glob("*.parquet")) if place.is_dir() else [place]:
         with open_table(path) as file:
             for number in range(file.metadata.num_row_groups):
+                if documents is not None:
+                    here = file.read_row_group(number, columns=["document"])["document"]
+                    if not np.isin(here.to_numpy(), documents).any():
+                        continue
                 yield _flattened(file.read_row_group(number, columns=wanted))
 
 

@@ -7,14 +7,14 @@ from typing import Literal
 import numpy as np
 import polars as pl
 import torch
-from accelerate.utils import align_module_device
-from torch.nn.functional import normalize
 
 from functok.models.interventions import sweeps
 from functok.models.interventions.sweeps import Trial
 from functok.models.placement import device_of
+from functok.retrieval.directions import neighbours, output_tokens, writes
 from functok.retrieval.prompts.judging import Judge, judge
 from functok.retrieval.prompts.subject import Subject
+from functok.retrieval.prompts.trace import chosen_features
 from functok.retrieval.questions import (
     Search,
     feature_of_trait,
@@ -23,7 +23,6 @@ from functok.retrieval.questions import (
     usual_strength,
 )
 from functok.retrieval.steering.grid import Condition, Kind, Unit
-from functok.runtime.errors import require
 from functok.study.asking import Named, subject_named
 from functok.study.resources import Resources
 
@@ -149,38 +148,33 @@ class Asked:
 
         Returns:
             Columns feature, density and maximum (of the run's corpus; null without one), promotes
-            (tokens with the largest inner products of unembedding and direction, the final norm
-            left out), neighbours and cosine (features with the most similar directions).
+            (the tokens that the direction alone makes likeliest, see
+            ``retrieval/directions.py``; null where the SAE does not write into the residual
+            stream), neighbours and cosine (features with the most similar directions).
 
         Raises:
             UserError: for a feature that the SAE does not have.
         """
         subject = self.subject
-        W_dec = subject.dictionary.W_dec.float().cpu()
-        for feature in features:
-            require(
-                0 <= feature < len(W_dec),
-                f"There is no feature {feature}: the SAE has 0 to {len(W_dec) - 1:,}.",
-            )
-        chosen = W_dec[list(features)]
-        unembedding = subject.model.get_output_embeddings()
-        with align_module_device(unembedding):  # a large model's may be waiting elsewhere
-            head = unembedding.weight.detach().float().cpu()
-        promoted = (chosen @ head.T).topk(top, dim=1).indices.tolist()
-        cosine = normalize(chosen, dim=1) @ normalize(W_dec, dim=1).T
-        cosine[torch.arange(len(chosen)), list(features)] = -2.0  # not its own neighbour
-        near = cosine.topk(min(top, len(W_dec) - 1), dim=1)
+        dictionary, model, place = subject.dictionary, subject.model, subject.place
+        chosen_features(features, dictionary.features)
+        near = [neighbours(dictionary, one, top) for one in features]
+        promoted = [
+            output_tokens(model, dictionary, place, one, subject.vocabulary.shown, top)
+            for one in features
+            if writes(dictionary, place)
+        ]
         known = subject.maximum
         rows = {
             "feature": list(features),
             "density": None if known is None else subject.density[list(features)].tolist(),
             "maximum": None if known is None else known[list(features)].tolist(),
-            "promotes": [[subject.vocabulary.shown[token] for token in row] for row in promoted],
-            "neighbours": near.indices.tolist(),
-            "cosine": near.values.tolist(),
+            "promotes": [table["promotes"].to_list() for table in promoted] or None,
+            "neighbours": [table["feature"].to_list() for table in near],
+            "cosine": [table["cosine"].to_list() for table in near],
         }
         return pl.DataFrame(
-            {name: [None] * len(chosen) if row is None else row for name, row in rows.items()}
+            {name: [None] * len(features) if row is None else row for name, row in rows.items()}
         )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from functok.figures.catalogue import PLANS, figures
+from functok.figures.catalogue import figure_called
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.notebook.asked import Asked
 from functok.runtime.errors import UserError, nearest, require
@@ -69,15 +69,7 @@ class Run:
         Raises:
             UserError: if there is no such figure, or the run lacks its tables.
         """
-        plan = next((plan.name for plan in PLANS if _of(plan.name, name)), None)
-        if plan is None:
-            names = [plan.name for plan in PLANS]
-            raise UserError(f"There is no figure {name!r}; {nearest(name, names)}")
-        found = figures(self._run.folder, self._run.study.trace.features, [plan])
-        for figure in found:
-            if name in (figure.name, plan):
-                return figure.chart
-        raise UserError(f"The run lacks the tables of figure {name!r}.")
+        return figure_called(name, self._run.folder, self._run.study.trace.features).chart
 
     @property
     def graph(self) -> TokenFeatureGraph:
@@ -113,7 +105,3 @@ def _named(root: Path) -> set[str]:
     found = (file.relative_to(root).with_suffix("") for file in root.rglob("*.parquet"))
     hidden = {"occurrences", "edges", ".state"}
     return {name.as_posix() for name in found if not hidden & {*name.parts}}
-
-
-def _of(plan: str, name: str) -> bool:
-    return name == plan or (name.startswith(f"{plan}-") and name[len(plan) + 1 :].isdigit())

@@ -3,7 +3,10 @@
 import base64
 from pathlib import Path
 
+import yaml
+
 from functok.figures.catalogue import PLANS, Figure
+from functok.graph.faces import labels
 from functok.report.frequency import frequency
 from functok.report.grids import grid_table
 from functok.report.markup import (
@@ -155,6 +158,7 @@ def continuations(folder: RunFolder) -> str:
         "random": "Steered in a random direction (control)",
     }
     one = rows[0]
+    feature = escaped(labels(folder.judged, [one["feature"]])[one["feature"]])
     texts = "".join(
         f"<div><h4>{escaped(names.get(row['direction'], row['direction']))}</h4>"
         f"<pre>{escaped(row['answer'])}</pre></div>"
@@ -162,14 +166,14 @@ def continuations(folder: RunFolder) -> str:
     )
     follows = one.get("follows_in_text")
     likely = (
-        f"<p>Where feature {one['feature']} is active in text, the most frequent next tokens are "
+        f"<p>Where feature {feature} is active in text, the most frequent next tokens are "
         f"<code>{escaped(follows)}</code>.</p>"
         if follows
         else ""
     )
     return (
         f"<h3>One prompt, steered</h3><p>Prompt: <q>{escaped(one['prompt'])}</q>; changed at "
-        f"<code>{escaped(one['at'])}</code>, feature {one['feature']}, strength "
+        f"<code>{escaped(one['at'])}</code>, feature {feature}, strength "
         f"{number(one['strength'])} of the residual norm there. {_how_hard(folder)}One example, "
         "chosen for the largest gain: an illustration, not evidence.</p>"
         f'{likely}<div class="texts">{texts}</div>'
@@ -198,8 +202,20 @@ def steering_grid(folder: RunFolder) -> str:
         "<h3>Prompts × conditions, as in the paper's Figures 7 and 11</h3>"
         "<p>Features are added at the positions that the study names; below each condition is a "
         "random direction of the same norm at the same positions. Answers are judged if the study "
-        "says how.</p>" + grid_table(grid, grid["prompt"].n_unique())
+        "says how.</p>" + _conditions(folder) + grid_table(grid, grid["prompt"].n_unique())
     )
+
+
+def _conditions(folder: RunFolder) -> str:
+    """The features of each of the study's conditions, by their names, with their strengths."""
+    study = yaml.safe_load(folder.study.read_text("utf-8")) if folder.study.exists() else {}
+    items = []
+    for one in study.get("steer", {}).get("grid", {}).get("conditions", ()):
+        strengths = {int(feature): float(by) for feature, by in one["features"].items()}
+        named = labels(folder.judged, strengths)
+        added = "; ".join(f"{named[feature]} × {number(by)}" for feature, by in strengths.items())
+        items.append(f"<dt>{escaped(one['name'])}</dt><dd>{escaped(added)}</dd>")
+    return f"<dl>{''.join(items)}</dl>" if items else ""
 
 
 def world_grid(folder: RunFolder) -> str:

@@ -14,7 +14,7 @@ module                    what it answers
 """
 
 from functok.stats.equivalence import MARGIN, Equivalence, tost
-from functok.stats.estimate import Estimate, mean_interval
+from functok.stats.estimate import Estimate, mean_interval, wilson
 from functok.stats.heterogeneity import Heterogeneity, cochran_q
 from functok.stats.hypergeometric import log_missed
 from functok.stats.jackknife import (
@@ -54,4 +54,5 @@ __all__ = [
     "sign_flip",
     "stratified_weights",
     "tost",
+    "wilson",
 ]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from scipy.special import stdtrit
+from jaxtyping import Float, Int
+from scipy.special import ndtri, stdtrit
 
 
 @dataclass(frozen=True)
@@ -45,3 +45,14 @@ def mean_interval(values: Float[np.ndarray, " units"]) -> Estimate:
     if size > 1:
         half = float(stdtrit(size - 1, 0.975) * values.std(ddof=1)) / math.sqrt(size)
     return Estimate(mean, mean - half, mean + half)
+
+
+def wilson(
+    hits: Int[np.ndarray, " shares"], tries: Int[np.ndarray, " shares"]
+) -> tuple[Float[np.ndarray, " shares"], Float[np.ndarray, " shares"]]:
+    """Both ends of the 95 % interval of each share ``hits / tries`` (Wilson 1927); tries > 0."""
+    z, share = float(ndtri(0.975)), hits / tries
+    centre = (share + z**2 / (2 * tries)) / (1 + z**2 / tries)
+    half = z / (1 + z**2 / tries)
+    half = half * np.sqrt(share * (1 - share) / tries + z**2 / (4 * tries**2))
+    return np.maximum(centre - half, 0.0), centre + half

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 from functok.claims.evidence import as_columns
 from functok.controls.features.concentration import Concentration
@@ -38,7 +38,7 @@ from functok.controls.features.indifference import chance_divergence
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, readings
 from functok.graph.labelled import LabelledGraph
-from functok.stats import benjamini_hochberg, mean_interval
+from functok.stats import benjamini_hochberg, mean_interval, wilson
 
 LEAST = 20
 """Firings below which a feature is ``rare``."""
@@ -162,20 +162,16 @@ def _lifts(
 
 def _kind_table(kind: np.ndarray, firings: Int[np.ndarray, " active"]) -> pl.DataFrame:
     rows, total = [], max(len(kind), 1)
-    z = float(ndtri(0.975))
-    for name in KINDS:
-        count = int(np.count_nonzero(kind == name))
-        share = count / total
-        centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
-        half = z / (1 + z**2 / total)
-        half *= math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    counts = np.array([np.count_nonzero(kind == name) for name in KINDS])
+    ends = zip(*wilson(counts, np.full(len(counts), total)), strict=True)
+    for name, count, (low, high) in zip(KINDS, counts.tolist(), ends, strict=True):
         rows.append(
             {
                 "kind": name,
                 "features": count,
-                "share": share,
-                "share_low": max(centre - half, 0.0),
-                "share_high": centre + half,
+                "share": count / total,
+                "share_low": float(low),
+                "share_high": float(high),
                 "firings": float(firings[kind == name].sum() / max(int(firings.sum()), 1)),
             }
         )

@@ -4,36 +4,41 @@ For every steered feature, the gain of the tokens that follow it in text, under 
 and under a random direction of equal norm at the same position.
 """
 
+from collections.abc import Sequence
+
 import altair as alt
 import numpy as np
 import polars as pl
 from altair.typing import ChartType
 
 from functok.claims.evidence import as_columns
-from functok.figures.plan import Plan, made_from
+from functok.figures.plan import Plan, read, with_labels
 from functok.figures.style import (
     CONTROL,
     MEASURED,
     WIDTH,
+    feature_axis,
     tips,
     value_tips,
     with_intervals,
     zero_line,
 )
+from functok.runtime.store import RunFolder
 from functok.stats import jackknife_ratio
 
 _NAMES = {"feature": "the feature's direction", "random": "a random direction of equal norm"}
 
 
-def gains(steering: pl.DataFrame) -> pl.DataFrame:
+def gains(steering: pl.DataFrame, folder: RunFolder | None = None) -> pl.DataFrame:
     """Mean gain by feature and direction over documents, with jackknife intervals.
 
     Args:
         steering: ``retrieval/steering.parquet``.
+        folder: of the run, whose graph has names for its features, see ``plan.with_labels``.
 
     Returns:
-        Columns feature, direction, gain, gain_low, gain_high (nats), documents; features by
-        falling gain of their own direction.
+        Columns feature, direction, gain, gain_low, gain_high (nats), documents, label; features
+        by falling gain of their own direction.
     """
     rows = []
     for (feature, direction), part in steering.group_by("feature", "direction"):
@@ -43,20 +48,21 @@ def gains(steering: pl.DataFrame) -> pl.DataFrame:
         rows.append({**key, **found, "documents": len(values)})
     table = pl.DataFrame(rows).with_columns(pl.col("gain_low", "gain_high").fill_nan(None))
     mine = pl.col("gain").filter(pl.col("direction") == _NAMES["feature"])
-    return table.sort(
+    table = table.sort(
         mine.first().over("feature"), "feature", "direction", descending=[True, False, False]
     )
+    return with_labels(table, folder)
 
 
 def steering_gain(table: pl.DataFrame) -> ChartType:
     """Gain of each feature's direction, and of a random direction."""
-    order = table["feature"].unique(maintain_order=True).to_list()
+    order = table["label"].unique(maintain_order=True).to_list()
     names = list(_NAMES.values())
     base = alt.Chart(table, width=WIDTH, height=max(120, 17 * len(order))).encode(
-        y=alt.Y("feature:O", title="feature").scale(domain=order),
+        y=feature_axis(order),
         color=alt.Color("direction:N").scale(domain=names, range=[MEASURED, CONTROL]),
         tooltip=[
-            *tips("feature:O direction:N"),
+            *tips("label:N direction:N"),
             *value_tips("gain", ".3f", "gain, nats"),
             alt.Tooltip("documents:Q", title="prompts"),
         ],
@@ -66,6 +72,11 @@ def steering_gain(table: pl.DataFrame) -> ChartType:
     x = alt.X("gain:Q", title="gain, nats")
     values = with_intervals(base, x, "gain_low", "gain_high", strokeDash=dashes)
     return zero_line(table) + values
+
+
+def _tables(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
+    found = read(folder.retrieval("steering"))
+    return [] if found is None else [gains(found, folder)]
 
 
 PLANS = (
@@ -79,7 +90,7 @@ PLANS = (
         "its direction was added at the last function token.",
         control="Grey is a random direction of the same norm at the same position.",
         absent="No feature was steered.",
-        tables=made_from(gains, lambda folder: folder.retrieval("steering")),
+        tables=_tables,
         chart=steering_gain,
     ),
 )

@@ -10,8 +10,8 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.plan import NO_WORLD, Plan, Tables, read
-from functok.figures.style import CLASS_COLOUR, MEASURED, TOKEN_FONT, tips
+from functok.figures.plan import NO_WORLD, Plan, Tables, read, with_labels
+from functok.figures.style import CLASS_COLOUR, MEASURED, TOKEN_FONT, feature_axis, tips
 from functok.retrieval.prompts.trace import how_many, rows_shown
 from functok.retrieval.prompts.trace_pairs import paired
 from functok.runtime.store import RunFolder
@@ -22,12 +22,15 @@ _SHOWN = 90
 _MORE_FIRST, _EQUAL, _MORE_SECOND = "#762a83", "#f7f7f7", "#1b7837"
 
 
-def traced(trace: pl.DataFrame, features: int | Sequence[int]) -> pl.DataFrame:
+def traced(
+    trace: pl.DataFrame, features: int | Sequence[int], folder: RunFolder | None = None
+) -> pl.DataFrame:
     """The cells drawn, and every position of the prompt once.
 
     Args:
         trace: one prompt's rows of ``retrieval/traces.parquet``.
         features: which, or how many, see ``prompts.trace.rows_shown``.
+        folder: of the run, whose graph has names for its features, see ``plan.with_labels``.
 
     Returns:
         Columns prompt, text, position, token, class, row (from 0; features in the order in which
@@ -43,7 +46,8 @@ def traced(trace: pl.DataFrame, features: int | Sequence[int]) -> pl.DataFrame:
         *columns, "row", "feature", "activation", "first", "density"
     )
     positions = trace.select(columns).unique("position", maintain_order=True).sort("position")
-    return pl.concat([positions, cells], how="diagonal").select(cells.columns)
+    found = pl.concat([positions, cells], how="diagonal").select(cells.columns)
+    return with_labels(found, folder)
 
 
 def trace_heat_map(table: pl.DataFrame) -> ChartType:
@@ -56,7 +60,7 @@ def trace_heat_map(table: pl.DataFrame) -> ChartType:
         stroke=alt.condition("datum.first", alt.value(MEASURED), alt.value(None)),
         strokeWidth=alt.value(1.6),
         tooltip=[
-            *tips("position:Q token:N class:N feature:O", activation=".2f"),
+            *tips("position:Q token:N class:N label:N", activation=".2f"),
             alt.Tooltip("first:N", title="fires here first"),
             *tips(density=(".2%", "active in the corpus at")),
         ],
@@ -65,15 +69,18 @@ def trace_heat_map(table: pl.DataFrame) -> ChartType:
     return _scrolled(heat, names.encode(tooltip=tips("position:Q token:N class:N")))
 
 
-def differences(traces: pl.DataFrame, features: int | Sequence[int]) -> list[pl.DataFrame]:
+def differences(
+    traces: pl.DataFrame, features: int | Sequence[int], folder: RunFolder | None = None
+) -> list[pl.DataFrame]:
     """The first prompt compared with each of the others.
 
     Args:
         traces: ``retrieval/traces.parquet``.
         features: which, or how many, see ``prompts.trace_pairs.paired``.
+        folder: see ``traced``.
 
     Returns:
-        For each other prompt the columns of ``paired``, and text (both prompts).
+        For each other prompt the columns of ``paired``, text (both prompts) and label.
     """
     first, *others = traces.partition_by("prompt", maintain_order=True)
     found = [
@@ -82,7 +89,7 @@ def differences(traces: pl.DataFrame, features: int | Sequence[int]) -> list[pl.
         )
         for other in others
     ]
-    return [table for table in found if table["feature"].count()]
+    return [with_labels(table, folder) for table in found if table["feature"].count()]
 
 
 def trace_difference(table: pl.DataFrame) -> ChartType:
@@ -94,7 +101,7 @@ def trace_difference(table: pl.DataFrame) -> ChartType:
         .scale(domain=[-largest, 0, largest], range=[_MORE_FIRST, _EQUAL, _MORE_SECOND])
         .legend(title="difference", orient="right", gradientLength=min(height, 160)),
         tooltip=tips(
-            "token:N class:N feature:O",
+            "token:N class:N label:N",
             first=(".2f", "in the first prompt"),
             second=(".2f", "in the second"),
         ),
@@ -105,7 +112,7 @@ def trace_difference(table: pl.DataFrame) -> ChartType:
 def _heat(table: pl.DataFrame, column: str) -> tuple[alt.Chart, alt.Chart, int]:
     """A cell for each feature and ``column``, the names below the columns, and the height."""
     columns = table[column].unique().sort().to_list()
-    order = table.drop_nulls("feature").unique("row").sort("row")["feature"].to_list()
+    order = table.drop_nulls("feature").unique("row").sort("row")["label"].to_list()
     height = _ROW * max(len(order), 1)
     x = alt.X(f"{column}:O", title=None).scale(domain=columns, paddingInner=0.06)
     base = alt.Chart(table, width=_COLUMN * len(columns), height=height)
@@ -116,7 +123,7 @@ def _heat(table: pl.DataFrame, column: str) -> tuple[alt.Chart, alt.Chart, int]:
     return (
         cells.encode(
             x=x.axis(labels=False, ticks=False, domain=False),
-            y=alt.Y("feature:O", title="feature").scale(domain=order, paddingInner=0.06),
+            y=feature_axis(order).scale(domain=order, paddingInner=0.06),
         ),
         names.encode(x=x, y=alt.value(height + 10), text="token:N", color=CLASS_COLOUR),
         height,
@@ -139,23 +146,24 @@ def _short(table: pl.DataFrame) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
-def each_trace(name: str) -> Tables:
-    """One table per prompt of the traces called ``name``."""
+def each_trace(name: str, judged: bool = True) -> Tables:
+    """One table per prompt of the traces called ``name``, of the SAE of the judged graph or not."""
 
     def tables(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
         found = read(folder.retrieval(name))
         parts = [] if found is None else found.partition_by("prompt", maintain_order=True)
-        return [traced(part, features) for part in parts]
+        return [traced(part, features, folder if judged else None) for part in parts]
 
     return tables
 
 
-def first_compared(name: str) -> Tables:
-    """The first prompt's trace compared with each other prompt's."""
+def first_compared(name: str, judged: bool = True) -> Tables:
+    """The first prompt's trace compared with each other prompt's; as ``each_trace``."""
 
     def tables(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
         found = read(folder.retrieval(name))
-        return [] if found is None else differences(found, features)
+        where = folder if judged else None
+        return [] if found is None else differences(found, features, where)
 
     return tables
 
@@ -194,7 +202,7 @@ PLANS = (
         "entity that they ask about.",
         control="None: a trace is an illustration.",
         absent=NO_WORLD,
-        tables=as_many(each_trace("world_traces")),
+        tables=as_many(each_trace("world_traces", judged=False)),
         chart=trace_heat_map,
     ),
     Plan(
@@ -219,7 +227,7 @@ PLANS = (
         "the entity itself, and at positions to its right that carry it.",
         control="Columns to the left of the entity: nothing can differ there.",
         absent=NO_WORLD,
-        tables=as_many(first_compared("world_traces")),
+        tables=as_many(first_compared("world_traces", judged=False)),
         chart=trace_difference,
     ),
 )

@@ -7,6 +7,7 @@ what it gave, chunk by chunk. A probe compares that with whole logits; a model i
 else happens after it computes them whole.
 """
 
+from contextlib import ExitStack
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from functok.encoding.contexts import IGNORED
-from functok.models.language.layers import Model, standing_in
+from functok.models.language.layers import Model, decoder_layers, hidden_of, standing_in
 from functok.models.language.probe import alike, probe_ids, unhooked
 from functok.models.losses.chunked import chunk_rows
 from functok.models.placement import device_of
-from functok.runtime.errors import UserError, outside
+from functok.runtime.errors import UserError, outside, require
 
 _CUT: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 _COPIES = 4
@@ -106,3 +107,71 @@ def _losses(
     logits: Float[Tensor, "chosen vocabulary"], targets: Int[Tensor, " chosen"]
 ) -> Float[Tensor, " chosen"]:
     return cross_entropy(logits.float(), targets.to(logits.device), reduction="none")
+
+
+@torch.no_grad()
+def direct_logits(
+    model: Model, directions: Float[Tensor, "directions d_model"]
+) -> Float[Tensor, "directions vocabulary"]:
+    """What directions of the residual stream do to the logits by themselves.
+
+    A norm divides by the stream's own size, which is no property of a direction. So each is read as
+    if the stream held nothing else: what the final norm and the head make of it, less what they
+    make of its opposite, halved, so that biases cancel. Which tokens it promotes, and how they
+    compare, does not depend on the size; the logits themselves do. Left out is all that later
+    layers make of the direction.
+
+    Raises:
+        UserError: if the model's norm or head cannot be run alone.
+    """
+    norm = _final_norm(model)
+    require(
+        norm is not None and cuts(model),
+        f"What {type(model).__name__} does between its last layer and its logits cannot be run "
+        "alone, so no logits of a direction are known; give another model.",
+    )
+    assert norm is not None
+    output = type(_body(model)(probe_ids(model)[:1, :1], use_cache=False))
+    directions = directions.float()
+    length = directions.norm(dim=1, keepdim=True).clamp(min=1e-30)
+    stream = directions * directions.shape[1] ** 0.5 / length  # of root mean square 1
+    stream = stream.to(device_of(model), model.dtype)
+    both = hidden_of(norm(torch.cat([stream, -stream])[None]))[0]
+    logits = _logits(model, output, both).float()
+    return (logits[: len(stream)] - logits[len(stream) :]) / 2
+
+
+def _final_norm(model: Model) -> nn.Module | None:
+    """The module that leads from the last layer to the head, found by a probe; None without one."""
+    layers, body = decoder_layers(model), _body(model)
+    seen: dict[nn.Module, tuple[Tensor | None, Tensor | None]] = {}
+
+    def note(module: nn.Module, inputs: tuple, named: dict, output: Any) -> None:
+        seen[module] = _tensor([*inputs, *named.values()]), _tensor(output)
+
+    inside = set(layers.modules()) - {layers[-1]}
+    with unhooked(model), ExitStack() as handles:
+        for module in body.modules():
+            if module not in inside:
+                hook = module.register_forward_hook(note, with_kwargs=True)
+                handles.callback(hook.remove)
+        end = body(probe_ids(model), use_cache=False).last_hidden_state
+    _, stream = seen.pop(layers[-1])
+    if _equal(stream, end):
+        return nn.Identity()
+    for module, (entered, left) in seen.items():
+        if _equal(entered, stream) and _equal(left, end):
+            return module
+    return None
+
+
+def _tensor(found: Any) -> Tensor | None:
+    """What a module takes or gives, if it is a tensor or a list that begins with one."""
+    first = found[0] if isinstance(found, tuple | list) and len(found) else found
+    return first if isinstance(first, Tensor) else None
+
+
+def _equal(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None or one.shape != other.shape:
+        return False
+    return torch.equal(one, other)
