@@ -9,7 +9,7 @@ import pytest
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.faces import labels
 from functok.runtime.store import RunFolder
-from system.lone_graph import FEATURES, write_inputs
+from system.lone_graph import write_inputs
 from system.tiny import different, functok, write_corpus
 
 
@@ -99,11 +99,12 @@ def test_any_model_sae_and_corpus_make_a_graph_and_control_characters_stay_away(
     inputs = write_inputs(tmp_path / "inputs", [f"{text}\x1b[2J\u202e." for text in texts])
     names = ("--model", inputs / "model", "--sae", inputs / "sae")
     run = ("--corpus", inputs / "corpus.jsonl", "-o", tmp_path / "run")
-    said = functok("feature", *range(FEATURES), *names, *run)
+    said = functok("feature", *range(8), *names, *run)
     assert said.code == 0, said.err
-    assert said.out.count("Where it fires most") == len(fired(tmp_path / "run")) > 5
+    some = [feature for feature in fired(tmp_path / "run") if feature < 8]
+    assert said.out.count("Where it fires most") == len(some) > 3
     assert "␛" in said.out
     assert not set(said.out) & set("\x1b\x07\u202e")
-    again = functok("feature", tmp_path / "run", fired(tmp_path / "run")[0])
+    again = functok("feature", tmp_path / "run", some[0])
     assert again.code == 0, again.err
     assert again.out in said.out

@@ -22,8 +22,10 @@ INCHES = {"single": 3.25, "double": 6.75}
 SUFFIXES = (".pdf", ".svg", ".png")
 _PIXELS, _POINTS, _DOTS = 96, 72, 300
 """Per inch: of a chart, of a page, of a PNG."""
-_LEAST = 0.1
-"""A chart's own width is reduced at most to this share."""
+_LEAST, _LEAST_OF_TRACE = 0.1, 0.5
+"""Shares to which a chart's own width is reduced at most; the tokens below a trace need theirs."""
+_NARROW = 480
+"""Pixels below which the entries of a legend stand below one another."""
 _SIZE = re.compile(r'(<svg [^>]*?)width="([\d.]+)" height="([\d.]+)"')
 
 
@@ -75,12 +77,15 @@ def caption(figure: Figure) -> list[str]:
 def _of_width(spec: dict[str, Any], pixels: float) -> str:
     """The chart without titles, as near to ``pixels`` as its views' own widths can bring it."""
     bare = {name: value for name, value in spec.items() if name != "title"}
-    svg = _drawn(bare)
-    whole, half = _size(svg)[0], _size(_drawn(_scaled(bare, 0.5)))[0]
-    if whole - half > 1:  # else nothing in it has a width of its own
-        share = 1 + (pixels - whole) / (2 * (whole - half))
-        svg = _drawn(_scaled(bare, max(share, _LEAST)))
-    return svg
+    if pixels < _NARROW:
+        config = bare.get("config", {})
+        bare["config"] = {**config, "legend": {**config.get("legend", {}), "columns": 1}}
+    lowest = _LEAST_OF_TRACE if spec.get("usermeta", {}).get("scroll") else _LEAST
+    whole, near, least = (_width(_drawn(_scaled(bare, share))) for share in (1.0, 0.9, lowest))
+    if whole - near < 1:  # nothing in it has a width of its own
+        return _drawn(bare)
+    wanted = max(pixels, least)  # beside a legend that is wider, no chart is narrower than need be
+    return _drawn(_scaled(bare, max(1 + 0.1 * (wanted - whole) / (whole - near), lowest)))
 
 
 def _drawn(spec: dict[str, Any]) -> str:
@@ -101,14 +106,17 @@ def _scaled(view: dict[str, Any], share: float) -> dict[str, Any]:
     return found
 
 
-def _size(svg: str) -> tuple[float, float]:
-    match = _SIZE.search(svg)
-    assert match is not None
-    return float(match[2]), float(match[3])
+def _width(svg: str) -> float:
+    found = _SIZE.search(svg)
+    assert found is not None
+    return float(found[2])
 
 
 def _sized(svg: str, width: float, unit: str = "") -> str:
     """The same picture at another width; what it shows keeps its proportions."""
-    before, height = _size(svg)
-    now = f'width="{width:g}{unit}" height="{height * width / before:g}{unit}"'
-    return _SIZE.sub(rf"\g<1>{now}", svg, count=1)
+    share = width / _width(svg)
+
+    def now(found: re.Match[str]) -> str:
+        return f'{found[1]}width="{width:g}{unit}" height="{float(found[3]) * share:g}{unit}"'
+
+    return _SIZE.sub(now, svg, count=1)
