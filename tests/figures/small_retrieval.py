@@ -82,6 +82,32 @@ def write_retrieval(folder: RunFolder, random: np.random.Generator) -> None:
         for direction in ("none", "feature", "random")
     ]
     save(folder.retrieval("grid"), pl.DataFrame(cells))
+    _traits(folder)
+
+
+def _traits(folder: RunFolder) -> None:
+    """Two traits, one without a feature; the second's name is hostile."""
+    names = ("Speak Chinese", HOSTILE[0])
+    shares = {"success": 0.6, "control": 0.1}
+    ends = {f"{name}_{end}": value + by for name, value in shares.items() for end, by in _ENDS}
+    layers = [
+        {"trait": name, "layer": layer, "prompts": 20, "plain": 0.05, **shares, **ends}
+        | {"control_kl": 0.4}
+        for name in (*names, None)
+        for layer in range(3)
+    ]
+    save(folder.retrieval("traits_by_layer"), pl.DataFrame(layers))
+    first = {"sae": "main", "layer": 1, "feature": 7, "strength": 5.0, "control_kl": 0.4}
+    first |= {**shares, **ends, "failure": None}
+    rows = [
+        {"trait": name, "prompt": HOSTILE[1], "prompts": 20, "plain": 0.05, "best_layer": 1}
+        | (first if name == names[0] else dict.fromkeys(first) | {"failure": f"None {HOSTILE[0]}."})
+        for name in names
+    ]
+    save(folder.retrieval("traits"), pl.DataFrame(rows, infer_schema_length=None))
+
+
+_ENDS = (("low", -0.05), ("high", 0.05))
 
 
 def write_world(folder: RunFolder) -> None:

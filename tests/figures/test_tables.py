@@ -99,8 +99,24 @@ def test_repeated_tokens_keep_their_own_columns(folder: RunFolder):
 def test_a_prompt_in_which_no_named_feature_is_active_still_shows_its_tokens(folder: RunFolder):
     trace = pl.read_parquet(folder.retrieval("traces")).filter(pl.col("prompt") == 0)
     drawn = traces.traced(trace, [999])
-    assert drawn["feature"].null_count() == len(drawn) == 5
+    assert drawn["feature"].null_count() == drawn["position"].count() == 5
     assert traces.trace_heat_map(drawn).to_dict()["layer"]
+
+
+def test_features_that_are_named_have_a_row_each_in_their_order_also_where_they_are_silent(
+    folder: RunFolder,
+):
+    trace = pl.read_parquet(folder.retrieval("traces")).filter(pl.col("prompt") == 0)
+    drawn = traces.traced(trace, [999, 7, 10])
+    rows = drawn.drop_nulls("feature").unique("row").sort("row")
+    assert rows["feature"].to_list() == [999, 7, 10]
+    silent = drawn.filter(pl.col("feature") == 999)
+    assert silent.select("position", "activation").rows() == [(None, None)]
+    cells = drawn.filter(pl.col("feature") == 7)["activation"].to_list()
+    assert cells == trace.filter(pl.col("feature") == 7)["activation"].to_list()
+    heat, names = traces.trace_heat_map(drawn).to_dict()["layer"]
+    assert heat["encoding"]["y"]["scale"]["domain"] == [999, 7, 10]
+    assert names["encoding"]["x"]["scale"]["domain"] == [1, 2, 3, 4, 5]
 
 
 def test_gain_is_the_mean_over_documents(folder: RunFolder):

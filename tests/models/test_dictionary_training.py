@@ -14,6 +14,7 @@ from functok.models.dictionaries import Dictionary, load_dictionary, open_sae
 from functok.models.dictionaries.activations import sample_activations
 from functok.models.dictionaries.training import (
     DictionarySettings,
+    _trainer,
     train_dictionary,
 )
 from functok.models.exclusions import Exclusions
@@ -205,3 +206,45 @@ def test_what_a_recipe_leaves_open_follows_from_the_model():
     assert found[2].activations * 4096 * 4 <= 1 << 30
     given = DictionarySettings(width=9, steps=7)
     assert (given.fitted(576).width, given.fitted(576).k, given.fitted(576).steps) == (9, 9, 7)
+
+
+def test_the_papers_recipe_is_what_saelens_is_given():
+    """Constant learning rate, bandwidth, threshold, the scale of the penalty; no warm-up."""
+    paper = DictionarySettings(
+        architecture="jumprelu",
+        width=64,
+        steps=50,
+        batch=32,
+        learning_rate=1e-5,
+        decay=0.0,
+        l0_warm_up=0.0,
+        bandwidth=0.03,
+        threshold=0.005,
+        tanh_scale=3.0,
+        dead_window=1000,
+    )
+    trainer = _trainer(D_MODEL, paper.fitted(D_MODEL), 1)
+    config = trainer.sae.cfg
+    assert (config.jumprelu_bandwidth, config.jumprelu_init_threshold) == (0.03, 0.005)
+    assert (config.jumprelu_tanh_scale, config.jumprelu_sparsity_loss_mode) == (3.0, "tanh")
+    assert trainer.sae.threshold.tolist() == pytest.approx([0.005] * 64)
+    rates = []
+    for _ in range(paper.steps or 0):
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+        trainer.step(torch.randn(32, D_MODEL))
+        trainer.n_training_steps += 1
+    assert rates == [1e-5] * 50
+    assert trainer.coefficient_schedulers["l0"].current_value == config.l0_coefficient
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"bandwidth": 0.0}, "bandwidth 0.0 must lie between"),
+        ({"decay": 1.0}, "decay 1.0 must lie between 0.0 and 0.9"),
+        ({"threshold": -1.0}, "threshold -1.0 must lie between"),
+    ],
+)
+def test_a_recipe_out_of_range_is_refused(settings, sentence):
+    with pytest.raises(UserError, match=sentence):
+        DictionarySettings(**settings)

@@ -3,17 +3,25 @@
 import statistics
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
+from statsmodels.stats.proportion import proportion_confint
 
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
 from functok.models.language.capture import residual_stream
+from functok.models.language.hooks import HookPoint
+from functok.models.language.row_start import RowStart
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.prompts.judging import contains, judge
+from functok.retrieval.prompts.subject import Subject
+from functok.retrieval.questions import feature_of_trait
+from functok.retrieval.steering.trait_tables import by_layer, over_traits
 from functok.retrieval.steering.traits import Examination, best_layer, find_feature, scan_layers
 from functok.runtime.errors import UserError
+from functok.tokens.vocabulary import Vocabulary
 
 VOCABULARY, WIDTH, ANSWER, LAYERS = 20, 16, 13, 3
 TRAIT, PLACE = [0, 7, 8, 5, 3], 4
@@ -204,3 +212,73 @@ def test_a_file_that_only_a_study_names_is_not_run(tmp_path):
     with pytest.raises(UserError, match=f"--allow-python {file}"):
         judge(f" python: {file}:short")
     assert not (tmp_path / "ran").exists()
+
+
+class Numbers:
+    """A tokenizer whose tokens are numbers."""
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        return [int(word) for word in text.split()]
+
+    decode = staticmethod(decode)
+
+
+def asked(model, dictionary: Dictionary) -> Subject:
+    """Token 3, 4 and 5 are function tokens; nothing is added before a prompt."""
+    classes = np.full(VOCABULARY, 1, np.int8)
+    classes[[3, 4, 5]] = 0
+    words = Vocabulary([f"<{id}>" for id in range(VOCABULARY)], classes, ["content"] * VOCABULARY)
+    density = np.zeros(dictionary.features)
+    place, start = HookPoint.residual(LAYERS - 1), RowStart(None, None, "as asked for")
+    return Subject(model, Numbers(), dictionary, place, start, words, density)
+
+
+PROMPTS = ["0 9 3", "0 6 11 12 4"]
+
+
+@pytest.mark.parametrize("layers", [None, [0]])
+def test_of_several_saes_that_of_the_most_successful_layer_is_searched(model, planted, layers):
+    """The trait is what the last layer's stream brings about: of the SAEs its own is the best."""
+    trait, subject = "0 7 8 5 3", asked(model, planted)
+    spoken = model.generate(torch.tensor([TRAIT]), max_new_tokens=1, do_sample=False)
+    rule = f"<{int(spoken[0, -1])}>"
+    loaded = []
+
+    def sae(layer: int):
+        def load() -> Dictionary:
+            loaded.append(layer)
+            return planted
+
+        return load
+
+    saes = {layer: sae(layer) for layer in (1, LAYERS - 1)}
+    options = {"tokens": 1, "layers": layers, "threshold": 0.5}
+    found = feature_of_trait(subject, trait, PROMPTS, judge(rule), saes=saes, **options)
+    scanned = found.scan.filter(step="layer")
+    assert scanned["layer"].to_list() == [0, 1, 2], "all, or the one named with those of the SAEs"
+    rates = dict(scanned.select("layer", "success").rows())
+    plain = found.scan.filter(step="plain")["success"].item()
+    best = max(rates.values())
+    assert rates[LAYERS - 1] == best > plain
+    wanted = min(layer for layer in saes if rates[layer] == max(rates[one] for one in saes))
+    assert loaded == [wanted]
+
+
+def test_success_over_traits_is_that_of_all_their_test_prompts():
+    one = by_layer(scan(0.25, 0.5, 1.0).with_columns(control=pl.lit(0.25), control_kl=0.1), 4)
+    two = by_layer(scan(0.0, 0.1).with_columns(control=pl.lit(0.0), control_kl=0.1), 10)
+    assert one["plain"].to_list() == [0.25, 0.25]
+    both = over_traits(pl.concat([one, two]))
+    assert both["layer"].to_list() == [0, 1]
+    assert both["prompts"].to_list() == [14, 4]
+    assert both["success"].to_list() == pytest.approx([3 / 14, 1.0])
+    assert both["plain"].to_list() == pytest.approx([1 / 14, 0.25])
+    for row, hits in zip(both.iter_rows(named=True), (3, 4), strict=True):
+        ends = proportion_confint(hits, row["prompts"], method="wilson")
+        assert (row["success_low"], row["success_high"]) == pytest.approx(ends)
+
+
+def test_the_best_layer_may_be_asked_for_among_those_with_an_sae():
+    assert best_layer(scan(0.1, 0.9, 0.4, 0.5), [1, 2]) == 2
+    with pytest.raises(UserError, match="At no layer that has an SAE does the trait prompt's"):
+        best_layer(scan(0.4, 0.9, 0.4), [1])

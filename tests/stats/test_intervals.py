@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
+from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import ttost_paired
 
 from functok.stats import (
@@ -15,6 +16,7 @@ from functok.stats import (
     cochran_q,
     hodges_lehmann,
     jackknife,
+    share_interval,
     tost,
     wilson,
 )
@@ -107,3 +109,16 @@ def test_intervals_of_shares_are_scipys(pairs):
     for one, of, *ends in zip(hits, tries, low, high, strict=True):
         expected = stats.binomtest(one, of).proportion_ci(method="wilson")
         assert ends == pytest.approx([expected.low, expected.high], abs=1e-9)
+
+
+@given(st.integers(1, 200).flatmap(lambda tries: st.tuples(st.integers(0, tries), st.just(tries))))
+def test_the_interval_of_a_share_is_wilsons(pair):
+    hits, tries = pair
+    found = share_interval(hits, tries)
+    low, high = proportion_confint(hits, tries, method="wilson")
+    assert found.value == hits / tries
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_a_share_of_nothing_is_no_number():
+    assert np.isnan(share_interval(0, 0).value)

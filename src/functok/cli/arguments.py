@@ -57,7 +57,8 @@ Chat = Annotated[
     typer.Option("--chat", help="Render prompts as a user turn with the chat template."),
 ]
 ModelName = Annotated[
-    str | None, typer.Option(help="A causal LM: Hugging Face folder, or name on the hub.")
+    str | None,
+    typer.Option(help="A causal LM: Hugging Face folder, GGUF file, or name on the hub."),
 ]
 Revision = Annotated[str | None, typer.Option(help="Revision of a model on the hub.")]
 Dtype = Annotated[

@@ -37,7 +37,6 @@ def subject(
         UserError: if both are given, or neither.
     """
     from functok.cli.console import ConsoleProgress
-    from functok.cli.show import print_line
     from functok.cli.work import bring, find, quiet_libraries
     from functok.study.asking import Named, subject_named, subject_of
 
@@ -46,7 +45,7 @@ def subject(
         refuse_names(target, model, sae, *more.values())
         run = bring(find(target, output, where), ["graph"], replace, whole=True)
         quiet_libraries()
-        return subject_of(run, exact)
+        return _told(subject_of(run, exact))
     if model is None or sae is None:
         raise UserError(
             f"functok {command} needs a run folder or a study file, or --model and --sae."
@@ -54,10 +53,15 @@ def subject(
     require(output is None and not replace, "Without a run nothing is kept; omit -o.")
     quiet_libraries()
     named = Named(model, sae, **more)  # type: ignore[arg-type]
-    found = subject_named(named, where, ConsoleProgress(), exact)
-    if found.note is not None:
-        print_line(found.note)
-    return found
+    return _told(subject_named(named, where, ConsoleProgress(), exact))
+
+
+def _told(subject: Subject) -> Subject:
+    """Say what to know of model and SAE before any answer."""
+    from functok.cli.show import printed
+
+    printed(subject.about)
+    return subject
 
 
 def kept(target: Path | None, output: Path | None, name: str) -> Path | None:

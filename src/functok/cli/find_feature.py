@@ -97,13 +97,11 @@ def find_feature(
     from functok.cli.asked import kept, subject
     from functok.cli.console import ConsoleProgress
     from functok.retrieval.prompts.judging import judge, python_file
+    from functok.retrieval.prompts.lines import prompts_in
     from functok.retrieval.questions import feature_of_trait, screened
     from functok.runtime.store import write_table
 
-    try:
-        lines = [line.strip() for line in tests.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read the test prompts in {tests}: {error}.") from error
+    prompts = prompts_in(tests)
     wanted = None if layers is None else _layers(layers)
     typed = python_file(success)
     rule = judge(success, [] if typed is None else [typed])
@@ -126,7 +124,7 @@ def find_feature(
     search = feature_of_trait(
         asked,
         trait,
-        [line for line in lines if line],
+        prompts,
         rule,
         strength=strength,
         threshold=threshold,

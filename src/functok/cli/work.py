@@ -90,10 +90,12 @@ def bring_controls(run: Run, only: Sequence[str], replace: bool) -> None:
 def show(run: Run, name: str) -> None:
     """Print what a step left."""
     from functok.cli.show import printed
+    from functok.study.summary import about_model
 
     shows = next(step.shows for step in STEPS if step.name == name)
     assert shows is not None
     printed(shows(run))
+    printed(about_model(run.folder))
 
 
 def quiet_libraries() -> None:

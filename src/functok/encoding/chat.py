@@ -27,8 +27,8 @@ def chat_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
     """
     if not tokenizer.chat_template:
         raise UserError(
-            "The tokenizer has no chat template; omit --chat, or give the tokenizer of a chat "
-            "model."
+            "The tokenizer has no chat template; omit --chat, or chat in the study, or give the "
+            "tokenizer of a chat model."
         )
     failures: list[str] = []
     for content in (prompt, [{"type": "text", "text": prompt}]):
@@ -42,8 +42,8 @@ def chat_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
             return backend.encode(rendered, add_special_tokens=False).ids
         failures.append("it leaves the prompt out")
     raise UserError(
-        f"The tokenizer's chat template cannot be used ({failures[0]}); omit --chat, or give "
-        "another tokenizer."
+        f"The tokenizer's chat template cannot be used ({failures[0]}); omit --chat, or chat in "
+        "the study, or give another tokenizer."
     )
 
 

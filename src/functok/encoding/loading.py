@@ -21,6 +21,7 @@ from tokenizers import Tokenizer as Backend
 from functok.encoding.sentencepiece import sentencepiece_backend
 from functok.encoding.tokenizer_file import check_tokenizer_file
 from functok.runtime.errors import outside, require
+from functok.runtime.gguf import alone, gguf_header, is_gguf
 from functok.runtime.paths import user_path
 
 FILE = "tokenizer.json"
@@ -31,12 +32,15 @@ def named_tokenizer(name: str) -> Any:
     """A ``PreTrainedTokenizerFast`` that gives the ids of the tokenizer at ``name``.
 
     Args:
-        name: a folder, a file in the format of ``tokenizer.json``, or a name on the hub.
+        name: a folder, a file in the format of ``tokenizer.json``, a GGUF file, or a name on the
+            hub.
 
     Raises:
         UserError: if nothing there can be used.
     """
     path = user_path(name)
+    if is_gguf(name):
+        return _in_gguf(path)
     file = path / FILE if path.is_dir() else path
     place = str(file.parent) if file.is_file() or path.is_dir() else name
     found = file if file.is_file() else None if path.is_dir() else _on_hub(name)
@@ -110,9 +114,13 @@ def _settings(place: str) -> dict[str, Any]:
         found = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     except Exception:  # a class that cannot be built from this vocabulary, or wants to run code
         return _written(Path(place))
-    settings = {f"{name}_token": getattr(found, f"{name}_token", None) for name in _NAMED}
-    extra = list(found.all_special_tokens)
-    return settings | {"extra_special_tokens": extra, "chat_template": found.chat_template}
+    return _said(found) | {"extra_special_tokens": list(found.all_special_tokens)}
+
+
+def _said(tokenizer: Any) -> dict[str, Any]:
+    """Special tokens and the chat template as a tokenizer of transformers says them."""
+    named = {f"{name}_token": getattr(tokenizer, f"{name}_token", None) for name in _NAMED}
+    return named | {"chat_template": tokenizer.chat_template}
 
 
 def _written(folder: Path) -> dict[str, Any]:
@@ -152,8 +160,7 @@ def _converted(name: str, place: str) -> Any:
         f"Tokenizer {name!r} is not a fast one; give one with {FILE}.",
     )
     assert isinstance(backend, Backend)
-    settings = {f"{one}_token": getattr(tokenizer, f"{one}_token", None) for one in _NAMED}
-    settings["chat_template"] = tokenizer.chat_template
+    settings = _said(tokenizer)
     folder = Path(place) if Path(place).is_dir() else _fetched(place)
     models = sorted(folder.glob("*.model")) if folder is not None else []
     why = _difference(backend, folder)
@@ -168,6 +175,38 @@ def _converted(name: str, place: str) -> Any:
         f"Tokenizer {name!r} has no {FILE}, and {why}; give a folder that holds {FILE}.",
     )
     return wrapped(checked(backend, name), settings)
+
+
+_GPT2_SPLIT = ("gpt-2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe")
+_DIGITS_APART = ("starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b")
+"""What llama.cpp calls the rules by which text is split as for GPT-2, and likewise once every digit
+stands alone."""
+
+
+def _in_gguf(file: Path) -> Any:
+    """The tokenizer in a GGUF file.
+
+    transformers splits text for byte-level BPE as GPT-2 does where it does not know the rule that
+    the file names; where that is another rule, ids would be others than in training.
+    """
+    from tokenizers import pre_tokenizers
+    from transformers import AutoTokenizer
+
+    header = gguf_header(file)
+    with alone(file) as place:
+        found = AutoTokenizer.from_pretrained(**place)
+    backend = found.backend_tokenizer
+    if header.tokenizer == "gpt2" and isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel):
+        require(
+            header.splitter in (*_GPT2_SPLIT, *_DIGITS_APART),
+            f"How the tokenizer in {file} splits text is not known here (tokenizer.ggml.pre: "
+            f"{header.splitter}); name the model's own tokenizer, by its folder or on the hub.",
+        )
+        if header.splitter in _DIGITS_APART:
+            apart = pre_tokenizers.Digits(individual_digits=True)
+            backend.pre_tokenizer = pre_tokenizers.Sequence([apart, backend.pre_tokenizer])
+    settings = _said(found) | {"extra_special_tokens": list(found.all_special_tokens)}
+    return wrapped(checked(backend, str(file)), settings)
 
 
 def _fetched(name: str) -> Path | None:

@@ -41,8 +41,8 @@ class Asked:
         return (
             f"{type(self.subject.model).__name__} with an SAE of "
             f"{self.subject.dictionary.features:,} features at {self.subject.place.name}, on "
-            f"{device_of(self.subject.model)} in {self.subject.model.dtype}. {self.start.sentence}"
-            f"{f' {self.subject.note}' if self.subject.note else ''}"
+            f"{device_of(self.subject.model)} in {self.subject.model.dtype}. "
+            + " ".join([self.start.sentence, *self.subject.about])
         )
 
     def trace(self, prompt: str, *, chat: bool = False) -> pl.DataFrame:

@@ -55,6 +55,8 @@ def _entries(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _rule(rule: dict[str, Any]) -> str:
     """What makes a token a function token, in words."""
+    if rule.get("from") is not None:
+        return f"counted in {rule['from']} (SHA-256 {rule['from_sha256']})"
     definition = rule.get("definition", "frequency")
     if definition == "frequency":
         return f"by frequency: coverage {rule['coverage']}, boundary {rule['boundary']!r}"

@@ -3,6 +3,7 @@
 import base64
 from pathlib import Path
 
+import polars as pl
 import yaml
 
 from functok.figures.catalogue import PLANS, Figure
@@ -18,8 +19,10 @@ from functok.report.markup import (
     script_json,
     table,
 )
+from functok.report.traits import traits_found
 from functok.retrieval.steering.limit import control_kl, warning
 from functok.runtime.store import RunFolder, graph_table, read_frame
+from functok.runtime.store.records import read_record
 
 TITLES = {
     "tokens": "Function tokens",
@@ -41,7 +44,7 @@ def section(name: str, folder: RunFolder, figures: list[Figure]) -> str:
     before = {"tokens": function_tokens(folder), "controls": frequency(folder)}.get(name, "")
     after = {
         "graph": first_tokens(folder),
-        "retrieval": continuations(folder) + steering_grid(folder),
+        "retrieval": continuations(folder) + traits_found(folder) + steering_grid(folder),
         "world": world_grid(folder),
     }.get(name, "")
     missing = f'<div class="absent">{paragraphs(absent)}</div>' if absent else ""
@@ -85,11 +88,15 @@ def function_tokens(folder: RunFolder) -> str:
     if not path.exists():
         return ""
     chosen, counts = read_frame(path), read_frame(folder.tokens("counts"))
+    here = counts.filter(pl.col("token_id").is_in(chosen["token_id"].to_list()))
     summary = (
         f"{len(chosen)} function tokens, {percent(len(chosen) / len(counts))} of the "
-        f"{len(counts):,d} tokens that occur, make up {percent(chosen['fraction'].sum())} of all "
+        f"{len(counts):,d} tokens that occur, make up {percent(here['fraction'].sum())} of all "
         f"{counts['occurrences'].sum():,d} occurrences. The paper finds 122 that make up 39.99 %."
     )
+    rule = read_record(folder.provenance).get("function_tokens", {})
+    if rule.get("from") is not None:
+        summary += f" They were counted in {rule['from']}, as were the ranks and shares below."
     titles = {
         "rank": "rank",
         "token": "token",

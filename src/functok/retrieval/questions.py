@@ -1,10 +1,11 @@
 """What can be run on a model and its SAE: trace a prompt, steer one, find a trait's feature."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from functok.models.dictionaries import Dictionary
 from functok.models.interventions.sweeps import Trial, sweep
 from functok.models.language.layers import layer_of
 from functok.retrieval.causal.attribution import (
@@ -145,23 +146,29 @@ def feature_of_trait(
     tokens: int = 16,
     chat: bool = False,
     layers: Sequence[int] | None = None,
+    saes: Mapping[int, Callable[[], Dictionary]] | None = None,
     progress: Progress | None = None,
 ) -> Search:
     """The layers' success and the feature found (see ``retrieval.traits``).
 
-    The SAE fixes the layer: the scan shows how well it was chosen.
+    The SAE fixes the layer: the scan shows how well it was chosen. Of several SAEs that of the
+    layer with most success is searched.
 
     Args:
-        layers: that are scanned; by default all.
+        layers: that are scanned, in addition to those of several SAEs; by default all.
+        saes: by the layer that each decomposes; by default the subject's own alone.
 
     Raises:
-        UserError: if a prompt or a layer cannot be used, or the model does not show the trait on
-            the trait prompt itself.
+        NotShownError: if the model does not show the trait on the trait prompt itself.
+        UserError: if a prompt or a layer cannot be used.
     """
     require(bool(tests), "Give at least one test prompt that does not ask for the trait itself.")
-    model, dictionary, layer = subject.model, subject.dictionary, subject.layer
+    model = subject.model
+    known = {subject.layer: lambda: subject.dictionary} if saes is None else saes
     for each in layers or ():
         layer_of(model, each)
+    if layers and len(known) > 1:
+        layers = sorted({*layers, *known})
     ids = subject.prompt_ids(trait, tokens, chat)
     others = [subject.prompt_ids(test, tokens, chat) for test in tests]
     (position,) = positions("last-function", ids, subject.vocabulary.classes)
@@ -174,8 +181,9 @@ def feature_of_trait(
     found, failure = None, None
     try:
         best_layer(scan)
+        layer = best_layer(scan, known) if len(known) > 1 else next(iter(known))
         found = find_feature(
-            examination, dictionary, ids, position, layer, strength, threshold, progress
+            examination, known[layer](), ids, position, layer, strength, threshold, progress
         )
     except UserError as error:
         failure = str(error)

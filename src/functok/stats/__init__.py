@@ -14,7 +14,7 @@ module                    what it answers
 """
 
 from functok.stats.equivalence import MARGIN, Equivalence, tost
-from functok.stats.estimate import Estimate, mean_interval, wilson
+from functok.stats.estimate import Estimate, mean_interval, share_interval, wilson
 from functok.stats.heterogeneity import Heterogeneity, cochran_q
 from functok.stats.hypergeometric import log_missed
 from functok.stats.jackknife import (
@@ -51,6 +51,7 @@ __all__ = [
     "log_missed",
     "mean_interval",
     "permute_labels",
+    "share_interval",
     "sign_flip",
     "stratified_weights",
     "tost",

@@ -56,3 +56,12 @@ def wilson(
     half = z / (1 + z**2 / tries)
     half = half * np.sqrt(share * (1 - share) / tries + z**2 / (4 * tries**2))
     return np.maximum(centre - half, 0.0), centre + half
+
+
+def share_interval(hits: int, tries: int) -> Estimate:
+    """The share of ``hits`` among independent ``tries`` with its interval (``wilson``); NaN of
+    none."""
+    if tries == 0:
+        return Estimate(math.nan, math.nan, math.nan)
+    low, high = wilson(np.array([hits]), np.array([tries]))
+    return Estimate(hits / tries, float(low[0]), float(high[0]))

@@ -20,6 +20,7 @@ from functok.models.dictionaries.sites import placed
 from functok.models.dictionaries.sources import load_sae
 from functok.models.exclusions import Exclusions
 from functok.models.language.capture import fitting_context
+from functok.models.language.gguf import beside, origin_of
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import (
     Model,
@@ -31,9 +32,9 @@ from functok.models.language.model import (
 from functok.models.language.passages import PASSAGES
 from functok.models.language.row_start import RowStart, measured_start, set_start
 from functok.retrieval.prompts.subject import Subject
-from functok.runtime.errors import require
+from functok.runtime.gguf import is_gguf
+from functok.runtime.paths import user_path
 from functok.runtime.progress import Progress, Silent
-from functok.runtime.store import RunFolder
 from functok.study.resources import Resources
 from functok.study.run import Run
 from functok.tokens.counting.function_tokens import FunctionTokens
@@ -47,7 +48,7 @@ class Named(NamedTuple):
     """A model and its SAE by their names."""
 
     model: str
-    """A Hugging Face folder, or a name on the hub."""
+    """A Hugging Face folder, a GGUF file, or a name on the hub."""
     sae: str
     """As ``open_sae`` takes it."""
     layer: int | None = None
@@ -95,6 +96,7 @@ def subject_of(run: Run, exact: bool = True) -> Subject:
         maximum=maximum,
         left_out=tuple(graph.left_out.tolist()),
         seed=run.study.seed,
+        origin=origin_of(user_path(run.last.model)),
     )
 
 
@@ -124,7 +126,7 @@ def subject_named(
     dtype = where.exact if exact else where.dtype
     model = load_model(names.model, names.revision, where.device, dtype)
     check_tokenizer(model, tokenizer, names.model)
-    size = model.get_input_embeddings().weight.shape[0]
+    size, folder = model.get_input_embeddings().weight.shape[0], user_path(names.model)
     place = placed(sae, names.layer, model, names.site)
     start = _start(model, tokenizer, names.row_start)
     if names.norm_factor == "auto":
@@ -138,6 +140,7 @@ def subject_named(
         vocabulary=Vocabulary.of(tokenizer, size, _function(tokenizer, names.function_tokens)),
         density=np.zeros(sae.dictionary.features),
         note=sae.note,
+        origin=origin_of(beside(folder) if is_gguf(folder) else folder),
     )
 
 
@@ -165,11 +168,4 @@ def _function(tokenizer: Tokenizer, counts: Path | None) -> list[int] | None:
     """Ids of the function tokens in a folder of counts; None without one."""
     if counts is None:
         return None
-    found = FunctionTokens.load(counts)
-    counted = load_tokenizer(str(RunFolder(counts).tokenizer))
-    require(
-        counted.get_vocab() == tokenizer.get_vocab(),
-        f"The function tokens in {counts} come from another tokenizer than the model's; count the "
-        "corpus with the model's.",
-    )
-    return found.ids.tolist()
+    return FunctionTokens.counted_in(counts, tokenizer).ids.tolist()

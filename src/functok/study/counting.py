@@ -1,15 +1,24 @@
-"""The counts of a study's text: of the whole corpus, of a sample, or of the graph's own text."""
+"""The counts of a study's text: of the whole corpus, of a sample, or of the graph's own text; and
+function tokens that were counted in other text.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from functok.runtime.errors import require
+from functok.runtime.paths import user_path
+from functok.runtime.store import RunFolder
+from functok.runtime.versions import sha256
 from functok.study.run import Run
 
 if TYPE_CHECKING:
     from functok.corpus import Problems
     from functok.encoding.tokenizer import Encoded
     from functok.tokens.counting.corpus import Counted
+    from functok.tokens.counting.counts import TokenCounts
+    from functok.tokens.counting.function_tokens import FunctionTokens
     from functok.tokens.spread.details import Details
 
 
@@ -63,3 +72,70 @@ def text_counts(
     if run.study.tokens.plain:
         return counted, None
     return counted, Details.of(encoded, counted.tokens, run.special)
+
+
+def elsewhere(run: Run) -> RunFolder:
+    """The folder whose function tokens the study takes; studies that count their own do not get
+    here."""
+    source = run.study.tokens.source
+    assert source is not None
+    return RunFolder(user_path(source))
+
+
+def fingerprint_elsewhere(run: Run) -> str | None:
+    """Those function tokens by their content: as they are; where they are gone or the run was
+    opened by its folder, as they were when it read them. None where the study counts its own.
+
+    Raises:
+        UserError: if they are gone and were never read.
+    """
+    if run.study.tokens.source is None:
+        return None
+    folder, known = elsewhere(run), run.known.get("function_tokens")
+    if isinstance(known, str) and (run.reopened or not folder.tokens("function_tokens").is_file()):
+        return known
+    from functok.tokens.counting.function_tokens import COUNT_COLUMNS, counted_table
+
+    counted_table(folder, COUNT_COLUMNS)  # refuses what is none
+    return sha256(folder.tokens("function_tokens"))
+
+
+def check_elsewhere(run: Run) -> None:
+    """Refuse function tokens of another tokenizer, as far as the study's is there already.
+
+    Raises:
+        UserError: for these, and where the folder is the run's own.
+    """
+    source, load = run.study.tokens.source, run.study.tokenizer.load
+    if source is None:
+        return
+    require(
+        elsewhere(run).root.resolve() != run.folder.root.resolve(),
+        f"tokens.from names the run folder itself, {source}; name another, or choose another "
+        "folder with -o.",
+    )
+    if load is not None:
+        from functok.encoding.tokenizer import load_tokenizer
+        from functok.tokens.counting.function_tokens import FunctionTokens
+
+        FunctionTokens.counted_in(elsewhere(run).root, load_tokenizer(load))
+
+
+def counted_elsewhere(run: Run, counts: TokenCounts) -> FunctionTokens:
+    """The function tokens of the other folder, with the share of this text that they cover.
+
+    Raises:
+        UserError: if they are another tokenizer's, or have changed since the run read them.
+    """
+    import numpy as np
+
+    from functok.tokens.counting.function_tokens import FunctionTokens, ranked
+
+    folder = elsewhere(run)
+    found = FunctionTokens.counted_in(folder.root, run.tokenizer)
+    require(
+        sha256(folder.tokens("function_tokens")) == fingerprint_elsewhere(run),
+        run.changed(f"The table of function tokens in {folder.root}"),
+    )
+    order, shares = ranked(counts, run.special)
+    return replace(found, reached=float(shares[np.isin(order, found.ids)].sum()))

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from functok.consolidation.checkpoints import Stamp
+from functok.consolidation.checkpoints import Checkpoint, Stamp
 from functok.runtime.errors import UserError
+from functok.runtime.gguf import is_gguf
 
 T = TypeVar("T")
 
@@ -69,3 +70,10 @@ def known_stamps(inputs: dict[str, Any]) -> dict[str, Stamp]:
     if not isinstance(found, dict):
         return {}
     return {name: [tuple(file) for file in files] for name, files in found.items()}
+
+
+def as_is(load: str | None, checkpoint: Checkpoint) -> str:
+    """Where a checkpoint can be read: its folder, or a GGUF file until its folder is made."""
+    if load is not None and is_gguf(load) and not Path(checkpoint.model).is_dir():
+        return load
+    return checkpoint.model

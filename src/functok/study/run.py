@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import Checkpoint, chosen, published, stamp, weights_stamp
 from functok.runtime.errors import UserError
+from functok.runtime.gguf import is_gguf
 from functok.runtime.paths import user_path
 from functok.runtime.progress import Progress, Silent
 from functok.runtime.store import RunFolder, read_frame, read_json
 from functok.runtime.store.records import read_record
-from functok.study.published import as_read, check_as_read
+from functok.study.published import as_is, as_read, check_as_read
 from functok.study.resources import Resources
 
 if TYPE_CHECKING:
@@ -167,9 +168,10 @@ class Run:
         """The model's checkpoints in order of step."""
         part = self.model_part
         if part.load:
-            return published(part.load, part.revisions, part.revision)
-        steps = self.study.checkpoint_steps()
-        return [Checkpoint(step, str(self.folder.model(step))) for step in steps]
+            file = user_path(part.load)
+            load = str(self.folder.dequantised(file)) if is_gguf(file) else part.load
+            return published(load, part.revisions, part.revision)
+        return [Checkpoint(n, str(self.folder.model(n))) for n in self.study.checkpoint_steps()]
 
     @property
     def last_trained(self) -> Checkpoint:
@@ -225,8 +227,7 @@ class Run:
 
         if part.load is None:
             return HookPoint.residual(part.layer_in(self.architecture))
-        verified = read_json(self.folder.verified(part.name, checkpoint.step))
-        return HookPoint.parse(verified["hook"])
+        return HookPoint.parse(read_json(self.folder.verified(part.name, checkpoint.step))["hook"])
 
     def within(self, place: str) -> str:
         """A path inside the run folder as seen from there, since a run may be moved."""
@@ -252,7 +253,8 @@ class Run:
         """The model without its weights."""
         from functok.models.language.model import architecture
 
-        return architecture(self.last_trained.model, self.last_trained.revision)
+        last = self.last_trained
+        return architecture(as_is(self.model_part.load, last), last.revision)
 
     @cached_property
     def placement(self) -> Placement:
@@ -272,7 +274,7 @@ class Run:
         """A checkpoint, where ``placement`` says; ``exact`` is to be changed while it runs."""
         from functok.models.language.model import load_model
 
-        if self.reopened:
+        if self.reopened and not is_gguf(self.model_part.load or ""):
             now = weights_stamp(checkpoint)
             check_as_read(f"model {checkpoint.name}", now, self.known, self.folder.root)
         place = self.placement

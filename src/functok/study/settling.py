@@ -4,9 +4,11 @@ from typing import Any
 
 from functok.consolidation.checkpoints import Stamp, stamp, weights_stamp
 from functok.runtime.errors import UserError
+from functok.runtime.gguf import is_gguf
 from functok.runtime.paths import user_path
 from functok.runtime.store import write_json, write_text
 from functok.runtime.store.records import read_record
+from functok.study.counting import fingerprint_elsewhere
 from functok.study.published import known_stamps
 from functok.study.run import Run
 
@@ -15,9 +17,9 @@ def settle(run: Run, replace: bool) -> None:
     """Write the resolved study into its folder, unless another one's results would be lost.
 
     Raises:
-        UserError: if the folder belongs to a study with other settings, or to a corpus or a
-            treebank that has changed since, and ``replace`` is not set. What stopped at a line
-            that holds no document may go on with ``tokens.on_error: skip``.
+        UserError: if the folder belongs to a study with other settings, or to a corpus, a
+            treebank or function tokens that have changed since, and ``replace`` is not set. What
+            stopped at a line that holds no document may go on with ``tokens.on_error: skip``.
     """
     from functok.study.settings import differences, dump_study, load_study, resolved
 
@@ -25,6 +27,8 @@ def settle(run: Run, replace: bool) -> None:
     now: dict[str, Any] = {"corpus": run.corpus_fingerprint, "treebanks": run.treebank_fingerprints}
     if found := stamps(run):
         now["stamps"] = {name: [[*file] for file in files] for name, files in found.items()}
+    if (taken := fingerprint_elsewhere(run)) is not None:
+        now["function_tokens"] = taken
     before = read_record(folder.inputs)
     if folder.study.exists() and not replace:
         old = resolved(load_study(folder.study))
@@ -43,6 +47,8 @@ def settle(run: Run, replace: bool) -> None:
             raise UserError(run.changed(f"Corpus {study.corpus!r}"))
         if before.get("treebanks", now["treebanks"]) != now["treebanks"]:
             raise UserError(run.changed(f"A treebank ({', '.join(study.tokens.treebanks)})"))
+        if before.get("function_tokens", taken) != taken:
+            raise UserError(run.changed(f"The table of function tokens in {study.tokens.source}"))
     if not folder.study.exists() or folder.study.read_text("utf-8") != dump_study(study):
         write_text(folder.study, dump_study(study))
     if before != now:
@@ -55,8 +61,10 @@ def stamps(run: Run) -> dict[str, Stamp]:
     if run.study.model is None:
         return {}
     found = {}
-    if run.model_part.load:
-        found = {f"model {one.name}": weights_stamp(one) for one in run.checkpoints}
+    load = run.model_part.load
+    if load:
+        file = stamp(user_path(load)) if is_gguf(load) else None
+        found = {f"model {one.name}": file or weights_stamp(one) for one in run.checkpoints}
     for part in run.study.dictionaries:
         if part.load is not None:
             for checkpoint in run.decomposed(part):

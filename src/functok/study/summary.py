@@ -4,6 +4,7 @@ from typing import Any
 
 from functok.runtime.paths import user_path
 from functok.runtime.store import RunFolder, read_json
+from functok.runtime.store.records import read_record
 from functok.study.run import Run
 
 
@@ -35,13 +36,21 @@ def model_name(folder: RunFolder) -> str | None:
     return model["name"] if model.get("loaded") else None
 
 
+def about_model(folder: RunFolder) -> list[str]:
+    """What to know of the model before any result, a sentence each."""
+    model = read_record(folder.provenance).get("model")
+    origin = model.get("origin") if isinstance(model, dict) else None
+    return [] if origin is None else [f"The model's weights are {origin}."]
+
+
 def _model(model: dict[str, Any]) -> str:
     if not model:
         return ""
     revisions = f", {len(model['revisions'])} revisions" if len(model["revisions"]) > 1 else ""
+    weights = f", weights {model['origin']}" if "origin" in model else ""
     return (
         f"{model['name']}{revisions} ({model['kind']}, {model['parameters']:,} parameters, "
-        f"{model['layers']} layers, d_model {model['d_model']}), read in rows of "
+        f"{model['layers']} layers, d_model {model['d_model']}{weights}), read in rows of "
         f"{model['context']} tokens"
     )
 
@@ -68,10 +77,13 @@ def _text(found: dict[str, Any], meta: dict[str, Any]) -> str:
 
 def described(run: Run) -> dict[str, Any]:
     """The model in words and sizes, for whoever reads about it."""
+    from functok.models.language.gguf import origin_of
     from functok.models.language.model import decoder_layers
 
     part, model = run.model_part, run.architecture
-    return {
+    origin = origin_of(user_path(run.last_trained.model)) if part.load else None
+    said = {} if origin is None else {"origin": origin}
+    return said | {
         "name": run.last_trained.called if part.load else "trained here",
         "loaded": part.load,
         "revisions": [one.revision or one.name for one in run.checkpoints] if part.load else [],

@@ -33,9 +33,10 @@ def traced(
         folder: of the run, whose graph has names for its features, see ``plan.with_labels``.
 
     Returns:
-        Columns prompt, text, position, token, class, row (from 0; features in the order in which
-        they first fire), feature, activation, first, density; and one row without a feature for
-        each position, for its name.
+        Columns prompt, text, position, token, class, row (from 0; features as named, or in the
+        order in which they first fire), feature, activation, first, density; one row without a
+        feature for each position, for its name; and one without a position for each feature named
+        that fires nowhere in the prompt.
     """
     chosen = rows_shown(trace, features)
     rows = pl.DataFrame({"feature": chosen, "row": range(len(chosen))}).with_columns(
@@ -46,7 +47,8 @@ def traced(
         *columns, "row", "feature", "activation", "first", "density"
     )
     positions = trace.select(columns).unique("position", maintain_order=True).sort("position")
-    found = pl.concat([positions, cells], how="diagonal").select(cells.columns)
+    silent = rows.join(cells, on="feature", how="anti", maintain_order="left")
+    found = pl.concat([positions, cells, silent], how="diagonal").select(cells.columns)
     return with_labels(found, folder)
 
 
@@ -111,12 +113,13 @@ def trace_difference(table: pl.DataFrame) -> ChartType:
 
 def _heat(table: pl.DataFrame, column: str) -> tuple[alt.Chart, alt.Chart, int]:
     """A cell for each feature and ``column``, the names below the columns, and the height."""
-    columns = table[column].unique().sort().to_list()
+    columns = table[column].drop_nulls().unique().sort().to_list()
     order = table.drop_nulls("feature").unique("row").sort("row")["label"].to_list()
     height = _ROW * max(len(order), 1)
     x = alt.X(f"{column}:O", title=None).scale(domain=columns, paddingInner=0.06)
     base = alt.Chart(table, width=_COLUMN * len(columns), height=height)
-    cells = base.transform_filter("isValid(datum.feature)").mark_rect()
+    placed = f"isValid(datum.feature) && isValid(datum.{column})"
+    cells = base.transform_filter(placed).mark_rect()
     names = base.mark_text(
         angle=300, align="right", baseline="middle", fontSize=11, font=TOKEN_FONT
     )
@@ -183,9 +186,9 @@ PLANS = (
         section="retrieval",
         title="Which token activates which feature",
         subtitle=_short,
-        reading="Columns are the prompt's positions, rows the features that vary most within the "
-        "prompt, in the order in which they first fire (green edge); further cells in a row are "
-        "re-activations.",
+        reading="Columns are the prompt's positions, rows the features that the study names, or "
+        "those that vary most within the prompt, in the order in which they first fire; a green "
+        "edge is where a feature fires first, further cells in a row are re-activations.",
         control="None: a trace is an illustration. Rows that fire at orange and blue tokens "
         "alike are evidence against a special role of function tokens.",
         absent="No prompt was traced.",

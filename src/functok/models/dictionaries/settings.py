@@ -36,6 +36,14 @@ class DictionarySettings:
     d_model / 16, from 8 to 64."""
     l0_coefficient: float = 4.0
     """λ of the sparsity penalty (``jumprelu``); the paper's default is 4."""
+    l0_warm_up: float = 0.2
+    """Share of the updates, the first ones, over which λ rises from zero (``jumprelu``)."""
+    bandwidth: float = 0.02
+    """Width of the kernel that passes gradients to the thresholds (``jumprelu``); the paper's."""
+    threshold: float = 0.01
+    """Where the thresholds start (``jumprelu``); the paper's."""
+    tanh_scale: float = 4.0
+    """Scale inside the tanh of the penalty (``jumprelu``); the paper states none."""
     steps: int | None = None
     """Updates; by default 500,000 positions' worth."""
     batch: int = 1024
@@ -43,7 +51,10 @@ class DictionarySettings:
     activations: int | None = None
     """Positions sampled from the training documents; by default 80,000, or 1 GiB."""
     learning_rate: float = 1e-3
-    """Constant, then linearly to zero over the last fifth."""
+    """Constant until it decays; the paper's is 1e-5."""
+    decay: float = 0.2
+    """Share of the updates, the last ones, over which the learning rate falls linearly to zero; 0
+    keeps it constant, as in the paper."""
     b_dec: Literal["mean", "zero"] = "mean"
     """Where the decoder's bias starts: at the mean of the sample, or at zero. From zero, the mean
     of a large model's residual stream is the first thing that features learn, and many die of
@@ -57,6 +68,8 @@ class DictionarySettings:
             **dict.fromkeys(("width", "k"), (1, 2**26)),
             **dict.fromkeys(("steps", "dead_window", "activations"), (1, 10**12)),
             batch=(1, 10**7),
+            **dict.fromkeys(("bandwidth", "threshold", "tanh_scale"), (1e-9, 1e9)),
+            **dict.fromkeys(("decay", "l0_warm_up"), (0.0, 0.9)),
             l0_coefficient=(0.0, 1e9),
             learning_rate=(0.0, 1e3),
         )
@@ -92,3 +105,10 @@ class FittedSettings(DictionarySettings):
 
     def fitted(self, d_model: int) -> "FittedSettings":
         return self
+
+
+LATER = {
+    name: getattr(DictionarySettings, name)
+    for name in ("decay", "l0_warm_up", "bandwidth", "threshold", "tanh_scale")
+}
+"""Settings that were constants before; with these values an SAE is the one that was trained so."""

@@ -117,10 +117,11 @@ def _trainer(d_model: int, settings: FittedSettings, layer: int, device: str) ->
             sae_lens.JumpReLUTrainingSAEConfig(
                 **common,
                 jumprelu_sparsity_loss_mode="tanh",
-                jumprelu_bandwidth=0.02,
-                jumprelu_init_threshold=0.01,
+                jumprelu_bandwidth=settings.bandwidth,
+                jumprelu_init_threshold=settings.threshold,
+                jumprelu_tanh_scale=settings.tanh_scale,
                 l0_coefficient=settings.l0_coefficient,
-                l0_warm_up_steps=settings.steps // 5,
+                l0_warm_up_steps=int(settings.l0_warm_up * settings.steps),
             )
         )
     elif settings.architecture == "batchtopk":
@@ -137,7 +138,7 @@ def _trainer(d_model: int, settings: FittedSettings, layer: int, device: str) ->
         train_batch_size_samples=settings.batch,
         lr=settings.learning_rate,
         lr_end=0.0,
-        lr_decay_steps=settings.steps // 5,
+        lr_decay_steps=int(settings.decay * settings.steps),
         dead_feature_window=settings.dead_window,
         logger=LoggingConfig(log_to_wandb=False),
     )

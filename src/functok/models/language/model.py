@@ -17,12 +17,14 @@ from torch import Tensor, nn
 
 from functok.models.language.checkpoint import check_adapter, check_keys, check_quantisation
 from functok.models.language.folder import check_model_folder
+from functok.models.language.gguf import beside, dequantised, gguf_architecture
 from functok.models.language.layers import Model as Model
 from functok.models.language.layers import decoder_layers as decoder_layers
 from functok.models.language.layers import hidden_of, layer_of, with_hidden
 from functok.models.language.probe import check_model, finite
 from functok.models.placement import check_precision, parts_of, remedy, spread
 from functok.runtime.errors import UserError, outside, require
+from functok.runtime.gguf import is_gguf
 from functok.runtime.paths import user_path
 
 _LOG = logging.getLogger(__name__)
@@ -34,7 +36,8 @@ def load_model(
     """A causal LM from a folder or the hub, in evaluation mode, by default in its own precision.
 
     Args:
-        name: a Hugging Face folder, or a name on the hub.
+        name: a Hugging Face folder, a name on the hub, or a GGUF file, which is dequantised into a
+            folder beside it.
         revision: on the hub.
         device: where its weights go; from ``cuda`` they are spread over all devices where they
             exceed its free memory.
@@ -94,6 +97,8 @@ def _folder_with_weights(name: str) -> Path | None:
         UserError: if the folder holds no weights, or asks for what it must not.
     """
     folder = user_path(name)
+    if is_gguf(name):
+        folder = dequantised(folder, beside(folder))
     if not folder.is_dir():
         return None
     check_model_folder(folder)
@@ -115,6 +120,8 @@ def architecture(name: str, revision: str | None = None) -> Model:
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    if is_gguf(name):
+        return gguf_architecture(user_path(name))
     folder = _folder_with_weights(name)
     with _loading(name):
         config = AutoConfig.from_pretrained(

@@ -39,10 +39,18 @@ class Subject:
     """Of random directions and samples."""
     note: str | None = None
     """One sentence on how the SAE was read, where that must be known."""
+    origin: str | None = None
+    """Where the model's weights come from, ``dequantised from Q4_K_M``; None: they are its own."""
 
     def prompt_ids(self, prompt: str, room: int = 0, chat: bool = False) -> list[int]:
         """The ids of ``prompt`` as the model reads it (see ``prompts.trace.prompt_ids``)."""
         return prompt_ids(self.tokenizer, prompt, self.model, self.start.id, room, chat)
+
+    @property
+    def about(self) -> list[str]:
+        """What to know of the model and its SAE before any answer, a sentence each."""
+        origin = None if self.origin is None else f"The model's weights are {self.origin}."
+        return [one for one in (origin, self.note) if one is not None]
 
     @property
     def leaves_out(self) -> str:

@@ -113,7 +113,9 @@ def chosen_features(features: Sequence[int], of: int) -> list[int]:
 
 def rows_shown(table: pl.DataFrame, features: int | Sequence[int]) -> list[int]:
     """The features that a trace shows: those named, or so many that vary most."""
-    return most_varying(table, features) if isinstance(features, int) else list(features)
+    if isinstance(features, int):
+        return most_varying(table, features)
+    return list(dict.fromkeys(features))
 
 
 def how_many(features: int | Sequence[int]) -> int:

@@ -19,7 +19,7 @@ success is a guess until somebody has read what it accepts. See ``docs/methods.m
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,10 @@ from functok.models.placement import device_of
 from functok.retrieval.prompts.judging import Judge
 from functok.runtime.errors import UserError, require
 from functok.runtime.progress import Progress, Silent
+
+
+class NotShownError(UserError):
+    """The model does not show the trait on the trait prompt itself."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +72,18 @@ class Examination:
         """What the model answers to the trait prompt.
 
         Raises:
-            UserError: if that does not show the trait.
+            NotShownError: if that does not show the trait.
         """
         (found,) = generate(self.model, [trait], self.tokens)
         answer = self.decode(found)
         shows = self.judge(answer)
         self._hear(_place("trait"), "none", None, answer, shows)
-        require(
-            shows,
-            "The model does not show the trait on the trait prompt itself, so there is nothing to "
-            f"carry over: it answers {answer!r}; give a trait prompt that it follows, a more "
-            "capable model, or another rule of success.",
-        )
+        if not shows:
+            raise NotShownError(
+                "The model does not show the trait on the trait prompt itself, so there is nothing "
+                f"to carry over: it answers {answer!r}; give a trait prompt that it follows, a "
+                "more capable model, or another rule of success."
+            )
         return answer
 
     def tried(
@@ -186,19 +190,25 @@ def scan_layers(
     return pl.DataFrame(rows, schema=_SCHEMA)
 
 
-def best_layer(scan: pl.DataFrame) -> int:
+def best_layer(scan: pl.DataFrame, among: Collection[int] | None = None) -> int:
     """The layer with most success; the lowest of equals.
+
+    Args:
+        scan: see ``scan_layers``.
+        among: the layers that count, those of SAEs; by default all.
 
     Raises:
         UserError: if no layer does better than the plain model.
     """
     plain = scan.filter(pl.col("step") == "plain")["success"].item()
-    ordered = scan.filter(pl.col("step") == "layer").sort(
+    counts = True if among is None else pl.col("layer").is_in(list(among))
+    ordered = scan.filter(pl.col("step") == "layer", counts).sort(
         "success", "layer", descending=[True, False]
     )
+    of = "" if among is None else " that has an SAE"
     require(
         ordered["success"].item(0) > plain,
-        f"At no layer does the trait prompt's residual stream induce the trait: at best "
+        f"At no layer{of} does the trait prompt's residual stream induce the trait: at best "
         f"{ordered['success'].item(0):.0%} of the test prompts show it, and {plain:.0%} without; "
         "give another trait prompt, or another rule of success.",
     )

@@ -91,6 +91,10 @@ class RunFolder:
     def model(self, step: int) -> Path:
         return _at_step(self.models, step)
 
+    def dequantised(self, file: Path) -> Path:
+        """The Hugging Face folder that is made of a GGUF file."""
+        return self.models / (re.sub(r"[^\w.-]+", "-", file.stem).strip("-.") or "model")
+
     def dictionary(self, name: str, step: int | None = None) -> Path:
         """An SAE of the study, at one of several checkpoints or at the only one."""
         return _at_step(self.root / "dictionaries" / plain(name), step)

@@ -5,15 +5,25 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from functok.controls.names import BASELINE_NAMES, CONTROL_NAMES
+from functok.retrieval.prompts.lines import prompts_in
 from functok.runtime.errors import nearest
+from functok.runtime.paths import user_path
 from functok.runtime.sizes import in_bytes
-from functok.study.settings.part import Count, Part
+from functok.study.settings.part import Count, Layer, Part
 
 Size = Annotated[
     int,
     Field(ge=0),
     BeforeValidator(
         lambda size: in_bytes(size, "graph.occurrences") if isinstance(size, str) else size
+    ),
+]
+
+Prompts = Annotated[
+    tuple[str, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        lambda given: prompts_in(user_path(given)) if isinstance(given, str) else given
     ),
 ]
 
@@ -86,6 +96,8 @@ class TracePart(Part):
     )
     features: Count | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = 16
     """Features shown: their numbers, or how many, those that vary most within the prompt."""
+    chat: bool = False
+    """Whether a prompt is a user's turn, rendered by the tokenizer's chat template."""
 
 
 class ConditionPart(Part):
@@ -112,6 +124,8 @@ class GridPart(Part):
     corpus, or the residual norm."""
     generated: Count = 16
     """Tokens of each answer."""
+    chat: bool = False
+    """Whether a prompt is a user's turn, rendered by the tokenizer's chat template."""
 
 
 class SteerPart(Part):
@@ -134,6 +148,30 @@ class SteerPart(Part):
     """Tokens of that continuation."""
     grid: GridPart = GridPart()
     """Named conditions on prompts of your own."""
+
+
+class TraitPart(Part):
+    """A trait whose feature is searched for, as in the paper's App. A."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """Such as ``Speak Chinese``."""
+    prompt: str
+    """A prompt that asks for it."""
+    tests: Prompts
+    """Prompts that do not; or a text file with one per line, which is read into the run's own
+    study."""
+    success: str
+    """When an answer shows the trait: ``language:zh``, or ``Moscow|Russia``."""
+    strength: Annotated[float, Field(gt=0)] | None = None
+    """α, in units of activation; null: the trait's largest."""
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the test prompts that have to show it."""
+    layers: tuple[Layer, ...] = ()
+    """Layers that are scanned; none: all."""
+    chat: bool = False
+    """Whether a prompt is a user's turn, rendered by the tokenizer's chat template."""
+    generated: Count = 16
+    """Tokens of each answer."""
 
 
 class WorldPart(Part):

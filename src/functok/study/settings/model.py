@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from functok.models.dictionaries.settings import DictionarySettings
 from functok.models.training.settings import LlamaShape, TrainingSettings
+from functok.runtime.gguf import is_gguf
 from functok.study.settings.part import Layer, Part
 
 
@@ -13,7 +14,8 @@ class ModelPart(Part):
     """The model: pre-trained here, or published checkpoints."""
 
     load: str | None = None
-    """A causal LM's folder or its name on the hub; without it one is pre-trained."""
+    """A causal LM's folder or its name on the hub, or a GGUF file, which is dequantised into the
+    run folder; without it one is pre-trained."""
     revision: str | None = None
     """The one revision of a loaded model on the hub."""
     revisions: tuple[str, ...] = ()
@@ -36,6 +38,8 @@ class ModelPart(Part):
     def _consistent(self) -> "ModelPart":
         if self.revision is not None and self.revisions:
             raise ValueError("give revision or revisions, not both")
+        if is_gguf(self.load or "") and (self.revision is not None or self.revisions):
+            raise ValueError("a GGUF file has no revisions; omit revision and revisions")
         if self.load is None and (self.revision is not None or self.revisions):
             raise ValueError("a model trained here has no revisions; name one with load")
         if self.load is None and self.row_start != "auto":

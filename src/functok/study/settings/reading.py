@@ -31,7 +31,7 @@ def load_study(path: Path) -> Study:
 def resolved(study: Study) -> dict[str, Any]:
     """The study with every default written out, and nothing that does not apply: a loaded model is
     not trained, nor a loaded tokenizer."""
-    content = study.model_dump(mode="json")
+    content = study.model_dump(mode="json", by_alias=True)
     if study.model is not None and study.model.load is not None:
         for name in ("shape", "training"):
             del content["model"][name]
@@ -94,7 +94,7 @@ def _keys(part: Any, path: list[str]) -> list[str]:
 def _fields(part: Any) -> dict[str, Any]:
     """The type of each setting of a part, by its name."""
     if hasattr(part, "model_fields"):
-        return {name: field.annotation for name, field in part.model_fields.items()}
+        return {field.alias or name: field.annotation for name, field in part.model_fields.items()}
     return {name: field.type for name, field in part.__dataclass_fields__.items()}
 
 

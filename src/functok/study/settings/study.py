@@ -11,6 +11,7 @@ from functok.study.settings.measures import (
     LossesPart,
     SteerPart,
     TracePart,
+    TraitPart,
     WorldPart,
 )
 from functok.study.settings.model import DictionaryPart, ModelPart
@@ -42,6 +43,8 @@ class Study(Part):
     controls: ControlsPart = ControlsPart()
     trace: TracePart = TracePart()
     steer: SteerPart = SteerPart()
+    traits: tuple[TraitPart, ...] = ()
+    """Traits whose features are searched for; none: nothing is."""
     world: WorldPart = WorldPart()
 
     @model_validator(mode="before")
@@ -67,6 +70,10 @@ class Study(Part):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two dictionaries are called {name!r}; give each its own name")
+        traits = [part.name for part in self.traits]
+        for name in traits:
+            if traits.count(name) > 1:
+                raise ValueError(f"two traits are called {name!r}; give each its own name")
         if self.model is None:
             return self
         if self.held_out is None:

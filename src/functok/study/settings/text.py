@@ -11,7 +11,7 @@ class TokenizerPart(Part):
     """Where token ids come from: ``load`` one, or train one of ``vocabulary_size``."""
 
     load: str | None = None
-    """A fast tokenizer's folder, its tokenizer.json, or its name on the hub."""
+    """A fast tokenizer's folder, its tokenizer.json, a GGUF file, or its name on the hub."""
     vocabulary_size: Annotated[int, Field(ge=1, lt=2**24)] = 2048
     """Size of a byte-level BPE trained on the corpus, when nothing is loaded."""
 
@@ -26,6 +26,9 @@ class TokensPart(Part):
     """Share of all occurrences that the set covers; the paper gives no reason for 40 %."""
     boundary: Literal["reach", "below"] = "reach"
     """Whether the set reaches ``coverage`` or, as the paper's list, stays just below it."""
+    source: str | None = Field(None, alias="from")
+    """Written ``from``: a run folder, or one that ``functok tokens`` wrote. Its function tokens are
+    taken as they were counted there, whatever definition, coverage and boundary are here."""
     treebanks: tuple[str, ...] = ()
     """.conllu files or folders of Universal Dependencies to compare with; ``treebank: PATH`` names
     one. The definition by treebank takes the first."""
@@ -59,6 +62,11 @@ class TokensPart(Part):
     def _consistent(self) -> "TokensPart":
         if self.definition == "treebank" and not self.treebanks:
             raise ValueError("the definition by treebank needs treebanks, and there are none")
+        if self.source is not None and self.definition != "frequency":
+            raise ValueError(
+                f"the function tokens are those counted in {self.source}, so definition "
+                f"{self.definition!r} cannot choose them; omit from or definition"
+            )
         return self
 
     @property

@@ -13,10 +13,11 @@ from functok.study.steps.steer import STEER
 from functok.study.steps.text import DOCUMENTS, TOKENIZER
 from functok.study.steps.tokens import TOKENS
 from functok.study.steps.trace import TRACE
+from functok.study.steps.traits import TRAITS
 from functok.study.steps.world import ANSWERS, WORLD
 
 STEPS = (
     *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, DICTIONARIES, GRAPH, COVERAGE),
-    *(BASELINES, CONTROLS, TRACE, REACTIVATION, STEER, WORLD, ANSWERS, CLAIMS),
+    *(BASELINES, CONTROLS, TRACE, REACTIVATION, STEER, TRAITS, WORLD, ANSWERS, CLAIMS),
 )
 """Each stands after those it needs."""

@@ -12,6 +12,7 @@ from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, read_json, write_json, write_table
 from functok.study.health import health_sentences
 from functok.study.run import Run
+from functok.study.settings.part import without
 from functok.study.settling import stamps
 from functok.study.step import ROWS, Step, known, needs_sae
 
@@ -242,13 +243,15 @@ def _settings(run: Run) -> Any:
     loaded = [run.sae_spec(*one) for one in _each(run) if one[0].load is not None]
     of_files = stamps(run)
     found = [of_files[f"SAE {spec}"] for spec in loaded]
-    parts = [_asked(part) for part in run.study.dictionaries]
+    parts = [_said(part) for part in run.study.dictionaries]
     return [parts, found, run.study.graph.massive, run.model_part.overlap]
 
 
-def _asked(part: DictionaryPart) -> dict[str, Any]:
-    """The entry's settings; a norm factor only where one is named."""
-    return part.model_dump(mode="json", exclude={"norm_factor"} if not part.norm_factor else None)
+def _said(part: DictionaryPart) -> dict[str, Any]:
+    from functok.models.dictionaries.settings import LATER
+
+    said = without(part.model_dump(mode="json"), norm_factor=None)
+    return said if part.recipe is None else said | {"recipe": without(said["recipe"], **LATER)}
 
 
 def _disk(run: Run) -> int:

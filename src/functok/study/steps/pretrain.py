@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import cut_short
 from functok.runtime.errors import UserError, require
+from functok.runtime.gguf import is_gguf
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, remove_folder, write_table, writing_folder
 from functok.study.run import Run
@@ -92,9 +93,13 @@ def train_here(run: Run, key: str) -> None:
 
 def _check_published(run: Run) -> RowStart:
     """Load every checkpoint, and see what the last one's rows begin with."""
+    from functok.models.language.gguf import dequantised, origin_of
     from functok.models.language.model import check_tokenizer
 
-    model = None
+    model, load = None, str(run.model_part.load)
+    if is_gguf(load):
+        folder = dequantised(user_path(load), Path(run.last_trained.model))
+        run.progress.say(f"  {run.last_trained.called}: {origin_of(folder)}")
     with run.progress.task("Loading", len(run.checkpoints), "checkpoints") as task:
         for checkpoint in run.checkpoints:
             model = run.model(checkpoint)
@@ -182,8 +187,11 @@ def _settings(run: Run) -> Any:
 
 
 def _disk(run: Run) -> int:
-    """Every checkpoint, and two states of weights and moments."""
+    """Every checkpoint, and two states of weights and moments; of a GGUF file, its weights in
+    fp32."""
     part = run.model_part
+    if part.load and is_gguf(part.load):
+        return 4 * sum(weight.numel() for weight in run.architecture.parameters())
     if part.load:
         return 0
     from functok.models.training.llama import weight_bytes
@@ -193,8 +201,9 @@ def _disk(run: Run) -> int:
 
 
 def _leaves(run: Run) -> Iterable[Path]:
-    if run.model_part.load:
-        return []
+    load = run.model_part.load
+    if load:
+        return [Path(run.last_trained.model)] if is_gguf(load) else []
     kept = [run.folder.model(step) for step in run.study.checkpoint_steps()]
     return [run.folder.consolidation("training"), *kept]
 

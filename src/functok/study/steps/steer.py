@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import require
 from functok.runtime.store import read_frame, remove_file, write_table
 from functok.study.run import Run
+from functok.study.settings.part import without
 from functok.study.step import Step, needs_sae
+from functok.study.steps.trace import check_chat
+from functok.study.steps.traits import check_rules, trusted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -101,23 +103,26 @@ def _grid(run: Run) -> None:
         remove_file(path)  # of other settings
         return
     conditions = [Condition(one.name, one.features) for one in part.conditions]
-    trusted = [Path(file) for file in run.resources.python]
     judges = {
-        one.name: judge(one.success, trusted) for one in part.conditions if one.success is not None
+        one.name: judge(one.success, trusted(run))
+        for one in part.conditions
+        if one.success is not None
     }
-    table = steered(subject_of(run), part.prompts, conditions, part.at, part.unit, part.generated)
+    table = steered(
+        *(subject_of(run), part.prompts, conditions, part.at, part.unit, part.generated),
+        chat=part.chat,
+    )
     write_table(path, judged(table, judges).to_arrow())
     if (doubt := warning(control_kl(table))) is not None:
         run.progress.say(f"  Grid: {doubt}")
 
 
 def _check(run: Run) -> None:
-    """Refuse a rule that nobody allowed, or that says nothing, before anything is computed."""
-    from functok.retrieval.prompts.judging import judge, python_file
-
-    for one in run.study.steer.grid.conditions:
-        if one.success is not None and python_file(one.success) is not None:
-            judge(one.success, [Path(file) for file in run.resources.python])
+    """Refuse what a grid cannot be judged by, or asked with, before anything is computed."""
+    part = run.study.steer.grid
+    check_rules(run, [one.success for one in part.conditions if one.success is not None])
+    if part.chat:
+        check_chat(run, part.prompts)
 
 
 def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:
@@ -164,11 +169,16 @@ def _shows(run: Run) -> Shown:
     yield f"One prompt, steered: {path}"
 
 
+def _settings(run: Run) -> dict[str, Any]:
+    part = run.study.steer.model_dump()
+    return part | {"grid": without(part["grid"], chat=False)}
+
+
 STEER = Step(
     name="steer",
     title="Steering features",
     needs=("graph",),
-    settings=lambda run: run.study.steer.model_dump(),
+    settings=_settings,
     work=_work,
     runs_model=True,
     check=_check,

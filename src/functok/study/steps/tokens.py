@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from functok.runtime.errors import UserError, require
 from functok.runtime.paths import user_path
 from functok.runtime.store import RunFolder, read_frame, write_json, write_table
-from functok.study.counting import corpus_counts, sample_counts, text_counts
+from functok.study.counting import (
+    check_elsewhere,
+    corpus_counts,
+    counted_elsewhere,
+    elsewhere,
+    fingerprint_elsewhere,
+    sample_counts,
+    text_counts,
+)
 from functok.study.run import Run
 from functok.study.step import ROWS, Step
 
@@ -76,9 +84,12 @@ def _count(run: Run, key: str) -> dict[str, Any]:
     found = {"documents": documents, "tokens": tokens, "left_out": left_out}
     write_json(run.folder.counted, found)
     encoded_by = None if counted.path is None else counted.path._asdict()
+    rule = part.model_dump(mode="json", by_alias=True)
+    if part.source is not None:
+        rule["from_sha256"] = fingerprint_elsewhere(run)
     return {
         "encoded_by": encoded_by,
-        "function_tokens": part.model_dump(mode="json"),
+        "function_tokens": rule,
         "problems": {
             "on_error": part.on_error,
             "total": counted.problems.total,
@@ -105,6 +116,13 @@ def _table(run: Run, counts: TokenCounts) -> Any:
 
 
 def _write_function_tokens(run: Run, counted: Counted) -> None:
+    """This text's own rows of the counts; or, counted elsewhere, the table as it is there."""
+    from functok.tokens.counting.function_tokens import COUNT_COLUMNS, counted_table
+
+    if run.study.tokens.source is not None:
+        table = counted_table(elsewhere(run), COUNT_COLUMNS).select(COUNT_COLUMNS)
+        write_table(run.folder.tokens("function_tokens"), table.to_arrow())
+        return
     table, chosen = _table(run, counted.tokens), set(counted.function.ids.tolist())
     function = table.filter([index in chosen for index in table["token_id"].to_pylist()])
     write_table(run.folder.tokens("function_tokens"), function)
@@ -126,6 +144,8 @@ def _function_tokens(run: Run, banks: dict[str, Treebank], counts: TokenCounts) 
     from functok.tokens.grammar.subclasses import subclasses
 
     part = run.study.tokens
+    if part.source is not None:
+        return counted_elsewhere(run, counts)
     if part.definition == "frequency":
         return FunctionTokens.by_coverage(counts, run.special, part.coverage, part.boundary)
     closed = ClosedClass(*(name in part.also for name in ("punctuation", "numbers", "whitespace")))
@@ -191,6 +211,7 @@ def _check(run: Run) -> None:
     lexicon(run.study.tokens.languages)
     _treebanks(run)
     _compared(run)
+    check_elsewhere(run)
 
 
 def _shows(run: Run) -> Shown:
@@ -202,11 +223,14 @@ def _shows(run: Run) -> Shown:
         "rank", "token", "subclass", "fraction", "cumulative", "document_coverage"
     )
     rule = f"coverage {part.coverage:g}, boundary {part.boundary!r}"
+    if part.source is not None:
+        rule = f"taken from {part.source}, as are the ranks and shares above"
+    elif part.definition != "frequency":
+        rule = f"by {part.definition}"
     yield (
         f"{len(table)} function tokens cover {counted['reached']:.2%} of "
         f"{counted['tokens']:,} tokens in {counted['documents']:,} documents "
-        f"({rule if part.definition == 'frequency' else 'by ' + part.definition}, "
-        "special tokens left out)."
+        f"({rule}, special tokens left out)."
     )
     shares = dict(read_frame(folder.tokens("transitions")).select("group", "share").rows())
     yield f"Transitions: {', '.join(f'{ARROWS[name]} {shares[name]:.3f}' for name in ARROWS)}."
@@ -236,7 +260,8 @@ def _disk(run: Run) -> int:
 
 
 def _settings(run: Run) -> Any:
-    return [run.study.tokens.model_dump(), run.treebank_fingerprints]
+    part, taken = run.study.tokens.model_dump(exclude={"source"}), fingerprint_elsewhere(run)
+    return [part, run.treebank_fingerprints, *([taken] if taken else [])]
 
 
 def _files(run: Run) -> Iterable[Path]:

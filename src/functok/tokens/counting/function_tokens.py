@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 from jaxtyping import Int
 
-from functok.encoding.tokenizer import load_tokenizer, special_ids
-from functok.runtime.errors import UserError
+from functok.encoding.tokenizer import Tokenizer, load_tokenizer, special_ids, vocabulary_size
+from functok.runtime.errors import UserError, require
 from functok.runtime.store import RunFolder, read_frame
 from functok.tokens.counting.counts import TokenCounts
 
@@ -35,6 +36,11 @@ ARROWS = {
     "cf": "content→function",
     "cc": "content→content",
 }
+COUNT_COLUMNS = (
+    *("rank", "token_id", "token", "bytes", "subclass", "occurrences", "fraction", "cumulative"),
+    *("documents", "document_coverage"),
+)
+"""Of ``count_table``, and of the table of function tokens."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +97,72 @@ class FunctionTokens:
             UserError: if none were found there.
         """
         run = RunFolder(Path(folder))
-        if not run.tokens("function_tokens").is_file():
-            raise UserError(
-                f"{folder} contains no function tokens; make them with functok tokens -o {folder}."
+        table, tokenizer = counted_table(run), load_tokenizer(str(run.tokenizer))
+        return cls._of(table, special_ids(tokenizer), vocabulary or len(tokenizer), run)
+
+    @classmethod
+    def counted_in(cls, folder: str | Path, tokenizer: Tokenizer) -> "FunctionTokens":
+        """Those that were counted in a folder, for other text under the same tokenizer.
+
+        Args:
+            folder: as ``load`` takes it; what lies outside it is not read.
+            tokenizer: of the other text.
+
+        Raises:
+            UserError: if none were found there, or another tokenizer's.
+        """
+        run = RunFolder(Path(folder))
+        table = counted_table(run)
+        for path in (run.tokens("function_tokens"), run.tokenizer / "tokenizer.json"):
+            require(
+                path.resolve().is_relative_to(run.root.resolve()),
+                f"{path} is a link that leads out of {folder}; put the file itself there.",
             )
-        table, tokenizer = (
-            read_frame(run.tokens("function_tokens")),
-            load_tokenizer(str(run.tokenizer)),
+        require(
+            load_tokenizer(str(run.tokenizer)).get_vocab() == tokenizer.get_vocab(),
+            f"The function tokens in {folder} come from another tokenizer than the model's; count "
+            "the corpus with the model's.",
         )
+        return cls._of(table, special_ids(tokenizer), vocabulary_size(tokenizer), run)
+
+    @classmethod
+    def _of(
+        cls, table: pl.DataFrame, special: Sequence[int], vocabulary: int, run: RunFolder
+    ) -> "FunctionTokens":
         ids = table["token_id"].to_numpy()
-        classes = class_array(ids, special_ids(tokenizer), vocabulary or len(tokenizer))
-        return cls(ids, classes, float(table["fraction"].sum()))
+        require(
+            bool((ids >= 0).all() and (ids < vocabulary).all()),
+            f"{run.tokens('function_tokens')} has ids that its tokenizer does not have; make it "
+            f"again with functok tokens -o {run.root}.",
+        )
+        return cls(ids, class_array(ids, special, vocabulary), float(table["fraction"].sum()))
+
+
+def counted_table(
+    run: RunFolder, columns: Sequence[str] = ("token_id", "fraction")
+) -> pl.DataFrame:
+    """The table of function tokens that ``functok tokens`` left in a folder.
+
+    Args:
+        columns: that it has to have; these two at least.
+
+    Raises:
+        UserError: if there is none, or something else.
+    """
+    path = run.tokens("function_tokens")
+    if not path.is_file():
+        raise UserError(
+            f"{run.root} contains no function tokens; make them with functok tokens -o {run.root}."
+        )
+    table = read_frame(path)
+    require(
+        set(columns) <= set(table.columns)
+        and table["token_id"].dtype.is_integer()
+        and table["fraction"].dtype.is_numeric()
+        and table["token_id"].null_count() == 0,
+        f"{path} is no table of function tokens; make it again with functok tokens -o {run.root}.",
+    )
+    return table
 
 
 def class_array(
