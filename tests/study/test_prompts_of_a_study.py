@@ -24,14 +24,23 @@ from system.tiny import functok, laid_over, write_study
 PROMPT = "The old lamp of the garden, and the lamp"
 CHAT = "{{ bos_token }}{% for m in messages %}Q: {{ m.content }}\n{% endfor %}A:"
 TESTS = ["The river and the", "Ada saw the lamp in the", "In the garden of"]
-TRAITS = [
-    {"name": "vowels", "prompt": PROMPT, "tests": TESTS, "success": "a|e|i|o|u", "generated": 3},
-    {"name": "snow", "prompt": PROMPT, "tests": TESTS, "success": "☃", "generated": 2},
-    {
-        **{"name": "the", "prompt": "The lamp of the", "tests": TESTS[:2], "success": "th|a "},
-        **{"layers": [1], "threshold": 0.9, "generated": 4},
-    },
-]
+TRAIT = {"name": "snow", "prompt": PROMPT, "tests": TESTS, "success": "☃", "generated": 2}
+JUDGES = """
+heard = 0
+
+def planted(answer):
+    # the trait prompt, three plain answers; a layer and a random direction, twice; plain; features
+    global heard
+    heard += 1
+    block, place = divmod(heard - 2, 3)
+    if block < 5:
+        return heard == 1 or (block, place) in {(1, 0), (1, 1), (3, 0)}
+    return block > 5 and block % 2 == 0
+
+def any(answer):
+    return True
+"""
+"""Of 3 test prompts 2 show the trait by layer 0, 1 by layer 1, and all by every set of features."""
 
 
 def changed(study: Path, place: Path, **changes: Any) -> Path:
@@ -120,7 +129,7 @@ def test_a_studys_prompts_are_read_through_the_chat_template(
                 }
             }
         },
-        {"traits": [{**TRAITS[0], "chat": True}]},
+        {"traits": [{**TRAIT, "chat": True}]},
     ],
     ids=["trace", "grid", "traits"],
 )
@@ -140,11 +149,18 @@ def test_without_a_template_a_chat_is_refused_before_anything_is_made(
 
 @pytest.fixture(scope="module")
 def searched(whole_run: Path, tiny_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny run with three traits: one that is always shown, one never, one of one layer."""
+    """The tiny run with three traits: one with a feature, one never shown, one shown anyway."""
     place = tmp_path_factory.mktemp("traits")
     shutil.copytree(whole_run, place / "run")
-    study = changed(tiny_study, place / "study.yaml", traits=TRAITS)
-    said = functok("traits", study, "-o", place / "run", "--replace")
+    (place / "judges.py").write_text(JUDGES)
+    rule = f"python:{place / 'judges.py'}:"
+    one = TRAIT | {"name": "planted", "success": rule + "planted", "threshold": 1.0}
+    other = TRAIT | {"name": "any", "success": rule + "any", "tests": TESTS[:2], "layers": [1]}
+    study = changed(tiny_study, place / "study.yaml", traits=[one, TRAIT, other])
+    said = functok("traits", study, "-o", place / "run", "--replace").complaint
+    assert f"pass --allow-python {place / 'judges.py'}" in said
+    allowed = ("--allow-python", place / "judges.py")
+    said = functok("traits", study, "-o", place / "run", "--replace", *allowed)
     assert said.code == 0, said.err
     (place / "said").write_text(said.out)
     return place / "run"
@@ -161,34 +177,49 @@ def wilson(hits: float, tries: int) -> tuple[float, float]:
 
 def test_success_by_layer_is_the_share_of_the_answers_that_show_the_trait(searched: Path) -> None:
     layers, answers = table(searched, "traits_by_layer"), table(searched, "traits_answers")
-    assert set(layers["trait"]) == {"vowels", "the", None}
-    assert layers.filter(trait="vowels")["layer"].to_list() == [0, 1]
-    assert layers.filter(trait="the")["layer"].to_list() == [1], "the study has one SAE"
+    shares = layers.select("trait", "layer", "prompts", "plain", "success", "control")
+    assert shares.rows() == [
+        ("planted", 0, 3, 0.0, pytest.approx(2 / 3), 0.0),
+        ("planted", 1, 3, 0.0, pytest.approx(1 / 3), 0.0),
+        ("any", 1, 2, 1.0, 1.0, 1.0),
+        (None, 0, 3, 0.0, pytest.approx(2 / 3), 0.0),
+        (None, 1, 5, pytest.approx(2 / 5), pytest.approx(3 / 5), pytest.approx(2 / 5)),
+    ]
     for row in layers.iter_rows(named=True):
-        names = ["vowels", "the"] if row["trait"] is None else [row["trait"]]
-        scanned = [name for name in names if row["layer"] == 1 or name == "vowels"]
-        heard = answers.filter(
-            pl.col("trait").is_in(scanned), pl.col("step") == "layer", layer=row["layer"]
-        )
-        for share, direction in (("success", "trait"), ("control", "random")):
-            shows = heard.filter(direction=direction)["shows"]
-            assert row["prompts"] == len(shows)
-            assert row[share] == pytest.approx(shows.mean())
+        for share in ("success", "control"):
             ends = (row[f"{share}_low"], row[f"{share}_high"])
-            assert ends == wilson(shows.sum(), len(shows))
+            assert ends == wilson(row[share] * row["prompts"], row["prompts"])
+    heard = answers.filter(trait="planted", step="layer", direction="trait")
+    assert heard.group_by("layer").agg(pl.col("shows").sum()).sort("layer").rows() == [
+        *((0, 2), (1, 1))
+    ]
+
+
+def test_the_feature_of_a_trait_is_kept_with_the_search_that_found_it(searched: Path) -> None:
+    found = table(searched, "traits").row(0, named=True)
+    assert (found["trait"], found["best_layer"]) == ("planted", 0)
+    assert (found["sae"], found["layer"]) == ("main", 0)
+    assert (found["success"], found["control"], found["failure"]) == (1.0, 0.0, None)
+    assert (found["success_low"], found["success_high"]) == wilson(3, 3)
+    steps = table(searched, "traits_search")
+    alone = steps.filter(step="alone").row(0, named=True)
+    assert (alone["feature"], alone["prompts"]) == (found["feature"], 3)
+    assert set(steps["trait"]) == {"planted"}
+    said = " ".join((searched.parent / "said").read_text().split())
+    assert "A feature was found for 1 of 3 traits" in said
+    assert "on 100% [44%, 100%] of 3 test prompts, a random direction of its norm on 0%" in said
 
 
 def test_a_trait_that_cannot_be_found_says_why_and_does_not_stop_the_others(searched: Path) -> None:
     traits = table(searched, "traits")
-    assert traits["trait"].to_list() == ["vowels", "snow", "the"]
-    assert traits["prompts"].to_list() == [3, 3, 2]
+    assert traits["trait"].to_list() == ["planted", "snow", "any"]
     why = dict(traits.select("trait", "failure").rows())
     assert "does not show the trait on the trait prompt itself" in why["snow"]
-    assert "snow" not in set(table(searched, "traits_by_layer")["trait"])
+    assert "at best 100% of the test prompts show it, and 100% without" in why["any"]
     said = " ".join((searched.parent / "said").read_text().split())
-    for name, failure in why.items():
-        assert failure is None or f"{name}: {failure}" in said
-    assert all(row["feature"] is None for row in traits.drop_nulls("failure").to_dicts())
+    for name in ("snow", "any"):
+        assert " ".join(f"{name}: {why[name]}".split()) in said
+    assert traits["feature"].is_null().to_list() == [False, True, True]
     page = section("retrieval", RunFolder(searched), [])
     assert "The features of traits" in page
     assert "snow: The model does not show the trait" in page
@@ -197,7 +228,9 @@ def test_a_trait_that_cannot_be_found_says_why_and_does_not_stop_the_others(sear
 def test_the_figure_has_a_panel_for_each_trait_and_one_for_all(searched: Path) -> None:
     drawn = pl.read_parquet(searched / "figures" / "trait-layers.parquet")
     panels = drawn["trait"].unique(maintain_order=True).to_list()
-    assert panels == ["vowels", "the", "all traits together"]
+    assert panels == ["planted", "any", "all traits together"]
+    ringed = drawn.drop_nulls("feature").select("trait", "layer", "sae").unique()
+    assert ringed.rows() == [("planted", 0, "main")]
     assert (searched / "figures" / "trait-layers.svg").is_file()
 
 
@@ -219,7 +252,7 @@ def test_test_prompts_in_a_file_become_part_of_the_runs_own_study(
     tiny_study: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "tests.txt").write_text("\n".join(["", *TESTS, " "]))
-    trait = TRAITS[0] | {"tests": str(tmp_path / "tests.txt")}
+    trait = TRAIT | {"tests": str(tmp_path / "tests.txt")}
     study = load_study(changed(tiny_study, tmp_path / "study.yaml", traits=[trait]))
     assert list(study.traits[0].tests) == TESTS
 
@@ -238,14 +271,14 @@ def test_test_prompts_in_a_file_become_part_of_the_runs_own_study(
 def test_a_trait_that_cannot_be_searched_is_refused_before_anything_is_made(
     trait: dict, sentence: str, tiny_study: Path, tmp_path: Path
 ) -> None:
-    study = changed(tiny_study, tmp_path / "study.yaml", traits=[TRAITS[0] | trait])
+    study = changed(tiny_study, tmp_path / "study.yaml", traits=[TRAIT | trait])
     assert sentence in functok("traits", study, "-o", tmp_path / "run").complaint
     assert not (tmp_path / "run").exists()
 
 
 def test_two_traits_of_one_name_are_refused(tiny_study: Path, tmp_path: Path) -> None:
-    study = changed(tiny_study, tmp_path / "study.yaml", traits=[TRAITS[0], TRAITS[0]])
-    assert "two traits are called 'vowels'" in functok("traits", study).complaint
+    study = changed(tiny_study, tmp_path / "study.yaml", traits=[TRAIT, TRAIT])
+    assert "two traits are called 'snow'" in functok("traits", study).complaint
 
 
 def test_keys_that_came_later_leave_what_was_made_before_them_done(whole_run: Path) -> None:
