@@ -170,7 +170,7 @@ def table(run: Path, name: str) -> pl.DataFrame:
     return pl.read_parquet(run / "retrieval" / f"{name}.parquet")
 
 
-def wilson(hits: float, tries: int) -> tuple[float, float]:
+def wilson(hits: float, tries: int) -> Any:
     low, high = proportion_confint(round(hits), tries, method="wilson")
     return pytest.approx(low), pytest.approx(high)
 

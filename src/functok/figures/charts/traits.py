@@ -9,7 +9,7 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.plan import Plan, made_from
-from functok.figures.style import CONTROL, DASHES, MEASURED, tips, value_tips
+from functok.figures.style import CONTROL, DASHES, MEASURED, spread, tips, value_tips
 
 _NAMES = {"success": "the trait's residual stream", "control": "a random direction of equal norm"}
 TOGETHER = "all traits together"
@@ -46,8 +46,9 @@ def layers_of_traits(layers: pl.DataFrame, traits: pl.DataFrame) -> pl.DataFrame
 def success_by_layer(table: pl.DataFrame) -> ChartType:
     """One panel per trait: shares with intervals by layer; a ring where a feature was found."""
     order, names = table["trait"].unique(maintain_order=True).to_list(), list(_NAMES.values())
+    ticks = spread(sorted(set(table["layer"])), 12)
     base = alt.Chart(table, width=_WIDTH, height=_HEIGHT).encode(
-        x=alt.X("layer:Q", title="layer").axis(tickMinStep=1, format="d").scale(nice=False),
+        x=alt.X("layer:Q", title="layer").axis(values=ticks, format="d").scale(nice=False),
         color=alt.Color("direction:N").scale(domain=names, range=[MEASURED, CONTROL]),
         tooltip=[
             *tips("trait:N layer:Q direction:N"),
