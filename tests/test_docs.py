@@ -77,9 +77,11 @@ def test_every_command_on_the_page_runs(page: Path, workspace: Path) -> None:
         assert name is not None, f"study {number} on {page.name} does not say its file's name"
         # the study as shown, on a corpus that is there and with an SAE that trains in a second
         study["corpus"] = "texts/some.jsonl"
-        small = study.setdefault("dictionaries", {})
-        small["layer"] = 0
-        small["recipe"] = small.get("recipe", {}) | {"width": 64, "k": 4, "steps": 20, "batch": 64}
+        parts = study.setdefault("dictionaries", {})
+        for small in parts if isinstance(parts, list) else [parts]:
+            small["layer"] = 0
+            recipe = {"width": 64, "k": 4, "steps": 20, "batch": 64}
+            small["recipe"] = small.get("recipe", {}) | recipe
         (workspace / name[1]).write_text(yaml.safe_dump(study), "utf-8")
     if page.stem != "your-model":  # where its own study is shown
         shutil.copy(workspace / "runs/demo/study.yaml", workspace / "my-study.yaml")

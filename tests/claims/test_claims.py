@@ -7,7 +7,7 @@ import pytest
 
 from functok.claims.evidence import Evidence
 from functok.claims.explanation import TESTS
-from functok.claims.verdicts import CLAIMS, EXPLAINED, PRIMARY, assemble, verdict
+from functok.claims.verdicts import CLAIMS, EXPLAINED, PRIMARY, assemble, beside, verdict
 from functok.runtime.store import RunFolder
 
 
@@ -143,3 +143,25 @@ def test_a_broken_sae_marks_the_claims_that_rest_on_it(tmp_path):
     without = set(marked.filter(pl.col("sae_warning").is_null())["claim"])
     assert without == {"loss", "consolidation"}
     assert assemble(RunFolder(tmp_path))["sae_warning"].null_count() == len(marked)
+
+
+def test_each_verdict_is_compared_with_that_on_other_saes(tmp_path):
+    """Where every test that ran on the first ran on the other, too."""
+    run = RunFolder(tmp_path)
+    others = [run.of("wide"), run.of("out")]
+    _write(run, "E-coverage", -0.5, 0.1, 0.001)
+    _write(others[0], "E-coverage", -0.4, 0.1, 0.001)  # not supported there either
+    _write(others[1], "E-coverage", 0.4, 0.1, 0.001)
+    _write(run, "E-reactivation", 0.5, 0.1, 0.001)
+    _write(run, "P5", 0.5, 0.1, 0.001)
+    _write(others[0], "E-reactivation", 0.5, 0.1, 0.001)  # without P5
+    _write(others[0], "E-steering", 0.5, 0.1, 0.001)  # not run on the first
+    _write(run, "E-loss", 0.5, 0.1, 0.001)
+    _write(others[0], "E-loss", 0.5, 0.1, 0.001)  # rests on no SAE
+    assert "sae_others" not in assemble(run).columns
+    rows = {row["claim"]: row for row in assemble(run, others=others).to_dicts()}
+    measured = {name: (row["sae_alike"], row["sae_others"]) for name, row in rows.items()}
+    assert measured == dict.fromkeys(rows, (0, 0)) | {"coverage": (1, 2)}
+    assert beside(rows["coverage"]) == "holds on 1 of 2 other SAEs"
+    assert beside(rows["loss"]) == ""
+    assert rows["coverage"]["verdict"] == "not supported", "the first alone decides"

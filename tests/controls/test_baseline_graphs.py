@@ -146,11 +146,11 @@ def test_a_finished_baseline_is_read_and_one_of_other_settings_is_built_again(
     assert len(rebuilt.columns.feature) != len(first.columns.feature)
 
 
-def test_an_sae_elsewhere_than_on_a_residual_stream_has_no_baseline_of_its_own(trained):
-    elsewhere = Trained(**{**vars(trained), "hook": HookPoint.parse("blocks.1.hook_mlp_out")})
+def test_an_sae_elsewhere_than_at_a_site_of_a_layer_has_no_baseline_of_its_own(trained):
+    elsewhere = Trained(**{**vars(trained), "hook": HookPoint.parse("hook_embed")})
     sentences = [possible(baseline, elsewhere) for baseline in BASELINES]
     assert sum(sentence is None for sentence in sentences) == 4
-    assert "hook_mlp_out" in (sentences[0] or "")
+    assert "hook_embed" in (sentences[0] or "")
 
 
 def test_a_baseline_that_there_is_not_is_named():

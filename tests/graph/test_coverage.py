@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from functok.graph.coverage import (
     frequency_order,
     token_degrees,
 )
+from functok.graph.tables import side_by_side
+from functok.runtime.store import graph_table, write_table
 
 VOCABULARY, FEATURES = 6, 40
 
@@ -204,3 +207,20 @@ def test_the_tables_list_tokens_by_frequency_with_their_degree_and_reach():
         assert reach["of_active"][rank - 1] == pytest.approx(reached)
         assert reach["random"][rank - 1] == pytest.approx(random)
         assert reach["positions"][rank - 1] == occurrences[order[:rank]].sum()
+
+
+def test_the_coverage_of_several_saes_stands_side_by_side(tmp_path: Path):
+    tables = {}
+    for seed, name in enumerate(("main", "wide")):
+        graph, _ = _graph(seed)
+        order = np.arange(4) if seed == 0 else np.array([0, 1, 3, 2])
+        tables[name] = coverage_table(graph, order, list("abcdef"), top=4)
+        write_table(graph_table(tmp_path / name, "coverage"), tables[name])
+    found = side_by_side({name: tmp_path / name for name in tables}).to_dict(as_series=False)
+    assert found == {
+        "rank": [1, 2, 3, 4],
+        "token": list("abcd"),
+        "SAE main": tables["main"]["of_active"].to_pylist(),
+        "token (wide)": list("abdc"),
+        "SAE wide": tables["wide"]["of_active"].to_pylist(),
+    }

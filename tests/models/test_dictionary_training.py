@@ -11,13 +11,14 @@ from torch import Tensor
 from functok.encoding.contexts import RowFormat
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary, load_dictionary, open_sae
-from functok.models.dictionaries.activations import sample_activations
+from functok.models.dictionaries.activations import sample_activations, sample_at
 from functok.models.dictionaries.training import (
     DictionarySettings,
     _trainer,
     train_dictionary,
 )
 from functok.models.exclusions import Exclusions
+from functok.models.language.hooks import HookPoint
 from functok.models.training import LlamaShape, new_llama
 from functok.runtime.errors import UserError
 
@@ -196,6 +197,50 @@ def test_the_sample_is_the_residual_stream_at_tokens_neither_special_nor_massive
     torch.testing.assert_close(
         torch.stack(sorted(sample, key=key)), torch.stack(sorted(expected, key=key))
     )
+
+
+def test_the_samples_of_several_places_come_from_one_pass():
+    """Against hidden states and the modules' own outputs; massive positions are each one's own."""
+    shape = LlamaShape(hidden_size=16, layers=3, heads=2, key_value_heads=2, intermediate_size=24)
+    model = new_llama(shape, 20, 32, 0)
+    passes, seen = [], {}
+    model.base_model.register_forward_pre_hook(lambda *_: passes.append(1))
+    layers = model.base_model.layers
+    for name, module in (("mlp_out", layers[2].mlp), ("attn_out", layers[1].self_attn)):
+        module.register_forward_hook(
+            lambda module, inputs, output, name=name: seen.__setitem__(
+                name, output[0] if isinstance(output, tuple) else output
+            )
+        )
+    ids = torch.randint(2, 20, (1, 30), generator=torch.Generator().manual_seed(0))
+    encoded = Encoded(ids[0].numpy().astype(np.int32), np.array([0, 30]), np.array([7]))
+    with torch.no_grad():
+        hidden = model(torch.cat([torch.tensor([[0]]), ids], 1), output_hidden_states=True)
+    naive = [hidden.hidden_states[1], seen["attn_out"].clone(), seen["mlp_out"].clone()]
+    points = [HookPoint.residual(0), HookPoint.at(1, "attn_out"), HookPoint.at(2, "mlp_out")]
+    place = (RowFormat(32, 0), Exclusions(special=(0,), massive=1.2), 1000)
+    list(sample_at(model, encoded, points, *place))  # which modules attention and MLP are, is known
+    passes.clear()
+    found = list(sample_at(model, encoded, points, *place))
+    assert len(passes) == 1
+    for point, sample, whole in zip(points, found, naive, strict=True):
+        (alone,) = sample_at(model, encoded, [point], *place)
+        assert (sample.activations == alone.activations).all()
+        assert sample.excluded == alone.excluded
+        norm = whole[0, 1:].norm(dim=1)
+        kept = norm <= 1.2 * norm.median()
+        torch.testing.assert_close(sample.activations, whole[0, 1:][kept])
+        assert sample.excluded["left_out"]["massive"] == int((~kept).sum())
+    massive = [sample.excluded["left_out"]["massive"] for sample in found]
+    assert len({*massive}) > 1, "each place has massive positions of its own"
+
+
+def test_an_sae_says_where_it_was_trained(tmp_path):
+    recipe = DictionarySettings(width=24, k=2, steps=5, batch=64)
+    train_dictionary(planted(500), recipe, HookPoint.at(3, "mlp_in"), 0, tmp_path / "sae")
+    hook = open_sae(str(tmp_path / "sae")).hook
+    assert hook is not None
+    assert (hook.layer, hook.site) == (3, "mlp_in")
 
 
 def test_what_a_recipe_leaves_open_follows_from_the_model():

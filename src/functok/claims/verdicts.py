@@ -12,7 +12,9 @@ The rule is the same for every claim (``docs/methods.md#verdict-rule``): a claim
 A verdict that rests on a broken SAE (``models/dictionaries/health.py``) is marked, not changed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import polars as pl
 
@@ -129,30 +131,37 @@ def verdict(effects: list[dict], needed: int, margin: float, adjusted: dict[str,
     return "supported" if complete and above and corrected else "undecided"
 
 
-def assemble(run: RunFolder, broken: str | None = None) -> pl.DataFrame:
+def assemble(
+    run: RunFolder, broken: str | None = None, others: Sequence[RunFolder] = ()
+) -> pl.DataFrame:
     """Write and return ``claims.parquet``: one row per claim and test, unrun tests included.
 
     Args:
         run: where the tests are.
         broken: why the SAE that claims rest on is broken, if it is.
+        others: the same folder for each other SAE of the study.
 
     Columns: claim, section, statement, reported, verdict, sae_warning (``broken``, for the claims
     that rest on the SAE), explanation and reason (of the degree of
     function tokens, for that claim alone: ``explanation.py``), test, kind (primary,
-    exploratory), holm_p, and those of ``Evidence``, empty if the test was not run.
+    exploratory), holm_p, and those of ``Evidence``, empty if the test was not run. With others also
+    sae_others and sae_alike, of claims that rest on an SAE: on how many others they were measured
+    (every test that ran here ran there), and on how many of these the verdict is the same.
     """
-    found = {
-        row["test"]: row
-        for path in sorted(run.tests.glob("*.parquet"))
-        for row in read_frame(path).to_dicts()
-    }
-    adjusted = holm({test: row["p_value"] for test, row in found.items()}, PRIMARY)
+    found = _found(run)
+    adjusted, verdicts = _decided(found)
+    elsewhere = [(there, _decided(there)[1]) for there in map(_found, others)]
     explained = explain(found, adjusted)
     blank = {field.name: None for field in fields(Evidence) if field.name != "test"}
     rows = []
     for claim in CLAIMS:
-        ran = [found[test] for test in claim.tests if test in found]
-        decided = verdict(ran, len(claim.tests), claim.margin, adjusted)
+        decided, ran = verdicts[claim.name], {*claim.tests} & {*found}
+        alike = [
+            other[claim.name] == decided
+            for there, other in elsewhere
+            if claim.needs_sae and ran and ran <= {*there}
+        ]
+        held = {"sae_others": len(alike), "sae_alike": sum(alike)} if others else {}
         for test in claim.tests:
             evidence = {key: value for key, value in found.get(test, {}).items() if key != "test"}
             rows.append(
@@ -162,6 +171,7 @@ def assemble(run: RunFolder, broken: str | None = None) -> pl.DataFrame:
                     "statement": claim.statement,
                     "reported": claim.reported,
                     "verdict": decided,
+                    **held,
                     "sae_warning": broken if claim.needs_sae else None,
                     "explanation": explained.account if claim.name == EXPLAINED else None,
                     "reason": explained.reason if claim.name == EXPLAINED else None,
@@ -175,3 +185,29 @@ def assemble(run: RunFolder, broken: str | None = None) -> pl.DataFrame:
     table = pl.DataFrame(rows, infer_schema_length=None).cast({"sae_warning": pl.String})
     write_table(run.claims, table.to_arrow())
     return table
+
+
+def beside(claim: dict[str, Any]) -> str:
+    """On how many other SAEs the verdict of a row of ``claims.parquet`` holds; empty where the
+    claim was measured on none."""
+    count, alike = claim.get("sae_others") or 0, claim.get("sae_alike")
+    return f"holds on {alike} of {count} other SAE{'s' * (count > 1)}" if count else ""
+
+
+def _found(run: RunFolder) -> dict[str, dict[str, Any]]:
+    """The row of each test that ran, by its name."""
+    return {
+        row["test"]: row
+        for path in sorted(run.tests.glob("*.parquet"))
+        for row in read_frame(path).to_dicts()
+    }
+
+
+def _decided(found: dict[str, dict[str, Any]]) -> tuple[dict[str, float], dict[str, str]]:
+    """Holm's p of the primary tests of one SAE, and the verdict of each claim on it."""
+    adjusted = holm({test: row["p_value"] for test, row in found.items()}, PRIMARY)
+    verdicts = {}
+    for claim in CLAIMS:
+        ran = [found[test] for test in claim.tests if test in found]
+        verdicts[claim.name] = verdict(ran, len(claim.tests), claim.margin, adjusted)
+    return adjusted, verdicts

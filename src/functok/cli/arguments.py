@@ -68,8 +68,13 @@ Dtype = Annotated[
 SaeName = Annotated[
     str | None,
     typer.Option(
-        help="An SAE: the folder or file of a published one (docs/graph.md), or release/sae_id."
+        help="An SAE: the folder or file of a published one (docs/graph.md), or release/sae_id; of "
+        "a run or a study, the name of one of its SAEs, by default the first."
     ),
+]
+SaeOfRun = Annotated[
+    str | None,
+    typer.Option("--sae", help="One of the study's SAEs, by its name; default: the first, or all."),
 ]
 Layer = Annotated[int | None, typer.Option(help="Decoder layer, from 0; default: the SAE's own.")]
 Site = Annotated[

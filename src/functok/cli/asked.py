@@ -30,22 +30,26 @@ def subject(
         target: a run folder or a study file.
         output, replace: of a run.
         where: the model and its SAE go.
-        model, sae: names.
+        model: its name.
+        sae: likewise; or of a run, the name of one of its SAEs.
         more: of a model and an SAE, see ``functok.study.asking.Named``.
 
     Raises:
-        UserError: if both are given, or neither.
+        UserError: if both are given, or neither, or the run has no such SAE.
     """
     from functok.cli.console import ConsoleProgress
     from functok.cli.work import bring, find, quiet_libraries
     from functok.study.asking import Named, subject_named, subject_of
+    from functok.study.opening import view
 
     exact = command != "trace"  # nothing is changed there
     if target is not None:
-        refuse_names(target, model, sae, *more.values())
-        run = bring(find(target, output, where), ["graph"], replace, whole=True)
+        refuse_names(target, model, *more.values())
+        run = find(target, output, where)
+        view(run, sae)  # a name that there is not is refused before any work
+        bring(run, ["graph"], replace, whole=True)
         quiet_libraries()
-        return _told(subject_of(run, exact))
+        return _told(subject_of(view(run, sae), exact))
     if model is None or sae is None:
         raise UserError(
             f"functok {command} needs a run folder or a study file, or --model and --sae."
@@ -64,14 +68,17 @@ def _told(subject: Subject) -> Subject:
     return subject
 
 
-def kept(target: Path | None, output: Path | None, name: str) -> Path | None:
+def kept(
+    target: Path | None, output: Path | None, name: str, sae: str | None = None
+) -> Path | None:
     """Where the run of ``target`` keeps what was found out about it; None without one, and where
     nothing can be written."""
     from functok.cli.work import find
+    from functok.study.opening import view
 
     if target is None:
         return None
-    folder = find(target, output).folder
+    folder = view(find(target, output), sae).folder
     return folder.retrieval(name) if folder.writable else None
 
 
@@ -94,9 +101,14 @@ def study_answer(
     replace: bool,
     where: Resources,
     python: list[str] | None = None,
+    sae: str | None = None,
 ) -> None:
-    """Answer by the study's own prompts; ``python`` names files that it may run."""
+    """Answer by the study's own prompts; ``python`` names files that it may run, ``sae`` one of its
+    SAEs."""
     from functok.cli.work import bring, find, show
+    from functok.study.opening import view
 
-    resources = dataclasses.replace(where, python=tuple(python or ()))
-    show(bring(find(target, output, resources), [name], replace), name)
+    run = find(target, output, dataclasses.replace(where, python=tuple(python or ())))
+    seen = view(run, sae)
+    bring(run, [name], replace)
+    show(seen, name)

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from functok.cli.arguments import AllowPython, Output, Replace, Target, Workers, runs_model
+from functok.cli.arguments import (
+    AllowPython,
+    Output,
+    Replace,
+    SaeOfRun,
+    Target,
+    Workers,
+    runs_model,
+)
 from functok.cli.check import check, report
 from functok.cli.controls import controls
 from functok.cli.feature import feature
@@ -79,15 +87,21 @@ def _bring_and_show(
     where: Resources,
     workers: int = 1,
     python: list[str] | None = None,
+    sae: str | None = None,
 ) -> None:
     from functok.cli.work import bring, find, show
+    from functok.study.opening import view
 
     resources = dataclasses.replace(where, workers=workers, python=tuple(python or ()))
-    show(bring(find(target, output, resources), [name], replace, whole=name == "report"), name)
+    found = find(target, output, resources)
+    seen = view(found, sae)  # a name that there is not is refused before any work
+    bring(found, [name], replace, whole=name == "report")
+    show(seen, name)
 
 
-def _add(name: str, summary: str) -> None:
-    """Add the command that brings a run up to one step, with the steps it needs."""
+def _add(name: str, summary: str, by_sae: bool) -> None:
+    """Add the command that brings a run up to one step, with the steps it needs; ``by_sae``: and
+    shows one SAE of it."""
 
     @runs_model
     def command(
@@ -100,7 +114,19 @@ def _add(name: str, summary: str) -> None:
     ) -> None:
         _bring_and_show(target, name, output, replace, where, workers, allow_python)
 
-    app.command(name, help=summary)(command)
+    @runs_model
+    def of_sae(
+        target: Target,
+        where: Resources,
+        sae: SaeOfRun = None,
+        output: Output = None,
+        replace: Replace = False,
+        workers: Workers = 1,
+        allow_python: AllowPython = None,
+    ) -> None:
+        _bring_and_show(target, name, output, replace, where, workers, allow_python, sae)
+
+    app.command(name, help=summary)(of_sae if by_sae else command)
 
 
 _OWN = {
@@ -118,7 +144,7 @@ for _step in STEPS:
     if _step.name in _OWN:
         app.command(_step.name)(_OWN[_step.name])
     elif _step.summary is not None:
-        _add(_step.name, _step.summary)
+        _add(_step.name, _step.summary, _step.by_sae)
 app.command("find-feature")(find_feature)
 app.command()(feature)
 app.command()(figure)

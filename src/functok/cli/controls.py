@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from functok.cli.arguments import Output, Replace, Target, Workers, runs_model
+from functok.cli.arguments import Output, Replace, SaeOfRun, Target, Workers, runs_model
 from functok.controls.names import CONTROL_NAMES
 from functok.runtime.errors import nearest, require
 from functok.study.resources import Resources
@@ -24,6 +24,7 @@ def controls(
         Path | None,
         typer.Option(help="The .conllu file or folder that the corpus's text comes from."),
     ] = None,
+    sae: SaeOfRun = None,
     output: Output = None,
     replace: Replace = False,
     workers: Workers = 1,
@@ -33,7 +34,9 @@ def controls(
     Finished controls are kept; the graph is built first if necessary.
     """
     from functok.cli.work import bring, bring_controls, find, show
+    from functok.study.opening import view
     from functok.study.run import Run
+    from functok.study.steps.controls import looked_at
 
     for name in only or ():
         known = f"There is no control {name!r}; {nearest(name, CONTROL_NAMES)}"
@@ -43,8 +46,10 @@ def controls(
         part = run.study.controls.model_copy(update={"treebank": str(treebank)})
         changed = run.study.model_copy(update={"controls": part})
         run, replace = Run(changed, run.folder, run.progress, run.resources), True
+    seen = view(run, sae)
+    looked_at(seen)  # an SAE that has no controls is refused before any work
     if only:
-        bring_controls(run, only, replace)
+        bring_controls(run, only, replace, seen)
     else:
         bring(run, ["controls"], replace)
-    show(run, "controls")
+    show(seen, "controls")

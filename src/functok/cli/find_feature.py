@@ -105,7 +105,7 @@ def find_feature(
     wanted = None if layers is None else _layers(layers)
     typed = python_file(success)
     rule = judge(success, [] if typed is None else [typed])
-    place = kept(target, output, "trait_answers") if answers is None else answers
+    place = kept(target, output, "trait_answers", sae) if answers is None else answers
     require(
         answers is None or (answers.suffix == ".parquet" and answers.absolute().parent.is_dir()),
         f"The answers cannot be kept in {answers}; name a .parquet file in a folder that exists.",

@@ -46,7 +46,8 @@ def graph(
     sae: Annotated[
         list[str] | None,
         typer.Option(
-            help="A published SAE: folder or file (docs/graph.md), or release/sae_id. Repeatable."
+            help="A published SAE: folder or file (docs/graph.md), or release/sae_id. Repeatable. "
+            "Of a run or a study, the name of the SAE to show."
         ),
     ] = None,
     layer: Annotated[
@@ -120,15 +121,20 @@ def graph(
     """Build the token–feature graph: of a run, or of any model, SAE and corpus."""
     from functok.cli.work import bring, find, made, show
     from functok.runtime.sizes import in_bytes
+    from functok.study.opening import view
 
     resources = dataclasses.replace(where, workers=workers, cluster=engine, address=address)
     if target is not None:
         require(
-            not (model or sae or corpus or row_start or dtype) and overlap is None,
+            not (model or corpus or row_start or dtype) and overlap is None,
             f"{target} is a run or a study, which names its own model, dtype, SAEs, corpus and "
             "rows.",
         )
-        show(bring(find(target, output, resources), ["graph"], replace), "graph")
+        require(len(sae or []) < 2, f"{target} is a run or a study; name one --sae of it, or none.")
+        run = find(target, output, resources)
+        seen = view(run, *(sae or [None]))
+        bring(run, ["graph"], replace)
+        show(seen, "graph")
         return
     if model is None or not sae or corpus is None:
         raise UserError(

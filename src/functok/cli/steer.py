@@ -111,10 +111,10 @@ def steer(
             "functok steer needs a run folder or a study file, or --prompt and --feature.",
         )
         assert target is not None
-        named = (model, revision, sae, layer, site, norm_factor)
+        named = (model, revision, layer, site, norm_factor)
         named += (tokenizer, row_start, function_tokens, dtype)
         refuse_names(target, *named)
-        study_answer(target, "steer", output, replace, where, allow_python)
+        study_answer(target, "steer", output, replace, where, allow_python, sae)
         return
     asked = subject(
         *("steer", target, output, replace, where, model, sae),

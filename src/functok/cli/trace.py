@@ -61,9 +61,10 @@ def trace(
 
     if prompt is None and target is not None:
         require(not (feature or chat), "--feature and --chat need --prompt.")
-        named = (model, revision, sae, layer, site, norm_factor)
+        named = (model, revision, layer, site, norm_factor)
         named += (tokenizer, row_start, function_tokens, dtype)
         refuse_names(target, *named)
+        require(sae is None, "--sae needs --prompt: a study's own prompts are its first SAE's.")
         study_answer(target, "trace", output, replace, where)
         return
     require(prompt is not None, "functok trace needs a run folder or a study file, or --prompt.")

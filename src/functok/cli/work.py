@@ -9,7 +9,7 @@ from functok.report.step import STEPS
 from functok.runtime.errors import StoppedError, UserError
 from functok.runtime.store import RunFolder
 from functok.runtime.threads import torch_threads
-from functok.study.opening import open_run
+from functok.study.opening import open_run, views
 from functok.study.resources import Resources
 from functok.study.run import Run
 from functok.study.runner import Runner
@@ -71,8 +71,9 @@ def bring(run: Run, names: Sequence[str], replace: bool = False, whole: bool = F
     return run
 
 
-def bring_controls(run: Run, only: Sequence[str], replace: bool) -> None:
-    """Bring a run up to what these controls need, then run them alone.
+def bring_controls(run: Run, only: Sequence[str], replace: bool, seen: Run) -> None:
+    """Bring a run up to what these controls need, then run them alone, for the SAEs that ``seen``
+    looks at.
 
     Raises:
         UserError: as ``bring``.
@@ -84,7 +85,7 @@ def bring_controls(run: Run, only: Sequence[str], replace: bool) -> None:
     bring(run, ["coverage", "baselines"] if compares else ["coverage"], replace)
 
     with run.folder.opened():
-        control_run(run, only, Runner(run, STEPS).key("controls"))
+        control_run(seen, only, Runner(run, STEPS).key("controls"))
 
 
 def show(run: Run, name: str) -> None:
@@ -123,4 +124,5 @@ def _draw(runner: Runner, name: str) -> None:
     if step.figures and (name in runner.worked or not _has_figures(runner, name)):
         from functok.figures.draw import draw_some
 
-        draw_some(step.figures, folder, runner.run.study.trace.features)
+        for place in dict.fromkeys([folder, *(seen.folder for seen in views(runner.run))]):
+            draw_some(step.figures, place, runner.run.study.trace.features)

@@ -48,18 +48,14 @@ class Checkpoint:
         return f"{what} {'of' if self.step is None else 'at'} {self.called}"
 
 
-Stamp = list[tuple[str, int, int]]
-"""Name, size and time of change of each file."""
-
-
-def chosen(checkpoints: Sequence[Checkpoint], steps: Sequence[int]) -> list[Checkpoint]:
-    """The checkpoints at ``steps``, which a study names under ``dictionaries.checkpoints``.
+def at_steps(checkpoints: Sequence[Checkpoint], steps: Sequence[int]) -> list[Checkpoint]:
+    """Those of a model's checkpoints that an SAE of a study decomposes.
 
     Raises:
-        UserError: if it names one that the model does not have.
+        UserError: if the model does not have one of them.
     """
     found = [one for one in checkpoints if one.step in steps]
-    missing = sorted(set(steps) - {one.step for one in found})
+    missing = sorted({*steps} - {one.step for one in found})
     if missing and checkpoints[-1].step is None:
         raise UserError(
             f"dictionaries.checkpoints names the steps {missing}, but model "
@@ -72,6 +68,10 @@ def chosen(checkpoints: Sequence[Checkpoint], steps: Sequence[int]) -> list[Chec
             f"it has {[one.step for one in checkpoints]}."
         )
     return found
+
+
+Stamp = list[tuple[str, int, int]]
+"""Name, size and time of change of each file."""
 
 
 def weights_stamp(checkpoint: Checkpoint) -> Stamp:

@@ -41,6 +41,8 @@ def _plans() -> tuple[Plan, ...]:
 
 PLANS = _plans()
 """All figures in the report's order."""
+OF_SAE = ("graph", "controls", "retrieval")
+"""Sections with figures of one SAE: each SAE of a study has its own."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def figures(
     """The figures that the run in ``folder`` has, in the report's order.
 
     Args:
-        folder: the run folder.
+        folder: the run folder, or that of one of its SAEs: then the figures of this SAE.
         features: the rows of a trace: which, or how many.
         only: names of plans; by default all.
         partial: whether a figure is left out where one of its files is missing.
@@ -76,6 +78,8 @@ def figures(
     found = []
     for plan in PLANS:
         if only is not None and plan.name not in only:
+            continue
+        if folder.sae is not None and plan.section not in OF_SAE:
             continue
         try:
             tables = plan.tables(folder, features)

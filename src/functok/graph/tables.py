@@ -5,15 +5,18 @@
 documented where each is computed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.coverage import coverage_table, frequency_order
 from functok.graph.orders import cover_tables
 from functok.graph.scaling import scaling_table
+from functok.runtime.store import graph_table, read_frame
 from functok.tokens.vocabulary import Vocabulary
 
 TOP = 10
@@ -35,6 +38,26 @@ def views(
     yield "cover", cover
     yield "orderings", rows
     yield "scaling", scaling_table(graph, seed)
+
+
+def side_by_side(graphs: Mapping[str, Path]) -> pl.DataFrame:
+    """The paper's Table 1 with a column for each of several SAEs of one text.
+
+    Args:
+        graphs: the folders of their graphs, by name.
+
+    Returns:
+        Columns rank, token, and for each SAE the share of the active features that the tokens reach
+        up to there; "token (NAME)" where the massive positions of an SAE give it another order.
+    """
+    found = {name: read_frame(graph_table(place, "coverage")) for name, place in graphs.items()}
+    first = next(iter(found.values()))
+    columns = [first["rank"], first["token"]]
+    for name, table in found.items():
+        if not table["token"].equals(first["token"]):
+            columns.append(table["token"].alias(f"token ({name})"))
+        columns.append(table["of_active"].alias(f"SAE {name}"))
+    return pl.concat([column.to_frame() for column in columns], how="horizontal")
 
 
 def summary(meta: dict[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from functok.runtime.errors import UserError, nearest, require
 from functok.runtime.progress import Silent
 from functok.runtime.store import read_frame
 from functok.study.asking import subject_of
-from functok.study.opening import open_run
+from functok.study.opening import open_run, view
 from functok.study.resources import Resources
 
 
@@ -21,12 +21,17 @@ class Run:
 
     Files are checked against the run's records as they are read.
 
+    Args:
+        folder: of the run.
+        sae: the SAE whose graph, figures and features are meant, by its name in the study; by
+            default the first, which claims are judged on.
+
     Raises:
-        UserError: if there is no run in ``folder``.
+        UserError: if there is no run in ``folder``, or no such SAE in it.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self._run = open_run(Path(folder), Silent())
+    def __init__(self, folder: str | Path, sae: str | None = None) -> None:
+        self._run = view(open_run(Path(folder), Silent()), sae)
         self.folder = self._run.folder.root
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from functok.claims.verdicts import beside
 from functok.report.markup import escaped, interval, number
 from functok.runtime.store import RunFolder, read_frame, read_json
 from functok.stats import jackknife_ratio
@@ -38,6 +39,8 @@ def _rows(claim: dict, ran: list[dict], missing: list[str]) -> list[str]:
     span = f' rowspan="{max(len(ran), 1)}"'
     verdict = claim["verdict"]
     badge = f'<span class="badge {verdict.replace(" ", "-")}">{escaped(verdict)}</span>'
+    if said := beside(claim):
+        badge += f"<small>{escaped(said)}</small>"
     if claim["sae_warning"]:
         badge += f"<small>{escaped(claim['sae_warning'])}</small>"
     account = claim["explanation"]

@@ -1,13 +1,16 @@
 """The report's sections between findings and provenance, in the order of the paper."""
 
 import base64
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 import yaml
 
 from functok.figures.catalogue import PLANS, Figure
 from functok.graph.faces import labels
+from functok.graph.tables import side_by_side
 from functok.report.frequency import frequency
 from functok.report.grids import grid_table
 from functok.report.markup import (
@@ -36,14 +39,23 @@ _ROWS = 50
 """Most rows of a table in the page; the Parquet file has all of them."""
 
 
-def section(name: str, folder: RunFolder, figures: list[Figure]) -> str:
-    """One section: its tables, its figures, and what was not run."""
+def section(
+    name: str,
+    folder: RunFolder,
+    figures: list[Figure],
+    others: Mapping[RunFolder, list[Figure]] = MappingProxyType({}),
+) -> str:
+    """One section: its tables, its figures, and what was not run.
+
+    Args:
+        others: the places of the study's other SAEs, with their figures.
+    """
     here = [figure for figure in figures if figure.plan.section == name]
     drawn = {figure.plan.name for figure in here}
     absent = [plan.absent for plan in PLANS if plan.section == name and plan.name not in drawn]
     before = {"tokens": function_tokens(folder), "controls": frequency(folder)}.get(name, "")
     after = {
-        "graph": first_tokens(folder),
+        "graph": first_tokens(folder, [*others]) + degrees(others),
         "retrieval": continuations(folder) + traits_found(folder) + steering_grid(folder),
         "world": world_grid(folder),
     }.get(name, "")
@@ -56,7 +68,7 @@ def section(name: str, folder: RunFolder, figures: list[Figure]) -> str:
 
 
 def figure_block(figure: Figure, folder: RunFolder) -> str:
-    """A chart, how to read it, its control, and its data."""
+    """A chart, how to read it, its control, and its data; of the SAE whose folder it is."""
     spec = dict(figure.specification)
     heading = spec.pop("title", {})
     subtitle = heading.get("subtitle", "") if isinstance(heading, dict) else ""
@@ -70,7 +82,8 @@ def figure_block(figure: Figure, folder: RunFolder) -> str:
         table(figure.table.drop("text", strict=False), limit=_ROWS),
     )
     reading, control = figure.plan.words(figure.table)
-    title, identity = escaped(figure.plan.title), escaped(f"spec-{figure.name}")
+    of_sae, named = ("", "") if folder.sae is None else (f": SAE {folder.sae}", f"-{folder.sae}")
+    title, identity = escaped(figure.plan.title + of_sae), escaped(f"spec-{figure.name}{named}")
     return (
         f"<h3>{title}</h3>"
         f'<figure data-chart="{identity}"><p class="sub">{escaped(subtitle)}</p>'
@@ -113,8 +126,9 @@ def function_tokens(folder: RunFolder) -> str:
     )
 
 
-def first_tokens(folder: RunFolder) -> str:
-    """Cumulative coverage of the first tokens, as in the paper's Table 1."""
+def first_tokens(folder: RunFolder, others: Sequence[RunFolder] = ()) -> str:
+    """Cumulative coverage of the first tokens, as in the paper's Table 1; of all SAEs beside one
+    another where there are others."""
     graph = folder.judged
     path = graph_table(graph or folder.graphs, "coverage")
     if graph is None or not path.exists():
@@ -135,8 +149,35 @@ def first_tokens(folder: RunFolder) -> str:
         "<p>A log ratio below 0 means that the tokens reach fewer features than the same number of "
         f"random positions. Graph {escaped(graph.relative_to(folder.graphs).as_posix())}.</p>"
         + table(read_frame(path), titles, dict.fromkeys(shares, percent))
+        + _beside(folder, others)
         + scaling(graph)
     )
+
+
+def _beside(folder: RunFolder, others: Sequence[RunFolder]) -> str:
+    graphs = {
+        place.judged.relative_to(folder.graphs).parts[0]: place.judged
+        for place in (folder, *others)
+        if place.judged is not None
+    }
+    if len(graphs) < 2:
+        return ""
+    found = side_by_side(graphs)
+    shares = {name: percent for name, kind in found.schema.items() if kind.is_float()}
+    return "<p>Of the active features, by SAE:</p>" + table(found, formats=shares)
+
+
+def degrees(others: Mapping[RunFolder, list[Figure]]) -> str:
+    """The degrees in the graphs of other SAEs, and where their other figures lie."""
+    blocks = [
+        figure_block(figure, folder)
+        for folder, figures in others.items()
+        for figure in figures
+        if figure.plan.name == "token-degree"
+    ]
+    places = ", ".join(folder.figures.relative_to(folder.root).as_posix() for folder in others)
+    said = f"The other figures of the study's other SAEs are in {places}."
+    return "".join(blocks) + (paragraphs([said]) if others else "")
 
 
 def scaling(graph: Path) -> str:

@@ -24,7 +24,7 @@ from functok.report.provenance import provenance
 from functok.report.sections import TITLES, section
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.store import RunFolder, read_frame, write_text
-from functok.study.summary import model_name, summary
+from functok.study.summary import model_name, other_saes, summary
 
 _INCOMPLETE = "This report is incomplete: something in the run folder is damaged or out of date."
 
@@ -38,8 +38,13 @@ def write_report(folder: RunFolder, missing: Sequence[str] = ()) -> None:
             be drawn without is left out.
     """
     study = yaml.safe_load(folder.study.read_text("utf-8")) if folder.study.exists() else {}
-    drawn = figures(folder, study.get("trace", {}).get("features", 16), partial=bool(missing))
+    features = study.get("trace", {}).get("features", 16)
+    drawn = figures(folder, features, partial=bool(missing))
     draw(drawn, folder)
+    others = {}
+    for other in other_saes(folder, study):
+        others[other] = figures(other, features, partial=bool(missing))
+        draw(others[other], other)
 
     def part(name: str, make: Callable[[], str]) -> str:
         try:
@@ -51,7 +56,10 @@ def write_report(folder: RunFolder, missing: Sequence[str] = ()) -> None:
             return f'<p class="absent">{what} ({escaped(first_line(error))}).</p>'
 
     parts = [
-        *(part(title, partial(section, name, folder, drawn)) for name, title in TITLES.items()),
+        *(
+            part(title, partial(section, name, folder, drawn, others))
+            for name, title in TITLES.items()
+        ),
         part("Provenance", partial(provenance, folder)),
     ]
     findings = part("Findings", partial(_findings, folder))

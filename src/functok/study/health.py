@@ -14,12 +14,17 @@ if TYPE_CHECKING:
     from functok.study.settings import DictionaryPart
 
 
+def quality_table(run: Run, part: DictionaryPart) -> Path:
+    """The quality of the SAEs of one kind."""
+    return run.folder.quality(part.name, part == run.study.dictionaries[0])
+
+
 def write_health(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> None:
     """``health.json`` in the folder of an SAE's graph: its line, and a warning or null."""
     from functok.models.dictionaries.health import Health
 
     place = run.graph_folder(part, checkpoint)
-    meta, table = read_json(place / "meta.json"), run.folder.quality(part.name, part == run.main)
+    meta, table = read_json(place / "meta.json"), quality_table(run, part)
     rows = read_frame(table).to_dicts() if table.exists() else []
     row = next((row for row in rows if row["step"] == checkpoint.step), {})
     measured = {name: row[name] for name in Health.__dataclass_fields__ if name in row}

@@ -7,7 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.consolidation.checkpoints import Checkpoint, chosen, published, stamp, weights_stamp
+from functok.consolidation.checkpoints import (
+    Checkpoint,
+    at_steps,
+    published,
+    stamp,
+    weights_stamp,
+)
 from functok.runtime.errors import UserError
 from functok.runtime.gguf import is_gguf
 from functok.runtime.paths import user_path
@@ -43,6 +49,8 @@ class Run:
     reopened: bool = False
     """Whether the run was opened by its folder: then its input is what it was when the run read it,
     and is looked at again only where something has to be made from it."""
+    chosen: str | None = None
+    """Name of the SAEs that are looked at; None: the first, on which claims are judged."""
 
     @cached_property
     def engine(self) -> Engine:
@@ -73,22 +81,6 @@ class Run:
         known = self.known.get("corpus")
         known = known if isinstance(known, str) else None
         return as_read(lambda: self.corpus.fingerprint, known, self.reopened)
-
-    @cached_property
-    def treebank_fingerprints(self) -> list[str]:
-        """The study's treebanks as they are; where one is gone, as they were when this run read
-        them.
-
-        Raises:
-            UserError: if one is gone and was never read.
-        """
-        places = [user_path(place) for place in self.study.tokens.treebanks]
-        if not places:
-            return []
-        from functok.tokens.grammar.treebanks import treebank_fingerprint
-
-        known = self.known.get("treebanks") or None
-        return as_read(lambda: [*map(treebank_fingerprint, places)], known, self.reopened)
 
     @property
     def known(self) -> dict[str, Any]:
@@ -180,8 +172,10 @@ class Run:
 
     @property
     def main(self) -> DictionaryPart:
-        """The SAEs that the claims are judged on; steps without any do not get here."""
-        return self.study.dictionaries[0]
+        """The SAEs that are looked at, by default those that the claims are judged on; steps
+        without any do not get here."""
+        parts = self.study.dictionaries
+        return next((part for part in parts if part.name == self.chosen), parts[0])
 
     def decomposed(self, part: DictionaryPart) -> list[Checkpoint]:
         """The checkpoints that ``part`` decomposes.
@@ -191,11 +185,11 @@ class Run:
         """
         if not part.checkpoints:
             return self.checkpoints if self.model_part.load else self.checkpoints[-1:]
-        return chosen(self.checkpoints, part.checkpoints)
+        return at_steps(self.checkpoints, part.checkpoints)
 
     @property
     def last(self) -> Checkpoint:
-        """The last checkpoint with an SAE of the main kind."""
+        """The last checkpoint with an SAE of the kind that is looked at."""
         return self.decomposed(self.main)[-1]
 
     def sae_folder(self, part: DictionaryPart, checkpoint: Checkpoint) -> Path:
@@ -206,7 +200,7 @@ class Run:
 
     @property
     def judged(self) -> Path:
-        """The graph that the claims are about."""
+        """The last graph of the SAEs that are looked at."""
         return self.graph_folder(self.main, self.last)
 
     def sae_spec(self, part: DictionaryPart, checkpoint: Checkpoint) -> str:
@@ -226,7 +220,7 @@ class Run:
         from functok.models.language.hooks import HookPoint
 
         if part.load is None:
-            return HookPoint.residual(part.layer_in(self.architecture))
+            return part.place_in(self.architecture)
         return HookPoint.parse(read_json(self.folder.verified(part.name, checkpoint.step))["hook"])
 
     def within(self, place: str) -> str:

@@ -9,7 +9,7 @@ from functok.runtime.paths import user_path
 from functok.runtime.store import write_json, write_text
 from functok.runtime.store.records import read_record
 from functok.study.counting import fingerprint_elsewhere
-from functok.study.published import known_stamps
+from functok.study.published import as_read, known_stamps
 from functok.study.run import Run
 
 
@@ -24,7 +24,10 @@ def settle(run: Run, replace: bool) -> None:
     from functok.study.settings import differences, dump_study, load_study, resolved
 
     study, folder = run.study, run.folder
-    now: dict[str, Any] = {"corpus": run.corpus_fingerprint, "treebanks": run.treebank_fingerprints}
+    now: dict[str, Any] = {
+        "corpus": run.corpus_fingerprint,
+        "treebanks": treebank_fingerprints(run),
+    }
     if found := stamps(run):
         now["stamps"] = {name: [[*file] for file in files] for name, files in found.items()}
     if (taken := fingerprint_elsewhere(run)) is not None:
@@ -53,6 +56,21 @@ def settle(run: Run, replace: bool) -> None:
         write_text(folder.study, dump_study(study))
     if before != now:
         write_json(folder.inputs, now)
+
+
+def treebank_fingerprints(run: Run) -> list[str]:
+    """The study's treebanks as they are; where one is gone, as they were when the run read them.
+
+    Raises:
+        UserError: if one is gone and was never read.
+    """
+    places = [user_path(place) for place in run.study.tokens.treebanks]
+    if not places:
+        return []
+    from functok.tokens.grammar.treebanks import treebank_fingerprint
+
+    known = run.known.get("treebanks") or None
+    return as_read(lambda: [*map(treebank_fingerprint, places)], known, run.reopened)
 
 
 def stamps(run: Run) -> dict[str, Stamp]:

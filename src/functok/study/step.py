@@ -63,6 +63,8 @@ class Step:
     """Steps that wrote files which its command prints, where these are not its own."""
     shows: Callable[[Run], Shown] | None = None
     """What its command prints."""
+    by_sae: bool = False
+    """Whether it leaves results of each SAE, so that its command takes one by its name."""
 
     def title_of(self, study: Study) -> str:
         """The title in this study."""

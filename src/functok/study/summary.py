@@ -110,3 +110,13 @@ def fingerprints(run: Run) -> dict[str, Any]:
         }
         for checkpoint in run.checkpoints
     }
+
+
+def other_saes(folder: RunFolder, study: dict[str, Any]) -> list[RunFolder]:
+    """The places of the results of each SAE but the first, which claims are not judged on.
+
+    Args:
+        study: as it was written out.
+    """
+    parts = study.get("dictionaries")
+    return [folder.of(part["name"]) for part in parts[1:]] if isinstance(parts, list) else []

@@ -44,6 +44,7 @@ from functok.models.dictionaries.activations import probe_activations, sample_ac
 from functok.models.dictionaries.frozen import Held
 from functok.models.dictionaries.quality import dictionary_quality
 from functok.models.dictionaries.training import train_dictionary
+from functok.models.language.hooks import SITES
 from functok.models.language.untrained import write_untrained
 from functok.runtime.engine import Engine
 from functok.runtime.errors import UserError, nearest, require
@@ -117,8 +118,8 @@ def possible(baseline: Baseline, trained: Trained) -> str | None:
         return "There is no checkpoint from before the training."
     if baseline.trains and (trained.recipe is None or trained.training is None):
         return "The SAE was not trained here, and the study has no recipe to train another by."
-    if baseline.trains and trained.hook.site != "resid_post":
-        return f"A new SAE can be trained on a residual stream only, not on {trained.hook.name!r}."
+    if baseline.trains and trained.hook.site not in SITES:
+        return f"A new SAE can be trained at a site of a layer only, not at {trained.hook.name!r}."
     return None
 
 
@@ -221,8 +222,7 @@ def _sae(
         return trained.sae
     place = folder / "sae"
     if not place.exists():
-        layer, recipe, text = trained.hook.layer, trained.recipe, trained.training
-        assert layer is not None
+        recipe, text = trained.recipe, trained.training
         assert recipe is not None
         assert text is not None
         name = f"SAE of {baseline.name}"
@@ -230,12 +230,12 @@ def _sae(
             sample = torch.from_numpy(read_tensors(trained.sample)["activations"])
         else:
             sample, _ = sample_activations(
-                *(trained.loaded(*model), text, layer, trained.row_format),
+                *(trained.loaded(*model), text, trained.hook, trained.row_format),
                 *(trained.exclusions, recipe.activations, progress, name),
             )
         seed = trained.seed + baseline.seed
         told, device = (progress, name), trained.placement.sae_device
-        train_dictionary(sample, recipe, layer, seed, place, *told, baseline.held, device)
+        train_dictionary(sample, recipe, trained.hook, seed, place, *told, baseline.held, device)
     return str(place)
 
 

@@ -4,7 +4,8 @@
 axis            levels
 ==============  ================================================================================
 ``sae``         this SAE, and any others of the same model on the same text: of another seed
-                (``controls/baselines``), or of another layer (another graph in the folder)
+                (``controls/baselines``), or another of the study, by its name: of another width,
+                L0 or layer
 ``rule``        when a feature is active (``graph/activity.py``); all but ``positive`` need the
                 occurrence store
 ``exclusion``   every feature; without the dense; without those that only name a token
@@ -46,6 +47,8 @@ COVERAGES = (0.2, 0.6)
 """Of further definitions by frequency."""
 DENSE = 0.1
 """Share of the positions above which a feature is dense."""
+APART = 0.1
+"""Share by which one L0 differs from another that is meant to be the same."""
 THIS = "this one"
 """The SAE of the graph itself."""
 
@@ -109,6 +112,13 @@ def definitions(subject: LabelledGraph) -> list[Sides]:
     return [sides[0], *more, *sides[1:]]
 
 
+def other_size(graph: TokenFeatureGraph, other: TokenFeatureGraph) -> bool:
+    """Whether ``other`` is of another width or another L0 at the same hook point."""
+    same = graph.meta.get("hook") == other.meta.get("hook")
+    l0, its = float(graph.meta.get("l0", 0.0)), float(other.meta.get("l0", 0.0))
+    return same and (graph.features != other.features or abs(its - l0) > APART * l0)
+
+
 def missing(
     subject: LabelledGraph, others: Mapping[str, TokenFeatureGraph]
 ) -> Iterator[tuple[str, str]]:
@@ -118,7 +128,8 @@ def missing(
     hooks = {str(graph.meta.get("hook", "")) for graph in (subject.graph, *others.values())}
     if len(hooks) < 2:
         yield "layer", "There is a graph of one layer only; functok graph takes several."
-    yield "sae", "Another width or sparsity would have to be trained."
+    if not any(other_size(subject.graph, graph) for graph in others.values()):
+        yield "sae", "Another width or sparsity would have to be trained."
     if not has_store(subject.graph):
         yield "rule", "Thresholds need the occurrence store; functok graph --occurrences keeps it."
     yield (

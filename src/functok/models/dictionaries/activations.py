@@ -1,6 +1,7 @@
 """Samples of what a model holds at a hook point: to train SAEs on, and to try them on."""
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -20,44 +21,76 @@ PROBE = 4096
 """Positions on which SAEs are tried."""
 
 
+class Sample(NamedTuple):
+    """What an SAE is trained on."""
+
+    activations: Float[Tensor, "positions width"]
+    excluded: dict[str, Any]
+    """What was left out (``Exclusions.described``)."""
+
+
 def sample_activations(
     model: Model,
     encoded: Encoded,
-    layer: int,
+    layer: int | HookPoint,
     row_format: RowFormat,
     exclusions: Exclusions,
     count: int,
     progress: Progress | None = None,
     name: str = "SAE",
-) -> tuple[Float[Tensor, "positions d_model"], dict[str, Any]]:
-    """Residual vectors after ``layer`` at about ``count`` tokens, drawn by hash.
+) -> Sample:
+    """The sample at one hook point; a layer stands for the residual stream after it.
 
-    Massive positions are those of the sample itself.
+    See ``sample_at``.
+    """
+    points = [HookPoint.of(layer)]
+    (found,) = sample_at(model, encoded, points, row_format, exclusions, count, progress, name)
+    return found
+
+
+def sample_at(
+    model: Model,
+    encoded: Encoded,
+    points: Sequence[HookPoint],
+    row_format: RowFormat,
+    exclusions: Exclusions,
+    count: int,
+    progress: Progress | None = None,
+    name: str = "SAE",
+) -> Iterator[Sample]:
+    """Vectors at ``points`` in turn, all from one forward pass, at about ``count`` tokens, drawn by
+    hash.
+
+    Massive positions are those of each point's own sample.
 
     Args:
+        points: each once.
         progress: who is told.
         name: what the SAE is called there.
-
-    Returns:
-        The vectors, and what was left out (``Exclusions.described``).
 
     Raises:
         UserError: if no position is left.
     """
     sample = drawn(encoded, count)
-    point, special = HookPoint.residual(layer), exclusions.ids(vocabulary_of(model))
-    batches = forward(model, sample, row_format, [point], excluded=special)
+    special = exclusions.ids(vocabulary_of(model))
+    batches = forward(model, sample, row_format, points, excluded=special)
     total, shown = len(sample.ids), progress or Silent()
+    parts: list[list[Tensor]] = [[] for _ in points]
     with shown.task(f"{name}, its sample", total, "tokens") as task, ticking(task):
-        parts = [batch.hidden[0].float().cpu() for batch in batches]
-    if not parts:
+        for batch in batches:
+            for found, hidden in zip(parts, batch.hidden, strict=True):
+                found.append(hidden.float().cpu())
+    if not parts[0]:
         raise UserError("The SAE's sample holds no token that counts; give more documents.")
-    found = torch.cat(parts)
-    limit, norm = exclusions.norm_limit(found), found.norm(dim=1)
-    kept = norm <= limit
-    first, massive = len(uncounted(sample, row_format)), int((~kept).sum())
-    counts = Counts(special=int(special[sample.ids].sum()), massive=massive, first=first)
-    return (found if kept.all() else found[kept]), exclusions.described(counts, limit)
+    first, specials = len(uncounted(sample, row_format)), int(special[sample.ids].sum())
+    for place in parts:
+        found = torch.cat(place)
+        place.clear()  # so that only one point's vectors are held twice
+        limit, norm = exclusions.norm_limit(found), found.norm(dim=1)
+        kept = norm <= limit
+        counts = Counts(special=specials, massive=int((~kept).sum()), first=first)
+        described = exclusions.described(counts, limit)
+        yield Sample(found if kept.all() else found[kept], described)
 
 
 def probe_activations(

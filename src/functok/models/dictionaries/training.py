@@ -20,6 +20,7 @@ from torch import Tensor
 from functok.models.dictionaries import TILE
 from functok.models.dictionaries.frozen import Held, hold
 from functok.models.dictionaries.settings import DictionarySettings, FittedSettings
+from functok.models.language.hooks import HookPoint
 from functok.models.training.schedule import window_order
 from functok.runtime.errors import UserError
 from functok.runtime.memory import check_memory
@@ -30,7 +31,7 @@ from functok.runtime.store import read_json, write_json, writing_folder
 def train_dictionary(
     activations: Float[Tensor, "positions d_model"],
     recipe: DictionarySettings,
-    layer: int,
+    layer: int | HookPoint,
     seed: int,
     folder: Path,
     progress: Progress | None = None,
@@ -43,7 +44,8 @@ def train_dictionary(
     Args:
         activations: the sample; reused in a new order each epoch.
         recipe: the same for every checkpoint that is compared.
-        layer: recorded in the folder as ``blocks.L.hook_resid_post``.
+        layer: where the sample was taken, recorded in the folder; a number stands for
+            ``blocks.L.hook_resid_post``.
         seed: of the initial weights and the order.
         folder: where it goes.
         progress: who is told.
@@ -64,7 +66,7 @@ def train_dictionary(
     scale = activations.shape[1] ** 0.5 / activations.norm(dim=1).mean().item()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        trainer = _trainer(activations.shape[1], settings, layer, device)
+        trainer = _trainer(activations.shape[1], settings, HookPoint.of(layer), device)
         if settings.b_dec == "mean":
             trainer.sae.b_dec.data = (activations.mean(dim=0) * scale).to(device)
         held_back = hold(trainer.sae, held)
@@ -94,7 +96,7 @@ def train_dictionary(
         write_json(config, dict(sorted(read_json(config).items())))
 
 
-def _trainer(d_model: int, settings: FittedSettings, layer: int, device: str) -> Any:
+def _trainer(d_model: int, settings: FittedSettings, hook: HookPoint, device: str) -> Any:
     os.environ.setdefault("WANDB_MODE", "disabled")  # SAELens imports it whatever is asked
     try:
         import sae_lens
@@ -130,7 +132,7 @@ def _trainer(d_model: int, settings: FittedSettings, layer: int, device: str) ->
         )
     else:
         sae = SparseTopK(sae_lens.TopKTrainingSAEConfig(**common, k=settings.k))
-    sae.cfg.metadata.hook_name = f"blocks.{layer}.hook_resid_post"
+    sae.cfg.metadata.hook_name = hook.name
     sae.to(device)  # drawn on the CPU: the same initial weights everywhere
     config = SAETrainerConfig(
         device=device,

@@ -105,6 +105,11 @@ class HookPoint:
         """The residual stream after ``layer``."""
         return cls.at(layer, "resid_post")
 
+    @classmethod
+    def of(cls, place: "int | HookPoint") -> "HookPoint":
+        """A hook point as it is; a layer stands for the residual stream after it."""
+        return cls.residual(place) if isinstance(place, int) else place
+
 
 def module_at(model: Model, point: HookPoint) -> nn.Module:
     """The module with the output, or input, that ``point`` names.

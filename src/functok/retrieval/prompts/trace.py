@@ -73,8 +73,7 @@ def trace(
         Columns position, token_id, token, class, feature, activation, density, and first: whether
         the feature fires here for the first time in the prompt.
     """
-    place = layer if isinstance(layer, HookPoint) else HookPoint.residual(layer)
-    hidden = capture(model, torch.tensor([list(ids)]), [place]).hidden[0][0]
+    hidden = capture(model, torch.tensor([list(ids)]), [HookPoint.of(layer)]).hidden[0][0]
     active = dictionary.encode(hidden)
     position = active.rows.cpu().numpy()
     feature = active.features.cpu().numpy()

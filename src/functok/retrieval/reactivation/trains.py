@@ -51,7 +51,7 @@ def active_trains(
     model: Model,
     dictionary: Dictionary,
     encoded: Encoded,
-    layer: int,
+    layer: int | HookPoint,
     row_format: RowFormat,
     classes: Int[np.ndarray, " vocabulary"],
     limit: float = float("inf"),
@@ -61,12 +61,13 @@ def active_trains(
     """Every activation in ``encoded``, in the order of its tokens.
 
     Args:
+        layer: the SAE's layer, or its hook point.
         limit: norm above which a position is massive, and left out.
         left_out: features that count as never active.
         counts: where massive positions are counted.
     """
     places, features = [], []
-    point, seen = HookPoint.residual(layer), np.zeros(len(encoded.ids), bool)
+    point, seen = HookPoint.of(layer), np.zeros(len(encoded.ids), bool)
     for batch in usual(forward(model, encoded, row_format, [point]), limit, counts):
         rows, counted = batch.rows, batch.counted
         active = dictionary.encode(batch.hidden[0])

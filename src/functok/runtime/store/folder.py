@@ -56,6 +56,12 @@ class RunFolder:
     """The places in a run folder (the tree is in ``docs/run-folder.md``)."""
 
     root: Path
+    sae: str | None = None
+    """The SAE of the study whose results are meant; None: the first, on which claims are judged."""
+
+    def of(self, sae: str) -> "RunFolder":
+        """The same folder, for the results of another SAE of the study than the first."""
+        return RunFolder(self.root, plain(sae))
 
     @property
     def study(self) -> Path:
@@ -117,7 +123,12 @@ class RunFolder:
 
     @property
     def judged(self) -> Path | None:
-        """The graph that the claims, the figures and the report are about; None before one."""
+        """The graph that claims, figures and the report are about, or the last one of another SAE;
+        None before one."""
+        if self.sae is not None:
+            place = self.graph(self.sae)
+            metas = [*place.glob("meta.json"), *sorted(place.glob("step-*/meta.json"))]
+            return metas[-1].parent if metas else None
         if not os.path.lexists(self._judged):
             return None
         name = read_json(self._judged)
@@ -134,7 +145,7 @@ class RunFolder:
         return self.root / "world"
 
     def retrieval(self, name: str) -> Path:
-        return self.root / "retrieval" / f"{plain(name)}.parquet"
+        return self._of_sae("retrieval") / f"{plain(name)}.parquet"
 
     def consolidation(self, name: str) -> Path:
         return self.root / "consolidation" / f"{plain(name)}.parquet"
@@ -145,7 +156,7 @@ class RunFolder:
 
     @property
     def tests(self) -> Path:
-        return self.root / "tests"
+        return self._of_sae("tests")
 
     def test(self, name: str) -> Path:
         return self.tests / f"{plain(name)}.parquet"
@@ -156,10 +167,15 @@ class RunFolder:
 
     @property
     def figures(self) -> Path:
-        return self.root / "figures"
+        return self._of_sae("figures")
 
     def figure(self, name: str, suffix: str) -> Path:
         return self.figures / f"{plain(name)}.{suffix}"
+
+    def _of_sae(self, folder: str) -> Path:
+        """A folder, or the one in it that holds the results of another SAE than the first."""
+        place = self.root / folder
+        return place if self.sae is None else place / plain(self.sae)
 
     @property
     def report(self) -> Path:

@@ -58,6 +58,8 @@ class LossesPart(Part):
 class ControlsPart(Part):
     """Is it frequency? What the graph's degrees and coverage are compared with."""
 
+    of: tuple[str, ...] = ()
+    """SAEs, by name, that get controls and baselines; none: the first alone."""
     only: tuple[str, ...] = ()
     """Which controls are run, by name; none: all (``functok controls --help`` lists them)."""
     unit: Literal["documents", "occurrences"] = "documents"

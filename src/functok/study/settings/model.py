@@ -7,7 +7,10 @@ from pydantic import BeforeValidator, Field, model_validator
 from functok.models.dictionaries.settings import DictionarySettings
 from functok.models.training.settings import LlamaShape, TrainingSettings
 from functok.runtime.gguf import is_gguf
-from functok.study.settings.part import Layer, Part
+from functok.study.settings.part import Layer, Part, Seed
+
+MOST_SEEDS = 100
+"""Of one entry."""
 
 
 class ModelPart(Part):
@@ -66,12 +69,12 @@ class DictionaryPart(Part):
     """A published SAE: a folder, a file, or release/sae_id (``docs/graph.md``). Among several
     checkpoints, ``{checkpoint}`` stands for the checkpoint's own revision or folder name."""
     layer: Layer | None = None
-    """Decoder layer whose output is decomposed, from 0; null: the middle one, or what a loaded SAE
-    says."""
+    """Decoder layer that is decomposed, from 0; null: the middle one, or what a loaded SAE says."""
     site: (
         Literal["resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out", "mlp_in", "z"] | None
     ) = None
-    """What a loaded SAE was trained on, where it does not say."""
+    """What is decomposed there; null: the residual stream after the layer, or what a loaded SAE
+    says."""
     norm_factor: Annotated[float | Literal["auto"] | None, BeforeValidator(_factor)] = None
     """What a loaded SAE's inputs were multiplied by in training; ``auto`` measures it on the probe,
     null takes what its files say."""
@@ -79,6 +82,9 @@ class DictionaryPart(Part):
     """Steps whose checkpoints are decomposed; none: all of a loaded model's, else the last."""
     recipe: DictionarySettings | None = None
     """How SAEs are trained; of a loaded one, how those of its baselines are."""
+    seed: Seed = 0
+    """Of its training, added to the study's. ``seeds: 3`` in its place stands for three entries:
+    NAME, NAME-seed-1 and NAME-seed-2."""
     quality_tokens: Annotated[int, Field(ge=0)] = 4_096
     """Held-out tokens on which quality is measured, drawn by hash; 0 measures none."""
 
@@ -87,6 +93,18 @@ class DictionaryPart(Part):
         from functok.models.language.layers import middle_layer
 
         return middle_layer(model) if self.layer is None else self.layer
+
+    def place_in(self, model: Any) -> Any:
+        """The hook point of an SAE that is trained here."""
+        from functok.models.language.hooks import HookPoint
+
+        return HookPoint.at(self.layer_in(model), self.site or "resid_post")
+
+    @model_validator(mode="after")
+    def _seeded(self) -> "DictionaryPart":
+        if self.load is not None and self.seed:
+            raise ValueError("an SAE that is loaded has no seed; it belongs to those trained here")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -101,3 +119,19 @@ class DictionaryPart(Part):
         if self.load is None and self.norm_factor is not None:
             raise ValueError("an SAE trained here has no norm factor; norm_factor belongs to load")
         return self
+
+
+def by_seed(content: Any) -> list[Any]:
+    """An entry as it stands in a file; one with several seeds as an entry for each.
+
+    Raises:
+        ValueError: if it names no number of seeds.
+    """
+    if not isinstance(content, dict) or "seeds" not in content:
+        return [content]
+    rest = {name: value for name, value in content.items() if name != "seeds"}
+    seeds, name = content["seeds"], rest.get("name", "main")
+    if type(seeds) is not int or not 1 <= seeds <= MOST_SEEDS or "seed" in rest:
+        raise ValueError(f"seeds is a number from 1 to {MOST_SEEDS}, and takes the place of seed")
+    others = ({**rest, "name": f"{name}-seed-{seed}", "seed": seed} for seed in range(1, seeds))
+    return [rest, *others]

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from functok.models.training.schedule import log_spaced
+from functok.runtime.errors import nearest
 from functok.study.settings.measures import (
     ControlsPart,
     GraphPart,
@@ -14,7 +15,7 @@ from functok.study.settings.measures import (
     TraitPart,
     WorldPart,
 )
-from functok.study.settings.model import DictionaryPart, ModelPart
+from functok.study.settings.model import DictionaryPart, ModelPart, by_seed
 from functok.study.settings.part import Part, Seed, Share
 from functok.study.settings.text import TokenizerPart, TokensPart
 
@@ -60,7 +61,10 @@ class Study(Part):
     @field_validator("dictionaries", mode="before")
     @classmethod
     def _listed(cls, content: Any) -> Any:
-        return [content] if isinstance(content, dict | DictionaryPart) else content
+        parts = [content] if isinstance(content, dict | DictionaryPart) else content
+        if not isinstance(parts, list | tuple):
+            return parts
+        return [entry for part in parts for entry in by_seed(part)]
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
@@ -74,6 +78,9 @@ class Study(Part):
         for name in traits:
             if traits.count(name) > 1:
                 raise ValueError(f"two traits are called {name!r}; give each its own name")
+        for name in self.controls.of:
+            if name not in names:
+                raise ValueError(f"controls.of: there is no SAE {name!r}; {nearest(name, names)}")
         if self.model is None:
             return self
         if self.held_out is None:
@@ -103,6 +110,11 @@ class Study(Part):
     def whole(self) -> bool:
         """Whether a loaded model is measured on the whole corpus, with nothing held out."""
         return self.model is not None and self.held_out is None
+
+    @property
+    def controlled(self) -> tuple[str, ...]:
+        """Names of the SAEs that get controls and baselines."""
+        return self.controls.of or tuple(part.name for part in self.dictionaries[:1])
 
     def checkpoint_steps(self) -> list[int]:
         """Steps at which a model trained here is kept."""

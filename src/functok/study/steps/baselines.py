@@ -7,13 +7,16 @@ with the reason, and the controls do without it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from functok.runtime.store import baseline, read_frame, read_json, remove_folder
+from functok.study.health import quality_table
+from functok.study.opening import controlled
 from functok.study.run import Run
-from functok.study.samples import drop_sample, kept_sample
+from functok.study.samples import drop_sample, kept_sample, recipe_of
 from functok.study.step import Step, needs_sae
-from functok.study.steps.dictionaries import recipe_of
 
 if TYPE_CHECKING:
     from functok.controls.baselines.build import Trained
@@ -27,7 +30,16 @@ _SHARE = "explained_variance"
 
 
 def _work(run: Run, key: str) -> dict[str, Any]:
-    """Build every baseline that the study names and that there can be; name the others."""
+    """Build the baselines of each SAE that is controlled; name those that there cannot be."""
+    missing: dict[str, str] = {}
+    for seen in controlled(run):
+        missing = _build(seen, key) | missing
+    return {"baselines_missing": missing}
+
+
+def _build(run: Run, key: str) -> dict[str, str]:
+    """Build every baseline that the study names and that there can be; the others by name, with the
+    reason."""
     from functok.controls.baselines.build import build_baseline, named_baselines, possible
 
     trained = _trained(run, key)
@@ -47,7 +59,7 @@ def _work(run: Run, key: str) -> dict[str, Any]:
     for one in wanted:
         build_baseline(one, trained, baseline(run.judged, one.name), run.engine, run.progress)
     drop_sample(run, run.main, run.last)
-    return {"baselines_missing": missing}
+    return missing
 
 
 class Compared(NamedTuple):
@@ -67,7 +79,7 @@ def compared(run: Run) -> Compared:
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.stats import Estimate
 
-    last, quality = run.last.step, run.folder.consolidation("dictionaries")
+    last, quality = run.last.step, quality_table(run, run.main)
     rows = read_frame(quality).iter_rows(named=True) if quality.exists() else ()
     explained = {row["step"]: Estimate.of(row, _SHARE) for row in rows}
     found = Compared({}, {}, {"trained": explained[last]} if last in explained else {})
@@ -84,8 +96,12 @@ def compared(run: Run) -> Compared:
             told = read_json(place / "baseline.json")
             if _SHARE in told:
                 found.explained[one.name] = Estimate.of(told, _SHARE)
-    for part in run.study.dictionaries[1:]:
-        if run.last in run.decomposed(part):
+    site, stream = run.hook(run.main, run.last).site, {"resid_post", "resid_pre"}
+    for part in run.study.dictionaries:
+        if part == run.main or run.last not in run.decomposed(part):
+            continue
+        other = run.hook(part, run.last).site  # whatever the layer, which is an axis of its own
+        if other == site or {other, site} <= stream:
             place = run.graph_folder(part, run.last)
             found.alternatives[part.name] = TokenFeatureGraph.load(place)
     return found
@@ -125,14 +141,26 @@ def _trained(run: Run, key: str) -> Trained:
     )
 
 
+def _settings(run: Run) -> Any:
+    """The baselines, and the SAEs that are named to have them."""
+    part = run.study.controls
+    return [part.baselines, part.of] if part.of else part.baselines
+
+
+def _leaves(run: Run) -> Iterable[Path]:
+    for seen in controlled(run):
+        for name in run.study.controls.baselines:
+            yield baseline(seen.judged, name)
+
+
 BASELINES = Step(
     name="baselines",
     title="Building the graph's baselines",
     needs=("graph",),
     number=2,
-    settings=lambda run: run.study.controls.baselines,
+    settings=_settings,
     work=_work,
     runs_model=True,
-    leaves=lambda run: [baseline(run.judged, name) for name in run.study.controls.baselines],
+    leaves=_leaves,
     excuse=needs_sae,
 )

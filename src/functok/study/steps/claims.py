@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from functok.runtime.store import read_frame
 from functok.study.health import health_sentences
+from functok.study.opening import views
 from functok.study.run import Run
 from functok.study.step import Step, needs_model
 
@@ -17,7 +18,8 @@ def _work(run: Run, key: str) -> None:
     from functok.claims.verdicts import assemble
     from functok.study.health import sae_warning
 
-    assemble(run.folder, sae_warning(run.folder.judged))
+    others = [seen.folder for seen in views(run)][1:]
+    assemble(run.folder, sae_warning(run.folder.judged), others)
 
 
 def _shows(run: Run) -> Shown:
@@ -36,6 +38,12 @@ def _shows(run: Run) -> Shown:
         .first()
         .alias("verdict"),
     )
+    if "sae_others" in claims.columns:
+        counts = claims.filter(pl.col("sae_others") > 0).unique("claim")
+        alike = pl.format("{} of {}", "sae_alike", "sae_others").alias("on other SAEs")
+        rows = rows.join(
+            counts.select("claim", alike), on="claim", how="left", maintain_order="left"
+        )
     yield rows.drop("claim")
     if claims["sae_warning"].drop_nulls().len():
         yield "* rests on an SAE that is broken"

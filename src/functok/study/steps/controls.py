@@ -1,4 +1,4 @@
-"""Is it frequency? Every control of the last graph, each done once.
+"""Is it frequency? Every control of the last graph of each SAE that is chosen, each done once.
 
 ``controls/ran.parquet`` says which were run, and why others could not be: columns control, title,
 tables (their names, separated by blanks), absent (the reason, else null), key (of everything that
@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.controls.names import CONTROL_NAMES
+from functok.runtime.errors import require
 from functok.runtime.paths import user_path
 from functok.runtime.store import control_table, read_frame, remove_file, write_table
+from functok.study.opening import controlled
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 from functok.study.steps.baselines import compared
@@ -35,11 +37,30 @@ def _work(run: Run, key: str) -> None:
 
 
 def control_run(run: Run, names: Sequence[str], key: str) -> None:
-    """The controls of these names, of a run's last graph; all for none.
+    """The controls of these names, all for none: of the SAE that is looked at, or of each chosen
+    one.
 
     Raises:
-        UserError: for a name that there is not.
+        UserError: for a name that there is not, or an SAE that has no controls.
     """
+    for seen in looked_at(run):
+        _control(seen, names, key)
+
+
+def looked_at(run: Run) -> Iterable[Run]:
+    """The SAE that is looked at, or else each that the study controls.
+
+    Raises:
+        UserError: if it is not one of them.
+    """
+    if run.chosen is None:
+        return controlled(run)
+    named = f"SAE {run.chosen} has no controls; name it under controls.of in the study."
+    require(run.chosen in run.study.controlled, named)
+    return [run]
+
+
+def _control(run: Run, names: Sequence[str], key: str) -> None:
     from functok.controls.suite.suite import chosen
 
     place = run.judged
@@ -121,6 +142,7 @@ def _shows(run: Run) -> Shown:
 
     from functok.controls.effects import effect_table
 
+    run = next(iter(looked_at(run)))
     place = run.judged
     found = [run.folder.test(name) for name in TESTS if run.folder.test(name).exists()]
     if found:
@@ -141,7 +163,8 @@ def _shows(run: Run) -> Shown:
 def _settings(run: Run) -> Any:
     part, names = run.study.controls, run.study.tokens
     which = [name for name in CONTROL_NAMES if not part.only or name in part.only]
-    return [which, part.unit, part.exposure, names.languages, _treebank_key(run)]
+    found = [which, part.unit, part.exposure, names.languages, _treebank_key(run)]
+    return [*found, part.of] if part.of else found
 
 
 def _treebank_key(run: Run) -> str | None:
@@ -162,11 +185,14 @@ def _check(run: Run) -> None:
 
 
 def _leaves(run: Run) -> Iterable[Path]:
-    return [control_table(run.judged, "any").parent]
+    for seen in controlled(run):
+        yield control_table(seen.judged, "any").parent
+        yield from map(seen.folder.test, TESTS)
 
 
 CONTROLS = Step(
     name="controls",
+    number=2,
     title="Running the controls of frequency",
     needs=("coverage", "baselines"),
     settings=_settings,
@@ -182,4 +208,5 @@ CONTROLS = Step(
     ),
     summary="Is it frequency? The controls of degree and coverage.",
     shows=_shows,
+    by_sae=True,
 )

@@ -1,11 +1,24 @@
 """Cumulative coverage of the most frequent tokens, and of as many random positions."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from functok.runtime.store import graph_table
+from functok.study.opening import views
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae, rows_of
 
+if TYPE_CHECKING:
+    from functok.study.step import Shown
+
 
 def _work(run: Run, key: str) -> None:
+    for seen in views(run):
+        _evidence(seen)
+
+
+def _evidence(run: Run) -> None:
     import numpy as np
 
     from functok.claims.evidence import Evidence, as_columns
@@ -33,19 +46,36 @@ def _work(run: Run, key: str) -> None:
     ).write(run.folder, len(run.encoded("graph")))
 
 
+_of_one = rows_of(
+    lambda run: graph_table(run.judged, "coverage"),
+    ("rank", "token", "of_active", "random", "log_ratio", "log_ratio_low", "log_ratio_high"),
+)
+
+
+def _shows(run: Run) -> Shown:
+    """The table of the SAE that is looked at, with the shares of all of them beside one another."""
+    from functok.graph.tables import side_by_side
+
+    if run.chosen is None and len(run.study.dictionaries) > 1:
+        yield "Cumulative coverage of the active features, by SAE"
+        graphs = {one.main.name: one.judged for one in views(run)}
+        yield side_by_side(graphs)
+        yield f"\nSAE {run.main.name}"
+    yield from _of_one(run)
+
+
 COVERAGE = Step(
     name="coverage",
+    number=2,
     title="Comparing coverage with random positions",
     needs=("graph",),
     settings=lambda run: None,
     work=_work,
-    leaves=lambda run: [],
+    leaves=lambda run: [one.folder.test("E-coverage") for one in views(run)],
     excuse=needs_sae,
     reads=("graph",),
     evidence=("E-coverage",),
     summary="Coverage of the most frequent tokens, compared with random positions.",
-    shows=rows_of(
-        lambda run: graph_table(run.judged, "coverage"),
-        ("rank", "token", "of_active", "random", "log_ratio", "log_ratio_low", "log_ratio_high"),
-    ),
+    shows=_shows,
+    by_sae=True,
 )

@@ -8,41 +8,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.consolidation.checkpoints import Checkpoint, steps_column
+from functok.runtime.errors import require
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, read_json, write_json, write_table
-from functok.study.health import health_sentences
+from functok.study.health import health_sentences, quality_table
 from functok.study.run import Run
+from functok.study.samples import recipe_of, train_saes
 from functok.study.settings.part import without
 from functok.study.settling import stamps
 from functok.study.step import ROWS, Step, known, needs_sae
 
 if TYPE_CHECKING:
-    from functok.models.dictionaries.settings import FittedSettings
     from functok.study.settings import DictionaryPart, Study
     from functok.study.step import Shown
 
 
 def _work(run: Run, key: str) -> dict[str, Any]:
     """Make each SAE ready: trained by its recipe, or published; then try it on a probe."""
-    for part in run.study.dictionaries:
-        rows = []
-        for checkpoint in run.decomposed(part):
-            if part.load is None:
-                _train(run, key, part, checkpoint)
+    rows: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    for checkpoint, parts in by_checkpoint(run).items():
+        train_saes(run, key, checkpoint, [part for part in parts if part.load is None])
+        for part in parts:
             limit = _verify(run, part, checkpoint)
             if part.quality_tokens and reconstructs(run, part, checkpoint):
-                rows.append(_quality(run, part, checkpoint, limit))
-        if rows:
-            _write_quality(run, part, rows)
+                rows.setdefault(part.name, []).append(_quality(run, part, checkpoint, limit))
+    for part in run.study.dictionaries:
+        if part.name in rows:
+            _write_quality(run, part, rows[part.name])
     return {"dictionaries": [_described(run, *one) for one in _each(run)]}
-
-
-def recipe_of(run: Run, part: DictionaryPart) -> FittedSettings:
-    """How SAEs are trained here: what the study leaves open follows from the model."""
-    from functok.models.dictionaries.settings import DictionarySettings
-
-    width = run.architecture.config.get_text_config().hidden_size
-    return (part.recipe or DictionarySettings()).fitted(width)
 
 
 def _each(run: Run) -> Iterator[tuple[DictionaryPart, Checkpoint]]:
@@ -51,34 +44,12 @@ def _each(run: Run) -> Iterator[tuple[DictionaryPart, Checkpoint]]:
             yield part, checkpoint
 
 
-def _train(run: Run, key: str, part: DictionaryPart, checkpoint: Checkpoint) -> None:
-    from functok.models.dictionaries.training import train_dictionary
-    from functok.study.samples import drop_sample, sampled
-
-    folder, records, step = run.sae_folder(part, checkpoint), run.folder.records, checkpoint.step
-    made = f"dictionary-{part.name}" + ("" if step is None else f"-{step}")
-    if records.is_done(made, key):
-        return
-    records.spoil(made, made)
-    layer, recipe = part.layer_in(run.architecture), recipe_of(run, part)
-    name = checkpoint.its(f"SAE {part.name}, layer {layer}," if step is None else "SAE")
-    sample, excluded = sampled(run, key, part, checkpoint, recipe, name)
-    told = (run.progress, name)
-    device = run.placement.sae_device
-    train_dictionary(sample, recipe, layer, run.study.seed, folder, *told, device=device)
-    recorded = {"positions": len(sample), "recipe": vars(recipe), "excluded": excluded}
-    write_json(folder / "training.json", recorded)
-    records.write(made, key, [folder], {})
-    if (part, checkpoint) != (run.main, run.last) or not baselines_sample(run):
-        drop_sample(run, part, checkpoint)
-
-
-def baselines_sample(run: Run) -> bool:
-    """Whether a baseline trains another SAE on the sample of the study's own."""
-    from functok.controls.baselines.build import named_baselines
-
-    asked = named_baselines(run.study.controls.baselines)
-    return any(one.model == "trained" and one.trains for one in asked)
+def by_checkpoint(run: Run) -> dict[Checkpoint, list[DictionaryPart]]:
+    """Each checkpoint in order of step, with the SAEs that decompose it."""
+    wanted: dict[Checkpoint, list[DictionaryPart]] = {}
+    for part, checkpoint in _each(run):
+        wanted.setdefault(checkpoint, []).append(part)
+    return {checkpoint: wanted[checkpoint] for checkpoint in sorted(wanted)}
 
 
 def _verify(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> float:
@@ -172,11 +143,7 @@ def _write_quality(
     steps = steps_column([row["step"] for row, _ in rows])
     table = table.set_column(0, "step", steps)
     excluded = {str(row["step"]): left_out for row, left_out in rows}
-    write_table(_quality_table(run, part), with_exclusions(table, excluded))
-
-
-def _quality_table(run: Run, part: DictionaryPart) -> Path:
-    return run.folder.quality(part.name, main=part == run.main)
+    write_table(quality_table(run, part), with_exclusions(table, excluded))
 
 
 def _described(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -198,27 +165,35 @@ def _described(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> dict[s
 
 
 def _check(run: Run) -> None:
-    """Whether each SAE can read the model, before the corpus is encoded."""
+    """Whether each SAE can read the model and stands once, before the corpus is encoded."""
     from functok.models.dictionaries import open_sae
     from functok.models.dictionaries.sites import placed
     from functok.models.language.model import layer_of
 
     loaded = run.model_part.load is not None
+    seen: dict[tuple[Any, ...], str] = {}
     for part, checkpoint in _each(run):
+        what: Any = (part.recipe, part.seed)
+        where: Any = (part.layer, part.site)
         if part.load is not None:
             factor = 1.0 if part.norm_factor == "auto" else part.norm_factor
             sae = open_sae(run.sae_spec(part, checkpoint), norm_factor=factor)
+            what = str(user_path(sae.spec).resolve())
             if loaded:
-                placed(sae, part.layer, run.architecture, part.site)
+                where = placed(sae, part.layer, run.architecture, part.site)
         elif loaded:
+            where = part.place_in(run.architecture)
             layer_of(run.architecture, part.layer_in(run.architecture))
+        other = seen.setdefault((checkpoint, what, where), part.name)
+        same = f"SAEs {other} and {part.name} are one SAE twice at one site; name it once."
+        require(other == part.name, same)
 
 
 def _shows(run: Run) -> Shown:
 
     yield from verified_sentences(run)
     for part in run.study.dictionaries:
-        path = _quality_table(run, part)
+        path = quality_table(run, part)
         if path.exists():
             table = read_frame(path)
             columns = ("explained_variance", "with_massive", "ce_recovered")
@@ -250,21 +225,22 @@ def _settings(run: Run) -> Any:
 def _said(part: DictionaryPart) -> dict[str, Any]:
     from functok.models.dictionaries.settings import LATER
 
-    said = without(part.model_dump(mode="json"), norm_factor=None)
+    said = without(part.model_dump(mode="json"), norm_factor=None, seed=0)
     return said if part.recipe is None else said | {"recipe": without(said["recipe"], **LATER)}
 
 
 def _disk(run: Run) -> int:
-    """Encoder and decoder of every SAE that is trained here and one sample, in fp32."""
-    recipes = [recipe_of(run, part) for part, _ in _each(run) if part.load is None]
-    rows = 2 * sum(one.width for one in recipes)
-    rows += max((one.activations for one in recipes), default=0)
+    """Encoder and decoder of every SAE that is trained here, and the samples of one checkpoint, in
+    fp32."""
+    trained = [part for part in run.study.dictionaries if part.load is None]
+    rows = sum(recipe_of(run, part).activations for part in trained)
+    rows += 2 * sum(recipe_of(run, one).width for one, _ in _each(run) if one.load is None)
     return 4 * rows * run.architecture.get_input_embeddings().weight.shape[1]
 
 
 def _leaves(run: Run) -> Iterable[Path]:
     folders = [run.sae_folder(*one) for one in _each(run)]
-    return [*folders, *(_quality_table(run, part) for part in run.study.dictionaries)]
+    return [*folders, *(quality_table(run, part) for part in run.study.dictionaries)]
 
 
 def _title(study: Study) -> str:

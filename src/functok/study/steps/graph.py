@@ -18,8 +18,9 @@ from functok.runtime.store import (
 )
 from functok.study.health import health_sentences, write_health
 from functok.study.run import Run
+from functok.study.samples import recipe_of
 from functok.study.step import Step, needs_sae
-from functok.study.steps.dictionaries import recipe_of, verified_sentences
+from functok.study.steps.dictionaries import by_checkpoint, verified_sentences
 
 if TYPE_CHECKING:
     from functok.consolidation.growth import Firing
@@ -38,7 +39,7 @@ def _work(run: Run, key: str) -> dict[str, Any]:
 
     text = _text(run)
     firing: dict[int | None, Firing] = {}
-    for checkpoint, parts in _by_checkpoint(run).items():
+    for checkpoint, parts in by_checkpoint(run).items():
         built = _build(run, key, checkpoint, parts, text)
         for part, graph in zip(parts, built, strict=True):
             place = run.graph_folder(part, checkpoint)
@@ -68,15 +69,6 @@ def _text(run: Run) -> Encoded:
     run.progress.say(f"  Graph of {sample_sentence(found, whole)}")
     found.save(run.folder.encoded("graph"))
     return found
-
-
-def _by_checkpoint(run: Run) -> dict[Checkpoint, list[DictionaryPart]]:
-    """Each checkpoint in order of step, with the SAEs that decompose it."""
-    wanted: dict[Checkpoint, list[DictionaryPart]] = {}
-    for part in run.study.dictionaries:
-        for checkpoint in run.decomposed(part):
-            wanted.setdefault(checkpoint, []).append(part)
-    return {checkpoint: wanted[checkpoint] for checkpoint in sorted(wanted)}
 
 
 def _build(
@@ -229,7 +221,8 @@ def _shows(run: Run) -> Shown:
 
     yield from sentences(run.folder)
     yield from verified_sentences(run)
-    for part in run.study.dictionaries:
+    parts = run.study.dictionaries if run.chosen is None else [run.main]
+    for part in parts:
         place = run.graph_folder(part, run.decomposed(part)[-1])
         if len(run.study.dictionaries) > 1:
             yield f"\nSAE {part.name}"
@@ -250,7 +243,7 @@ def _shows(run: Run) -> Shown:
 def _places(run: Run) -> list[Path]:
     return [
         run.graph_folder(part, checkpoint)
-        for checkpoint, parts in _by_checkpoint(run).items()
+        for checkpoint, parts in by_checkpoint(run).items()
         for part in parts
     ]
 
@@ -263,7 +256,7 @@ def _disk(run: Run) -> int:
     tokens, most = text.stat().st_size // 4, run.study.graph.tokens
     tokens = tokens if most is None else min(tokens, most)
     size = 0
-    for checkpoint, parts in _by_checkpoint(run).items():
+    for checkpoint, parts in by_checkpoint(run).items():
         for part in parts:
             file = run.folder.verified(part.name, checkpoint.step)
             l0 = read_json(file).get("l0") if file.exists() else recipe_of(run, part).k
@@ -297,4 +290,5 @@ GRAPH = Step(
     figures=("token-degree", "cumulative-coverage", "cover-orders", "features-firing"),
     summary="Build the token–feature graph: of a run, or of any model, SAE and corpus.",
     shows=_shows,
+    by_sae=True,
 )

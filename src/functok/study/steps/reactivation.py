@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.runtime.store import read_json
+from functok.study.opening import views
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae, rows_of
 
@@ -22,6 +25,11 @@ EVENTS = 50
 
 
 def _work(run: Run, key: str) -> None:
+    for seen in views(run):
+        _count(seen)
+
+
+def _count(run: Run) -> None:
     """Re-activation at function and content positions of held-out text, and in shifted trains."""
     import polars as pl
 
@@ -59,7 +67,6 @@ def _observed(run: Run, text: Encoded) -> tuple[Trains, dict[str, Any]]:
     """The activity in the graph's text, and what was left out."""
     import numpy as np
 
-    from functok.models.dictionaries.sites import residual_layer
     from functok.models.exclusions import Counts
     from functok.retrieval.reactivation.trains import active_trains, stored_trains
     from functok.tokens.counting.function_tokens import SPECIAL
@@ -77,7 +84,7 @@ def _observed(run: Run, text: Encoded) -> tuple[Trains, dict[str, Any]]:
             run.model(run.last),
             run.sae(run.main, run.last).dictionary,
             text,
-            residual_layer(run.hook(run.main, run.last)),
+            run.hook(run.main, run.last),
             run.row_format,
             classes,
             limit,
@@ -135,15 +142,21 @@ def _log(estimate: Estimate) -> Estimate:
     return Estimate(*np.log([estimate.value, estimate.low, estimate.high]).tolist())
 
 
+def _leaves(run: Run) -> Iterable[Path]:
+    for seen in views(run):
+        yield from map(seen.folder.retrieval, ("reactivation", "reactivation_odds"))
+        yield seen.folder.test("E-reactivation")
+
+
 REACTIVATION = Step(
     name="reactivation",
-    number=2,
+    number=3,
     title="Counting re-activations",
     needs=("graph",),
     settings=lambda run: None,
     work=_work,
     runs_model=True,
-    leaves=lambda run: map(run.folder.retrieval, ("reactivation", "reactivation_odds")),
+    leaves=_leaves,
     excuse=needs_sae,
     evidence=("E-reactivation",),
     figures=("reactivation", "reactivation-odds"),
@@ -152,4 +165,5 @@ REACTIVATION = Step(
         lambda run: run.folder.retrieval("reactivation_odds"),
         ("trains", "estimate", "odds_ratio", "odds_ratio_low", "odds_ratio_high"),
     ),
+    by_sae=True,
 )

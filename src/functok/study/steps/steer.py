@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from functok.runtime.errors import require
+from functok.runtime.errors import UserError, require
 from functok.runtime.store import read_frame, remove_file, write_table
+from functok.study.opening import views
 from functok.study.run import Run
 from functok.study.settings.part import without
 from functok.study.step import Step, needs_sae
@@ -19,7 +21,28 @@ if TYPE_CHECKING:
 
 
 def _work(run: Run, key: str) -> dict[str, Any]:
-    """Steer random features at the last function token, and show one continuation."""
+    """Steer features of each SAE of the residual stream; the study's grid names the first's."""
+    from functok.models.dictionaries.sites import residual_layer
+
+    found = {}
+    for seen in views(run):
+        try:
+            residual_layer(seen.hook(seen.main, seen.last))
+        except UserError as error:
+            run.progress.say(f"  SAE {seen.main.name} is not steered: {error}")
+            continue
+        found[seen.main.name] = _steer(seen)
+    if run.main.name in found:
+        _grid(run)
+    return {"steering": found}
+
+
+def _steer(run: Run) -> dict[str, float]:
+    """Steer random features at the last function token, and show one continuation.
+
+    Returns:
+        The strength and the control's KL, by name.
+    """
     import numpy as np
     import polars as pl
 
@@ -86,8 +109,7 @@ def _work(run: Run, key: str) -> dict[str, Any]:
         follows_in_text=pl.lit(", ".join(run.vocabulary.shown[token] for token in likely)),
     )
     write_table(run.folder.retrieval("steered_text"), text.to_arrow())
-    _grid(run)
-    return {"steering": {"strength": share, "control_kl": control_kl(effects)}}
+    return {"strength": share, "control_kl": control_kl(effects)}
 
 
 def _grid(run: Run) -> None:
@@ -160,7 +182,11 @@ def _shows(run: Run) -> Shown:
     """One prompt's answers, how hard the steering was, and whether that was too hard."""
     from functok.retrieval.steering.limit import Strength, warning
 
-    told = run.facts("steer")["steering"]
+    name, steered = run.main.name, run.facts("steer")["steering"]
+    if name not in steered:
+        yield f"SAE {name} was not steered: it does not read the residual stream."
+        return
+    told = steered[name]
     path = run.folder.retrieval("steered_text")
     yield read_frame(path).select("direction", "at", "answer")
     yield str(Strength(told["strength"], told["control_kl"]))
@@ -174,6 +200,12 @@ def _settings(run: Run) -> dict[str, Any]:
     return part | {"grid": without(part["grid"], chat=False)}
 
 
+def _leaves(run: Run) -> Iterable[Path]:
+    for seen in views(run):
+        yield from map(seen.folder.retrieval, ("steering", "steered_text", "grid"))
+        yield seen.folder.test("E-steering")
+
+
 STEER = Step(
     name="steer",
     title="Steering features",
@@ -182,11 +214,12 @@ STEER = Step(
     work=_work,
     runs_model=True,
     check=_check,
-    leaves=lambda run: map(run.folder.retrieval, ("steering", "steered_text", "grid")),
+    leaves=_leaves,
     excuse=needs_sae,
     number=4,
     evidence=("E-steering",),
     figures=("steering-gain",),
     summary="Add, set or ablate features at chosen tokens.",
     shows=_shows,
+    by_sae=True,
 )

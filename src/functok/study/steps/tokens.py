@@ -20,6 +20,7 @@ from functok.study.counting import (
     text_counts,
 )
 from functok.study.run import Run
+from functok.study.settling import treebank_fingerprints
 from functok.study.step import ROWS, Step
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ def _disk(run: Run) -> int:
 
 def _settings(run: Run) -> Any:
     part, taken = run.study.tokens.model_dump(exclude={"source"}), fingerprint_elsewhere(run)
-    return [part, run.treebank_fingerprints, *([taken] if taken else [])]
+    return [part, treebank_fingerprints(run), *([taken] if taken else [])]
 
 
 def _files(run: Run) -> Iterable[Path]:
