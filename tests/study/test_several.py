@@ -14,6 +14,7 @@ from functok.figures.draw import write_figure
 from functok.graph import tables
 from functok.graph.scaling import scaling_table
 from functok.models.dictionaries import activations
+from functok.notebook.run import Run
 from functok.report.findings import claims_table
 from functok.report.sections import section
 from functok.runtime.errors import UserError
@@ -147,6 +148,14 @@ def test_a_question_is_asked_of_the_sae_that_is_named(made: Made) -> None:
     steered = ("steer", made.root, *prompt, "--feature", "90=1", "--tokens", "2", "--sae")
     assert functok(*steered, "wide").code == 0, "only the wide one has 96 features"
     assert "90" in functok(*steered, "main").complaint
+
+
+def test_a_notebook_opens_one_sae_of_a_run(made: Made) -> None:
+    wide = Run(made.root, sae="wide")
+    assert wide.graph.features == 96
+    assert wide.table("graph/coverage").equals(made.table("graph/wide/step-000024/coverage"))
+    assert wide.open().subject.dictionary.features == 96
+    assert Run(made.root).graph.features == 64
 
 
 def test_each_verdict_says_on_how_many_other_saes_it_holds(made: Made) -> None:
