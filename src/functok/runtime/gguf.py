@@ -80,7 +80,7 @@ def alone(file: Path) -> Iterator[dict[str, Any]]:
 def _header(file: Path, size: int, changed: int) -> Header:
     """The header of the file as it was when it had this size and time of change."""
     try:
-        from gguf import GGUFReader
+        from gguf import GGUFReader  # type: ignore[attr-defined]  # pyright takes this module
     except ImportError as error:
         raise UserError(
             f"Reading {file} needs the package gguf, which is not installed; pip install "
@@ -108,7 +108,7 @@ def _header(file: Path, size: int, changed: int) -> Header:
 
 def _kind(file_type: Any, tensors: Any) -> str:
     """The kind of most weights: as the file says, or else as most of its numbers are."""
-    from gguf import LlamaFileType
+    from gguf import LlamaFileType  # type: ignore[attr-defined]
 
     if file_type in set(LlamaFileType) - {LlamaFileType.GUESSED}:
         return LlamaFileType(file_type).name.removeprefix("MOSTLY_").removeprefix("ALL_")
