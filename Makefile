@@ -37,7 +37,6 @@ bench: setup
 	$(bin)/python benchmarks/tokens.py gpt2
 	$(bin)/python benchmarks/graph.py
 	$(bin)/python benchmarks/graph.py --memory-only
-	$(bin)/python benchmarks/several.py
 	$(bin)/python benchmarks/memory.py $(models)
 	$(bin)/python benchmarks/controls.py
 	$(bin)/python benchmarks/floors.py
