@@ -50,7 +50,7 @@ def test_shipped_frames_are_of_their_classes_at_equal_distance(name):
         pytest.skip("the shared data are not beside the project")
     tokenizer = load_tokenizer(str(SHARED / name))
     every = shipped_facts()
-    some = [fact for facts, _ in every.relations.values() for fact in facts[:9]]
+    some = [fact for facts, _ in every.relations.values() for fact in facts[::9]]
     facts = FactSet(tuple(some), every.frames)
     asked = ask(facts, tokenizer, Vocabulary.of(tokenizer, len(tokenizer)), None)
     frames = asked.prompts.unique(["relation", "frame"])

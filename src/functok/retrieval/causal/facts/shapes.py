@@ -66,7 +66,8 @@ def _rows(name: str, rows: list[Row]) -> Found:
         where = f"row {number} of {name}"
         fact, frame = _ROWS[fields]({field: text_in(row, field, where) for field in fields}, row)
         facts.append(fact)
-        frames += [frame] * (frame is not None)
+        if frame is not None:
+            frames.append(frame)
     return facts, frames
 
 
