@@ -26,7 +26,7 @@ class TokensPart(Part):
     """Share of all occurrences that the set covers; the paper gives no reason for 40 %."""
     boundary: Literal["reach", "below"] = "reach"
     """Whether the set reaches ``coverage`` or, as the paper's list, stays just below it."""
-    source: str | None = Field(None, alias="from")
+    source: str | None = Field(default=None, alias="from")
     """Written ``from``: a run folder, or one that ``functok tokens`` wrote. Its function tokens are
     taken as they were counted there, whatever definition, coverage and boundary are here."""
     treebanks: tuple[str, ...] = ()

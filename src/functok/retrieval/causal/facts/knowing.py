@@ -93,7 +93,7 @@ def know(model: Model, asked: Asked, rule: str = "top", memory: int = 1 << 30) -
         rows, answers = part["row"].to_list(), part["answer_id"].to_list()
         rivals = part["rivals"].to_list()
         for members, logits in run_continuations(model, texts, memory):
-            said = numbers(logits, "the last layer").float().log_softmax(-1)
+            said = numbers(logits, "logits", model.dtype).float().log_softmax(-1)
             for member, scores in zip(members, said, strict=True):
                 found[rows[member]] = _judged(scores, answers[member], rivals[member])
             tick(sum(len(texts[member]) for member in members))
