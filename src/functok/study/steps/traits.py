@@ -201,6 +201,7 @@ TRAITS = Step(
     needs=("graph",),
     settings=lambda run: [trait.model_dump() for trait in run.study.traits],
     work=_work,
+    runs_model=True,
     check=_check,
     leaves=lambda run: map(run.folder.retrieval, _TABLES),
     excuse=_excuse,
