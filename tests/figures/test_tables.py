@@ -115,7 +115,7 @@ def test_features_that_are_named_have_a_row_each_in_their_order_also_where_they_
     cells = drawn.filter(pl.col("feature") == 7)["activation"].to_list()
     assert cells == trace.filter(pl.col("feature") == 7)["activation"].to_list()
     heat, names = traces.trace_heat_map(drawn).to_dict()["layer"]
-    assert heat["encoding"]["y"]["scale"]["domain"] == [999, 7, 10]
+    assert heat["encoding"]["y"]["scale"]["domain"] == ["999", "7", "10"]
     assert names["encoding"]["x"]["scale"]["domain"] == [1, 2, 3, 4, 5]
 
 
