@@ -15,7 +15,7 @@ from functok.study.resources import Resources
 from system.tiny import different, functok, results
 
 PROMPT = "The old lamp of the garden"
-NOWHERE = {"tokens", "check", "world"}
+NOWHERE = {"check", "figure", "tokens", "world"}
 """Commands that run no model."""
 
 

@@ -17,6 +17,7 @@ from functok.controls.types.factorial import (
     factorial,
 )
 from functok.graph.contrasts import GRAMMAR, STUDIED, Sides
+from functok.richness.replicates import Replicates
 
 
 def planted(seed: int, of_class: float, of_frequency: float, both: float = 0.0, types: int = 120):
@@ -156,7 +157,8 @@ def test_documents_as_a_sample_widen_the_interval():
     y, occurrences, sides = planted(8, 0.3, 0.0)
     shaken = np.random.default_rng(0).normal(0, 0.05, (32, 1)) * sides.function + y
     alone = effect(factorial(y, occurrences, [sides], 0), "class")
-    both = effect(factorial(y, occurrences, [sides], 0, shaken), "class")
+    replicates = Replicates(np.arange(len(y)), shaken)
+    both = effect(factorial(y, occurrences, [sides], 0, replicates), "class")
     assert both["value"] == alone["value"]
     assert both["high"] - both["low"] > alone["high"] - alone["low"]
 

@@ -268,7 +268,7 @@ def test_the_papers_recipe_is_what_saelens_is_given():
         tanh_scale=3.0,
         dead_window=1000,
     )
-    trainer = _trainer(D_MODEL, paper.fitted(D_MODEL), 1)
+    trainer = _trainer(D_MODEL, paper.fitted(D_MODEL), HookPoint.residual(1), "cpu")
     config = trainer.sae.cfg
     assert (config.jumprelu_bandwidth, config.jumprelu_init_threshold) == (0.03, 0.005)
     assert (config.jumprelu_tanh_scale, config.jumprelu_sparsity_loss_mode) == (3.0, "tanh")
