@@ -76,6 +76,7 @@ OWN = {
     "runtime/atomic.py": "the means themselves",
     "runtime/store/records.py": "empty folders around what remove_file removed",
     "runtime/store/formats.py": "under a temporary name",
+    "encoding/stored.py": "under a temporary name",
     "graph/construction/assembly.py": "inside a folder under a temporary name",
     "graph/folder.py": "inside a folder under a temporary name",
     "figures/code_points.py": "its own folder of fonts, outside every run",

@@ -96,7 +96,8 @@ class Run:
         """
         self._judged()
         resources = Resources(device=device, sae_device=sae_device)
-        return Asked(subject_of(open_run(self.folder, Silent(), resources)))
+        run = open_run(self.folder, Silent(), resources)
+        return Asked(subject_of(view(run, self._run.chosen)))
 
     def _judged(self) -> Path:
         judged = self._run.folder.judged

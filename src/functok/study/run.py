@@ -259,6 +259,8 @@ class Run:
         """
         from functok.models.language.model import own_precision
 
+        if self.model_part.load:
+            self._check(self.last_trained)
         own = own_precision(self.architecture) if self.model_part.load else "float32"
         found = self.resources.placement(self.model_part.dtype, own)
         self.progress.say(f"{found.said}.")
@@ -268,12 +270,16 @@ class Run:
         """A checkpoint, where ``placement`` says; ``exact`` is to be changed while it runs."""
         from functok.models.language.model import load_model
 
-        if self.reopened and not is_gguf(self.model_part.load or ""):
-            now = weights_stamp(checkpoint)
-            check_as_read(f"model {checkpoint.name}", now, self.known, self.folder.root)
+        self._check(checkpoint)
         place = self.placement
         dtype = place.exact if exact else place.dtype
         return load_model(checkpoint.model, checkpoint.revision, place.device, dtype)
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        """Refuse a model that is gone, or is not the one that the run read."""
+        if self.reopened and not is_gguf(self.model_part.load or ""):
+            now = weights_stamp(checkpoint)
+            check_as_read(f"model {checkpoint.name}", now, self.known, self.folder.root)
 
     def sae(self, part: DictionaryPart, checkpoint: Checkpoint, factor: float | None = None) -> Sae:
         """An SAE with its decoder.
