@@ -118,19 +118,17 @@ def published(
     if not revisions:
         return [Checkpoint(None, model, revision)]
     folder = user_path(model)
-    ordered, found = in_order(revisions), []
+    missing = [one for one in revisions if folder.is_dir() and not (folder / one).is_dir()]
+    if missing:
+        raise UserError(
+            f"Model folder {folder} has no checkpoint {missing[0]!r}; name one of its subfolders."
+        )
+    ordered = in_order(revisions)
     steps = steps_along([place_of(one) for one in ordered])
-    for step, revision in zip(steps, ordered, strict=True):
-        if folder.is_dir():
-            if not (folder / revision).is_dir():
-                raise UserError(
-                    f"Model folder {folder} has no checkpoint {revision!r}; name one of its "
-                    "subfolders."
-                )
-            found.append(Checkpoint(step, str(folder / revision)))
-        else:
-            found.append(Checkpoint(step, model, revision))
-    return found
+    both = zip(steps, ordered, strict=True)
+    if folder.is_dir():
+        return [Checkpoint(step, str(folder / one)) for step, one in both]
+    return [Checkpoint(step, model, one) for step, one in both]
 
 
 def steps_column(steps: Sequence[int | None]) -> "pa.Array":

@@ -98,6 +98,7 @@ def _next_to(path: Path) -> Iterator[Path]:
     """A temporary name next to ``path``; an unwritable folder or a full disk is a ``UserError``."""
     check_inside(path)
     temporary = _temporary(path, UNFINISHED)
+    made = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -119,6 +120,9 @@ def _next_to(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         elif temporary.exists():  # it cannot where its parent is no folder
             temporary.unlink()
+        if made:
+            with suppress(OSError):  # it is not empty, or is not there
+                path.parent.rmdir()
 
 
 @contextmanager

@@ -121,3 +121,15 @@ def needs_held_out(study: Study) -> str | None:
         f"Study {study.name} holds no documents out, so there are none to learn from; give it a "
         "share for held_out."
     )
+
+
+def without(settings: dict[str, Any], **later: Any) -> dict[str, Any]:
+    """``settings``, as a step's key holds them, without keys that came ``later``.
+
+    Args:
+        later: what each of these keys is where a study does not name it. It is left out there, so
+            that what was made before there was such a key is not made again.
+    """
+    return {
+        name: value for name, value in settings.items() if name not in later or later[name] != value
+    }

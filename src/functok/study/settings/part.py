@@ -1,6 +1,6 @@
 """What the parts of a study share."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,15 +16,3 @@ class Part(BaseModel):
     """Some settings; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def without(settings: dict[str, Any], **later: Any) -> dict[str, Any]:
-    """``settings``, as a step's key holds them, without keys that came ``later``.
-
-    Args:
-        later: what each of these keys is where a study does not name it. It is left out there, so
-            that what was made before there was such a key is not made again.
-    """
-    return {
-        name: value for name, value in settings.items() if name not in later or later[name] != value
-    }

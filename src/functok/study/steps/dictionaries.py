@@ -14,9 +14,8 @@ from functok.runtime.store import read_frame, read_json, write_json, write_table
 from functok.study.health import health_sentences, quality_table
 from functok.study.run import Run
 from functok.study.samples import recipe_of, train_saes
-from functok.study.settings.part import without
 from functok.study.settling import stamps
-from functok.study.step import ROWS, Step, known, needs_sae
+from functok.study.step import ROWS, Step, known, needs_sae, without
 
 if TYPE_CHECKING:
     from functok.study.settings import DictionaryPart, Study

@@ -10,8 +10,7 @@ from functok.runtime.errors import UserError, require
 from functok.runtime.store import read_frame, remove_file, write_table
 from functok.study.opening import views
 from functok.study.run import Run
-from functok.study.settings.part import without
-from functok.study.step import Step, needs_sae
+from functok.study.step import Step, needs_sae, without
 from functok.study.steps.trace import check_chat
 from functok.study.steps.traits import check_rules, trusted
 
