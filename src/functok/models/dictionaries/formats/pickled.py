@@ -5,10 +5,10 @@ tensors and plain containers and calls nothing that the file names; a file that 
 tensors by name is refused. Whoever reads one says so (``said``).
 """
 
-import pickle
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
+from pickle import UnpicklingError  # torch.load's own error; nothing here unpickles
 from typing import Any
 
 import torch
@@ -58,7 +58,7 @@ def _loaded(file: Path) -> Any:
             check_memory(file.stat().st_size, f"SAE {file}")
         try:
             return torch.load(str(file), map_location="cpu", weights_only=True, mmap=mapped)
-        except pickle.UnpicklingError as error:  # whose own words advise to read everything
+        except UnpicklingError as error:  # whose own words advise to read everything
             raise UserError(
                 f"SAE {file} is damaged, or a pickle of other things than tensors, which functok "
                 "never reads; give it as safetensors."
