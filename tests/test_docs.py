@@ -18,7 +18,7 @@ from functok.models.dictionaries import Dictionary
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.causal.facts.asking import ask
 from functok.retrieval.causal.facts.reading import shipped_facts
-from retrieval.taught import taught, vocabulary
+from retrieval.taught import taught, vocabulary, write_facts_study
 from system.tiny import functok, write_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,6 +83,10 @@ def test_every_command_on_the_page_runs(page: Path, workspace: Path) -> None:
             recipe = {"width": 64, "k": 4, "steps": 20, "batch": 64}
             small["recipe"] = small.get("recipe", {}) | recipe
         (workspace / name[1]).write_text(yaml.safe_dump(study), "utf-8")
+    if page.stem == "causal":  # on a model that knows some facts
+        (workspace / "known").mkdir()
+        study = write_facts_study(workspace / "known")
+        assert functok("facts", study, "-o", "runs/my-facts").code == 0
     if page.stem != "your-model":  # where its own study is shown
         shutil.copy(workspace / "runs/demo/study.yaml", workspace / "my-study.yaml")
     for command in commands(page):

@@ -1,12 +1,17 @@
 """A tiny model that is taught the answers to some prompts, and the tokenizer that it reads."""
 
+from pathlib import Path
+
 import polars as pl
 import torch
+import yaml
 
 from functok.encoding.tokenizer import train_tokenizer
 from functok.models.training import LlamaShape, new_llama
+from functok.retrieval.causal.facts.asking import ask
 from functok.retrieval.causal.facts.fact import Fact, FactSet, Frame
 from functok.tokens.vocabulary import Vocabulary
+from system.tiny import write_corpus
 
 CAPITALS = {
     "Kenya": "Nairobi", "France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Chile": "Santiago",
@@ -58,3 +63,33 @@ def taught(tokenizer, prompts: pl.DataFrame, steps: int = 80):
         loss.backward()
         optimiser.step()
     return model.requires_grad_(False)
+
+
+def write_facts_study(place: Path) -> Path:
+    """A study of a model that knows ten capitals, with facts and frames of its own."""
+    tokenizer = small_tokenizer()
+    asked = ask(capitals(), tokenizer, vocabulary(tokenizer), None, examples=0)
+    taught(tokenizer, asked.prompts).save_pretrained(place / "model")
+    tokenizer.save_pretrained(place / "model")
+    write_corpus(place / "texts.jsonl")
+    rows = [f"capital\t{country}\t{city}" for country, city in CAPITALS.items()]
+    (place / "facts.tsv").write_text("\n".join(["relation\tsubject\tanswer", *rows]) + "\n")
+    frames: dict[str, list[str]] = {}
+    for text, name in FRAMES:
+        frames.setdefault(name, []).append(text)
+    (place / "frames.yaml").write_text(yaml.safe_dump({"capital": frames}))
+    content = {
+        "name": "my-facts",
+        "corpus": str(place / "texts.jsonl"),
+        "model": {"load": str(place / "model"), "row_start": "none"},
+        "dictionaries": [],
+        "facts": {
+            "load": str(place / "facts.tsv"),
+            "frames": str(place / "frames.yaml"),
+            "examples": 0,
+            "patched": 8,
+            "patching": {"fillers": [" of", " Kenya"]},
+        },
+    }
+    (place / "study.yaml").write_text(yaml.safe_dump(content))
+    return place / "study.yaml"

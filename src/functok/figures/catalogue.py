@@ -26,7 +26,7 @@ _ORDER = (
     *("exposure-curve", "exposure-references", "accumulation"),
     *("specifications-coverage", "specifications-class", "specifications-direct", "feature-kinds"),
     *("trace", "trace-difference", "reactivation", "reactivation-odds", "steering-gain"),
-    "trait-layers",
+    *("trait-layers", "patching", "knockout"),
     *("world-trace", "world-trace-difference", "world-swaps"),
     *("training-loss", "held-out-loss", "loss-share", "sae-quality", "features-firing"),
 )

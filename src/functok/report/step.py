@@ -42,7 +42,7 @@ def _shows(run: Run) -> Shown:
 REPORT = Step(
     name="report",
     title="Drawing the figures, writing the report",
-    needs=("tokens", "claims", "trace", "reactivation", "traits", "answers"),
+    needs=("tokens", "claims", "trace", "reactivation", "traits", "knockout", "answers"),
     settings=lambda run: run.study.trace.features,
     work=_work,
     leaves=_leaves,

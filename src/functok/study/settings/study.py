@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from functok.models.training.schedule import log_spaced
 from functok.runtime.errors import nearest
+from functok.study.settings.causal import FactsPart
 from functok.study.settings.measures import (
     ControlsPart,
     GraphPart,
@@ -46,6 +47,9 @@ class Study(Part):
     steer: SteerPart = SteerPart()
     traits: tuple[TraitPart, ...] = ()
     """Traits whose features are searched for; none: nothing is."""
+    facts: FactsPart | None = None
+    """Facts that the model is asked, and the causal experiments on them; null: none. ``facts: {}``
+    takes those that come with functok."""
     world: WorldPart = WorldPart()
 
     @model_validator(mode="before")
@@ -105,6 +109,14 @@ class Study(Part):
                     f"dictionaries.checkpoints {beyond} lie beyond the last step, "
                     f"{model.training.steps}"
                 )
+
+    def loading(self, load: str) -> "Study":
+        """The same study of the model at ``load``, with its tokenizer where it has the model's."""
+        assert self.model is not None
+        own = self.tokenizer.load == self.model.load
+        tokenizer = self.tokenizer.model_copy(update={"load": load} if own else {})
+        model = self.model.model_copy(update={"load": load})
+        return self.model_copy(update={"model": model, "tokenizer": tokenizer})
 
     @property
     def whole(self) -> bool:

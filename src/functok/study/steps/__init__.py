@@ -1,6 +1,9 @@
 """The steps of a study in order, each in one file; the report's step comes after them."""
 
 from functok.study.steps.baselines import BASELINES
+from functok.study.steps.causal.facts import FACTS
+from functok.study.steps.causal.knockout import KNOCKOUT
+from functok.study.steps.causal.patching import PATCHING
 from functok.study.steps.claims import CLAIMS
 from functok.study.steps.controls import CONTROLS
 from functok.study.steps.coverage import COVERAGE
@@ -18,6 +21,7 @@ from functok.study.steps.world import ANSWERS, WORLD
 
 STEPS = (
     *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, DICTIONARIES, GRAPH, COVERAGE),
-    *(BASELINES, CONTROLS, TRACE, REACTIVATION, STEER, TRAITS, WORLD, ANSWERS, CLAIMS),
+    *(BASELINES, CONTROLS, TRACE, REACTIVATION, STEER, TRAITS, FACTS, PATCHING, KNOCKOUT),
+    *(WORLD, ANSWERS, CLAIMS),
 )
 """Each stands after those it needs."""

@@ -57,7 +57,7 @@ def _shows(run: Run) -> Shown:
 CLAIMS = Step(
     name="claims",
     title="Assembling the claims",
-    needs=("losses", "controls", "reactivation", "steer"),
+    needs=("losses", "controls", "reactivation", "steer", "patching"),
     settings=lambda run: None,
     work=_work,
     leaves=lambda run: [run.folder.claims],

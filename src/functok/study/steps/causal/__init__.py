@@ -1,0 +1,1 @@
+"""The causal experiments on facts that the model knows."""

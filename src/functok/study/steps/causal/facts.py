@@ -1,0 +1,122 @@
+"""Which facts the model knows in all of their frames, and pairs of prompts about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from functok.runtime.errors import require
+from functok.runtime.paths import user_path
+from functok.runtime.store import fingerprint, read_frame, write_table
+from functok.runtime.versions import sha256
+from functok.study.run import Run
+from functok.study.step import Step, needs_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from functok.retrieval.causal.facts.fact import FactSet
+    from functok.study.settings import Study
+    from functok.study.step import Shown
+
+TABLES = ("facts", "fact_frames", "fact_classes", "fact_pairs")
+
+
+def facts_part(run: Run) -> Any:
+    """The settings of the causal experiments, which the study has."""
+    assert run.study.facts is not None
+    return run.study.facts
+
+
+def _facts(run: Run) -> FactSet:
+    from functok.retrieval.causal.facts.reading import read_facts, read_frames, shipped_facts
+
+    part = facts_part(run)
+    if part.load is not None:
+        return read_facts(part.load, part.frames)
+    found = shipped_facts()
+    return found if part.frames is None else found.with_frames(read_frames(part.frames))
+
+
+def _work(run: Run, key: str) -> None:
+    from functok.retrieval.causal.facts.asking import ask
+    from functok.retrieval.causal.facts.knowing import know
+    from functok.retrieval.causal.facts.pairing import pairs
+    from functok.runtime.progress import ticking
+
+    part, seed = facts_part(run), run.study.seed
+    asked = ask(
+        _facts(run),
+        run.tokenizer,
+        run.vocabulary,
+        run.row_format.start,
+        examples=part.examples,
+        per_class=part.per_class,
+        seed=seed,
+    )
+    for note in asked.notes:
+        run.progress.say(f"  {note}")
+    tokens = int(asked.prompts["ids"].list.len().sum())
+    with run.progress.task("Asking", tokens, "tokens") as task, ticking(task):
+        known = know(run.model(run.last, exact=True), asked, part.rule, run.resources.memory)
+    found = pairs(known, seed)
+    tables = (
+        known.prompts.drop("ids", "rivals"),
+        known.by_frame(),
+        known.by_class(),
+        found.prompts,
+    )
+    for name, table in zip(TABLES, tables, strict=True):
+        write_table(run.folder.retrieval(name), table.to_arrow())
+
+
+def _settings(run: Run) -> Any:
+    part = facts_part(run)
+    content = part.model_dump(exclude={"patched", "patching"})
+    places = [user_path(place) for place in (part.load, part.frames) if place is not None]
+    return content, [_content(place) for place in places]
+
+
+def _content(place: Path) -> str:
+    """Of a file, or of all files in a folder."""
+    require(place.exists(), f"There is no file or folder {place} to read facts from.")
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    return fingerprint([(file.name, sha256(file)) for file in files if file.is_file()])
+
+
+def _check(run: Run) -> None:
+    """Refuse facts that cannot be read, before anything is computed."""
+    _facts(run)
+
+
+def excuse(study: Study) -> str | None:
+    """Why a causal experiment does not apply to a study."""
+    if study.facts is not None:
+        return needs_model(study)
+    return f"Study {study.name} asks no facts; give it facts: {{}} for those that come along."
+
+
+def _shows(run: Run) -> Shown:
+    """How many facts are known, and what each class of last tokens drops."""
+    prompts = read_frame(run.folder.retrieval("facts"))
+    pairs = read_frame(run.folder.retrieval("fact_pairs"))
+    yield (
+        f"{prompts.filter('kept')['fact'].n_unique()} of {prompts['fact'].n_unique()} facts are "
+        f"answered in all of their frames; {pairs['fact'].n_unique()} have a counterfactual."
+    )
+    yield read_frame(run.folder.retrieval("fact_classes"))
+    yield f"Drop-out of each frame: {run.folder.retrieval('fact_frames')}"
+
+
+FACTS = Step(
+    name="facts",
+    title="Asking facts in every frame",
+    needs=("pretrain", "tokens"),
+    settings=_settings,
+    work=_work,
+    runs_model=True,
+    check=_check,
+    leaves=lambda run: map(run.folder.retrieval, TABLES),
+    excuse=excuse,
+    summary="Which facts does the model know, whatever class of token the prompt ends in?",
+    shows=_shows,
+)

@@ -1,0 +1,57 @@
+"""From which class of keys does the last position retrieve? Attention knockout on known facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from functok.runtime.store import read_frame, write_table
+from functok.study.run import Run
+from functok.study.step import Step
+from functok.study.steps.causal.facts import excuse
+from functok.study.steps.causal.pairs import drawn_pairs, fact_groups
+
+if TYPE_CHECKING:
+    from functok.study.step import Shown
+
+TABLES = ("knockout", "knockout_classes", "knockout_pairs")
+
+
+def _work(run: Run, key: str) -> None:
+    from functok.models.language.cut_edges import VARIANTS
+    from functok.retrieval.causal.knockout import SUBSETS, by_class, by_pair, knockout
+    from functok.runtime.progress import ticking
+
+    pairs = drawn_pairs(run)
+    model = run.model(run.last, exact=True)
+    total = len(pairs) * len(SUBSETS) * len(VARIANTS)
+    with run.progress.task("Removing edges", total, "runs") as task, ticking(task):
+        found = knockout(model, pairs, run.vocabulary)
+    tables = (found, by_class(found, fact_groups(pairs, run.study.seed)), by_pair(found))
+    for name, table in zip(TABLES, tables, strict=True):
+        write_table(run.folder.retrieval(name), table.to_arrow())
+
+
+def _shows(run: Run) -> Shown:
+    """Shapley values of the classes, in every variant, and where the rest is."""
+    import polars as pl
+
+    table = read_frame(run.folder.retrieval("knockout_classes"))
+    yield "Share of the answer that the last position retrieves from each class of keys (Shapley)"
+    yield table.filter(pl.col("measure") == "shapley").drop("measure")
+    yield f"First-order and total effects: {run.folder.retrieval('knockout_classes')}"
+    yield f"Interactions of two classes: {run.folder.retrieval('knockout_pairs')}"
+
+
+KNOCKOUT = Step(
+    name="knockout",
+    title="Removing attention edges",
+    needs=("facts",),
+    settings=lambda run: run.study.facts and run.study.facts.patched,
+    work=_work,
+    runs_model=True,
+    leaves=lambda run: map(run.folder.retrieval, TABLES),
+    excuse=excuse,
+    figures=("knockout",),
+    summary="From which class of keys does the last position retrieve? Attention knockout.",
+    shows=_shows,
+)

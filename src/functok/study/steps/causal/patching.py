@@ -1,0 +1,225 @@
+"""Is it the token's class or its position? Activation patching of the facts that are known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from functok.runtime.errors import UserError, require
+from functok.runtime.store import read_frame, write_table
+from functok.study.run import Run
+from functok.study.step import Step
+from functok.study.steps.causal.facts import excuse, facts_part
+from functok.study.steps.causal.pairs import drawn_pairs, fact_groups
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import polars as pl
+
+    from functok.models.language.model import Model
+    from functok.retrieval.causal.patching import Patch
+    from functok.study.step import Shown
+
+TABLES = (
+    *("patching_positions", "patching_types", "patching_curve", "patching_classes"),
+    *("patching_inside", "patching_shift", "patching_effects"),
+)
+EVERY = 3
+"""Layers are patched in steps of so many."""
+_FILLERS = (
+    (" the", " a", " of", " and", "the"),
+    (" word", " place", " name", " thing", " city", "word"),
+)
+
+
+def _work(run: Run, key: str) -> None:
+    import polars as pl
+
+    from functok.retrieval.causal.inside import (
+        filler_patches,
+        inside_effect,
+        matched_sets,
+        shift,
+        with_filler,
+    )
+    from functok.retrieval.causal.onset import onsets
+    from functok.retrieval.causal.patching import every_position
+
+    pairs, seed = drawn_pairs(run), run.study.seed
+    model = run.model(run.last, exact=True)
+    layers, depth = _layers(run, model)
+    groups = fact_groups(pairs, seed)
+
+    positions = _patched(run, model, pairs, every_position(pairs, layers), "Patching positions")
+    last = positions.filter(pl.col("label") == "last", pl.col("direction") == "denoising")
+    found = onsets(last, depth, groups, seed)
+
+    sets, without = matched_sets(pairs, run.vocabulary, layers)
+    inside = _patched(run, model, pairs, sets, "Patching inside the prompt")
+    between = inside_effect(inside, seed)
+    run.progress.say(f"  {without} of {len(pairs)} prompts have no function and content positions")
+
+    longer = with_filler(pairs, fillers(run))
+    fill = _patched(run, model, longer, filler_patches(longer, layers), "Patching before a filler")
+    shares, moves = shift(fill, groups, ("final_class", "filler"))
+
+    effects = pl.DataFrame(
+        [
+            {"effect": name, "value": one.estimate.value, "low": one.estimate.low}
+            | {"high": one.estimate.high, "p_value": one.p_value, "facts": one.facts}
+            for name, one in (("inside", between), ("shift", moves))
+        ]
+    )
+    tables = (positions, found.types, found.curve, found.classes, inside, shares, effects)
+    for name, table in zip(TABLES, tables, strict=True):
+        write_table(run.folder.retrieval(name), table.to_arrow())
+    _evidence(run, found.classes, effects)
+
+
+def _layers(run: Run, model: Model) -> tuple[list[int], int]:
+    """Layers that are patched, and how many there are.
+
+    Raises:
+        UserError: for a layer that the model does not have.
+    """
+    from functok.models.language.layers import decoder_layers
+
+    depth = len(decoder_layers(model))
+    named = sorted(set(facts_part(run).patching.layers))
+    beyond = [layer for layer in named if layer >= depth]
+    require(
+        not beyond,
+        f"facts.patching.layers: there is no layer {(beyond or [0])[0]}; the model has layers 0 to "
+        f"{depth - 1}.",
+    )
+    return named or sorted({*range(0, depth, EVERY), depth - 1}), depth
+
+
+def _patched(
+    run: Run, model: Model, pairs: pl.DataFrame, patches: Sequence[Patch], name: str
+) -> pl.DataFrame:
+    """What ``patched`` finds, with each pair's fact, frame and last token."""
+    import polars as pl
+
+    from functok.retrieval.causal.patching import DIRECTIONS, patched
+    from functok.runtime.progress import ticking
+
+    with run.progress.task(name, 2 * len(patches), "runs") as task, ticking(task):
+        found = patched(model, pairs, patches, DIRECTIONS, run.resources.memory)
+    about = pairs.with_row_index("row").with_columns(
+        end=pl.col("ids").list.len().cast(pl.Int64) - 1
+    )
+    kept = ("fact", "relation", "frame", "final", "final_class", "filler", "end")
+    about = about.select("row", *(column for column in kept if column in about.columns))
+    table = found.join(about, on="row", maintain_order="left")
+    return table.with_columns(from_end=pl.col("end") - pl.col("position")).drop("end")
+
+
+def fillers(run: Run) -> Mapping[str, int]:
+    """The tokens that are put after the last one.
+
+    Raises:
+        UserError: for text that is not one token, or of another class.
+    """
+    from functok.tokens.counting.function_tokens import CONTENT, FUNCTION
+
+    named = facts_part(run).patching.fillers
+    found = {}
+    for place, (name, wanted) in enumerate((("function", FUNCTION), ("content", CONTENT))):
+        for text in _FILLERS[place] if named is None else (named[place],):
+            ids = run.tokenizer(text, add_special_tokens=False)["input_ids"]
+            if len(ids) == 1 and run.vocabulary.classes[ids[0]] == wanted:
+                found[name] = ids[0]
+                break
+        else:
+            said = "none of the usual ones" if named is None else repr(named[place])
+            raise UserError(
+                f"facts.patching.fillers: {said} is a single {name} token in this vocabulary; name "
+                'one of each class, such as [" the", " word"].'
+            )
+    return found
+
+
+def _evidence(run: Run, classes: pl.DataFrame, effects: pl.DataFrame) -> None:
+    """P5, by the onset; P6, by the less favourable of its two effects."""
+    import polars as pl
+
+    from functok.claims.evidence import Evidence
+
+    onset = classes.row(
+        by_predicate=(pl.col("measure") == "onset") & (pl.col("other") == "function"), named=True
+    )
+    types = read_frame(run.folder.retrieval("patching_types"))
+    means = dict(types.group_by("final_class").agg(pl.col("onset").drop_nans().mean()).iter_rows())
+    facts = onset["facts"]
+    Evidence(
+        test="P5",
+        statistic="depth at which half of the answer stands at the last position, content types",
+        measured=means.get("content", float("nan")),
+        control="function types, same facts",
+        control_value=means.get("function", float("nan")),
+        effect_name="difference, share of the model's depth",
+        effect=onset["difference"],
+        effect_low=onset["low"],
+        effect_high=onset["high"],
+        p_value=onset["p_value"],
+        unit=f"facts ({facts}) × last-token types",
+        units=onset["types"],
+        seed=run.study.seed,
+    ).write(run.folder, facts)
+    worst = effects.sort("low", nulls_last=True).row(0, named=True)
+    Evidence(
+        test="P6",
+        statistic="share of the answer at function positions inside the prompt, and the share that "
+        "stays at a function token when a filler follows: the less favourable of the two, here "
+        f"{worst['effect']}",
+        measured=worst["value"],
+        control="content positions of the same number, distance and norm; content tokens",
+        control_value=0.0,
+        effect_name="difference, share of the total effect",
+        effect=worst["value"],
+        effect_low=worst["low"],
+        effect_high=worst["high"],
+        p_value=max(effects["p_value"].to_list()),
+        unit="facts",
+        units=worst["facts"],
+        seed=run.study.seed,
+    ).write(run.folder, worst["facts"])
+
+
+def _settings(run: Run) -> Any:
+    part = facts_part(run)
+    return part.patched, part.patching.model_dump()
+
+
+def _shows(run: Run) -> Shown:
+    """Onsets by class, what stands inside the prompt, and what moves on to a filler."""
+    import polars as pl
+
+    types = read_frame(run.folder.retrieval("patching_types"))
+    yield "Where half of the answer stands at the last position, as a share of the depth"
+    yield types.group_by("final_class", maintain_order=True).agg(
+        pl.len().alias("types"),
+        pl.col("facts").sum().alias("prompts"),
+        pl.col("onset").drop_nans().mean(),
+    )
+    yield read_frame(run.folder.retrieval("patching_classes"))
+    yield "\nFunction minus content: inside the prompt, and what stays when a filler follows"
+    yield read_frame(run.folder.retrieval("patching_effects"))
+    yield f"Every position and layer: {run.folder.retrieval('patching_positions')}"
+
+
+PATCHING = Step(
+    name="patching",
+    title="Patching activations",
+    needs=("facts",),
+    settings=_settings,
+    work=_work,
+    runs_model=True,
+    leaves=lambda run: map(run.folder.retrieval, TABLES),
+    excuse=excuse,
+    evidence=("P5", "P6"),
+    figures=("patching",),
+    summary="Is it the last token's class or its position? Activation patching on facts.",
+    shows=_shows,
+)
