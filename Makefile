@@ -1,4 +1,4 @@
-.PHONY: setup demo test lint bench calibrate robustness fuzz clean
+.PHONY: setup demo models smollm2 gemma3 test lint bench calibrate robustness fuzz clean
 
 python ?= python3
 venv := .venv
@@ -10,7 +10,7 @@ pip := $(bin)/pip install --quiet -c constraints.txt
 $(venv)/ready: pyproject.toml constraints.txt
 	$(python) -m venv $(venv)
 	$(pip) torch
-	$(pip) -e '.[sae]'
+	$(pip) -e '.[sae,gguf]'
 	touch $@
 
 $(venv)/ready-to-test: $(venv)/ready
@@ -21,6 +21,17 @@ setup: $(venv)/ready-to-test
 
 demo: $(venv)/ready
 	$(bin)/functok demo
+
+models: $(venv)/ready
+	$(bin)/functok models get smollm2-135m gemma-3-270m
+
+smollm2: $(venv)/ready
+	$(bin)/functok models get smollm2-135m
+	$(bin)/functok run smollm2-135m
+
+gemma3: $(venv)/ready
+	$(bin)/functok models get gemma-3-270m
+	$(bin)/functok run gemma-3-270m
 
 test: $(venv)/ready-to-test
 	$(bin)/pytest -n 2
@@ -37,6 +48,7 @@ bench: setup
 	$(bin)/python benchmarks/tokens.py gpt2
 	$(bin)/python benchmarks/graph.py
 	$(bin)/python benchmarks/graph.py --memory-only
+	$(bin)/python benchmarks/several.py
 	$(bin)/python benchmarks/memory.py $(models)
 	$(bin)/python benchmarks/controls.py
 	$(bin)/python benchmarks/floors.py

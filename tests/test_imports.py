@@ -9,8 +9,8 @@ import functok
 
 ROOT = Path(functok.__file__).parent
 ORDER = [
-    *("runtime", "stats", "claims", "corpus", "encoding", "tokens", "models", "world", "corpora"),
-    *("graph", "richness", "controls", "retrieval", "consolidation", "calibration"),
+    *("runtime", "stats", "claims", "corpus", "encoding", "tokens", "models", "weights", "world"),
+    *("corpora", "graph", "richness", "controls", "retrieval", "consolidation", "calibration"),
     *("study", "studies", "figures", "report", "notebook", "cli"),
 ]
 """A package imports itself and those that stand before it."""

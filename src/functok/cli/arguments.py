@@ -27,6 +27,13 @@ def there(target: Path | None) -> Path | None:
     return target
 
 
+def located(name: str | None) -> str | None:
+    """Where the model called ``name`` lies, if functok gets its weights by that name."""
+    from functok.weights.cache import located
+
+    return None if name is None else located(name)
+
+
 def factor_of(text: str | None) -> float | str | None:
     """A norm factor as it was typed: a positive number, or ``auto``."""
     if text is None or text == "auto":
@@ -58,7 +65,11 @@ Chat = Annotated[
 ]
 ModelName = Annotated[
     str | None,
-    typer.Option(help="A causal LM: Hugging Face folder, GGUF file, or name on the hub."),
+    typer.Option(
+        help="A causal LM: Hugging Face folder, GGUF file, name on the hub, or one that functok "
+        "models lists.",
+        callback=located,
+    ),
 ]
 Revision = Annotated[str | None, typer.Option(help="Revision of a model on the hub.")]
 Dtype = Annotated[
@@ -123,6 +134,14 @@ Replace = Annotated[
     bool,
     typer.Option(
         "--replace", help="Recompute what depends on settings that differ from the run folder's."
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replace a setting of the study file, such as graph.tokens=30000. Repeatable.",
     ),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Number of worker processes.")]

@@ -1,6 +1,7 @@
 """Every command: a study's steps in their order, and the commands that are no step."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,16 +12,19 @@ from functok.cli.arguments import (
     Output,
     Replace,
     SaeOfRun,
+    Set,
     Target,
     Workers,
     runs_model,
 )
 from functok.cli.check import check, report
+from functok.cli.compare import compare
 from functok.cli.controls import controls
 from functok.cli.feature import feature
 from functok.cli.figure import figure
 from functok.cli.find_feature import find_feature
 from functok.cli.graph import graph
+from functok.cli.models import models, studies
 from functok.cli.pretrain import pretrain
 from functok.cli.steer import steer
 from functok.cli.tokens import tokens
@@ -70,13 +74,16 @@ def demo(where: Resources, output: Output = None, replace: Replace = False) -> N
 def run(
     study: Target,
     where: Resources,
+    settings: Set = None,
     output: Output = None,
     replace: Replace = False,
     workers: Workers = 1,
     allow_python: AllowPython = None,
 ) -> None:
     """Run a whole study, or the steps that are not done yet."""
-    _bring_and_show(study, "report", output, replace, where, workers, allow_python)
+    _bring_and_show(
+        study, "report", output, replace, where, workers, allow_python, settings=settings or ()
+    )
 
 
 def _bring_and_show(
@@ -88,12 +95,13 @@ def _bring_and_show(
     workers: int = 1,
     python: list[str] | None = None,
     sae: str | None = None,
+    settings: Sequence[str] = (),
 ) -> None:
     from functok.cli.work import bring, find, show
     from functok.study.opening import view
 
     resources = dataclasses.replace(where, workers=workers, python=tuple(python or ()))
-    found = find(target, output, resources)
+    found = find(target, output, resources, settings)
     seen = view(found, sae)  # a name that there is not is refused before any work
     bring(found, [name], replace, whole=name == "report")
     show(seen, name)
@@ -149,6 +157,9 @@ app.command("find-feature")(find_feature)
 app.command()(feature)
 app.command()(figure)
 app.command()(check)
+app.command()(compare)
+app.command()(studies)
+app.add_typer(models, name="models")
 
 
 @app.command()

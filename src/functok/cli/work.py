@@ -6,7 +6,7 @@ from pathlib import Path
 
 from functok.cli.console import ConsoleProgress
 from functok.report.step import STEPS
-from functok.runtime.errors import StoppedError, UserError
+from functok.runtime.errors import StoppedError, UserError, require
 from functok.runtime.store import RunFolder
 from functok.runtime.threads import torch_threads
 from functok.study.opening import open_run, views
@@ -14,23 +14,46 @@ from functok.study.resources import Resources
 from functok.study.run import Run
 from functok.study.runner import Runner
 from functok.study.settings import Study, load_study
+from functok.weights.cache import located
 
 
-def find(target: Path, output: Path | None, resources: Resources | None = None) -> Run:
+def find(
+    target: Path,
+    output: Path | None,
+    resources: Resources | None = None,
+    changes: Sequence[str] = (),
+) -> Run:
     """The run of ``target``, a run folder or a study file; nothing is read or written yet.
 
+    Args:
+        target: the folder or the file.
+        output: where the run of a study goes.
+        resources: where the work is done.
+        changes: settings that replace the study file's.
+
     Raises:
-        UserError: if ``target`` is neither, or names a run folder and another output.
+        UserError: if ``target`` is neither, or names a run folder and another output or settings.
     """
     if not target.is_dir():
-        return made(load_study(target), output, resources)
+        return made(load_study(target, changes), output, resources)
+    require(
+        not changes,
+        f"{target} is a run folder, whose settings are in its study.yaml; give the study file to "
+        "--set some of them.",
+    )
     if output is not None and output != target:
         raise UserError(f"{target} is a run folder already; omit -o.")
     return open_run(target, ConsoleProgress(), resources)
 
 
 def made(study: Study, output: Path | None, resources: Resources | None = None) -> Run:
-    """The run of a study; nothing is read or written yet."""
+    """The run of a study; nothing is read or written yet.
+
+    Raises:
+        UserError: if it names weights by a short name, and they are not on this machine.
+    """
+    if study.model is not None and study.model.load is not None:
+        study = study.loading(located(study.model.load))
     where = output or Path("runs") / study.name
     if resources is not None and resources.cluster == "ray":
         where = where.resolve()  # as every machine sees it

