@@ -9,7 +9,13 @@ import pytest
 from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
 
-from functok.consolidation.decomposition import class_effects, effects_at_fixed_target, shares
+from functok.consolidation.decomposition import (
+    at_the_end,
+    best_floor,
+    class_effects,
+    effects_at_fixed_target,
+    shares,
+)
 from functok.consolidation.losses import GroupedLoss
 from functok.tokens.counting.function_tokens import TRANSITIONS
 
@@ -167,3 +173,46 @@ def test_without_a_target_after_both_classes_there_is_no_effect_and_no_warning()
     found = effects_at_fixed_target(_by_target(tokens, "loss"), _by_target(tokens, "floor"))
     assert found["value"].is_nan().all()
     assert found["types"].to_list() == [0] * 9
+
+
+def _by_floor(refused: dict[str, str | None], steps: list[int | None]) -> pl.DataFrame:
+    """The shares of some checkpoints under two floors, the second the lower."""
+    parts = []
+    for name, below in (("high", 0.0), ("low", 1.0)):
+        for place, step in enumerate(steps):
+            tokens = _tokens(5).with_columns(pl.col("floor") - below, loss=pl.col("loss") - place)
+            last = tokens.with_columns(last=pl.col("loss") + place - len(steps) + 1)
+            columns = ("loss", "floor", "last")[: 3 if place < len(steps) - 1 else 2]
+            table = shares(*(_grouped(last, column) for column in columns))
+            about = {"floor": name, "refused": refused[name], "step": step}
+            kinds = (pl.String, pl.String, pl.Int64)
+            named = [
+                pl.lit(about[key], kind).alias(key) for key, kind in zip(about, kinds, strict=True)
+            ]
+            parts.append(table.select(*named, pl.all()))
+    return pl.concat(parts)
+
+
+def test_the_end_is_the_last_checkpoint_with_its_drop_since_the_first_trained_one():
+    none: dict[str, str | None] = {"high": None, "low": None}
+    table = _by_floor(none, [0, 4, 9])
+    assert best_floor(table) == ("low", None)
+    end = at_the_end(table)
+    assert end["group"].to_list() == [*TRANSITIONS, "all"]
+    low = table.filter(floor="low")
+    last, first = low.filter(step=9), low.filter(step=4)
+    for name in ("mean", "excess_low", "share_of_loss_high"):
+        assert end[name].to_list() == last[name].to_list()
+    assert end["share_of_drop"].to_list() == first["share_of_drop"].to_list()
+
+
+def test_without_an_admitted_floor_there_is_no_excess_and_without_a_course_no_drop():
+    table = _by_floor({"high": "too high", "low": "too low"}, [None])
+    assert best_floor(table) == ("low", "too low")
+    end = at_the_end(table)
+    assert end["excess"].null_count() == end["excess_low"].null_count() == 5
+    assert end["share_of_drop"].null_count() == 5
+    assert end["mean"].null_count() == 0
+    admitted = _by_floor({"high": None, "low": "too low"}, [0, 9])
+    assert best_floor(admitted) == ("high", None)
+    assert at_the_end(admitted)["share_of_drop"].null_count() == 5, "step 0 was not trained"

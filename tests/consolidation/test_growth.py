@@ -1,10 +1,12 @@
 """Features that fire, against sets."""
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.stats import t as student
+from scipy.stats import ttest_1samp
 
-from functok.consolidation.growth import Firing, growth_table, log_ratio
+from functok.consolidation.growth import Firing, growth_table, growth_tests
 from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 
@@ -35,31 +37,82 @@ def test_growth_counts_equal_unions_of_sets():
         [len(set().union(*(sets[o] for o in sets if o != one))) for one in sets], float
     )
     half = student.ppf(0.975, 4) * np.sqrt(4 / 5 * ((without - without.mean()) ** 2).sum())
-    row = growth_table({7: Firing(graph)}).to_pylist()[0]
+    row = growth_table({7: Firing(graph)}, "main", {7: 0.8}).to_pylist()[0]
     assert (row["step"], row["features"], row["width"]) == (7, count, FEATURES)
+    assert (row["sae"], row["explained_variance"]) == ("main", 0.8)
     assert row["positions"] == 5 * 4 * VOCABULARY
     assert row["features_low"] == pytest.approx(count - half)
     assert row["features_high"] == pytest.approx(count + half)
 
 
-def test_the_log_ratio_compares_the_same_documents():
-    (late, many), (early, few) = _graph(1, 0.2), _graph(2, 0.05)
+WIDTH = 1000
 
-    def of(sets: dict[int, set[int]], out: int | None = None) -> int:
-        return len(set().union(*(sets[one] for one in sets if one != out)))
 
-    found = log_ratio(Firing(late), Firing(early))
-    assert found.value == pytest.approx(np.log(of(many) / of(few)))
-    without = np.array([np.log(of(many, one) / of(few, one)) for one in many])
-    half = student.ppf(0.975, 4) * np.sqrt(4 / 5 * ((without - without.mean()) ** 2).sum())
-    assert found.low == pytest.approx(found.value - half)
-    assert found.value > 0
-    back = log_ratio(Firing(early), Firing(late))
-    assert back.value == pytest.approx(-found.value)
+def _growth(counts: dict[int | None, list[int]], explained: dict[int, float] | None = None):
+    """The table of as many SAE seeds as counts are given for each step."""
+    rows = [
+        {"sae": f"seed {seed}", "step": step, "positions": 90, "features": count, "width": WIDTH}
+        | {"explained_variance": (explained or {}).get(step, 0.8)}
+        for step, seeds in counts.items()
+        for seed, count in enumerate(seeds)
+    ]
+    return pl.DataFrame(rows, schema_overrides={"step": pl.Int64})
+
+
+def test_growth_is_counted_seed_by_seed():
+    late, early, untrained = np.array([[600, 640, 610], [150, 170, 160], [500, 520, 560]])
+    table = _growth({0: untrained.tolist(), 20: early.tolist(), 900: late.tolist()})
+    rows = growth_tests(table.sample(fraction=1, shuffle=True, seed=1), 0)
+    assert [row.test for row in rows] == ["O-growth", "E-growth"]
+    for row, before, step in zip(rows, (early, untrained), (20, 0), strict=True):
+        ratios = np.log(late / before)
+        test = ttest_1samp(ratios, 0)
+        low, high = test.confidence_interval()
+        assert row.effect == pytest.approx(ratios.mean())
+        assert (row.effect_low, row.effect_high) == pytest.approx((low, high))
+        assert row.p_value == pytest.approx(test.pvalue)
+        assert (row.measured, row.control_value) == pytest.approx((late.mean(), before.mean()))
+        assert row.control.endswith(f"step {step}")
+        assert (row.unit, row.units) == ("SAE seeds of one model", 3)
+
+
+@pytest.mark.parametrize(
+    ("counts", "explained", "why"),
+    [
+        ({0: [500], 900: [600]}, {}, "one SAE seed; documents only"),
+        ({0: [500, 510], 900: [600, 610]}, {}, "2 SAE seeds, fewer than 3"),
+        ({0: [500] * 3, 900: [710, 600, 600]}, {}, "71% of an SAE's latents fire, more than 70%"),
+        ({0: [500] * 3, 900: [600] * 3}, {0: 0.57, 900: 0.93}, "explain 0.57 and 0.93 of the var"),
+        ({0: [500] * 3, 900: [600] * 3}, {0: float("nan")}, "explained variance was not measured"),
+    ],
+)
+def test_counts_that_cannot_be_compared_decide_nothing(counts, explained, why):
+    (row,) = growth_tests(_growth(counts, explained), 0)
+    assert row.effect == pytest.approx(np.log(np.divide(counts[900], counts[0])).mean())
+    assert np.isnan([row.effect_low, row.effect_high, row.p_value]).all()
+    assert why in row.unit
+
+
+def test_rows_need_their_checkpoints():
+    assert growth_tests(_growth({None: [5]}), 0) == []
+    assert growth_tests(_growth({7: [5]}), 0) == []
+    assert growth_tests(_growth({0: [5]}), 0) == []
+    assert [row.test for row in growth_tests(_growth({3: [5], 7: [5]}), 0)] == ["O-growth"]
 
 
 def test_an_untrained_model_of_which_nothing_fires_leaves_the_interval_open():
-    (late, _), (early, _) = _graph(1), _graph(1, 0.0)
-    found = log_ratio(Firing(late), Firing(early))
-    assert found.value == np.inf
-    assert np.isnan([found.low, found.high]).all()
+    (row,) = growth_tests(_growth({0: [0, 0, 4], 7: [5, 5, 5]}), 0)
+    assert row.effect == np.inf
+    assert np.isnan([row.effect_low, row.effect_high]).all()
+
+
+def test_the_interval_over_seeds_holds_the_truth():
+    """Counts that differ by .03 between seeds, as those of SAEs do."""
+    chance, held = np.random.default_rng(0), 0
+    for _ in range(1000):
+        late, early = (np.exp(chance.normal(np.log(mean), 0.03, 3)) for mean in (60_000, 40_000))
+        counts = {4: early.round().astype(int).tolist(), 9: late.round().astype(int).tolist()}
+        table = _growth(counts).with_columns(width=100_000)
+        (row,) = growth_tests(table, 0)
+        held += row.effect_low < np.log(1.5) < row.effect_high
+    assert 930 <= held <= 970

@@ -13,9 +13,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from functok.consolidation.losses import (
     GroupedLoss,
-    contrast,
     loss_table,
     model_losses,
+    subclass_table,
     summary,
     target_table,
 )
@@ -110,6 +110,35 @@ def test_the_table_by_target_equals_a_loop_over_documents(documents, context, le
         assert row["loss_sum"] == pytest.approx(sums[cell])
 
 
+@given(texts, st.lists(st.booleans(), min_size=120, max_size=120))
+def test_the_table_by_subclass_equals_a_loop_over_documents(documents, left_out):
+    encoded, kinds = _encoded(documents), ["special", "DET", "ADP", "noun", "noun", "verb"]
+    sums, counts = defaultdict(float), defaultdict(int)
+    place = 0
+    for text in documents:
+        for index, (one, two) in enumerate(pairwise(text)):
+            if SPECIAL not in (CLASSES[one], CLASSES[two]) and not left_out[place + index]:
+                cell = (LETTER[CLASSES[one]] + LETTER[CLASSES[two]], kinds[one])
+                sums[cell] += _loss(one, two)
+                counts[cell] += 1
+        place += len(text)
+    masked = np.array(left_out[: len(encoded.ids)], bool)
+    losses = _losses(encoded, RowFormat(4, 0, 1))
+    table = subclass_table(losses, encoded, CLASSES, kinds, masked)
+    if not counts:
+        assert table.is_empty()
+        return
+    found = {(row["group"], row["subclass"]): row for row in table.to_dicts()}
+    assert {*found} == {*counts}
+    of_loss, of_tokens = sum(sums.values()), sum(counts.values())
+    for cell, row in found.items():
+        assert row["mean"] == pytest.approx(sums[cell] / counts[cell])
+        assert row["share_of_tokens"] == pytest.approx(counts[cell] / of_tokens)
+        assert row["share_of_loss"] == pytest.approx(sums[cell] / of_loss)
+    for _, part in table.group_by("group"):
+        assert part["share_of_loss"].is_sorted(descending=True)
+
+
 USED = [0, 3, 9, 30]
 
 
@@ -165,22 +194,6 @@ def test_the_summary_equals_sums_over_rows():
         _checked(triple("share_of_loss"), ratio("loss_sum", name, "loss_sum", None))
 
 
-def test_a_contrast_of_excess_losses_equals_the_difference_of_differences():
-    model, floor = _frame(2), _frame(3)
-
-    def mean(frame: pl.DataFrame, name: str, out: int | None) -> float:
-        return _total(frame, "loss_sum", name, out) / _total(frame, "count", name, out)
-
-    def excess(out: int | None) -> float:
-        ours = mean(model, "fc", out) - mean(model, "cc", out)
-        return ours - (mean(floor, "fc", out) - mean(floor, "cc", out))
-
-    weighted = [(GroupedLoss(model), 1.0), (GroupedLoss(floor), -1.0)]
-    _checked(contrast(weighted, "fc", "cc"), excess)
-    alone = GroupedLoss(model).contrast("fc", "cc")
-    _checked(alone, lambda out: mean(model, "fc", out) - mean(model, "cc", out))
-
-
 def test_a_group_without_tokens_has_no_mean_and_raises_no_warning():
     frame = _frame(4).with_columns(
         pl.when(pl.col("group") == "ff").then(0).otherwise(pl.col(name)).alias(name)
@@ -188,6 +201,5 @@ def test_a_group_without_tokens_has_no_mean_and_raises_no_warning():
     )
     loss = GroupedLoss(frame)
     assert np.isnan(loss.mean("ff").value)
-    assert np.isnan(loss.contrast("ff", "cc").value)
     assert loss.share_of_loss("ff").value == 0
     assert loss.share_of_tokens("ff").value == 0

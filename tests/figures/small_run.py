@@ -122,7 +122,8 @@ def _consolidation(folder: RunFolder, random: np.random.Generator) -> None:
         quality |= {name: [0.5, 0.6, 0.7], f"{name}_low": [0.4, 0.5, 0.6]}
         quality[f"{name}_high"] = [0.6, 0.7, float("nan")]
     save(folder.consolidation("dictionaries"), pl.DataFrame(quality))
-    grown = {"step": STEPS, "positions": [90] * 3, "features": [30, 20, 40], "width": [64] * 3}
+    grown = {"sae": ["main"] * 3, "step": STEPS, "positions": [90] * 3, "width": [64] * 3}
+    grown |= {"features": [30, 20, 40], "explained_variance": [0.6, 0.7, 0.7]}
     ends = {"features_low": [28.0, 18.0, 38.0], "features_high": [32.0, 22.0, 42.0]}
     save(folder.consolidation("growth"), pl.DataFrame(grown | ends))
 

@@ -1,10 +1,12 @@
 """What the losses step leaves beside the losses, and what it says of weights."""
 
+import math
 import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
 from functok.consolidation.losses import GroupedLoss
 from functok.runtime.progress import Silent
@@ -13,6 +15,7 @@ from functok.study.run import Run
 from functok.study.settings import Study
 from functok.study.steps.losses import _compare_weights
 from functok.tokens.counting.function_tokens import TRANSITIONS
+from system.tiny import functok, write_study
 
 
 def test_a_run_leaves_the_shares_of_every_checkpoint_under_both_floors(whole_run: Path) -> None:
@@ -65,3 +68,48 @@ def test_checkpoints_with_the_same_weights_are_named(whole_run: Path, tmp_path: 
     ]
     table = pl.read_parquet(run.folder.consolidation("integrity"))
     assert table["status"].to_list() == ["duplicate", "duplicate", "sound"]
+
+
+TESTS = {"O-loss-hardest", "O-loss-share", "O-loss-drop", "E-loss", "E-loss-target"}
+
+
+def _evidence(run: Path) -> dict[str, dict]:
+    rows = (pl.read_parquet(file).row(0, named=True) for file in (run / "tests").glob("*loss*"))
+    return {row["test"]: row for row in rows}
+
+
+def test_a_run_leaves_every_row_of_the_claim_and_its_parts_add_up(whole_run: Path) -> None:
+    found, folder = _evidence(whole_run), RunFolder(whole_run)
+    assert {*found} == TESTS
+    table = pl.read_parquet(folder.consolidation("loss_summary"))
+    last = table.filter(pl.col("step") == pl.col("step").max(), pl.col("group") != "all")
+    for test, column in (("O-loss-hardest", "mean"), ("O-loss-share", "share_of_loss")):
+        values = dict(last.select("group", column).iter_rows())
+        mine = values.pop("fc")
+        assert found[test]["measured"] == pytest.approx(mine)
+        assert found[test]["effect"] == pytest.approx(mine - max(values.values()))
+    fixed = pl.read_parquet(folder.consolidation("target_effects"))
+    fixed = fixed.filter(outcome="loss", targets="content")
+    assert found["E-loss-target"]["effect"] == fixed["value"][0]
+    kinds = pl.read_parquet(folder.consolidation("loss_subclasses"))
+    by_group = kinds.group_by("group").agg(pl.col("share_of_tokens", "share_of_loss").sum())
+    shares = last.join(by_group, on="group", suffix="_of_kinds")
+    for name in ("share_of_tokens", "share_of_loss"):
+        assert shares[name].to_list() == pytest.approx(shares[f"{name}_of_kinds"].to_list())
+
+
+def test_an_untrained_model_alone_decides_nothing(
+    whole_run: Path, tiny_study: Path, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(tiny_study.read_text())
+    content |= {"name": "untrained", "model": {"load": str(whole_run / "models/step-000000")}}
+    content |= {"dictionaries": [], "tokenizer": {"load": str(whole_run / "tokenizer")}}
+    study = write_study(tmp_path / "study.yaml", content)
+    outcome = functok("losses", study, "-o", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    found = _evidence(tmp_path / "run")
+    assert {*found} == TESTS - {"O-loss-drop"}, "there is no course of training"
+    for row in found.values():
+        assert math.isnan(row["effect_low"] + row["effect_high"] + row["p_value"])
+        assert "the model predicts no better than token frequencies" in row["unit"]
+    assert "function→content by the sub-class" in outcome.out

@@ -4,7 +4,7 @@ Each test writes ``tests/<id>.parquet``; the claims are assembled from these fil
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 
@@ -46,6 +46,12 @@ class Evidence:
     units: int
     """How many there were."""
     seed: int
+
+    def undecided(self, why: str) -> "Evidence":
+        """The row with its effect alone, which then decides nothing; ``unit`` says why."""
+        effect = as_columns("effect", Estimate(self.effect, math.nan, math.nan))
+        unit = f"{self.unit} (no interval: {why})"
+        return replace(self, **effect, p_value=math.nan, unit=unit)
 
     def write(self, run: RunFolder, documents: int) -> None:
         """Keep the row; without its intervals where they would be of too few ``documents``."""

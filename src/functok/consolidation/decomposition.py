@@ -66,6 +66,42 @@ def shares(loss: GroupedLoss, floor: GroupedLoss, last: GroupedLoss | None = Non
     return pl.DataFrame(rows)
 
 
+def best_floor(decomposition: pl.DataFrame) -> tuple[str, str | None]:
+    """The lowest floor of those admitted, at the last checkpoint; the lowest of all where none is.
+
+    Args:
+        decomposition: the table of ``shares`` by floor, refused and step.
+
+    Returns:
+        what tables call it, and why it is refused; None where it is admitted.
+    """
+    whole = pl.col("group") == "all", pl.col("step").eq_missing(decomposition["step"].max())
+    rows = decomposition.filter(*whole).sort(pl.col("refused").is_not_null(), "floor_mean")
+    return rows["floor"][0], rows["refused"][0]
+
+
+def at_the_end(decomposition: pl.DataFrame) -> pl.DataFrame:
+    """The last checkpoint, group by group.
+
+    Columns: group (the four and ``all``); mean and excess, nats per token; share_of_tokens,
+    share_of_loss and share_of_drop, which is counted from the first checkpoint after step 0; and of
+    each ``_low`` and ``_high``. Excess is null where no floor is admitted, the drop where there is
+    no such checkpoint.
+    """
+    floor, refused = best_floor(decomposition)
+    here = decomposition.filter(floor=floor)
+    table = here.filter(pl.col("step").eq_missing(pl.col("step").max()))
+    excess, drop = ([name, f"{name}_low", f"{name}_high"] for name in ("excess", "share_of_drop"))
+    if refused is not None:
+        table = table.with_columns(pl.lit(None, pl.Float64).alias(name) for name in excess)
+    before = here.filter((pl.col("step") > 0) & (pl.col("step") < pl.col("step").max()))
+    first = before.filter(pl.col("step") == pl.col("step").min()).select("group", *drop)
+    joined = table.drop(drop).join(first, on="group", how="left", maintain_order="left")
+    shown = ("mean", "share_of_tokens", "share_of_loss", "share_of_drop", "excess")
+    columns = [f"{name}{end}" for name in shown for end in ("", "_low", "_high")]
+    return joined.select("group", *columns)
+
+
 def class_effects(loss: GroupedLoss, floor: GroupedLoss) -> pl.DataFrame:
     """The four means as an effect of the current class, one of the next, and their interaction.
 

@@ -16,6 +16,7 @@ and twice, V the vocabulary without special tokens. Sources: Kneser & Ney (1995)
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -23,6 +24,7 @@ from jaxtyping import Float, Int
 from functok.consolidation.losses import GroupedLoss
 from functok.encoding.contexts import ContextRows, RowFormat, context_rows
 from functok.encoding.tokenizer import Encoded
+from functok.stats import jackknife_ratio
 from functok.tokens.counting.function_tokens import ARROWS, SPECIAL, TRANSITIONS
 
 _TOKENS = 1 << 23
@@ -102,6 +104,23 @@ class KneserNeyBigram:
 MOVES = 0.05
 """Nats by which fitting to half the text may move the mean loss of no group."""
 
+BIGRAM, ORDER_5 = "kneser-ney-bigram", "kneser-ney-5"
+TITLES = {BIGRAM: "Kneser–Ney bigram", ORDER_5: "Kneser–Ney model of order 5"}
+"""What tables call each floor, and sentences."""
+
+
+class Floor(NamedTuple):
+    """A floor of some losses."""
+
+    name: str
+    loss: GroupedLoss
+    refused: str | None
+    """Why it is not admitted (``refusal``)."""
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.name]
+
 
 def refusal(floor: GroupedLoss, halved: GroupedLoss, model: GroupedLoss) -> str | None:
     """Why a floor cannot stand for what is left to learn; None where it is admitted.
@@ -125,6 +144,18 @@ def refusal(floor: GroupedLoss, halved: GroupedLoss, model: GroupedLoss) -> str 
             moved = f"at {ARROWS[group]} its loss moves by {MOVES} nats or more"
             return f"{moved} when it is fitted to half the text"
     return None
+
+
+def unlearned(model: GroupedLoss, unigram: GroupedLoss) -> str | None:
+    """Why nothing follows from how hard a model finds its groups; None where it predicts better
+    than token frequencies, by the 95 % interval of the difference over documents.
+
+    Args:
+        model: its losses.
+        unigram: those of token frequencies, on the same tokens.
+    """
+    excess = jackknife_ratio((model.sums - unigram.sums).sum(0), model.counts.sum(0))
+    return None if excess.high < 0 else "the model predicts no better than token frequencies"
 
 
 def _pairs(encoded: Encoded, classes: Int[np.ndarray, " vocabulary"]) -> Int[np.ndarray, " pairs"]:

@@ -1,18 +1,32 @@
 """Features that fire on the same number of activations at each checkpoint: paper §4.1, Figure 8.
 
 The paper counts 1,942 features early and 64,042 late with an SAE recipe that changes between the
-two (λ from 10 to 2.5). Here one recipe is used for all checkpoints, and step 0, the untrained
-model, is the control: what its SAE finds is geometry, not memory. See ``docs/methods.md#growth``.
+two (λ from 10 to 2.5). Here one recipe is used for all checkpoints. Late against the first trained
+checkpoint is what the paper reports; late against step 0, the untrained model, is its control: what
+that one's SAE finds is geometry, not memory.
+
+What would surprise: two SAEs of one model that differ in their seed alone differ in their counts by
+more than documents do, so documents are not the unit; nor is a count a measure of growth where the
+SAE is nearly full, or explains more of one model than of the other. See ``docs/methods.md#growth``.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 
+from functok.claims.evidence import Evidence, as_columns
 from functok.consolidation.checkpoints import steps_column
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.stats import Estimate, jackknife
+from functok.stats import Estimate, jackknife, jackknife_p_value, mean_interval
+
+SEEDS = 3
+"""Fewer SAEs give no interval."""
+FULL = 0.7
+"""Share of an SAE's latents above which its count is bounded by its width."""
+APART = 0.05
+"""Difference in explained variance above which two SAEs are not of like quality."""
 
 
 class Firing:
@@ -32,25 +46,90 @@ class Firing:
         return jackknife(self.count, len(self.used))
 
 
-def log_ratio(late: Firing, early: Firing) -> Estimate:
-    """log(features late / features early), both on the same documents."""
-    return jackknife(
-        lambda kept: float(np.log(np.divide(late.count(kept), early.count(kept)))), len(late.used)
-    )
+def growth_table(
+    firing: Mapping[int | None, Firing], sae: str, explained: Mapping[int | None, float]
+) -> pa.Table:
+    """The count at each checkpoint.
 
+    Args:
+        firing: by step.
+        sae: its name.
+        explained: share of the variance that it explains at a step, where that was measured.
 
-def growth_table(firing: Mapping[int | None, Firing]) -> pa.Table:
-    """Columns: step, positions, features, features_low, features_high, width."""
+    Columns: sae, step, positions, features, features_low, features_high (over documents alone),
+    width, explained_variance (NaN where it was not measured).
+    """
     rows = []
-    for seen in firing.values():
+    for step, seen in firing.items():
         found = seen.features()
         rows.append(
             {
+                "sae": sae,
                 "positions": seen.positions,
                 "features": int(found.value),
                 "features_low": found.low,
                 "features_high": found.high,
                 "width": seen.fires.shape[1],
+                "explained_variance": float(explained.get(step, np.nan)),
             }
         )
-    return pa.Table.from_pylist(rows).add_column(0, "step", steps_column([*firing]))
+    return pa.Table.from_pylist(rows).add_column(1, "step", steps_column([*firing]))
+
+
+def growth_tests(growth: pl.DataFrame, seed: int) -> list[Evidence]:
+    """The rows of the claim on growth: late against early, and late against untrained.
+
+    Args:
+        growth: the tables of SAEs that differ in their seed alone, one below the other.
+        seed: of the study.
+    """
+    steps = sorted(growth["step"].drop_nulls().unique().to_list())
+    trained = [step for step in steps if step > 0]
+    rows = []
+    if len(trained) > 1:
+        rows.append(_row(growth, "O-growth", trained[-1], trained[0], "same", seed))
+    if trained and steps[0] == 0:
+        rows.append(_row(growth, "E-growth", trained[-1], 0, "untrained model, same", seed))
+    return rows
+
+
+def _row(growth: pl.DataFrame, test: str, last: int, first: int, what: str, seed: int) -> Evidence:
+    late, early = (growth.filter(step=step).sort("sae") for step in (last, first))
+    counts, before = (one["features"].to_numpy().astype(float) for one in (late, early))
+    with np.errstate(divide="ignore", invalid="ignore"):  # none fires: no ratio, no interval
+        effect = mean_interval(np.log(counts / before))
+    row = Evidence(
+        test=test,
+        statistic=f"features that fire on {late['positions'][0]} held-out positions, step {last}",
+        **as_columns("measured", mean_interval(counts)),
+        control=f"the {what} SAE recipe and positions, step {first}",
+        control_value=float(before.mean()),
+        effect_name="log ratio of the two",
+        **as_columns("effect", effect),
+        p_value=jackknife_p_value(effect, len(counts)),
+        unit="SAE seeds of one model",
+        units=len(counts),
+        seed=seed,
+    )
+    why = _undecided(late, early)
+    return row if why is None else row.undecided(why)
+
+
+def _undecided(late: pl.DataFrame, early: pl.DataFrame) -> str | None:
+    """Why the counts of two checkpoints decide nothing; None where they do."""
+    both = pl.concat([late, early])
+    most = (both["features"].to_numpy() / both["width"].to_numpy()).max()
+    explained = early["explained_variance"].to_numpy(), late["explained_variance"].to_numpy()
+    said = []
+    if len(late) == 1:
+        said.append("one SAE seed; documents only")
+    elif len(late) < SEEDS:
+        said.append(f"{len(late)} SAE seeds, fewer than {SEEDS}")
+    if most > FULL:
+        said.append(f"{most:.0%} of an SAE's latents fire, more than {FULL:.0%}")
+    if np.isnan(explained).any():
+        said.append("explained variance was not measured")
+    elif np.abs(np.subtract(*explained)).max() > APART:
+        one, two = (part.mean() for part in explained)
+        said.append(f"the SAEs explain {one:.2f} and {two:.2f} of the variance, not the same")
+    return "; ".join(said) or None

@@ -4,7 +4,7 @@ Kept as sums and counts by hash group of documents, so that means, shares of the
 intervals all follow from one table (``docs/methods.md#group-loss``).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -18,7 +18,7 @@ from functok.encoding.tokenizer import Encoded
 from functok.models.forward import forward
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
-from functok.stats import Estimate, jackknife, jackknife_ratio
+from functok.stats import Estimate, jackknife_ratio
 from functok.tokens.counting.function_tokens import (
     CLASS_NAMES,
     EXCLUDED,
@@ -48,7 +48,7 @@ def loss_table(
     """
     sums = np.zeros((EXCLUDED + 1) * GROUPS)
     counts = np.zeros((EXCLUDED + 1) * GROUPS, np.int64)
-    for _, transition, group, found in _placed(losses, encoded, classes, left_out):
+    for _, _, transition, group, found in _placed(losses, encoded, classes, left_out):
         cell = transition * GROUPS + group
         sums += np.bincount(cell, weights=found, minlength=len(sums))
         counts += np.bincount(cell, minlength=len(counts))
@@ -75,7 +75,7 @@ def target_table(
     document_group, loss_sum (nats), count; the cells that occur, in this order.
     """
     parts = [np.zeros((4, 0))]
-    for targets, transition, group, found in _placed(losses, encoded, classes, left_out):
+    for _, targets, transition, group, found in _placed(losses, encoded, classes, left_out):
         parts.append(np.stack([targets, transition, group, found])[:, transition < EXCLUDED])
     target, transition, group, found = np.concatenate(parts, axis=1)
     key = ((target * EXCLUDED + transition) * GROUPS + group).astype(np.int64)
@@ -94,18 +94,65 @@ def target_table(
     )
 
 
+_BY_SUBCLASS = dict.fromkeys(("group", "subclass"), pl.String) | {
+    f"{name}{end}": pl.Float64
+    for name in ("mean", "share_of_tokens", "share_of_loss")
+    for end in ("", "_low", "_high")
+}
+
+
+def subclass_table(
+    losses: Losses,
+    encoded: Encoded,
+    classes: Int[np.ndarray, " vocabulary"],
+    subclasses: Sequence[str],
+    left_out: Bool[np.ndarray, " tokens"] | None = None,
+) -> pl.DataFrame:
+    """Where the loss lies by what kind of token stands before the one that is predicted.
+
+    Args:
+        subclasses: the sub-class of every token id.
+
+    Columns: group (as in ``loss_table``), subclass (of the current token), mean (nats),
+    share_of_tokens and share_of_loss (of all transition groups), each with ``_low`` and ``_high``;
+    within a group by falling share of the loss.
+    """
+    names, code = np.unique(np.asarray(subclasses), return_inverse=True)
+    shape = (EXCLUDED + 1, len(names), GROUPS)
+    sums, counts = np.zeros(shape), np.zeros(shape)
+    for current, _, transition, group, found in _placed(losses, encoded, classes, left_out):
+        cell = np.ravel_multi_index((transition, code[current], group), shape)
+        sums += np.bincount(cell, found, sums.size).reshape(shape)
+        counts += np.bincount(cell, minlength=counts.size).reshape(shape)
+    sums, counts = sums[:EXCLUDED], counts[:EXCLUDED]
+    of_loss, of_tokens = sums.sum((0, 1)), counts.sum((0, 1))
+    rows: list[dict[str, object]] = []
+    for transition, name in enumerate(TRANSITIONS):
+        here = np.flatnonzero(counts[transition].sum(1))
+        for kind in sorted(here, key=lambda kind: -sums[transition, kind].sum()):
+            mine, times = sums[transition, kind], counts[transition, kind]
+            row: dict[str, object] = {"group": name, "subclass": str(names[kind])}
+            row |= as_columns("mean", jackknife_ratio(mine, times))
+            row |= as_columns("share_of_tokens", jackknife_ratio(times, of_tokens))
+            row |= as_columns("share_of_loss", jackknife_ratio(mine, of_loss))
+            rows.append(row)
+    return pl.DataFrame(rows, _BY_SUBCLASS)
+
+
 def _placed(
     losses: Losses, encoded: Encoded, classes: np.ndarray, left_out: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each batch, at its tokens: target, transition group, hash group of documents, loss."""
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Of each batch, at its tokens: the token and its target, transition group, hash group of
+    documents, loss."""
     groups = document_groups(encoded.keys)
     for rows, found in losses:
         within = rows.document >= 0
-        transition = transitions(classes, rows.ids[within], rows.targets[within])
+        current, targets = rows.ids[within], rows.targets[within]
+        transition = transitions(classes, current, targets)
         if left_out is not None:
             place = encoded.offsets[rows.document[within]] + rows.position[within]
             transition = np.where(left_out[place], EXCLUDED, transition)
-        yield rows.targets[within], transition, groups[rows.document[within]], found
+        yield current, targets, transition, groups[rows.document[within]], found
 
 
 def model_losses(
@@ -167,26 +214,6 @@ class GroupedLoss:
 
     def share_of_loss(self, group: str) -> Estimate:
         return jackknife_ratio(self.sums[TRANSITIONS.index(group)], self.sums.sum(0))
-
-    def contrast(self, one: str, two: str) -> Estimate:
-        """Mean loss of group ``one`` minus that of ``two``."""
-        return contrast([(self, 1.0)], one, two)
-
-
-def contrast(weighted: list[tuple[GroupedLoss, float]], one: str, two: str) -> Estimate:
-    """Σ weight · (mean of ``one`` − mean of ``two``) over losses on the same documents."""
-    used = weighted[0][0].used
-
-    def statistic(kept: np.ndarray) -> float:
-        total = 0.0
-        for loss, weight in weighted:
-            for group, sign in ((one, 1.0), (two, -1.0)):
-                row = TRANSITIONS.index(group)
-                some = used[kept]
-                total += weight * sign * loss.sums[row, some].sum() / loss.counts[row, some].sum()
-        return total
-
-    return jackknife(statistic, len(used))
 
 
 def summary(table: pl.DataFrame) -> pl.DataFrame:

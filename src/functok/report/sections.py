@@ -13,6 +13,7 @@ from functok.graph.faces import labels
 from functok.graph.tables import side_by_side
 from functok.report.frequency import frequency
 from functok.report.grids import grid_table
+from functok.report.losses import losses_by_group
 from functok.report.markup import (
     escaped,
     folded,
@@ -53,7 +54,11 @@ def section(
     here = [figure for figure in figures if figure.plan.section == name]
     drawn = {figure.plan.name for figure in here}
     absent = [plan.absent for plan in PLANS if plan.section == name and plan.name not in drawn]
-    before = {"tokens": function_tokens(folder), "controls": frequency(folder)}.get(name, "")
+    before = {
+        "tokens": function_tokens(folder),
+        "controls": frequency(folder),
+        "consolidation": losses_by_group(folder),
+    }.get(name, "")
     after = {
         "graph": first_tokens(folder, [*others]) + degrees(others),
         "retrieval": continuations(folder) + traits_found(folder) + steering_grid(folder),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from functok.runtime.store import read_frame, read_json, write_json
 from functok.study.run import Run
@@ -19,14 +19,20 @@ def quality_table(run: Run, part: DictionaryPart) -> Path:
     return run.folder.quality(part.name, part == run.study.dictionaries[0])
 
 
+def qualities(run: Run, part: DictionaryPart) -> dict[int | None, dict[str, Any]]:
+    """The rows of that table by step; none where it was not measured."""
+    table = quality_table(run, part)
+    rows = read_frame(table).to_dicts() if table.exists() else []
+    return {row["step"]: row for row in rows}
+
+
 def write_health(run: Run, part: DictionaryPart, checkpoint: Checkpoint) -> None:
     """``health.json`` in the folder of an SAE's graph: its line, and a warning or null."""
     from functok.models.dictionaries.health import Health
 
     place = run.graph_folder(part, checkpoint)
-    meta, table = read_json(place / "meta.json"), quality_table(run, part)
-    rows = read_frame(table).to_dicts() if table.exists() else []
-    row = next((row for row in rows if row["step"] == checkpoint.step), {})
+    meta = read_json(place / "meta.json")
+    row = qualities(run, part).get(checkpoint.step, {})
     measured = {name: row[name] for name in Health.__dataclass_fields__ if name in row}
     counted = {name: meta[name] for name in ("features", "positions", "l0")}
     dead, dense = meta["features_dead"], len(meta["features_dense"])

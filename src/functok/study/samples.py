@@ -45,6 +45,14 @@ def recipe_of(run: Run, part: DictionaryPart) -> FittedSettings:
     return (part.recipe or DictionarySettings()).fitted(width)
 
 
+def seeds_of_main(run: Run) -> list[DictionaryPart]:
+    """The SAEs that are looked at, and those that differ from them in nothing but the seed."""
+    main = run.main
+    same = {"name": main.name, "seed": main.seed}
+    parts = run.study.dictionaries
+    return [part for part in parts if part.model_copy(update=same) == main]
+
+
 def train_saes(run: Run, key: str, checkpoint: Checkpoint, parts: list[DictionaryPart]) -> None:
     """Train the SAEs of a checkpoint that are not trained yet."""
     from functok.models.dictionaries.training import train_dictionary

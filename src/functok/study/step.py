@@ -79,16 +79,14 @@ ROWS = 20
 """Most rows of a long table on the terminal."""
 
 
-def rows_of(
-    place: Callable[[Run], Path], columns: tuple[str, ...], last: bool = False
-) -> Callable[[Run], Shown]:
-    """Show some columns of a table, its first rows or its last, and where the whole of it lies."""
+def rows_of(place: Callable[[Run], Path], columns: tuple[str, ...]) -> Callable[[Run], Shown]:
+    """Show some columns of a table, its first rows, and where the whole of it lies."""
 
     def shows(run: Run) -> Shown:
 
         path = place(run)
         table = read_frame(path)
-        yield known(table.tail(ROWS) if last else table.head(ROWS), *columns)
+        yield known(table.head(ROWS), *columns)
         yield f"{len(table)} rows in {path}"
 
     return shows

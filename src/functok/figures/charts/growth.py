@@ -72,11 +72,12 @@ def features_by_step(growth: pl.DataFrame) -> pl.DataFrame:
 
 
 def features_firing(table: pl.DataFrame) -> ChartType:
-    """Distinct features that fire on the same positions, the SAE's width as the ceiling."""
+    """Distinct features that fire on the same positions, the SAEs' width as the ceiling."""
     base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
         x=steps_axis(table["step"]),
+        detail="sae:N",
         tooltip=[
-            "step:Q",
+            *tips("sae:N step:Q"),
             *value_tips("features", ",.0f", "features that fire"),
             *tips(width=(",d", "features in the SAE"), positions=",d"),
         ],
@@ -106,7 +107,9 @@ def _interval(base: alt.Chart, name: str) -> alt.Chart:
 
 def _growth(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
     found = read(folder.consolidation("growth"))
-    return [features_by_step(found)] if found is not None and len(found) > 1 else []
+    if found is None or found["step"].n_unique() < 2:
+        return []
+    return [features_by_step(found)]
 
 
 PLANS = (
@@ -136,7 +139,8 @@ PLANS = (
         title="Features that fire at each checkpoint",
         subtitle="solid grey: number of features in the SAE; dashed: the untrained model (step 0)",
         reading="Each point counts the features that fire at least once on the same held-out "
-        "positions, with one SAE recipe for all checkpoints.",
+        "positions, with one SAE recipe for all checkpoints; a line is one SAE seed. Near the "
+        "width, or between SAEs of unlike quality, a count says nothing about growth.",
         control="Step 0 is the untrained model: features counted there are geometry, not memory.",
         absent="Fewer than two checkpoints have an SAE, so there is no growth to draw.",
         tables=_growth,

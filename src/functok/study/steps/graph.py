@@ -16,29 +16,32 @@ from functok.runtime.store import (
     remove_folder,
     write_table,
 )
-from functok.study.health import health_sentences, write_health
+from functok.study.health import health_sentences, qualities, write_health
 from functok.study.run import Run
-from functok.study.samples import recipe_of
+from functok.study.samples import recipe_of, seeds_of_main
 from functok.study.step import Step, needs_sae
 from functok.study.steps.dictionaries import by_checkpoint, verified_sentences
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from functok.consolidation.growth import Firing
     from functok.encoding.tokenizer import Encoded
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.graph.construction.shards import GraphJob, Reading
     from functok.study.settings import DictionaryPart
     from functok.study.step import Shown
+_TESTS = ("O-growth", "E-growth")
 
 
 def _work(run: Run, key: str) -> dict[str, Any]:
     """Build the graphs: those of all SAEs of one checkpoint in one pass, on the same tokens."""
     from functok.claims.evidence import with_intervals
-    from functok.consolidation.growth import Firing, growth_table
+    from functok.consolidation.growth import Firing
     from functok.graph.coverage import degree_table
 
     text = _text(run)
-    firing: dict[int | None, Firing] = {}
+    firing: dict[str, dict[int | None, Firing]] = {part.name: {} for part in seeds_of_main(run)}
     for checkpoint, parts in by_checkpoint(run).items():
         built = _build(run, key, checkpoint, parts, text)
         for part, graph in zip(parts, built, strict=True):
@@ -46,14 +49,14 @@ def _work(run: Run, key: str) -> dict[str, Any]:
             degrees = degree_table(graph, run.vocabulary.classes, run.vocabulary.shown)
             write_table(graph_table(place, "degree"), degrees)
             write_health(run, part, checkpoint)
-            if part == run.main:
-                firing[checkpoint.step] = Firing(graph)
+            if part.name in firing:
+                firing[part.name][checkpoint.step] = Firing(graph)
     run.folder.judge(run.judged)
     for part in run.study.dictionaries:
         _describe(run, run.graph_folder(part, run.decomposed(part)[-1]))
-    growth = with_intervals(growth_table(firing), len(text))
-    write_table(run.folder.consolidation("growth"), growth)
-    _growth_evidence(run, firing)
+    growth = _growth(run, firing)
+    write_table(run.folder.consolidation("growth"), with_intervals(growth, len(text)))
+    _growth_evidence(run, growth, len(text))
     metas = [read_json(place / "meta.json") for place in _places(run)]
     return {"active": "activation > 0", "graphs": metas}
 
@@ -185,31 +188,30 @@ def _describe(run: Run, place: Path) -> None:
         write_table(graph_table(place, name), with_intervals(table, len(run.encoded("graph"))))
 
 
-def _growth_evidence(run: Run, firing: dict[int | None, Firing]) -> None:
-    """Do more features fire at the end than in the untrained model, under one recipe?"""
-    from functok.claims.evidence import Evidence, as_columns
-    from functok.consolidation.growth import log_ratio
-    from functok.stats import jackknife_p_value
+def _growth(run: Run, firing: dict[str, dict[int | None, Firing]]) -> pa.Table:
+    """Features that fire, SAE by SAE, each with the variance that it explains."""
+    import pyarrow as pa
 
-    steps = sorted(step for step in firing if step is not None)
-    if len(steps) < 2 or steps[0] != 0:
-        remove_file(run.folder.test("E-growth"))  # of other settings
-        return  # no untrained model among the checkpoints: the claim stays without its control
-    late, untrained = firing[steps[-1]], firing[0]
-    effect = log_ratio(late, untrained)
-    Evidence(
-        test="E-growth",
-        statistic=f"features that fire on {late.positions} held-out activations, step {steps[-1]}",
-        **as_columns("measured", late.features()),
-        control="the untrained model (step 0), same SAE recipe, same activations",
-        control_value=untrained.features().value,
-        effect_name="log ratio of the two",
-        **as_columns("effect", effect),
-        p_value=jackknife_p_value(effect, len(late.used)),
-        unit="hash groups of held-out documents",
-        units=len(late.used),
-        seed=run.study.seed,
-    ).write(run.folder, len(run.encoded("graph")))
+    from functok.consolidation.growth import growth_table
+
+    tables = []
+    for part in seeds_of_main(run):
+        found = qualities(run, part).items()
+        explained = {step: row["explained_variance"] for step, row in found}
+        tables.append(growth_table(firing[part.name], part.name, explained))
+    return pa.concat_tables(tables)
+
+
+def _growth_evidence(run: Run, growth: pa.Table, documents: int) -> None:
+    """Do more features fire late than early, and than in the untrained model, under one recipe?"""
+    import polars as pl
+
+    from functok.consolidation.growth import growth_tests
+
+    for test in _TESTS:
+        remove_file(run.folder.test(test))  # of other settings
+    for row in growth_tests(pl.DataFrame(growth), run.study.seed):
+        row.write(run.folder, documents)
 
 
 def _shows(run: Run) -> Shown:
@@ -281,12 +283,13 @@ GRAPH = Step(
     title="Building the token–feature graph",
     needs=("dictionaries",),
     settings=lambda run: run.study.graph.model_dump(),
+    number=2,
     disk=_disk,
     work=_work,
     runs_model=True,
     leaves=_leaves,
     excuse=needs_sae,
-    evidence=("E-growth",),
+    evidence=_TESTS,
     figures=("token-degree", "cumulative-coverage", "cover-orders", "features-firing"),
     summary="Build the token–feature graph: of a run, or of any model, SAE and corpus.",
     shows=_shows,

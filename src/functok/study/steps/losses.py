@@ -2,35 +2,38 @@
 
 from typing import TYPE_CHECKING
 
+from functok.claims.declared import CLAIMS
+from functok.runtime.store import read_frame, remove_file
 from functok.study.run import Run
-from functok.study.step import Step, needs_held_out, rows_of
+from functok.study.step import ROWS, Step, known, needs_held_out
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
-    import pyarrow as pa
 
-    from functok.consolidation.losses import Losses
     from functok.encoding.tokenizer import Encoded
     from functok.models.language.hooks import HookPoint
     from functok.models.language.model import Model
+    from functok.study.step import Shown
 
-FLOOR = "kneser-ney-bigram"
-FITTED = 10_000_000
-"""Tokens of training text that the floor of order 5 is fitted to, at most."""
-_DECOMPOSED = ("decomposition", "class_effects", "target_effects")
-_TABLES = ("losses", "floors", "loss_summary", "integrity", *_DECOMPOSED)
+_TABLES = (
+    *("losses", "floors", "loss_summary", "loss_subclasses", "integrity"),
+    *("decomposition", "class_effects", "target_effects"),
+)
+_TESTS = tuple(
+    row.test for claim in CLAIMS if claim.name in ("loss", "learned-first") for row in claim.rows
+)
 
 
 def _work(run: Run, key: str) -> None:
-    """The loss on held-out text by transition group, at every checkpoint and under the floor."""
+    """The loss on held-out text by transition group, at every checkpoint and under floors."""
     import numpy as np
     import polars as pl
     import pyarrow as pa
 
     from functok.claims.evidence import with_intervals
+    from functok.consolidation.analysis import Analysis
     from functok.consolidation.checkpoints import steps_column
-    from functok.consolidation.floors import KneserNeyBigram
+    from functok.consolidation.floors import BIGRAM, KneserNeyBigram
     from functok.consolidation.losses import loss_table, model_losses, summary
     from functok.encoding.documents import drawn, sample_sentence
     from functok.models.exclusions import Counts, with_exclusions
@@ -65,16 +68,26 @@ def _work(run: Run, key: str) -> None:
     floor = loss_table(bigram.losses(*place), held_out, classes, massive)
     write_table(
         run.folder.consolidation("floors"),
-        with_exclusions(floor.add_column(0, "floor", [[FLOOR] * len(floor)]), excluded),
+        with_exclusions(floor.add_column(0, "floor", [[BIGRAM] * len(floor)]), excluded),
     )
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
-    shown = with_intervals(summary(frame).to_arrow(), len(held_out))
-    write_table(run.folder.consolidation("loss_summary"), with_exclusions(shown, excluded))
-    _loss_evidence(run, frame, floor, len(held_out))
-    for name, found in _decomposed(run, frame, losses[-1], held_out, massive).items():
+    steps = [one.step for one in run.checkpoints]
+    analysis = Analysis(
+        train=run.encoded("train"),
+        text=held_out,
+        row_format=run.row_format,
+        vocabulary=run.vocabulary,
+        left_out=massive,
+        losses=dict(zip(steps, losses, strict=True)),
+    )
+    for name, found in ({"loss_summary": summary(frame)} | analysis.tables).items():
         shown = with_intervals(found.to_arrow(), len(held_out))
         write_table(run.folder.consolidation(name), with_exclusions(shown, excluded))
+    for test in _TESTS:
+        remove_file(run.folder.test(test))  # of other settings
+    for row in analysis.tests({one.step: one.called for one in run.checkpoints}, run.study.seed):
+        row.write(run.folder, len(held_out))
 
 
 def _compare_weights(run: Run) -> None:
@@ -92,58 +105,6 @@ def _compare_weights(run: Run) -> None:
     for row in table.to_pylist():
         if row["problem"] is not None:
             run.progress.say(f"  Warning: checkpoint {row['checkpoint']}: {row['problem']}.")
-
-
-def _decomposed(
-    run: Run,
-    frame: "pl.DataFrame",
-    learned: "Losses",
-    held_out: "Encoded",
-    massive: "np.ndarray",
-) -> "dict[str, pl.DataFrame]":
-    """The tables of ``consolidation/decomposition.py`` under two floors: shares at every
-    checkpoint, effects at the last, whose losses at each token are ``learned``."""
-    import polars as pl
-
-    from functok.consolidation.decomposition import class_effects, effects_at_fixed_target, shares
-    from functok.consolidation.floors import KneserNeyBigram, refusal
-    from functok.consolidation.kneser_ney import KneserNey
-    from functok.consolidation.losses import GroupedLoss, target_table
-    from functok.corpus.splits import half
-    from functok.encoding.documents import drawn
-
-    train, classes = run.encoded("train"), run.vocabulary.classes
-    sample = train if len(train.ids) <= FITTED else drawn(train, FITTED)
-    counted = (held_out, classes, massive)
-    steps = {one.step: GroupedLoss(_at(frame, one.step)) for one in run.checkpoints}
-    last = steps[run.last_trained.step]
-    parts: dict[str, list[pl.DataFrame]] = {name: [] for name in _DECOMPOSED}
-    for name, fit, text in (
-        (FLOOR, KneserNeyBigram.fit, train),
-        ("kneser-ney-5", KneserNey.fit, sample),
-    ):
-        whole, less = (
-            [*fit(some, classes).losses(held_out, run.row_format)]
-            for some in (text, text.where(half(text.keys)))
-        )
-        floor, halved = (GroupedLoss.of(one, *counted) for one in (whole, less))
-        by_step = [
-            shares(loss, floor, None if loss is last else last).select(
-                pl.lit(step, pl.Int64).alias("step"), pl.all()
-            )
-            for step, loss in steps.items()
-        ]
-        targets = (target_table(one, *counted) for one in (learned, whole))
-        tables = (
-            pl.concat(by_step),
-            class_effects(last, floor),
-            effects_at_fixed_target(*targets),
-        )
-        refused = pl.lit(refusal(floor, halved, last), pl.String)
-        about = (pl.lit(name).alias("floor"), refused.alias("refused"))
-        for some, table in zip(parts.values(), tables, strict=True):
-            some.append(table.select(*about, pl.all()))
-    return {name: pl.concat(some) for name, some in parts.items()}
 
 
 def _point(run: Run) -> "HookPoint | None":
@@ -166,37 +127,30 @@ def _limit(run: Run, model: "Model", text: "Encoded", point: "HookPoint | None")
     return run.exclusions.norm_limit(probe)
 
 
-def _at(frame: "pl.DataFrame", step: int | None) -> "pl.DataFrame":
-    import polars as pl
+def _shows(run: Run) -> "Shown":
+    """The last checkpoint by group, then f→c by what stands before, then the course of training."""
+    from functok.consolidation.decomposition import at_the_end, best_floor
+    from functok.consolidation.floors import TITLES
 
-    return frame.filter(pl.col("step").eq_missing(step))
+    def table(name: str) -> "pl.DataFrame":
+        return read_frame(run.folder.consolidation(name))
 
-
-def _loss_evidence(run: Run, frame: "pl.DataFrame", floor: "pa.Table", documents: int) -> None:
-    """Is function→content harder than content→content beyond what a bigram finds hard?"""
-    import polars as pl
-
-    from functok.claims.evidence import Evidence, as_columns
-    from functok.consolidation.losses import GroupedLoss, contrast
-    from functok.stats import jackknife_p_value
-
-    last = run.last_trained
-    learned = GroupedLoss(_at(frame, last.step))
-    simple = GroupedLoss(pl.DataFrame(pl.from_arrow(floor)))
-    effect = contrast([(learned, 1.0), (simple, -1.0)], "fc", "cc")
-    Evidence(
-        test="E-loss",
-        statistic=f"loss of function→content minus content→content, nats, {last.called}",
-        **as_columns("measured", learned.contrast("fc", "cc")),
-        control="the same difference under a Kneser–Ney bigram",
-        control_value=simple.contrast("fc", "cc").value,
-        effect_name="difference in excess loss, nats",
-        **as_columns("effect", effect),
-        p_value=jackknife_p_value(effect, len(learned.used)),
-        unit="hash groups of held-out documents",
-        units=len(learned.used),
-        seed=run.study.seed,
-    ).write(run.folder, documents)
+    whole, groups = table("decomposition"), table("loss_summary")
+    means, shares = ("mean", "mean_low", "mean_high"), ("share_of_tokens", "share_of_loss")
+    yield known(at_the_end(whole), "group", *means, *shares, "share_of_drop", "excess")
+    floor, refused = best_floor(whole)
+    yield (
+        f"Excess is the loss less that of a {TITLES[floor]}."
+        if refused is None
+        else (f"No floor is admitted, so no excess is given: of a {TITLES[floor]}, {refused}.")
+    )
+    yield "\nfunction→content by the sub-class of the function token"
+    kinds = table("loss_subclasses").filter(group="fc")
+    yield known(kinds.head(ROWS), "subclass", *means, *shares)
+    if groups["step"].n_unique() > 1:
+        yield "\nAll groups by checkpoint"
+        yield known(groups.tail(ROWS), "step", "group", *means, *shares)
+    yield f"{len(groups)} rows in {run.folder.consolidation('loss_summary')}"
 
 
 def _settings(run: Run) -> object:
@@ -210,17 +164,14 @@ LOSSES = Step(
     title="Splitting the held-out loss by transition group",
     needs=("pretrain",),
     settings=_settings,
-    number=3,
+    number=4,
     work=_work,
     runs_model=True,
     leaves=lambda run: map(run.folder.consolidation, _TABLES),
     excuse=needs_held_out,
-    evidence=("E-loss",),
+    evidence=_TESTS,
     figures=("held-out-loss", "loss-share"),
-    summary="Held-out loss by transition group, compared with a Kneser–Ney bigram.",
-    shows=rows_of(
-        lambda run: run.folder.consolidation("loss_summary"),
-        ("step", "group", "mean", "mean_low", "mean_high", "share_of_tokens", "share_of_loss"),
-        last=True,
-    ),
+    summary="Held-out loss by transition group: means, shares, and the excess over a floor.",
+    shows=_shows,
 )
+"""The paper's §4: what pre-training consolidates, checkpoint by checkpoint."""
