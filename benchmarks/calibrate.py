@@ -29,9 +29,8 @@ from functok.calibration.graph import NULLS, POWER, every_test, rejections
 from functok.calibration.knockout import SIZES, calibrate, misses
 from functok.calibration.recall import excess, recall
 from functok.calibration.synthetic import Kind
-from functok.claims.explanation import explain
-from functok.claims.verdicts import PRIMARY
-from functok.stats import holm
+from functok.claims.explanation import Reading, account
+from functok.claims.rule import corrected
 from functok.world.profiles import trained_world
 from functok.world.recipes import HELD_OUT
 
@@ -110,7 +109,7 @@ def accounts(rows: list[dict]) -> pl.DataFrame:
                 if (row["world"], row["seed"]) == (world, seed)
             }
             p_values = {test: row["p_value"] for test, row in tests.items()}
-            said.append(explain(tests, holm(p_values, PRIMARY)).account)
+            said.append(account(Reading(None, None, tests, corrected(p_values))))
         named = said.count(true)
         found.append(
             {

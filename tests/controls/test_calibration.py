@@ -4,9 +4,8 @@ import pytest
 from scipy.stats import binomtest
 
 from functok.calibration.graph import every_test, rejections
-from functok.claims.explanation import explain
-from functok.claims.verdicts import PRIMARY
-from functok.stats import holm
+from functok.claims.explanation import Reading, explain
+from functok.claims.rule import corrected
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +30,8 @@ def test_the_tests_together_name_what_the_world_was_made_of(few, world, account)
         tests = {
             row["test"]: {"effect_low": row["low"], "effect_high": row["high"]} for row in rows
         }
-        adjusted = holm({row["test"]: row["p_value"] for row in rows}, PRIMARY)
-        explained = explain(tests, adjusted)
+        adjusted = corrected({row["test"]: row["p_value"] for row in rows})
+        explained = explain([Reading("as studied", None, tests, adjusted)])
         assert explained.account == account, explained.reason
 
 

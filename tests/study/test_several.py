@@ -164,7 +164,8 @@ def test_each_verdict_says_on_how_many_other_saes_it_holds(made: Made) -> None:
     assert measured == {
         **dict.fromkeys(("coverage", "reactivation"), 2),
         **dict.fromkeys(("hubs", "steering"), 1),
-        **dict.fromkeys(("steering-class", "loss", "growth", "consolidation"), 0),
+        **dict.fromkeys(("degree", "steering-class", "loss", "learned-first", "scale"), 0),
+        **dict.fromkeys(("growth", "slope", "consolidation"), 0),
     }
     row = claims["reactivation"]
     shown = functok("claims", made.root).out

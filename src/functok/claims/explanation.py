@@ -1,124 +1,199 @@
 """Artefact, slot or class: what explains that function tokens reach many features.
 
-Four declared tests, each a log ratio that is positive if function tokens reach more, decide between
-three explanations of a high degree (``docs/methods.md#explanation``):
+Five effects, each a log ratio that is positive if function tokens reach more, decide between three
+accounts of a high degree (``docs/methods.md#explanation``). δ is log 1.10; *above* means that the
+whole 95 % interval lies above δ, *inside* that it lies within ±δ (``rule.region``):
 
-===========  =====================================================  ===============================
-explanation  meaning                                                the tests must say
-===========  =====================================================  ===============================
-artefact     frequent tokens have more chances                      P1 not above 0, P2 none
-slot         function tokens stand where contexts vary most         P2 above 0, P3 none
-class        being a function token adds to that, through training  P3 above 0, P4 above 0
-===========  =====================================================  ===============================
+========  ===================================================  ===================================
+account   meaning                                              the effects must say
+========  ===================================================  ===================================
+artefact  frequent tokens have more chances                    P1 and P2 end below δ
+slot      function tokens stand where contexts vary most       P2 above, P3 inside, and total − P3
+                                                               has an interval above 0
+class     being a function token adds to that, through         P2, P3 and P4 above, and p < .05
+          training                                             after Holm's correction
+========  ===================================================  ===================================
 
-P1 compares function positions with the same number of random positions, P2 function with content
-types at equal exposure; P3 is what remains of that given diversity of neighbours and dispersion, P4
-the same in the trained minus the untrained model.
+P1 compares function with content positions; P2, the total effect, function with content types of
+equal frequency; P3 is what remains of it given neighbours and dispersion, P4 is P2 in the trained
+minus the untrained model. The accounts exclude each other; whatever fits none is undecided.
 
-* above 0  the 95 % interval is, and p < .05 after Holm's correction over all primary tests;
-* none     the whole 95 % interval lies within ±log 1.10: an effect that was not detected is not yet
-           shown to be absent;
-* not above 0  the interval ends below log 1.10.
+"Function" can be read in several ways, and under the paper's own a function token *is* a frequent
+one. So an account is decided where every reading that can tell class from frequency gives it; one
+whose separation is ``SEPARATED`` or more has no vote, and the reason says so.
 
-What would surprise: lack of evidence for one explanation is not evidence for another. Whatever fits
-none of the three rows, or two that exclude each other, is undecided, and the reason says which test
-is missing or too wide.
+What would surprise: function types that are *poorer* than content types of equal frequency are an
+artefact, too. Frequency then explains more than there is to explain.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
 from typing import Any, Literal
 
-from functok.stats import MARGIN
+from functok.claims.declared import RICHNESS
+from functok.claims.rule import ALPHA, interval, region
 
 Account = Literal["artefact", "slot", "class", "undecided"]
 
 TESTS = ("P1", "P2", "P3", "P4")
-"""The tests that decide."""
+"""The declared tests that decide."""
+SLOT = "slot"
+"""The row of the effect total − P3, next to those of the tests."""
+SEPARATED = 0.95
+"""Separation from which on a reading is frequency under another name."""
 
 _SAYS = {
-    "artefact": "Frequency alone explains the degree of function tokens: they reach no more "
-    "features than the same number of random positions, and no more than content types at equal "
-    "exposure.",
-    "slot": "Function tokens reach more features because of the contexts they occur in: at equal "
-    "exposure they reach more than content types, but not given neighbours and dispersion.",
-    "class": "Being a function token explains part of the degree: an advantage remains given "
-    "frequency, neighbours and dispersion, and training has enlarged it.",
+    "artefact": "frequency alone explains the degree of function tokens: of equal frequency, their "
+    "types reach {compared} content types",
+    "slot": "the contexts of function tokens explain their degree: of equal frequency, their types "
+    "reach more features than content types, but not given neighbours and dispersion",
+    "class": "being a function token explains part of the degree: an advantage remains given "
+    "frequency, neighbours and dispersion, and training has enlarged it",
 }
+_FEWER = "Function tokens even reach fewer features than their frequency predicts."
 _ASKS = {
-    "P1": "function against random positions",
-    "P2": "function against content types at equal exposure",
+    "P1": "function against content positions",
+    "P2": "class given frequency",
     "P3": "class given neighbours and dispersion",
     "P4": "trained against untrained model",
+    SLOT: "what neighbours and dispersion account for",
 }
+_STANDS = {
+    "above": "above {margin} %",
+    "below": "below −{margin} %",
+    "inside": "within ±{margin} %",
+    "open": "too wide to say",
+}
+READINGS = {
+    "as studied": "as studied",
+    "closed class": "by the closed class",
+    "with punctuation": "by the closed class with punctuation",
+}
+"""The readings by which accounts are given, and each within a sentence."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the tests say under one reading of "function"."""
+
+    name: str | None
+    """As in ``graph/contrasts.py``; None if it is not known."""
+    separation: float | None
+    """P(a function type is more frequent than a content type); None if it is not known."""
+    found: Mapping[str, Mapping[str, Any]]
+    """effect_low and effect_high of P1 to P4 and of ``SLOT``, as far as they were run."""
+    adjusted: Mapping[str, float]
+    """p of the primary tests after Holm's correction."""
+
+    @property
+    def called(self) -> str:
+        """The reading within a sentence; empty if it is not known."""
+        return "" if self.name is None else READINGS.get(self.name, f"by {self.name}")
+
+    @property
+    def votes(self) -> bool:
+        """Whether it can tell class from frequency, or nothing is known against that."""
+        return self.separation is None or self.separation < SEPARATED
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What explains the degree of function tokens, if the tests decide it."""
+    """What explains the degree of function tokens, if the readings decide it."""
 
     account: Account
     reason: str
-    """One sentence."""
+    """Sentences."""
+    by: str = ""
+    """The readings that decided it, within a sentence."""
 
 
-def explain(
-    found: Mapping[str, Mapping[str, Any]], adjusted: Mapping[str, float], margin: float = MARGIN
-) -> Explanation:
-    """The module's rule.
+def account(reading: Reading) -> Account:
+    """The account under one reading, by the module's rule."""
+    ends = {test: interval(reading.found.get(test)) for test in (*TESTS, SLOT)}
+    lies = {test: region(*each, RICHNESS) for test, each in ends.items()}
+    if ends["P1"][1] < RICHNESS and ends["P2"][1] < RICHNESS:
+        return "artefact"
+    if lies["P2"] == "above" and lies["P3"] == "inside" and ends[SLOT][0] > 0:
+        return "slot"
+    needed = ("P2", "P3", "P4")
+    survives = all(reading.adjusted.get(test, 1.0) < ALPHA for test in needed)
+    return "class" if survives and all(lies[test] == "above" for test in needed) else "undecided"
 
-    Args:
-        found: rows of ``Evidence`` by test; tests that were not run are absent.
-        adjusted: p of each primary test after Holm's correction.
-        margin: log ratios smaller than this either way are none.
-    """
-    above, none, no_more = set(), set(), set()
+
+def explain(readings: Sequence[Reading]) -> Explanation:
+    """The account on which all readings agree that can tell class from frequency."""
+    accounts = [account(one) for one in readings]
+    voting = [one for one in readings if one.votes]
+    given = {account(one) for one in voting}
+    beside = _each(readings, accounts)
+    below = [interval(one.found.get("P1"))[1] < 0 for one in voting]
+    fewer = [_FEWER] * (bool(below) and all(below))
+    if len(given) == 1 and "undecided" not in given:
+        (decided,) = given
+        by = " and ".join(one.called for one in voting if one.called)
+        said = _sentence(by, _SAYS[decided].format(compared=_compared(voting)))
+        return Explanation(decided, " ".join([said, *fewer, *beside]), by)
+    why = "No account is decided."
+    if not voting:
+        why = "No reading of function tokens can tell class from frequency, so nothing is decided."
+    elif len(given) > 1:
+        why = "The readings disagree, so no account is decided."
+    short = [_sentence(one.called, _open(one)) for one in voting if account(one) == "undecided"]
+    return Explanation("undecided", " ".join([why, *short, *fewer, *beside]))
+
+
+def _each(readings: Sequence[Reading], accounts: Sequence[Account]) -> list[str]:
+    """One sentence with the account of each of several readings, and why one has no vote."""
+    if len(readings) < 2:
+        return []
+    said = []
+    for one, given in zip(readings, accounts, strict=True):
+        vote = ""
+        if not one.votes:
+            vote = f" (no vote: separation {one.separation:.3g}, class is frequency there)"
+        said.append(f"{given} {one.called}{vote}")
+    return [_sentence("", f"accounts: {', '.join(said)}")]
+
+
+def _compared(readings: Sequence[Reading]) -> str:
+    """How many features function types reach at equal frequency, compared with content types."""
+    if all(interval(one.found.get("P2"))[1] < 0 for one in readings):
+        return "fewer features than"
+    return f"less than {_percent()} % more features than"
+
+
+def _open(reading: Reading) -> str:
+    """How each test stands, where together they decide nothing."""
+    stands: dict[str, list[str]] = {}
     for test in TESTS:
-        low, high = _interval(found.get(test))
-        if low > 0 and adjusted.get(test, 1.0) < 0.05:
-            above.add(test)
-        if -margin < low and high < margin:
-            none.add(test)
-        if high < margin:
-            no_more.add(test)
-    accounts: list[Account] = []
-    if "P1" in no_more and "P1" not in above and "P2" in none:
-        accounts.append("artefact")
-    if "P2" in above and "P3" in none and "P3" not in above:
-        accounts.append("slot")
-    if {"P3", "P4"} <= above:
-        accounts.append("class")
-    if len(accounts) == 1:
-        return Explanation(accounts[0], _SAYS[accounts[0]])
-    if accounts:
-        return Explanation("undecided", f"The tests support {' and '.join(accounts)} at once.")
-    return Explanation("undecided", _open(found, above, none, no_more))
+        row = reading.found.get(test)
+        low, high = interval(row)
+        if row is None:
+            how = "not run"
+        elif math.isnan(low) or math.isnan(high):
+            how = "without an interval"
+        else:
+            lies = region(low, high, RICHNESS)
+            how = _STANDS[lies].format(margin=_percent())
+            if lies == "open" and high < RICHNESS:
+                how = f"below {_percent()} %"
+            if lies == "above" and test != "P1" and reading.adjusted.get(test, 1.0) >= ALPHA:
+                how += f" with p = {reading.adjusted.get(test, 1.0):.2g} after Holm's correction"
+        stands.setdefault(how, []).append(f"{test} ({_ASKS[test]})")
+    said = [f"{', '.join(tests)}: {how}" for how, tests in stands.items()]
+    if region(*interval(reading.found.get("P3")), RICHNESS) == "inside":
+        low, _ = interval(reading.found.get(SLOT))
+        if not low > 0:
+            said.append(f"total − P3 ({_ASKS[SLOT]}): not shown to be above 0")
+    return "; ".join(said)
 
 
-def _interval(row: Mapping[str, Any] | None) -> tuple[float, float]:
-    """Of the effect; NaN if there is none."""
-    if row is None or row["effect_low"] is None or row["effect_high"] is None:
-        return nan, nan
-    return row["effect_low"], row["effect_high"]
+def _sentence(by: str, said: str) -> str:
+    text = ", ".join(filter(None, (by, said)))
+    return f"{text[0].upper()}{text[1:]}."
 
 
-def _open(found: Mapping[str, Any], above: set[str], none: set[str], no_more: set[str]) -> str:
-    """Why nothing was decided."""
-    fewer = {test for test in no_more - none if _interval(found[test])[1] < 0}
-    kinds = {
-        "not run": [test for test in TESTS if test not in found],
-        "neither above 0 after Holm's correction nor shown to be none": [
-            test for test in TESTS if test in found and test not in above | none | no_more
-        ],
-        "not above 0, but perhaps below": sorted(no_more - none - fewer),
-        "below 0": sorted(fewer),
-    }
-    said = [
-        f"{kind}: " + ", ".join(f"{test} ({_ASKS[test]})" for test in tests)
-        for kind, tests in kinds.items()
-        if tests
-    ]
-    if not said:
-        said.append("the four tests together fit none of artefact, slot and class")
-    return f"No explanation is established; {'; '.join(said)}."
+def _percent() -> int:
+    """The margin of log ratios, in per cent."""
+    return round(100 * math.expm1(RICHNESS))

@@ -1,188 +1,149 @@
-"""Claim → measured → control → verdict, from the files in ``tests/`` and nothing else.
+"""Every claim with the answers to its declared rows, from the files in ``tests/``.
 
-The rule is the same for every claim (``docs/methods.md#verdict-rule``): a claim is decided by the
-*effects* of its tests, each the comparison of a measurement with its control.
-
-* supported      every test ran and has an interval above 0 (a primary test also p < .05 after
-                 Holm's correction over all eight, where a test not run counts as p = 1);
-* not supported  some test that ran has an interval below 0, or one that contains 0 and lies within
-                 the claim's margin either way;
-* undecided      otherwise, and always if no control was run.
+Each row's answer follows from its interval by the rule of ``rule.py``. A claim has two answers:
+those of its observations taken together (did this model show what the paper reports?), and those of
+its comparisons (is that more than its control?). The claim that is an explanation of the degree is
+answered by the account that ``explanation.py`` gives, so that the two cannot contradict each other.
 
 A verdict that rests on a broken SAE (``models/dictionaries/health.py``) is marked, not changed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_type_hints
 
 import polars as pl
 
+from functok.claims.declared import CLAIMS, PRIMARY, ROWS, Claim, Row
 from functok.claims.evidence import Evidence
-from functok.claims.explanation import explain
-from functok.runtime.store import RunFolder, read_frame, write_table
-from functok.stats import holm
+from functok.claims.explanation import READINGS, TESTS, Explanation, Reading, explain
+from functok.claims.rule import Answer, answer, corrected, level, overall
+from functok.claims.sentences import sentence
+from functok.claims.sizes import size
+from functok.runtime.store import RunFolder, control_table, read_frame, read_json, write_table
 
-PRIMARY = tuple(f"P{number}" for number in range(1, 9))
-"""The primary tests, declared in advance and corrected together."""
 EXPLAINED = "hubs"
 """The claim that is an explanation, by the tests of ``explanation.TESTS``."""
+_BY_ACCOUNT: dict[str, Answer] = {
+    "class": "supported",
+    "artefact": "contradicted",
+    "slot": "contradicted",
+    "undecided": "undecided",
+}
+"""What an account says of the claim that the degree is due to class."""
+_KINDS = {str: pl.String, float: pl.Float64, int: pl.Int64}
+_TYPES = {
+    **{name: _KINDS[kind] for name, kind in get_type_hints(Evidence).items()},
+    **dict.fromkeys(("size", "sae_warning"), pl.String),
+}
+"""Of columns that may be empty throughout."""
 
 
 @dataclass(frozen=True)
-class Claim:
-    """One claim of the paper."""
+class Judged:
+    """What the tests of one SAE say."""
 
-    name: str
-    section: str
-    statement: str
-    reported: str
-    """What the paper reports for it."""
-    tests: tuple[str, ...]
-    """Ids of the tests that decide it."""
-    margin: float = 0.05
-    """Effects smaller than this are negligible (in the unit of the effect)."""
-    needs_sae: bool = True
-    """Whether it rests on an SAE."""
+    found: Mapping[str, Mapping[str, Any]]
+    """The evidence of each test that ran."""
+    p_values: Mapping[str, float | None]
+    adjusted: Mapping[str, float]
+    """p of the primary tests after Holm's correction."""
+    answers: Mapping[str, Answer]
+    """To every declared row."""
+    explained: Explanation
 
+    @classmethod
+    def of(cls, run: RunFolder) -> "Judged":
+        """From the files of one SAE."""
+        found = {
+            row["test"]: row
+            for path in sorted(run.tests.glob("*.parquet"))
+            for row in read_frame(path).to_dicts()
+        }
+        p_values = {test: row["p_value"] for test, row in found.items()}
+        adjusted = corrected(p_values)
+        answers = {test: answer(row, found.get(test), adjusted) for test, row in ROWS.items()}
+        explained = explain(_readings(run, found, p_values))
+        return cls(found, p_values, adjusted, answers, explained)
 
-CLAIMS = (
-    Claim(
-        "coverage",
-        "§3.1, Table 1",
-        "A few function tokens reach most features.",
-        "ten tokens reach 76.5 % of the features of Gemma-2-9B, layer 20; no control",
-        ("E-coverage",),
-    ),
-    Claim(
-        "hubs",
-        "§3.1, Figure 5",
-        "Function tokens are the hubs of the graph because of their class, not their frequency.",
-        "degree falls with frequency rank on log-log axes; no control",
-        ("P1", "P2", "P3", "P4"),
-    ),
-    Claim(
-        "reactivation",
-        "§3.2, Figure 6",
-        "Function tokens re-activate the features that predict what comes next.",
-        "three features on two prompts; no control",
-        ("E-reactivation", "P5", "P6"),
-    ),
-    Claim(
-        "steering",
-        "§3.2, Figures 7 and 11",
-        "Steering one feature at the last function token steers the output.",
-        "examples for three features; no success rate, no control",
-        ("E-steering",),
-    ),
-    Claim(
-        "steering-class",
-        "§3.2",
-        "Function tokens are the better place to steer.",
-        "only the last function token was steered; no control",
-        ("P7",),
-    ),
-    Claim(
-        "loss",
-        "§4.2, Figure 9",
-        "Predicting content after a function token is the hardest, so it dominates training.",
-        "function→content 4.88 nats, content→content 3.69 (1.5B); no floor",
-        ("E-loss",),
-        needs_sae=False,
-    ),
-    Claim(
-        "growth",
-        "§4.1, Figure 8",
-        "Pre-training grows the number of features.",
-        "1,942 features at step 3,000 and 64,042 of 65,536 at step 130,000; recipe not fixed",
-        ("E-growth",),
-    ),
-    Claim(
-        "consolidation",
-        "§4.2",
-        "Training on function→content predictions is what consolidates memory.",
-        "no causal run",
-        ("P8",),
-        needs_sae=False,
-    ),
-)
+    def observed(self, claim: Claim) -> Answer | None:
+        """Whether this model shows what the paper reports; None if no row asks."""
+        return overall([self.answers[row.test] for row in claim.rows if row.observation])
 
+    def verdict(self, claim: Claim) -> Answer | None:
+        """Whether that is more than its control; None if the claim has no control."""
+        given = overall([self.answers[row.test] for row in claim.rows if not row.observation])
+        if claim.name == EXPLAINED and given != "not run":
+            return _BY_ACCOUNT[self.explained.account]
+        return given
 
-def verdict(effects: list[dict], needed: int, margin: float, adjusted: dict[str, float]) -> str:
-    """The module's rule.
+    def so_far(self, claim: Claim) -> bool:
+        """Whether some of its rows were run and others were not."""
+        ran = [row.test in self.found for row in claim.rows]
+        return any(ran) and not all(ran)
 
-    Args:
-        effects: rows of the tests that ran.
-        needed: how many tests the claim has.
-        margin: the claim's.
-        adjusted: Holm's p of the primary tests.
-    """
-    if not effects:
-        return "undecided"
-    for row in effects:
-        if (
-            row["effect_high"] < 0
-            or -margin < row["effect_low"] <= 0 <= row["effect_high"] < margin
-        ):
-            return "not supported"
-    complete = len(effects) == needed
-    above = all(row["effect_low"] > 0 for row in effects)
-    corrected = all(adjusted.get(row["test"], 0.0) < 0.05 for row in effects)
-    return "supported" if complete and above and corrected else "undecided"
+    def sentence(self, claim: Claim) -> str:
+        """Both answers in a clause."""
+        beyond, by = self.verdict(claim), ""
+        if claim.name == EXPLAINED and self.explained.account != "undecided":
+            beyond, by = self.explained.account, self.explained.by
+        return sentence(self.observed(claim), beyond, by, self.so_far(claim))
 
 
 def assemble(
     run: RunFolder, broken: str | None = None, others: Sequence[RunFolder] = ()
 ) -> pl.DataFrame:
-    """Write and return ``claims.parquet``: one row per claim and test, unrun tests included.
+    """Write and return ``claims.parquet``: one row per claim and declared row, unrun rows included.
 
     Args:
         run: where the tests are.
         broken: why the SAE that claims rest on is broken, if it is.
         others: the same folder for each other SAE of the study.
 
-    Columns: claim, section, statement, reported, verdict, sae_warning (``broken``, for the claims
-    that rest on the SAE), explanation and reason (of the degree of
-    function tokens, for that claim alone: ``explanation.py``), test, kind (primary,
-    exploratory), holm_p, and those of ``Evidence``, empty if the test was not run. With others also
-    sae_others and sae_alike, of claims that rest on an SAE: on how many others they were measured
-    (every test that ran here ran there), and on how many of these the verdict is the same.
+    Of the claim: claim, section, statement, reported, observed and verdict (the answers to its two
+    questions, ``rule.overall``; null if it has no row of the kind), sentence (both in a clause),
+    so_far (whether some of its rows were not run), sae_warning (``broken``, for claims that rest on
+    the SAE), explanation and reason (of the degree of function tokens, for that claim alone:
+    ``explanation.py``). With others also sae_others and sae_alike, of claims that rest on an SAE:
+    on how many others they were measured (every test that ran here ran there), and on how many of
+    these both answers are the same.
+
+    Of the row: test, kind (observation, primary, exploratory), asks (its question), answer, size
+    (what it is short of, or would have seen: ``sizes.py``), holm_p, effect_unit, margin, bound, and
+    the columns of ``Evidence``, empty if it was not run.
     """
-    found = _found(run)
-    adjusted, verdicts = _decided(found)
-    elsewhere = [(there, _decided(there)[1]) for there in map(_found, others)]
-    explained = explain(found, adjusted)
+    here, elsewhere = Judged.of(run), [Judged.of(other) for other in others]
+    tokens = _tokens(run)
     blank = {field.name: None for field in fields(Evidence) if field.name != "test"}
     rows = []
     for claim in CLAIMS:
-        decided, ran = verdicts[claim.name], {*claim.tests} & {*found}
-        alike = [
-            other[claim.name] == decided
-            for there, other in elsewhere
-            if claim.needs_sae and ran and ran <= {*there}
-        ]
-        held = {"sae_others": len(alike), "sae_alike": sum(alike)} if others else {}
-        for test in claim.tests:
-            evidence = {key: value for key, value in found.get(test, {}).items() if key != "test"}
+        about = _about(claim, here, broken)
+        if others:
+            about |= _alike(claim, here, elsewhere)
+        for row in claim.rows:
+            test, evidence = row.test, here.found.get(row.test)
+            given, adjusted = here.answers[test], here.adjusted.get(test)
+            short = None
+            if evidence is not None:
+                at = level(test, here.p_values)
+                short = size(row, evidence, given, adjusted, at, tokens)
             rows.append(
                 {
-                    "claim": claim.name,
-                    "section": claim.section,
-                    "statement": claim.statement,
-                    "reported": claim.reported,
-                    "verdict": decided,
-                    **held,
-                    "sae_warning": broken if claim.needs_sae else None,
-                    "explanation": explained.account if claim.name == EXPLAINED else None,
-                    "reason": explained.reason if claim.name == EXPLAINED else None,
+                    **about,
                     "test": test,
-                    "kind": "primary" if test in PRIMARY else "exploratory",
-                    "holm_p": adjusted.get(test),
+                    "kind": _kind(row),
+                    "asks": row.asks,
+                    "answer": given,
+                    "size": short,
+                    "holm_p": adjusted,
+                    "effect_unit": row.unit,
+                    "margin": row.margin,
+                    "bound": row.bound,
                     **blank,
-                    **evidence,
+                    **{key: value for key, value in (evidence or {}).items() if key != "test"},
                 }
             )
-    table = pl.DataFrame(rows, infer_schema_length=None).cast({"sae_warning": pl.String})
+    table = pl.DataFrame(rows, infer_schema_length=None).cast(_TYPES)
     write_table(run.claims, table.to_arrow())
     return table
 
@@ -194,20 +155,80 @@ def beside(claim: dict[str, Any]) -> str:
     return f"holds on {alike} of {count} other SAE{'s' * (count > 1)}" if count else ""
 
 
-def _found(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """The row of each test that ran, by its name."""
+def _kind(row: Row) -> str:
+    if row.observation:
+        return "observation"
+    return "primary" if row.test in PRIMARY else "exploratory"
+
+
+def _about(claim: Claim, here: Judged, broken: str | None) -> dict[str, Any]:
+    """The columns of a claim as a whole."""
+    explained = here.explained if claim.name == EXPLAINED else None
     return {
-        row["test"]: row
-        for path in sorted(run.tests.glob("*.parquet"))
-        for row in read_frame(path).to_dicts()
+        "claim": claim.name,
+        "section": claim.section,
+        "statement": claim.statement,
+        "reported": claim.reported,
+        "observed": here.observed(claim),
+        "verdict": here.verdict(claim),
+        "sentence": here.sentence(claim),
+        "so_far": here.so_far(claim),
+        "sae_warning": broken if claim.needs_sae else None,
+        "explanation": None if explained is None else explained.account,
+        "reason": None if explained is None else explained.reason,
     }
 
 
-def _decided(found: dict[str, dict[str, Any]]) -> tuple[dict[str, float], dict[str, str]]:
-    """Holm's p of the primary tests of one SAE, and the verdict of each claim on it."""
-    adjusted = holm({test: row["p_value"] for test, row in found.items()}, PRIMARY)
-    verdicts = {}
-    for claim in CLAIMS:
-        ran = [found[test] for test in claim.tests if test in found]
-        verdicts[claim.name] = verdict(ran, len(claim.tests), claim.margin, adjusted)
-    return adjusted, verdicts
+def _alike(claim: Claim, here: Judged, elsewhere: Sequence[Judged]) -> dict[str, int]:
+    """On how many other SAEs the claim was measured, and on how many its answers are the same."""
+    ran = {row.test for row in claim.rows} & {*here.found}
+    alike = [
+        (other.observed(claim), other.verdict(claim)) == (here.observed(claim), here.verdict(claim))
+        for other in elsewhere
+        if claim.needs_sae and ran and ran <= {*other.found}
+    ]
+    return {"sae_others": len(alike), "sae_alike": sum(alike)}
+
+
+def _readings(
+    run: RunFolder,
+    found: Mapping[str, Mapping[str, Any]],
+    p_values: Mapping[str, float | None],
+) -> list[Reading]:
+    """What P1 to P4 say under each reading of "function", as far as the controls left it.
+
+    From the controls' table ``accounts``: columns reading, test (P1 to P4, and ``SLOT``),
+    separation, effect_low, effect_high, p_value. Without it there is the reading of the declared
+    tests alone.
+    """
+    accounts, compared = (_control(run, name) for name in ("accounts", "compared"))
+    if accounts is not None and len(accounts):
+        known = accounts.filter(pl.col("reading").is_in([*READINGS]))
+        parts = known.partition_by("reading", maintain_order=True)
+        return [_reading(part.to_dicts(), p_values) for part in parts]
+    rows = {test: found[test] for test in TESTS if test in found}
+    name = None if compared is None else compared["reading"].item()
+    apart = None if compared is None else compared["separation"].item()
+    return [Reading(name, apart, rows, corrected(p_values))]
+
+
+def _reading(rows: list[dict[str, Any]], p_values: Mapping[str, float | None]) -> Reading:
+    """One reading; P1 to P4 have its own p, the other primary tests that of the run."""
+    own = {row["test"]: row["p_value"] for row in rows if row["test"] in TESTS}
+    adjusted = corrected({**p_values, **dict.fromkeys(TESTS), **own})
+    found = {row["test"]: row for row in rows}
+    return Reading(rows[0]["reading"], rows[0]["separation"], found, adjusted)
+
+
+def _control(run: RunFolder, name: str) -> pl.DataFrame | None:
+    """A table of the controls of the judged graph; None if it was not written."""
+    path = None if run.judged is None else control_table(run.judged, name)
+    return None if path is None or not path.exists() else read_frame(path)
+
+
+def _tokens(run: RunFolder) -> int | None:
+    """Tokens in the graph that the claims are about."""
+    path = None if run.judged is None else run.judged / "meta.json"
+    if path is None or not path.exists():
+        return None
+    return read_json(path).get("corpus", {}).get("tokens")

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
+from functok.claims.explanation import SEPARATED
 from functok.graph.labelled import LabelledGraph
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL
 from functok.tokens.grammar.lexicon import CLOSED
@@ -32,8 +33,6 @@ from functok.tokens.grammar.subclasses import SUBCLASSES
 STUDIED, GRAMMAR, WITH_MARKS = "as studied", "closed class", "with punctuation"
 WHOLE = (STUDIED, GRAMMAR, WITH_MARKS)
 """Readings of the whole class; the others are sub-classes."""
-SEPARATED = 0.95
-"""Separation from which on a reading is frequency under another name."""
 _MARKS = ("punct-final", "punct-internal", "bracket-quote", "whitespace")
 _OPEN = "content"
 

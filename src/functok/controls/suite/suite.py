@@ -1,7 +1,7 @@
 """Every control by name: one call each, from shared inputs to tables and declared tests.
 
 A control that lacks its input writes no table but one sentence that says why, and its test is not
-run: what was not measured is undecided (``claims/verdicts.py``). Formulas:
+run (``claims/rule.py``). Formulas:
 ``docs/methods.md#controls``.
 
 ==================  ================================================  =============================
