@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from figures.small_run import GROUPS, STEPS, write_small_run
-from functok.figures.charts import graph, losses, reactivation, steering, tokens, traces
+from functok.figures.charts import claims, graph, losses, reactivation, steering, tokens, traces
 from functok.figures.style import spread, thinned
 from functok.runtime.store import RunFolder, graph_table
 
@@ -155,3 +155,18 @@ def test_a_feature_never_at_risk_in_one_class_has_no_point():
     names = ["trains", "feature", "class", "at_risk", "again"]
     drawn = reactivation.rates_by_class(pl.DataFrame(rows, schema=names, orient="row"))
     assert drawn.rows() == [("observed", 1, 0.2, 0.1, 30)]
+
+
+def test_every_effect_that_was_run_is_drawn_with_the_margin_of_its_row(folder: RunFolder):
+    table = pl.read_parquet(folder.claims)
+    observed = pl.col("test") == "O-coverage"
+    both = table.with_columns(effect=pl.when(observed).then(0.3).otherwise("effect"))
+    drawn = {row["row"]: row for row in claims.effect_rows(both).to_dicts()}
+    assert drawn.keys() == {"coverage: O-coverage", "coverage: E-coverage"}
+    compared, seen = drawn["coverage: E-coverage"], drawn["coverage: O-coverage"]
+    assert (compared["unit"], seen["unit"]) == ("log ratio", "share")
+    assert (compared["answer"], compared["effect"]) == ("contradicted", -0.4)
+    assert (compared["low"], compared["high"]) == pytest.approx((-np.log(1.1), np.log(1.1)))
+    assert seen["low"] is seen["high"] is None, "an observation has a bound and no margin"
+    panels = claims.forest(claims.effect_rows(both)).to_dict()["vconcat"]
+    assert len(panels) == 2, "units that differ share no axis"

@@ -98,13 +98,36 @@ def test_charts_are_embedded_unchanged(folder: RunFolder, page: Page):
 
 def test_findings_come_first_with_measure_control_effect_and_verdict(folder: RunFolder, page: Page):
     assert page.read.index("Findings") < page.read.index("How frequent each token is")
-    for text in ("0.500 [0.400, 0.600]", "0.75", "−0.400 [−0.500, −0.300]", "not supported"):
+    for text in ("0.500 [0.400, 0.600]", "0.75", "−0.400 [−0.500, −0.300]", "contradicted"):
         assert text in page.read
     claims = pl.read_parquet(folder.claims)
     shown = Page(claims_table(claims))
     badges = [found for found in shown.attributes("span") if "badge" in (found["class"] or "")]
-    assert len(badges) == claims["claim"].n_unique()
-    assert "not run (P1, P2, P3, P4)" in shown.read
+    each = claims.unique("claim")
+    answers = len(each["observed"].drop_nulls()) + len(each["verdict"].drop_nulls())
+    assert len(badges) == answers + 1, "and one of the row that was run"
+    assert "0 of 5 rows were run; not run: O-hubs, P1, P2, P3, P4" in shown.read
+
+
+def test_a_verdict_is_a_sentence_and_what_it_rests_on_is_folded_below_it(folder: RunFolder):
+    claims = pl.read_parquet(folder.claims)
+    shown = Page(claims_table(claims))
+    assert "Less than its control, so far" in shown.read
+    assert len(shown.attributes("details")) == 1, "one claim has a row that was run"
+    for text in (
+        "1 of 2 rows were run; not run: O-coverage",
+        "Do they reach more than as many positions of content tokens?",
+        "E-coverage, exploratory: tests/E-coverage.parquet",
+        "margin ±0.0953",
+        "p = 0.001",
+        "32 groups",
+    ):
+        assert text in shown.read
+    wide = pl.col("test") == "E-coverage"
+    undecided = claims.with_columns(
+        size=pl.when(wide).then(pl.lit("32 groups; about 90 needed")).otherwise("size")
+    )
+    assert "E-coverage: 32 groups; about 90 needed" in Page(claims_table(undecided)).read
 
 
 def test_every_figure_says_how_to_read_it_and_what_its_control_is(page: Page):

@@ -20,6 +20,7 @@ from functok.runtime.store import RunFolder
 
 _CHARTS = f"{charts.__name__}."
 _ORDER = (
+    "claims",
     *("token-frequency", "token-bins", "document-coverage", "threshold-sweep"),
     *("token-degree", "cumulative-coverage", "cover-orders"),
     *("class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"),

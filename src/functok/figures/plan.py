@@ -27,7 +27,8 @@ class Plan:
     name: str
     """Names its files; one of several (a trace per prompt) adds its number."""
     section: str
-    """``tokens``, ``graph``, ``controls``, ``retrieval``, ``world`` or ``consolidation``."""
+    """``findings``, ``tokens``, ``graph``, ``controls``, ``retrieval``, ``world`` or
+    ``consolidation``."""
     title: str
     subtitle: str | Callable[[pl.DataFrame], str] = ""
     """Under the title; of the table drawn where it depends on it."""

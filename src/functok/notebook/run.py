@@ -65,7 +65,7 @@ class Run:
 
     @property
     def claims(self) -> pl.DataFrame:
-        """The claims with their evidence and verdicts."""
+        """One row per claim and declared row: verdict, answer, evidence (``docs/verdicts.md``)."""
         return self.table("claims")
 
     def figure(self, name: str) -> Any:

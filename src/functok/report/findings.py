@@ -1,78 +1,111 @@
-"""The first part of the report: every claim with its control, and whether the model learned."""
+"""The first part of the report: every claim with its verdict, and whether the model learned."""
+
+from collections.abc import Sequence
 
 import polars as pl
 
 from functok.claims.verdicts import beside
-from functok.report.markup import escaped, interval, number
+from functok.report.markup import escaped, folded, interval, number
 from functok.runtime.store import RunFolder, read_frame, read_json
 from functok.stats import jackknife_ratio
 from functok.study.summary import model_name
 
 RULE = (
-    "A claim is supported if every test of it was run and each effect (the measurement compared "
-    "with its control) has a 95 % interval above 0; a primary test must also keep p < .05 after "
-    "Holm's correction over all eight. It is not supported if some effect lies below 0, or is "
-    "shown to be too small to matter. It is undecided otherwise, and always if no control was run."
+    "“Observed?” asks whether this model shows what the paper reports: yes where the 95 % "
+    "interval of the effect lies above 0. “Beyond its control?” compares with a control: "
+    "supported where the interval lies above 0 (contradicted: below) and a primary test keeps "
+    "p < .05 after Holm's correction; negligible where the whole interval lies within "
+    "the margin declared for the row; undecided otherwise. A claim needs all of its "
+    "rows; “so far” means that some were not run."
 )
-"""``claims.verdict`` in one sentence."""
+"""``claims.rule`` in short."""
 
-_HEADS = ("Claim", "The paper reports", "Measured", "Control", "Effect", "Verdict")
+_HEADS = ("Verdict", "Claim", "The paper reports", "Observed?", "Beyond its control?")
+_ROW_HEADS = ("Question", "Answer", "Measured", "Control", "Effect")
 
 
 def claims_table(claims: pl.DataFrame) -> str:
-    """``claims.parquet`` as a table: one row per claim, or per test that ran."""
-    rows = []
-    for part in claims.partition_by("claim", maintain_order=True):
-        tests = part.to_dicts()
-        ran = [test for test in tests if test["effect"] is not None]
-        missing = [test["test"] for test in tests if test["effect"] is None]
-        rows.extend(_rows(tests[0], ran, missing))
-    heads = "".join(f'<th scope="col">{head}</th>' for head in _HEADS)
-    return (
-        f'<table class="findings"><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
+    """``claims.parquet`` as a table: one row per claim, and folded below it what each verdict
+    rests on."""
+    parts = claims.partition_by("claim", maintain_order=True)
+    body = "".join(_claim(part.to_dicts()) for part in parts)
+    return f'<table class="findings">{_head(_HEADS)}<tbody>{body}</tbody></table>'
+
+
+def _claim(rows: list[dict]) -> str:
+    """A claim's row, and the one that holds its tests."""
+    claim = rows[0]
+    notes = [beside(claim), claim["sae_warning"]]
+    cells = (
+        f"<b>{escaped(_capital(claim['sentence']))}</b>" + _small(notes),
+        escaped(claim["statement"]) + _small([claim["section"]]),
+        escaped(claim["reported"]),
+        _answered(claim["observed"], [row for row in rows if row["kind"] == "observation"]),
+        _answered(claim["verdict"], [row for row in rows if row["kind"] != "observation"]),
     )
+    ran = [row for row in rows if row["effect"] is not None]
+    missing = ", ".join(row["test"] for row in rows if row["effect"] is None)
+    what = f"{len(ran)} of {len(rows)} rows were run" + f"; not run: {missing}" * bool(missing)
+    if ran:
+        body = "".join(_row(_ROW_HEADS, _measured(row)) for row in ran)
+        table = f"<table>{_head(_ROW_HEADS)}<tbody>{body}</tbody></table>"
+        under = folded(escaped(what), table)
+    else:
+        under = f'<p class="unrun">{escaped(what)}</p>'
+    if claim["reason"]:
+        under = f"<p>{escaped(claim['reason'])}</p>{under}"
+    return f'{_row(_HEADS, cells)}<tr><td class="under" colspan="{len(_HEADS)}">{under}</td></tr>'
 
 
-def _rows(claim: dict, ran: list[dict], missing: list[str]) -> list[str]:
-    """A claim's rows: the cell of the claim spans those of its tests."""
-    span = f' rowspan="{max(len(ran), 1)}"'
-    verdict = claim["verdict"]
-    badge = f'<span class="badge {verdict.replace(" ", "-")}">{escaped(verdict)}</span>'
-    if said := beside(claim):
-        badge += f"<small>{escaped(said)}</small>"
-    if claim["sae_warning"]:
-        badge += f"<small>{escaped(claim['sae_warning'])}</small>"
-    account = claim["explanation"]
-    why = f"<small>Explanation: {account}. {escaped(claim['reason'])}</small>" if account else ""
-    left = (
-        f"<td{span} data-head='{_HEADS[0]}'>{escaped(claim['statement'])}"
-        f"<small>{escaped(claim['section'])}</small>{why}</td>"
-        f"<td{span} data-head='{_HEADS[1]}'>{escaped(claim['reported'])}</td>"
-    )
-    unrun = f"<small>not run: {escaped(', '.join(missing))}</small>" if missing and ran else ""
-    right = f"<td{span} data-head='{_HEADS[5]}'>{badge}{unrun}</td>"
-    if not ran:
-        names = escaped(", ".join(missing))
-        return [f"<tr>{left}<td colspan='3' class='unrun'>not run ({names})</td>{right}</tr>"]
-    cells = [_test_cells(test) for test in ran]
-    return [f"<tr>{left}{cells[0]}{right}</tr>", *(f"<tr>{cell}</tr>" for cell in cells[1:])]
+def _answered(answer: str | None, rows: list[dict]) -> str:
+    """The answer to one of a claim's two questions, and what its rows are short of."""
+    short = [f"{row['test']}: {row['size']}" for row in rows if row["size"]]
+    return "–" if answer is None else _badge(answer) + _small(short)
 
 
-def _test_cells(test: dict) -> str:
+def _measured(row: dict) -> tuple[str, ...]:
+    """The cells of a row that was run."""
     measured, effect = (
-        interval(test[name], test[f"{name}_low"], test[f"{name}_high"])
+        f"<b>{interval(row[name], row[f'{name}_low'], row[f'{name}_high'])}</b>"
         for name in ("measured", "effect")
     )
-    holm = "" if test["holm_p"] is None else f"; p = {number(test['holm_p'])} (Holm)"
+    p_value = f"p = {number(row['p_value'])}"
+    if row["holm_p"] is not None:
+        p_value += f", {number(row['holm_p'])} after Holm"
+    within = [f"margin ±{number(row['margin'])}"] * bool(row["margin"])
+    by = f"{number(row['units'])} {row['unit']}"
     return (
-        f"<td data-head='{_HEADS[2]}'><b>{measured}</b><small>{escaped(test['statistic'])}</small>"
-        f"</td><td data-head='{_HEADS[3]}'><b>{number(test['control_value'])}</b>"
-        f"<small>{escaped(test['control'])}</small></td>"
-        f"<td data-head='{_HEADS[4]}'><b>{effect}</b>"
-        f"<small>{escaped(test['effect_name'])}; {number(test['units'])} {escaped(test['unit'])}; "
-        f"{escaped(test['test'])}, {escaped(test['kind'])}{holm}</small></td>"
+        escaped(f"{_capital(row['asks'])}?")
+        + _small([f"{row['test']}, {row['kind']}: tests/{row['test']}.parquet"]),
+        _badge(row["answer"]) + _small([row["size"]]),
+        measured + _small([row["statistic"]]),
+        f"<b>{number(row['control_value'])}</b>" + _small([row["control"]]),
+        effect + _small([f"{row['effect_name']}, {row['effect_unit']}", *within, p_value, by]),
     )
+
+
+def _badge(answer: str) -> str:
+    return f'<span class="badge {answer.replace(" ", "-")}">{escaped(answer)}</span>'
+
+
+def _small(notes: Sequence[str | None]) -> str:
+    return "".join(f"<small>{escaped(note)}</small>" for note in notes if note)
+
+
+def _head(heads: tuple[str, ...]) -> str:
+    cells = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    return f"<thead><tr>{cells}</tr></thead>"
+
+
+def _row(heads: tuple[str, ...], cells: tuple[str, ...]) -> str:
+    """``cells`` are HTML."""
+    named = zip(heads, cells, strict=True)
+    body = "".join(f'<td data-head="{head}">{cell}</td>' for head, cell in named)
+    return f"<tr>{body}</tr>"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def sae_health(folder: RunFolder) -> str:

@@ -7,9 +7,10 @@ that it is generated from.
 
 import polars as pl
 
+from functok.claims.explanation import SEPARATED
 from functok.controls.effects import effect_table
 from functok.figures.plan import of_control, read
-from functok.graph.contrasts import GRAMMAR, SEPARATED, STUDIED
+from functok.graph.contrasts import GRAMMAR, STUDIED
 from functok.report.markup import escaped, interval, number, paragraphs, percent, table
 from functok.report.robustness import elsewhere
 from functok.runtime.store import RunFolder, read_json
@@ -56,9 +57,9 @@ def verdict(folder: RunFolder, effects: pl.DataFrame) -> list[str]:
     coverage = _test(folder, "P1")
     if coverage is not None:
         said.append(
-            f"Function positions reach {percent(coverage['measured'])} of the features, the same "
-            f"number of random positions in each document {percent(coverage['control_value'])}, "
-            "which is " + _more(coverage, "more", "less", "indistinguishable")
+            f"Function positions reach {percent(coverage['measured'])} of the features, "
+            f"{coverage['control']} {percent(coverage['control_value'])}, which is "
+            + _more(coverage, "more", "less", "indistinguishable")
             + "."
         )  # fmt: skip
     total, direct = _test(folder, "P2"), _test(folder, "P3")

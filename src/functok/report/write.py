@@ -16,12 +16,12 @@ from string import Template
 import vl_convert
 import yaml
 
-from functok.figures.catalogue import figures
+from functok.figures.catalogue import PLANS, Figure, figures
 from functok.figures.draw import draw
 from functok.report.findings import RULE, claims_table, learned, sae_health
 from functok.report.markup import escaped, paragraphs
 from functok.report.provenance import provenance
-from functok.report.sections import TITLES, section
+from functok.report.sections import TITLES, figure_block, section
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.store import RunFolder, read_frame, write_text
 from functok.study.summary import model_name, other_saes, summary
@@ -62,7 +62,7 @@ def write_report(folder: RunFolder, missing: Sequence[str] = ()) -> None:
         ),
         part("Provenance", partial(provenance, folder)),
     ]
-    findings = part("Findings", partial(_findings, folder))
+    findings = part("Findings", partial(_findings, folder, drawn))
     if missing:
         findings = f'<div class="absent">{paragraphs([_INCOMPLETE, *missing])}</div>{findings}'
     write_text(folder.report, page(study.get("name", folder.root.name), findings, "".join(parts)))
@@ -105,7 +105,12 @@ def vega() -> str:
     return library
 
 
-def _findings(folder: RunFolder) -> str:
+def _findings(folder: RunFolder, drawn: Sequence[Figure]) -> str:
+    here = [figure for figure in drawn if figure.plan.section == "findings"]
+    blocks = "".join(figure_block(figure, folder) for figure in here)
+    if not here:
+        absent = [plan.absent for plan in PLANS if plan.section == "findings"]
+        blocks = f'<div class="absent">{paragraphs(absent)}</div>'
     if folder.claims.exists():
         claims = claims_table(read_frame(folder.claims))
     else:
@@ -118,7 +123,7 @@ def _findings(folder: RunFolder) -> str:
     )
     return (
         (f"<dl>{about}</dl>" if about else "")
-        + f'{claims}<p class="rule">{escaped(RULE)} {escaped(sae_health(folder))}</p>'
+        + f'{blocks}{claims}<p class="rule">{escaped(RULE)} {escaped(sae_health(folder))}</p>'
         f"<h3>{escaped(asked)}</h3><p>{escaped(learned(folder))}</p>"
     )
 

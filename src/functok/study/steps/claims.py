@@ -1,4 +1,4 @@
-"""The claims, assembled from the tests alone, each with its control and verdict."""
+"""The claims, assembled from the tests alone, each with its verdict."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from functok.study.run import Run
 from functok.study.step import Step, needs_model
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from functok.study.step import Shown
 
 
@@ -23,35 +25,45 @@ def _work(run: Run, key: str) -> None:
 
 
 def _shows(run: Run) -> Shown:
-    """Each claim with its verdict, and what explains the degree of function tokens."""
+    """The verdict on each claim, the rows behind it, and what explains the degree."""
     import polars as pl
 
     claims = read_frame(run.folder.claims)
-    rows = claims.group_by("claim", maintain_order=True).agg(
-        pl.col("statement").first(),
-        pl.col("measured").drop_nulls().first(),
-        pl.col("control_value").drop_nulls().first().alias("control"),
-        (
-            pl.col("verdict")
-            + pl.when(pl.col("sae_warning").is_null()).then(pl.lit("")).otherwise(pl.lit(" *"))
-        )
-        .first()
-        .alias("verdict"),
-    )
-    if "sae_others" in claims.columns:
-        counts = claims.filter(pl.col("sae_others") > 0).unique("claim")
-        alike = pl.format("{} of {}", "sae_alike", "sae_others").alias("on other SAEs")
-        rows = rows.join(
-            counts.select("claim", alike), on="claim", how="left", maintain_order="left"
-        )
-    yield rows.drop("claim")
+    yield _verdicts(claims)
     if claims["sae_warning"].drop_nulls().len():
         yield "* rests on an SAE that is broken"
     if run.study.dictionaries:
         yield from health_sentences(run)
     account, reason = claims.select("explanation", "reason").drop_nulls().row(0)
     yield f"Explanation of the degree: {account}. {reason}"
-    yield f"{len(claims)} tests in {run.folder.claims}"
+    ran = claims.filter(pl.col("effect").is_not_null())
+    if len(ran):
+        yield ran.select(
+            "test",
+            "asks",
+            "effect",
+            pl.col("effect_low").alias("from"),
+            pl.col("effect_high").alias("to"),
+            "answer",
+            "size",
+        )
+    missing = claims.filter(pl.col("effect").is_null())["test"].to_list()
+    if missing:
+        yield f"Not run: {', '.join(missing)}."
+    yield f"{len(claims)} rows in {run.folder.claims}"
+
+
+def _verdicts(claims: pl.DataFrame) -> pl.DataFrame:
+    """One row per claim: statement, verdict, and on how many other SAEs it holds."""
+    import polars as pl
+
+    first = claims.unique("claim", keep="first", maintain_order=True)
+    broken = pl.when(pl.col("sae_warning").is_null()).then(pl.lit("")).otherwise(pl.lit(" *"))
+    columns = [pl.col("statement"), (pl.col("sentence") + broken).alias("verdict")]
+    if "sae_others" in claims.columns:
+        alike = pl.format("{} of {}", "sae_alike", "sae_others")
+        columns.append(pl.when(pl.col("sae_others") > 0).then(alike).alias("on other SAEs"))
+    return first.select(columns)
 
 
 CLAIMS = Step(
@@ -61,6 +73,8 @@ CLAIMS = Step(
     settings=lambda run: None,
     work=_work,
     leaves=lambda run: [run.folder.claims],
+    number=2,
+    figures=("claims",),
     excuse=needs_model,
     summary="Assemble the claims, each with its control and verdict.",
     shows=_shows,
