@@ -123,9 +123,9 @@ def account(reading: Reading) -> Account:
 
 def explain(readings: Sequence[Reading]) -> Explanation:
     """The account on which all readings agree that can tell class from frequency."""
-    accounts = [account(one) for one in readings]
+    accounts: list[Account] = [account(one) for one in readings]
     voting = [one for one in readings if one.votes]
-    given = {account(one) for one in voting}
+    given: set[Account] = {account(one) for one in voting}
     beside = _each(readings, accounts)
     below = [interval(one.found.get("P1"))[1] < 0 for one in voting]
     fewer = [_FEWER] * (bool(below) and all(below))

@@ -87,7 +87,7 @@ def overall(answers: Sequence[Answer]) -> Answer | None:
     """
     if not answers:
         return None
-    ran = {one for one in answers if one != "not run"}
+    ran: set[Answer] = {one for one in answers if one != "not run"}
     if len(ran) < 2:
         return ran.pop() if ran else "not run"
     if "observed" in ran:

@@ -62,7 +62,9 @@ class Judged:
         }
         p_values = {test: row["p_value"] for test, row in found.items()}
         adjusted = corrected(p_values)
-        answers = {test: answer(row, found.get(test), adjusted) for test, row in ROWS.items()}
+        answers: dict[str, Answer] = {
+            test: answer(row, found.get(test), adjusted) for test, row in ROWS.items()
+        }
         explained = explain(_readings(run, found, p_values))
         return cls(found, p_values, adjusted, answers, explained)
 
@@ -143,7 +145,8 @@ def assemble(
                     **{key: value for key, value in (evidence or {}).items() if key != "test"},
                 }
             )
-    table = pl.DataFrame(rows, infer_schema_length=None).cast(_TYPES)
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    table = table.with_columns(pl.col(name).cast(kind) for name, kind in _TYPES.items())
     write_table(run.claims, table.to_arrow())
     return table
 
