@@ -45,15 +45,15 @@ def write_retrieval(folder: RunFolder, random: np.random.Generator) -> None:
     odds = [
         {"trains": trains, "estimate": estimate, "odds_ratio": value}
         | {"odds_ratio_low": value - 0.1, "odds_ratio_high": value + 0.1}
-        for trains, value in (("observed", 1.4), ("shifted", 1.0))
-        for estimate in ("raw", "adjusted")
+        for trains, value in (("observed", 1.4), ("shifted", 1.0), ("difference", 1.4))
+        for estimate in ("raw", "adjusted", "by feature", "held equal", "matched pairs")
     ]
     save(folder.retrieval("reactivation_odds"), pl.DataFrame(odds))
     steering = [
         {"document": d, "feature": f, "direction": way, "gain": random.normal(f), "kl": 0.1}
         for d in range(6)
         for f in (1, 2, 3)
-        for way in ("feature", "random")
+        for way in ("feature", "random", "other")
     ]
     save(folder.retrieval("steering"), pl.DataFrame(steering))
     texts = [

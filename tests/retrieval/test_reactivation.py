@@ -15,7 +15,7 @@ from functok.retrieval.reactivation.odds import (
     adjusted_odds_ratio,
     at_risk,
     by_feature,
-    excess,
+    no_pooled_answer,
     odds_ratio,
     shifted,
 )
@@ -134,27 +134,6 @@ def test_features_with_too_few_events_give_no_estimate():
     assert np.isnan(adjusted_odds_ratio(world, at_risk(world, 30), events=10**6).value)
 
 
-@pytest.mark.parametrize("odds", [1.0, 3.0])
-def test_the_excess_over_shifted_trains_is_the_planted_log_odds_ratio(odds):
-    world = planted(odds)
-    groups = np.arange(60) % 20
-    null = shifted(world, 1)
-    tables = [by_feature(part, at_risk(part, 30), groups) for part in (world, null)]
-    found, units = excess(*tables)
-    assert units == 20
-    assert found.low < np.log(odds) < found.high
-    assert (found.low > 0) == (odds > 1)
-    parts = [np.log(odds_ratio(table).value) for table in tables]
-    assert found.value == pytest.approx(parts[0] - parts[1])
-    assert excess(tables[0], tables[0])[0].value == 0
-
-
-def test_without_enough_events_there_is_no_excess():
-    world = planted(1.0, count=3)
-    table = by_feature(world, at_risk(world, 30), np.arange(3))
-    assert np.isnan(excess(table, table, events=10**6)[0].value)
-
-
 def test_an_sae_that_always_fires_as_many_features_does_not_explain_them_by_their_number():
     """Fillers bring every place to eight active features, as a TopK SAE would."""
     world = planted(3.0)
@@ -165,6 +144,8 @@ def test_an_sae_that_always_fires_as_many_features_does_not_explain_them_by_thei
     whole = Trains(
         np.append(world.row, rows), np.append(world.feature, filler), world.offsets, world.classes
     )
+    assert no_pooled_answer(world) is None
+    assert "8 features are active at 100% of the positions" in str(no_pooled_answer(whole))
     risks = at_risk(whole, 30)
     own = risks.feature < 6
     kept = AtRisk(*(getattr(risks, name)[own] for name in ("row", "feature", "lag", "again")))

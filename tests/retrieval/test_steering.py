@@ -110,7 +110,8 @@ def test_a_feature_that_is_never_active_is_followed_by_nothing(model, dictionary
         model, silent, encoded(documents()), np.array([0, 3]), 0, RowFormat(64, None), CLASSES
     )
     assert not shares.any()
-    assert len(steering_effects(model, silent, PROMPTS, np.array([0, 3]), shares, 0, 1.0, 0)) == 0
+    gains = steering_effects(model, silent, PROMPTS, np.array([0, 3]), shares, 0, 1.0, 0)
+    assert len(gains.table()) == 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -169,7 +170,8 @@ def test_gain_and_divergence_equal_those_of_an_edit_by_hand(model, dictionary, m
     swept = recorded(monkeypatch)
     features, alpha = np.array([2, 5, 9]), 1.5
     expected = np.random.default_rng(0).dirichlet(np.ones(VOCABULARY), 3)
-    table = steering_effects(model, dictionary, PROMPTS, features, expected, LAST, alpha, seed=4)
+    gains = steering_effects(model, dictionary, PROMPTS, features, expected, LAST, alpha, seed=4)
+    table = gains.table()
     head = model.get_output_embeddings()
     rows = []
     for prompt, changes in zip(PROMPTS, swept, strict=True):
@@ -181,38 +183,60 @@ def test_gain_and_divergence_equal_those_of_an_edit_by_hand(model, dictionary, m
         torch.testing.assert_close(vectors.norm(dim=1), norms)
         along = dictionary.W_dec[features] / dictionary.W_dec[features].norm(dim=1, keepdim=True)
         torch.testing.assert_close(vectors[:3], along * norms[:3, None])
-        for index in range(6):
+        change, kl = [], []
+        for vector in vectors:
             with torch.no_grad():
                 plain, steered = (
                     head(model.model.norm(state)).double().softmax(0).numpy()
-                    for state in (hidden, hidden + vectors[index])
+                    for state in (hidden, hidden + vector)
                 )
-            gain = (expected[index % 3] * (np.log(steered) - np.log(plain))).sum()
-            kl = (steered * (np.log(steered) - np.log(plain))).sum()
-            kind = "feature" if index < 3 else "random"
-            rows.append((prompt.document, int(features[index % 3]), kind, gain, kl))
+            change.append(np.log(steered) - np.log(plain))
+            kl.append((steered * change[-1]).sum())
+        gain = np.array(change) @ expected.T
+        for kind, first in (("feature", 0), ("random", 3)):
+            for place, feature in enumerate(features.tolist()):
+                own = gain[first + place, place]
+                rows.append((prompt.document, feature, kind, own, kl[first + place]))
+        for place, feature in enumerate(features.tolist()):
+            others = [other for other in range(3) if other != place]
+            found = gain[others, place].mean(), np.mean([kl[other] for other in others])
+            rows.append((prompt.document, feature, "other", *found))
     assert table.drop("gain", "kl").rows() == [row[:3] for row in rows]
     np.testing.assert_allclose(table["gain"], [row[3] for row in rows], rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(table["kl"], [row[4] for row in rows], rtol=1e-3, atol=1e-5)
     assert table["kl"].min() > 0
 
 
-def test_random_directions_follow_from_the_seed_and_are_the_same_for_every_prompt(
+def test_every_trial_has_a_random_direction_of_its_own_that_follows_from_the_seed(
     model, dictionary, monkeypatch
 ):
-    features, expected = np.array([2, 5]), np.full((2, VOCABULARY), 1 / VOCABULARY)
+    expected = np.full((3, VOCABULARY), 1 / VOCABULARY)
 
-    def vectors(seed: int) -> list[torch.Tensor]:
+    def vectors(seed: int, prompts: list[Prompt], features: list[int]) -> torch.Tensor:
+        count = len(features)
         with monkeypatch.context() as patch:
-            swept = recorded(patch)
-            steering_effects(model, dictionary, PROMPTS, features, expected, LAST, 1.0, seed)
-        some = [torch.stack([change.vector for change in changes[2:]]) for changes in swept]
-        return [each / each.norm(dim=1, keepdim=True) for each in some]
+            swept, some = recorded(patch), np.array(features)
+            steering_effects(model, dictionary, prompts, some, expected[:count], LAST, 1.0, seed)
+        random = [torch.stack([change.vector for change in changes[count:]]) for changes in swept]
+        return torch.stack([each / each.norm(dim=1, keepdim=True) for each in random])
 
-    one, again, other = vectors(1), vectors(1), vectors(2)
-    assert all(map(torch.equal, one, again))
-    torch.testing.assert_close(one[0], one[1])
-    assert (one[0] - other[0]).abs().max() > 0.1
+    one, again, other = (vectors(seed, PROMPTS, [2, 5]) for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    apart = torch.cat([one.flatten(0, 1), other.flatten(0, 1)])
+    alike = (apart @ apart.T - torch.eye(len(apart))).abs().max()
+    assert alike < 0.95
+    fewer = vectors(1, PROMPTS[1:], [1, 5, 7])  # other prompts and features change nothing
+    torch.testing.assert_close(fewer[:, 1], one[1:, 1])
+
+
+def test_random_directions_can_have_a_strength_of_their_own(model, dictionary, monkeypatch):
+    swept = recorded(monkeypatch)
+    expected = np.full((2, VOCABULARY), 1 / VOCABULARY)
+    steering_effects(
+        model, dictionary, PROMPTS[:1], np.array([2, 5]), expected, LAST, 1.0, 0, random_alpha=0.25
+    )
+    norms = torch.stack([change.vector.norm() for change in swept[0]])
+    torch.testing.assert_close(norms[2:], norms[:2] / 4)
 
 
 def test_steering_an_unembedding_direction_gains_more_than_a_random_one(model, dictionary):
@@ -220,16 +244,18 @@ def test_steering_an_unembedding_direction_gains_more_than_a_random_one(model, d
     head = model.get_output_embeddings().weight.detach()
     planted = replace(dictionary, W_dec=head[torch.arange(FEATURES) + 6].clone())
     expected = np.eye(VOCABULARY)[tokens]
-    table = steering_effects(model, planted, PROMPTS, tokens - 6, expected, LAST, 3.0, seed=0)
-    gain, chance = (
+    gains = steering_effects(model, planted, PROMPTS, tokens - 6, expected, LAST, 3.0, seed=0)
+    table = gains.table()
+    gain, chance, others = (
         table.filter(pl.col("direction") == kind)["gain"].to_numpy()
-        for kind in ("feature", "random")
+        for kind in ("feature", "random", "other")
     )
-    assert len(gain) == len(chance) == 9
+    assert len(gain) == len(chance) == len(others) == 9
     assert (gain > np.maximum(chance, 0)).all()
+    assert (gain > np.maximum(others, 0)).all()
     opposite = replace(planted, W_dec=-planted.W_dec)
     against = steering_effects(model, opposite, PROMPTS, tokens - 6, expected, LAST, 3.0, seed=0)
-    assert against.filter(pl.col("direction") == "feature")["gain"].max() < 0
+    assert against.own.max() < 0
 
 
 def test_steering_below_the_last_layer_reads_the_norm_of_that_layer(model, dictionary, monkeypatch):

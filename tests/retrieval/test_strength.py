@@ -59,3 +59,14 @@ def test_the_strength_is_one_norm_where_even_that_does_less(model):
 def test_steering_that_destroys_the_text_is_warned_of():
     assert warning(5.0) is None
     assert "KL of 20 nats (median), more than 5" in str(warning(20.0))
+
+
+def test_the_strength_of_given_directions_is_theirs(model):
+    """Directions that do more need less of the norm for the same KL."""
+    head = model.get_output_embeddings().weight.detach().float()
+    own = strength_by_kl(model, PROMPTS, PLACES, 1, 0.2, among=head[:3])
+    random = strength_by_kl(model, PROMPTS, PLACES, 1, 0.2)
+    assert own.kl == random.kl == 0.2
+    assert own.share < random.share
+    scaled = strength_by_kl(model, PROMPTS, PLACES, 1, 0.2, among=7 * head[:3])
+    assert scaled.share == pytest.approx(own.share, rel=1e-5)

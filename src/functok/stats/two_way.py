@@ -1,4 +1,5 @@
-"""The interval of an effect whose units are documents and token types at once.
+"""The interval of an effect whose units are crossed: documents and token types, prompts and
+features.
 
 An effect of class is a contrast of types, Σ w_t y_t. If the types were a census, only the documents
 would be a sample; but a claim about a class is also about types that a language could have had, so
@@ -12,12 +13,26 @@ Satterthwaite's.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from functok.stats import Estimate
+
+_Part = tuple[float, float]
+"""A variance and its degrees of freedom."""
+
+
+class Crossed(NamedTuple):
+    """A statistic of crossed samples."""
+
+    estimate: Estimate
+    error: float
+    """Standard error."""
+    p_value: float
+    """Two-sided, of 0."""
 
 
 def two_way(
@@ -41,15 +56,48 @@ def two_way(
     """
     parts = [(variance, freedom)]
     if left_out is not None and len(left_out) > 1:
-        without = np.where(np.isfinite(left_out), left_out, outcome) @ weights
-        groups = len(without)
-        spread = (groups - 1) / groups * float(np.square(without - without.mean()).sum())
-        parts.append((spread, groups - 1.0))
+        parts.append(_spread(np.where(np.isfinite(left_out), left_out, outcome) @ weights))
+    return _interval(effect, parts).estimate
+
+
+def crossed(value: float, *left_out: Float[np.ndarray, " _"]) -> Crossed:
+    """The 95 % interval of a statistic of crossed samples; NaN with fewer than two units in one.
+
+    Args:
+        value: the statistic.
+        left_out: for each of the samples, the statistic without each of its units in turn.
+    """
+    if any(len(part) < 2 or not np.isfinite(part).all() for part in left_out):
+        return unknown(value)
+    return _interval(value, [_spread(part) for part in left_out])
+
+
+def unknown(value: float) -> Crossed:
+    """``value`` without an interval."""
+    return Crossed(Estimate(value, math.nan, math.nan), math.nan, math.nan)
+
+
+def left_out_means(values: Float[np.ndarray, " units"]) -> Float[np.ndarray, " units"]:
+    """The mean of ``values`` without each of them in turn; NaN of one alone."""
+    rest = len(values) - 1
+    return (values.sum() - values) / rest if rest else np.full(len(values), math.nan)
+
+
+def _spread(without: Float[np.ndarray, " units"]) -> _Part:
+    """The jackknife's variance, from the statistic without each unit."""
+    units = len(without)
+    spread = (units - 1) / units * float(np.square(without - without.mean()).sum())
+    return spread, units - 1.0
+
+
+def _interval(value: float, parts: list[_Part]) -> Crossed:
     total = sum(part for part, _ in parts)
     if not math.isfinite(total) or total < 0:
-        return Estimate(effect, math.nan, math.nan)
+        return unknown(value)
     if total == 0:
-        return Estimate(effect, effect, effect)
+        return Crossed(Estimate(value, value, value), 0.0, float(value == 0))
     degrees = total**2 / sum(part**2 / free for part, free in parts)
-    half = float(stdtrit(degrees, 0.975)) * math.sqrt(total)
-    return Estimate(effect, effect - half, effect + half)
+    error = math.sqrt(total)
+    half = float(stdtrit(degrees, 0.975)) * error
+    p_value = float(2 * stdtr(degrees, -abs(value) / error))
+    return Crossed(Estimate(value, value - half, value + half), error, p_value)

@@ -17,6 +17,13 @@ from functok.figures.style import (
 )
 
 _TRAINS = {"observed": "observed", "shifted": "shifted within documents"}
+_ESTIMATES = {
+    "by feature": "by feature",
+    "held equal": "by feature, equal frequency and entropy",
+    "matched pairs": "by feature, matched pairs",
+    "raw": "pooled",
+    "adjusted": "pooled, adjusted",
+}
 _COLOR = alt.Color("trains:N", title="activity of features").scale(
     domain=list(_TRAINS.values()), range=[MEASURED, CONTROL]
 )
@@ -65,16 +72,20 @@ def reactivation_rates(table: pl.DataFrame) -> ChartType:
 
 
 def odds_in_words(odds: pl.DataFrame) -> pl.DataFrame:
-    """``retrieval/reactivation_odds.parquet`` with legend names; undefined rows are left out."""
-    return odds.with_columns(pl.col("trains").replace_strict(_TRAINS)).filter(
-        pl.col("odds_ratio").is_finite()
+    """``retrieval/reactivation_odds.parquet`` with legend names: the odds ratios that are defined,
+    not their differences."""
+    return odds.filter(
+        pl.col("odds_ratio").is_finite(), pl.col("trains").is_in([*_TRAINS])
+    ).with_columns(
+        pl.col("trains").replace_strict(_TRAINS), pl.col("estimate").replace_strict(_ESTIMATES)
     )
 
 
 def reactivation_odds(table: pl.DataFrame) -> ChartType:
-    """The pooled odds ratio, raw and adjusted."""
-    base = alt.Chart(table, width=WIDTH, height=120).encode(
-        y=alt.Y("estimate:N", title=None, sort=["raw", "adjusted"]),
+    """Odds ratios by feature and pooled over features."""
+    height = 60 * table["estimate"].n_unique()
+    base = alt.Chart(table, width=WIDTH, height=height).encode(
+        y=alt.Y("estimate:N", title=None, sort=[*_ESTIMATES.values()]),
         yOffset=alt.YOffset("trains:N", sort=list(_TRAINS.values())),
         color=_COLOR,
         tooltip=[*tips("trains:N estimate:N"), *value_tips("odds_ratio", ".3f", "odds ratio")],
@@ -108,8 +119,11 @@ PLANS = (
         subtitle="odds of re-activation, function over content tokens; bars: 95 %; dashes: equal "
         "odds",
         reading="To the right of the dashes, the odds of re-activation are higher at function "
-        "tokens, with features as strata; adjusted: at equal lag, position in the document, rate "
-        "of the feature and number of other active features.",
+        "tokens. By feature: the mean over features that promote what follows them, also with the "
+        "tokens' frequency and next-token entropy held equal, and between types of equal "
+        "frequency. Pooled: with features as strata; adjusted: at equal lag, position in the "
+        "document, rate of the feature and number of other active features. Pooled odds ratios "
+        "say nothing of an SAE that always has as many features active.",
         control="Grey is the same for activity shifted within its document.",
         absent="No odds of re-activation were estimated.",
         tables=made_from(odds_in_words, lambda folder: folder.retrieval("reactivation_odds")),

@@ -1,7 +1,7 @@
 """Does the model follow the feature that is added: paper §3.2, Appendix A.
 
-For every steered feature, the gain of the tokens that follow it in text, under its own direction
-and under a random direction of equal norm at the same position.
+For every steered feature, the gain of the tokens that follow it in text, under its own direction,
+under random directions and under the other features' directions of equal norm at the same position.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,12 @@ from functok.figures.style import (
 from functok.runtime.store import RunFolder
 from functok.stats import jackknife_ratio
 
-_NAMES = {"feature": "the feature's direction", "random": "a random direction of equal norm"}
+_NAMES = {
+    "feature": "the feature's direction",
+    "random": "random directions of equal norm",
+    "other": "other features' directions, mean",
+}
+_PALE = "#b8b8b8"
 
 
 def gains(steering: pl.DataFrame, folder: RunFolder | None = None) -> pl.DataFrame:
@@ -55,20 +60,20 @@ def gains(steering: pl.DataFrame, folder: RunFolder | None = None) -> pl.DataFra
 
 
 def steering_gain(table: pl.DataFrame) -> ChartType:
-    """Gain of each feature's direction, and of a random direction."""
+    """Gain of each feature's direction, and of its controls."""
     order = table["label"].unique(maintain_order=True).to_list()
     names = list(_NAMES.values())
     base = alt.Chart(table, width=WIDTH, height=max(120, 17 * len(order))).encode(
         y=feature_axis(order),
-        color=alt.Color("direction:N").scale(domain=names, range=[MEASURED, CONTROL]),
+        color=alt.Color("direction:N").scale(domain=names, range=[MEASURED, CONTROL, _PALE]),
         tooltip=[
             *tips("label:N direction:N"),
             *value_tips("gain", ".3f", "gain, nats"),
             alt.Tooltip("documents:Q", title="prompts"),
         ],
     )
-    random = alt.when(f"datum.direction == '{_NAMES['random']}'")
-    dashes = random.then(alt.value([3, 2])).otherwise(alt.value([1, 0]))
+    own = alt.when(f'datum.direction == "{_NAMES["feature"]}"')
+    dashes = own.then(alt.value([1, 0])).otherwise(alt.value([3, 2]))
     x = alt.X("gain:Q", title="gain, nats")
     values = with_intervals(base, x, "gain_low", "gain_high", strokeDash=dashes)
     return zero_line(table) + values
@@ -87,8 +92,10 @@ PLANS = (
         subtitle="log-probability gained by the tokens that follow the feature in text; bars: 95 "
         "% intervals",
         reading="Further right, the tokens that follow the feature in text became more likely when "
-        "its direction was added at the last function token.",
-        control="Grey is a random direction of the same norm at the same position.",
+        "its direction was added at a prompt's last token.",
+        control="Grey is a random direction of the same norm at the same position, a fresh one for "
+        "each prompt; pale grey is the mean of the other features' directions of that norm, for "
+        "the same tokens.",
         absent="No feature was steered.",
         tables=_tables,
         chart=steering_gain,

@@ -10,7 +10,9 @@ The rates at function and at content positions are compared as an odds ratio: ra
 logistic regression with the time since the feature was last active, the position in the document,
 the feature's overall rate and the number of other active features as covariates; standard errors
 are clustered by document. The control shifts each feature's activity in a document circularly by a
-random step: rates and runs are kept, the link to the tokens is cut. See
+random step: rates and runs are kept, the link to the tokens is cut. Where an SAE always has
+the same number of features active, what one gains another loses, and a pooled odds ratio is near 1
+whatever they do: the claim goes by the odds of each feature (``effects.py``). See
 ``docs/methods.md#reactivation``.
 
 Sources: circular shift, Harris (2020), "Nonsense correlations in neuroscience"; clustered logistic
@@ -18,7 +20,7 @@ regression, Liang & Zeger (1986).
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -26,7 +28,7 @@ from jaxtyping import Bool, Float, Int
 
 from functok.runtime.errors import require
 from functok.stats import Estimate, jackknife
-from functok.tokens.counting.function_tokens import CLASS_NAMES, CONTENT, FUNCTION
+from functok.tokens.counting.function_tokens import CLASS_NAMES, CONTENT, FUNCTION, SPECIAL
 
 _PIECE = 1 << 22
 """Places at risk that are counted at a time."""
@@ -57,8 +59,24 @@ class AtRisk:
     """1 where it is."""
 
 
-def at_risk(trains: Trains, window: int) -> AtRisk:
-    """Every place and feature at risk, by document, feature and place."""
+class Gaps(NamedTuple):
+    """What follows each activation, by document, feature and place."""
+
+    row: Int[np.ndarray, " active"]
+    feature: Int[np.ndarray, " active"]
+    document: Int[np.ndarray, " active"]
+    last: Int[np.ndarray, " active"]
+    """Last place at risk after it, beginning with ``row`` + 2; before that if there is none."""
+    again: Bool[np.ndarray, " active"]
+    """Whether the feature is re-activated there."""
+
+
+def gaps(trains: Trains, window: int) -> Gaps:
+    """Every activation with the places at risk after it.
+
+    Raises:
+        UserError: for a window that contains no gap.
+    """
     require(window >= 2, f"A window of {window} contains no gap; take at least 2.")
     document = np.searchsorted(trains.offsets, trains.row, side="right") - 1
     order = np.lexsort([trains.row, trains.feature, document])
@@ -70,23 +88,55 @@ def at_risk(trains: Trains, window: int) -> AtRisk:
     same[:-1] = (feature[1:] == feature[:-1]) & (document[1:] == document[:-1])
     end = trains.offsets[document + 1].astype(small)
     begun_again = np.where(same, np.append(row[1:], row[:1]), end)  # the document's end: never
-    last = np.minimum(begun_again, row + window)
-    last = np.where(last == end, end - 1, last)
-    count = np.where(begun_again == row + 1, 0, np.maximum(last - row - 1, 0))
-    run = np.repeat(np.arange(len(row), dtype=small), count)
+    last = np.minimum(np.minimum(begun_again, row + window), end - 1)
+    again = same & (last == begun_again) & (last >= row + 2)
+    return Gaps(row, feature, document, last, again)
+
+
+def at_risk(trains: Trains, window: int) -> AtRisk:
+    """Every place and feature at risk, by document, feature and place."""
+    found = gaps(trains, window)
+    count = np.maximum(found.last - found.row - 1, 0)
+    small = count.dtype
+    run = np.repeat(np.arange(len(count), dtype=small), count)
     before = (np.cumsum(count) - count).astype(small)
     lag = np.arange(2, count.sum() + 2, dtype=small)
     lag -= before[run]
-    place = row[run] + lag
-    again = same[run] & (place == begun_again[run])
-    return AtRisk(place, feature[run], lag, again.astype(np.int8))
+    place = found.row[run] + lag
+    again = found.again[run] & (place == found.last[run])
+    return AtRisk(place, found.feature[run], lag, again.astype(np.int8))
+
+
+def among(trains: Trains, documents: Bool[np.ndarray, " documents"]) -> Trains:
+    """The activity in some documents alone; places keep their numbers."""
+    document = np.searchsorted(trains.offsets, trains.row, side="right") - 1
+    kept = documents[document]
+    return replace(trains, row=trains.row[kept], feature=trains.feature[kept])
+
+
+def capped(active: Int[np.ndarray, " places"]) -> bool:
+    """Whether most places have the largest number of active features, as under a TopK SAE."""
+    return bool(len(active)) and 2 * int((active == active.max()).sum()) > len(active)
+
+
+def no_pooled_answer(trains: Trains) -> str | None:
+    """Why an odds ratio pooled over features says nothing, one clause; None where it does."""
+    seen = trains.classes != SPECIAL
+    active = np.bincount(trains.row, minlength=len(seen))[seen]
+    if not capped(active):
+        return None
+    return (
+        f"{active.max()} features are active at {(active == active.max()).mean():.0%} of the "
+        "positions, so pooled over features there is nothing to find"
+    )
 
 
 def shifted(trains: Trains, seed: int) -> Trains:
     """Each feature's activity in each document, shifted circularly by its own random step."""
     random = np.random.default_rng(seed)
     document = np.searchsorted(trains.offsets, trains.row, side="right") - 1
-    _, train = np.unique(np.stack([document, trains.feature]), axis=1, return_inverse=True)
+    whose = document * (trains.feature.max(initial=0) + 1) + trains.feature
+    _, train = np.unique(whose, return_inverse=True)
     draw = random.random(train.max(initial=-1) + 1)[train]
     start, length = trains.offsets[document], np.diff(trains.offsets)[document]
     row = start + (trains.row - start + (draw * length).astype(np.int64)) % length
@@ -144,24 +194,6 @@ def odds_ratio(table: pl.DataFrame, events: int = 50) -> Estimate:
     counts = _counts(kept, kept["group"].unique().sort().to_list())
     found = jackknife(lambda groups: _log_ratio(counts, groups), counts.shape[-1])
     return Estimate(*np.exp([found.value, found.low, found.high]).tolist())
-
-
-def excess(table: pl.DataFrame, control: pl.DataFrame, events: int = 50) -> tuple[Estimate, int]:
-    """Log odds ratio minus that of the control, and the number of groups.
-
-    Both are recomputed without each group of documents, so that what they share cancels.
-
-    Args:
-        table: of the trains as they are, see ``by_feature``.
-        control: of the shifted trains, from the same documents.
-    """
-    parts = [_frequent(part, events) for part in (table, control)]
-    groups = pl.concat(part["group"] for part in parts).unique().sort().to_list()
-    if any(part.is_empty() for part in parts):
-        return Estimate(float("nan"), float("nan"), float("nan")), len(groups)
-    one, other = (_counts(part, groups) for part in parts)
-    found = jackknife(lambda kept: _log_ratio(one, kept) - _log_ratio(other, kept), one.shape[-1])
-    return found, len(groups)
 
 
 def _frequent(table: pl.DataFrame, events: int) -> pl.DataFrame:
@@ -254,5 +286,4 @@ def _others(
     the feature would reveal whether the feature is active; it is set to 0 if most positions have
     the largest number.
     """
-    capped = 2 * int((active == active.max()).sum()) > len(active)
-    return np.zeros_like(active) if capped else active - again
+    return np.zeros_like(active) if capped(active) else active - again

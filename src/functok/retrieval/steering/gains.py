@@ -9,20 +9,21 @@ prompt, the gain is
 
     gain = Σ_t q_f(t) · [log p_steered(t) − log p(t)]
 
-in nats, and its control is the gain of a random direction of the same norm at the same position.
-The paper shows examples; it reports neither a success rate nor this control. See
-``docs/methods.md#steering-gain``.
+in nats. In the same forward passes, q_f's gain under the other features' directions is measured,
+and in as many further ones that of random directions of the same norm, a fresh one for each prompt
+and feature (``comparison.py``). The paper shows examples; it reports neither a success rate nor a
+control. See ``docs/methods.md#steering-gain``.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from functok.corpus.splits import mixed
 from functok.encoding.contexts import ContextRows, RowFormat
 from functok.encoding.documents import hash_order
 from functok.encoding.tokenizer import Encoded
@@ -34,6 +35,7 @@ from functok.models.interventions.sweeps import Trial, sweep
 from functok.models.language.capture import residual_stream
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
+from functok.retrieval.steering.comparison import Gains
 from functok.runtime.errors import UserError
 from functok.tokens.counting.function_tokens import EXCLUDED, FUNCTION, transitions
 
@@ -144,38 +146,54 @@ def steering_effects(
     layer: int,
     alpha: float,
     seed: int,
-) -> pl.DataFrame:
+    random_alpha: float | None = None,
+) -> Gains:
     """Steer every feature, and a random direction for each, at the last token of every prompt.
 
-    Returns:
-        Columns document (hash), feature, direction (``feature`` or ``random``), gain (nats),
-        kl (of the steered from the unsteered next-token distribution, nats).
+    A feature that nothing follows in text is left out. Every trial has a random direction of its
+    own, which depends on nothing but the seed, the document and the feature.
+
+    Args:
+        random_alpha: strength of the random directions; by default the features'.
     """
-    generator = torch.Generator().manual_seed(seed)
-    random = torch.randn(len(features), dictionary.W_dec.shape[1], generator=generator)
-    directions = torch.cat([dictionary.W_dec[torch.from_numpy(features)].float().cpu(), random])
-    q = torch.from_numpy(np.concatenate([expected, expected])).float()
-    known: Bool[np.ndarray, " features"] = expected.sum(1) > 0
-    rows = []
+    known = expected.sum(1) > 0
+    features = features[known]
+    own = dictionary.W_dec[torch.from_numpy(features)].float().cpu()
+    q, count = torch.from_numpy(expected[known]).float(), len(features)
+    added, random, kl = [], [], []
     for prompt in prompts:
         last = len(prompt.ids) - 1
         hidden = residual_stream(model, torch.tensor([prompt.ids]), layer)[0, last].float().cpu()
-        vectors = steering_vectors(hidden, directions, alpha)
+        fresh = _fresh_directions(prompt.document, features, own.shape[1], seed)
+        vectors = torch.cat(
+            [
+                steering_vectors(hidden, own, alpha),
+                steering_vectors(hidden, fresh, random_alpha or alpha),
+            ]
+        )
         trials = [Trial(0), *(Trial(0, (Intervention(layer, last, each),)) for each in vectors)]
         found = sweep(model, [prompt.ids], trials)
         plain, steered = found[0], found[1:]
-        gain = (q * (steered - plain)).sum(1)
-        kl = (steered.exp() * (steered - plain)).sum(1)
-        for index in range(len(directions)):
-            which = index % len(features)
-            if known[which]:
-                rows.append(
-                    {
-                        "document": prompt.document,
-                        "feature": int(features[which]),
-                        "direction": "feature" if index < len(features) else "random",
-                        "gain": gain[index].item(),
-                        "kl": kl[index].item(),
-                    }
-                )
-    return pl.DataFrame(rows)
+        change = steered - plain
+        added.append(change[:count] @ q.T)
+        random.append((q * change[count:]).sum(1))
+        kl.append((steered.exp() * change).sum(1))
+    kls = torch.stack(kl).double().numpy()
+    return Gains(
+        documents=np.array([prompt.document for prompt in prompts], np.int64),
+        features=features,
+        added=torch.stack(added).double().numpy(),
+        added_kl=kls[:, :count],
+        random=torch.stack(random).double().numpy(),
+        random_kl=kls[:, count:],
+    )
+
+
+def _fresh_directions(
+    document: int, features: Int[np.ndarray, " features"], width: int, seed: int
+) -> Float[Tensor, "features width"]:
+    """A random direction for each of a prompt's trials."""
+    drawn = torch.empty(len(features), width)
+    for row, own in zip(drawn, mixed(seed, document, features).tolist(), strict=True):
+        row.normal_(generator=torch.Generator().manual_seed(own))
+    return drawn

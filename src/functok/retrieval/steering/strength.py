@@ -17,6 +17,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from functok.models.interventions.intervention import Intervention
 from functok.models.interventions.sweeps import Trial, sweep
@@ -38,19 +40,25 @@ def strength_by_kl(
     layer: int,
     nats: float = NATS,
     seed: int = 0,
+    among: Float[Tensor, "directions d_model"] | None = None,
 ) -> Strength:
     """The share of the residual norm at which a random direction has a median KL of ``nats``.
 
     Args:
         prompts: ids as the model reads them; the first eight are used.
         places: positions of each prompt that are changed together.
+        among: directions (fp32, on the CPU) that each prompt is steered in some of, in place of
+            random ones.
     """
     generator = torch.Generator().manual_seed(seed)
     found = []
     for ids, at in list(zip(prompts, places, strict=True))[:_PROMPTS]:
         hidden = residual_stream(model, torch.tensor([list(ids)]), layer)[0].float().cpu()
-        random = torch.randn(_DIRECTIONS, hidden.shape[1], generator=generator)
-        unit = random / random.norm(dim=1, keepdim=True)
+        if among is None:
+            drawn = torch.randn(_DIRECTIONS, hidden.shape[1], generator=generator)
+        else:
+            drawn = among[torch.randperm(len(among), generator=generator)[:_DIRECTIONS]]
+        unit = drawn / drawn.norm(dim=1, keepdim=True)
         trials = [Trial(0)] + [
             Trial(
                 0,
@@ -65,7 +73,7 @@ def strength_by_kl(
         logp = sweep(model, [list(ids)], trials)
         plain, steered = logp[0], logp[1:]
         kl = (steered.exp() * (steered - plain)).sum(1)
-        found.append(kl.view(len(_SHARES), _DIRECTIONS).numpy())
+        found.append(kl.view(len(_SHARES), len(unit)).numpy())
     median = np.median(np.concatenate(found, 1), axis=1)
     above = np.flatnonzero(median > nats)
     if len(above) == 0:

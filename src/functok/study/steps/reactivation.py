@@ -6,17 +6,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from functok.runtime.errors import UserError
 from functok.runtime.store import read_json
 from functok.study.opening import views
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae, rows_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    import pyarrow as pa
 
     from functok.encoding.tokenizer import Encoded
+    from functok.retrieval.reactivation.effects import Effect
     from functok.retrieval.reactivation.odds import Trains
-    from functok.stats import Estimate
 
 WINDOW = 32
 """Positions after which a feature no longer counts as established."""
@@ -32,6 +35,7 @@ def _work(run: Run, key: str) -> None:
 def _count(run: Run) -> None:
     """Re-activation at function and content positions of held-out text, and in shifted trains."""
     import polars as pl
+    import pyarrow as pa
 
     from functok.claims.evidence import as_columns, with_intervals
     from functok.corpus.splits import document_groups
@@ -40,14 +44,15 @@ def _count(run: Run) -> None:
         adjusted_odds_ratio,
         at_risk,
         by_feature,
+        no_pooled_answer,
         odds_ratio,
         shifted,
     )
     from functok.runtime.store import write_table
 
-    held_out, seed = run.encoded("graph"), run.study.seed
-    observed, excluded = _observed(run, held_out)
-    groups = document_groups(held_out.keys)
+    text, seed = run.encoded("graph"), run.study.seed
+    observed, excluded = _observed(run, text)
+    groups = document_groups(text.keys)
     counted, pooled = {}, []
     for name, trains in (("observed", observed), ("shifted", shifted(observed, seed))):
         risks = at_risk(trains, WINDOW)
@@ -56,11 +61,14 @@ def _count(run: Run) -> None:
         raw = odds_ratio(counted[name], EVENTS)
         for estimate, found in (("raw", raw), ("adjusted", adjusted)):
             pooled.append({"trains": name, "estimate": estimate, **as_columns("odds_ratio", found)})
-    odds = with_intervals(pl.DataFrame(pooled).to_arrow(), len(held_out))
-    write_table(run.folder.retrieval("reactivation_odds"), with_exclusions(odds, excluded))
     features = _by_class(counted).to_arrow()
     write_table(run.folder.retrieval("reactivation"), with_exclusions(features, excluded))
-    _evidence(run, counted)
+    clause = no_pooled_answer(observed)
+    odds = with_intervals(pl.DataFrame(pooled).to_arrow(), len(text))
+    odds = pa.concat_tables([odds, _predicting(run, observed, text, clause)])
+    if clause is not None:
+        odds = odds.replace_schema_metadata({"pooled": clause})
+    write_table(run.folder.retrieval("reactivation_odds"), with_exclusions(odds, excluded))
 
 
 def _observed(run: Run, text: Encoded) -> tuple[Trains, dict[str, Any]]:
@@ -110,47 +118,151 @@ def _by_class(counted: dict[str, pl.DataFrame]) -> pl.DataFrame:
     )
 
 
-def _evidence(run: Run, counted: dict[str, pl.DataFrame]) -> None:
-    """Are features re-activated at function tokens beyond what their rates and runs give?"""
-    from functok.claims.evidence import Evidence, as_columns
-    from functok.retrieval.reactivation.odds import excess, odds_ratio
-    from functok.stats import jackknife_p_value
+def _predicting(run: Run, observed: Trains, text: Encoded, clause: str | None) -> pa.Table:
+    """Re-activation feature by feature, of those that promote what follows them.
 
-    measured, control = (odds_ratio(counted[name], EVENTS) for name in ("observed", "shifted"))
-    effect, groups = excess(counted["observed"], counted["shifted"], EVENTS)
-    Evidence(
-        test="E-reactivation",
-        statistic="odds ratio of re-activation at function against content tokens, "
-        "features as strata, logarithm",
-        **as_columns("measured", _log(measured)),
-        control="each feature's activity shifted around its document",
-        control_value=_log(control).value,
-        effect_name="difference in log odds ratio",
-        **as_columns("effect", effect),
-        p_value=jackknife_p_value(effect, groups),
-        unit="hash groups of held-out documents",
-        units=groups,
-        seed=run.study.seed,
-    ).write(run.folder, len(run.encoded("graph")))
+    Features are screened on about half of the documents, and their odds estimated on the others.
 
+    Args:
+        clause: for the tests' unit, on what else cannot be answered.
 
-def _log(estimate: Estimate) -> Estimate:
+    Returns:
+        Rows of ``reactivation_odds``.
+    """
     import numpy as np
+    import polars as pl
 
-    from functok.stats import Estimate
+    from functok.claims.evidence import with_intervals
+    from functok.corpus.splits import document_groups, half
+    from functok.graph.bipartite import TokenFeatureGraph
+    from functok.graph.contrasts import primary, readings
+    from functok.graph.labelled import LabelledGraph
+    from functok.retrieval.reactivation.design import BY_FEATURE, CONTRASTS, designed
+    from functok.retrieval.reactivation.effects import agreement, effects, odds_table
+    from functok.retrieval.reactivation.odds import among
+    from functok.runtime.store import write_table
 
-    return Estimate(*np.log([estimate.value, estimate.low, estimate.high]).tolist())
+    seed, groups = run.study.seed, document_groups(text.keys)
+    estimating = ~half(text.keys)
+    documents, size = int(estimating.sum()), len(np.unique(groups[estimating]))
+    screen, reason = _screened(run, observed, text, ~estimating)
+    features = screen.filter("predicts")["feature"].to_numpy()
+    if reason is None and len(features) < 2:
+        reason = f"{len(features)} features pass the screen on other documents"
+    graph = TokenFeatureGraph.load(run.judged)
+    sides = readings(LabelledGraph(graph, run.vocabulary, seed))
+    reading = primary(sides, graph.token_occurrences.sum(0))
+    side = next(one for one in sides if one.reading == reading)
+    design = designed(observed, text, estimating, run.vocabulary, side, seed)
+    trains = among(observed, estimating)
+    found = effects(trains, design.columns, design.contrasts, features, groups, WINDOW, seed)
+    odds = dict(zip(("log_odds", "log_odds_shifted"), found[BY_FEATURE].by_feature, strict=True))
+    by_feature = screen.join(pl.DataFrame({"feature": features, **odds}), on="feature", how="left")
+    write_table(
+        run.folder.retrieval("reactivation_features"), by_feature.sort("feature").to_arrow()
+    )
+    parts = agreement({name: found[name] for name in design.positions}, design.positions)
+    parts = with_intervals(parts.to_arrow(), documents)
+    write_table(run.folder.retrieval("reactivation_subclasses"), parts)
+    said = (
+        f"features × hash groups of documents ({len(features)} × {size})",
+        None if reason is None else f"undecided: {reason}",
+        clause,
+    )
+    unit = "; ".join(part for part in said if part)
+    _evidence(run, found, reading, unit, len(features) * size, documents)
+    table = odds_table({name: found[name] for name in CONTRASTS if name in found})
+    return with_intervals(table.to_arrow(), documents)
+
+
+def _screened(
+    run: Run, observed: Trains, text: Encoded, screening: np.ndarray
+) -> tuple[pl.DataFrame, str | None]:
+    """Which features promote what follows them, and why that is not known, if it is not."""
+    import numpy as np
+    import polars as pl
+
+    from functok.retrieval.directions import writes
+    from functok.retrieval.reactivation.counting import counted
+    from functok.retrieval.reactivation.design import following
+    from functok.retrieval.reactivation.odds import among
+    from functok.retrieval.reactivation.screen import MOST, SCHEMA, screened
+    from functok.tokens.counting.function_tokens import SPECIAL
+
+    vocabulary, trains = run.vocabulary, among(observed, screening)
+    every, anywhere = np.unique(observed.feature), 1.0 * (observed.classes != SPECIAL)
+    together = np.zeros(len(text), np.int64)
+    events = counted(trains, {"any": anywhere}, every, together, WINDOW)["any"].again.sum(1)
+    features = every[events >= EVENTS]
+    if len(features) > MOST:
+        features = np.random.default_rng(run.study.seed).choice(features, MOST, replace=False)
+    dictionary, hook = run.sae(run.main, run.last).dictionary, run.hook(run.main, run.last)
+    if not writes(dictionary, hook):
+        return pl.DataFrame(schema=SCHEMA), f"features at {hook.name} promote no tokens themselves"
+    after = following(observed, text, vocabulary.classes)
+    after[~screening[text.document_of()]] = -1
+    model = run.model(run.last)
+    try:
+        table = screened(model, dictionary, trains, after, np.sort(features), len(vocabulary))
+    except UserError as error:
+        return pl.DataFrame(schema=SCHEMA), str(error).rstrip(".")
+    return table, None
+
+
+def _evidence(
+    run: Run, found: dict[str, Effect], reading: str, unit: str, units: int, documents: int
+) -> None:
+    """Are features re-activated at function tokens, and beyond what their rates and runs give?"""
+    from functok.claims.evidence import Evidence, as_columns
+    from functok.retrieval.reactivation.design import BY_FEATURE, HELD
+    from functok.retrieval.reactivation.effects import SHIFTS, UNKNOWN
+
+    plain, equal = found[BY_FEATURE], found.get(HELD, UNKNOWN)
+    odds = "log odds ratio of re-activation, function over content tokens, mean over features"
+    control = f"each feature's activity shifted around its document, mean of {SHIFTS} shifts"
+    held = f"{odds} ({reading}, token frequency and next-token entropy held equal)"
+    apart = f"; undecided: function and content types ({reading}) do not overlap in frequency"
+    for test, statistic, measured, against, value, effect, also in (
+        (
+            *("O-reactivation", f"{odds} (as studied)", plain.observed),
+            *("equal odds", 0.0, plain.observed, ""),
+        ),
+        (
+            *("E-reactivation", held, equal.observed),
+            *(control, equal.shifted.estimate.value, equal.beyond),
+            "" if HELD in found else apart,
+        ),
+    ):
+        Evidence(
+            test=test,
+            statistic=statistic,
+            **as_columns("measured", measured.estimate),
+            control=against,
+            control_value=value,
+            effect_name="difference in log odds ratio",
+            **as_columns("effect", effect.estimate),
+            p_value=effect.p_value,
+            unit=unit + also,
+            units=units,
+            seed=run.study.seed,
+        ).write(run.folder, documents)
 
 
 def _leaves(run: Run) -> Iterable[Path]:
     for seen in views(run):
-        yield from map(seen.folder.retrieval, ("reactivation", "reactivation_odds"))
-        yield seen.folder.test("E-reactivation")
+        yield from map(seen.folder.retrieval, _TABLES)
+        yield from map(seen.folder.test, _TESTS)
 
+
+_TABLES = (
+    *("reactivation", "reactivation_odds"),
+    *("reactivation_features", "reactivation_subclasses"),
+)
+_TESTS = ("O-reactivation", "E-reactivation")
 
 REACTIVATION = Step(
     name="reactivation",
-    number=3,
+    number=4,
     title="Counting re-activations",
     needs=("graph",),
     settings=lambda run: None,
@@ -158,7 +270,7 @@ REACTIVATION = Step(
     runs_model=True,
     leaves=_leaves,
     excuse=needs_sae,
-    evidence=("E-reactivation",),
+    evidence=_TESTS,
     figures=("reactivation", "reactivation-odds"),
     summary="Are features re-activated at function tokens? Compared with shifted activity.",
     shows=rows_of(

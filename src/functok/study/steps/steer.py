@@ -1,4 +1,4 @@
-"""Features added at the last function token: does the model follow?"""
+"""Features added at the last token of prompts: does the model follow?"""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from functok.study.steps.trace import check_chat
 from functok.study.steps.traits import check_rules, trusted
 
 if TYPE_CHECKING:
-    import polars as pl
-
+    from functok.retrieval.steering.comparison import Gains
     from functok.study.step import Shown
 
 
@@ -38,18 +37,20 @@ def _work(run: Run, key: str) -> dict[str, Any]:
 
 
 def _steer(run: Run) -> dict[str, float]:
-    """Steer random features at the last function token, and show one continuation.
+    """Steer random features at the last token of prompts, and show one continuation.
 
     Returns:
         The strength and the control's KL, by name.
     """
     import numpy as np
     import polars as pl
+    import torch
 
     from functok.encoding.documents import drawn
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.models.dictionaries.sites import residual_layer
     from functok.retrieval.questions import steered
+    from functok.retrieval.steering.comparison import by_subclass, off_manifold
     from functok.retrieval.steering.gains import (
         following,
         function_prompts,
@@ -87,13 +88,33 @@ def _steer(run: Run) -> dict[str, float]:
         "anything in them; raise held_out or give more text.",
     )
     share = part.strength
+    ids = [prompt.ids for prompt in prompts]
+    ends = [[len(some) - 1] for some in ids]
     if share is None:
-        ids = [prompt.ids for prompt in prompts]
-        ends = [[len(some) - 1] for some in ids]
         share = strength_by_kl(model, ids, ends, layer, seed=seed).share
-    effects = steering_effects(model, dictionary, prompts, features, expected, layer, share, seed)
+
+    def effects_at(own: float, random: float) -> Gains:
+        return steering_effects(
+            model, dictionary, prompts, features, expected, layer, own, seed, random
+        )
+
+    gains = effects_at(share, share)
+    effects = gains.table()
     write_table(run.folder.retrieval("steering"), effects.to_arrow())
-    _steering_evidence(run, effects)
+    equal_kl = run.folder.retrieval("steering_equal_kl")
+    if (reason := off_manifold(gains)) is None:
+        remove_file(equal_kl)  # of other settings
+    else:
+        directions = dictionary.W_dec[torch.from_numpy(gains.features)].float().cpu()
+        own, random = (
+            strength_by_kl(model, ids, ends, layer, seed=seed, among=among).share
+            for among in (directions, None)
+        )
+        gains = effects_at(own, random)
+        write_table(equal_kl, gains.table().to_arrow())
+    lasts = [run.vocabulary.subclasses[prompt.ids[-1]] for prompt in prompts]
+    write_table(run.folder.retrieval("steering_subclasses"), by_subclass(gains, lasts).to_arrow())
+    _steering_evidence(run, gains, reason)
     best = (
         effects.filter(pl.col("direction") == "feature")
         .group_by("feature")
@@ -147,35 +168,47 @@ def _check(run: Run) -> None:
         check_chat(run, part.prompts)
 
 
-def _steering_evidence(run: Run, effects: pl.DataFrame) -> None:
-    """Does the model follow the feature more than a random direction of the same norm?"""
-    import polars as pl
+def _steering_evidence(run: Run, gains: Gains, equal_kl: str | None) -> None:
+    """Does the model follow the feature, and more than other directions?
 
+    Args:
+        equal_kl: why the directions are of equal KL instead of equal norm.
+    """
     from functok.claims.evidence import Evidence, as_columns
-    from functok.stats import jackknife_p_value, jackknife_ratio
+    from functok.retrieval.steering.comparison import (
+        CONTROLS,
+        compared,
+        less_favourable,
+        off_manifold,
+    )
+    from functok.retrieval.steering.strength import NATS
 
-    sums = {
-        direction: effects.filter(pl.col("direction") == direction)
-        .group_by("document", maintain_order=True)
-        .agg(pl.col("gain").sum().alias("gain"), pl.len().alias("steered"))
-        for direction in ("feature", "random")
-    }
-    count = sums["feature"]["steered"].to_numpy().astype(float)
-    gain, chance = (sums[name]["gain"].to_numpy() for name in ("feature", "random"))
-    effect = jackknife_ratio(gain - chance, count)
-    Evidence(
-        test="E-steering",
-        statistic="log-probability gained by the tokens that follow the feature in text, nats",
-        **as_columns("measured", jackknife_ratio(gain, count)),
-        control="a random direction of the same norm at the same position",
-        control_value=float(chance.sum() / count.sum()),
-        effect_name="difference, nats",
-        **as_columns("effect", effect),
-        p_value=jackknife_p_value(effect, len(count)),
-        unit="held-out prompts",
-        units=len(count),
-        seed=run.study.seed,
-    ).write(run.folder, len(count))
+    found = compared(gains)
+    control = less_favourable(found)
+    prompts, features = gains.own.shape
+    unit = f"held-out prompts × features ({prompts} × {features})"
+    if equal_kl is not None:
+        unit += f"; at a KL of at most {NATS:g} nat, since at equal norm {equal_kl}"
+    if (reason := off_manifold(gains)) is not None:
+        unit += f"; undecided: {reason}"
+    same = "norm" if equal_kl is None else "KL"
+    for test, against, one in (
+        ("O-steering", "no steering", found["none"]),
+        ("E-steering", f"{CONTROLS[control]} of the same {same}", found[control]),
+    ):
+        Evidence(
+            test=test,
+            statistic="log-probability gained by the tokens that follow the feature in text, nats",
+            **as_columns("measured", found["none"].estimate),
+            control=against,
+            control_value=float(gains.own.mean()) - one.estimate.value,
+            effect_name="difference, nats",
+            **as_columns("effect", one.estimate),
+            p_value=one.p_value,
+            unit=unit,
+            units=prompts * features,
+            seed=run.study.seed,
+        ).write(run.folder, prompts)
 
 
 def _shows(run: Run) -> Shown:
@@ -202,9 +235,12 @@ def _settings(run: Run) -> dict[str, Any]:
 
 def _leaves(run: Run) -> Iterable[Path]:
     for seen in views(run):
-        yield from map(seen.folder.retrieval, ("steering", "steered_text", "grid"))
-        yield seen.folder.test("E-steering")
+        yield from map(seen.folder.retrieval, _TABLES)
+        yield from map(seen.folder.test, _TESTS)
 
+
+_TABLES = ("steering", "steering_equal_kl", "steering_subclasses", "steered_text", "grid")
+_TESTS = ("O-steering", "E-steering")
 
 STEER = Step(
     name="steer",
@@ -216,8 +252,8 @@ STEER = Step(
     check=_check,
     leaves=_leaves,
     excuse=needs_sae,
-    number=4,
-    evidence=("E-steering",),
+    number=5,
+    evidence=_TESTS,
     figures=("steering-gain",),
     summary="Add, set or ablate features at chosen tokens.",
     shows=_shows,
