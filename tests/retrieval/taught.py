@@ -82,6 +82,7 @@ def write_facts_study(place: Path) -> Path:
         "name": "my-facts",
         "corpus": str(place / "texts.jsonl"),
         "model": {"load": str(place / "model"), "row_start": "none"},
+        "tokens": {"definition": "lexicon", "also": ["punctuation"]},
         "dictionaries": [],
         "facts": {
             "load": str(place / "facts.tsv"),

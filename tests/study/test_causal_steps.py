@@ -78,7 +78,7 @@ def changed(study: Path, **patching: object) -> Path:
     ("patching", "sentence"),
     [
         ({"layers": [7]}, "there is no layer 7; the model has layers 0 to 1"),
-        ({"fillers": [" Kenya", " of"]}, "' Kenya' is a single function token"),
+        ({"fillers": [" Kenya", " of"]}, "' Kenya' is not a single function token"),
     ],
 )
 def test_what_cannot_be_patched_is_one_sentence(

@@ -22,7 +22,7 @@ def _work(run: Run, key: str) -> None:
     from functok.runtime.progress import ticking
 
     pairs = drawn_pairs(run)
-    model = run.model(run.last, exact=True)
+    model = run.model(run.last_trained, exact=True)
     total = len(pairs) * len(SUBSETS) * len(VARIANTS)
     with run.progress.task("Removing edges", total, "runs") as task, ticking(task):
         found = knockout(model, pairs, run.vocabulary)

@@ -46,7 +46,7 @@ def _work(run: Run, key: str) -> None:
     from functok.retrieval.causal.patching import every_position
 
     pairs, seed = drawn_pairs(run), run.study.seed
-    model = run.model(run.last, exact=True)
+    model = run.model(run.last_trained, exact=True)
     layers, depth = _layers(run, model)
     groups = fact_groups(pairs, seed)
 
@@ -132,10 +132,10 @@ def fillers(run: Run) -> Mapping[str, int]:
                 found[name] = ids[0]
                 break
         else:
-            said = "none of the usual ones" if named is None else repr(named[place])
+            said = "none of the usual ones is" if named is None else f"{named[place]!r} is not"
             raise UserError(
-                f"facts.patching.fillers: {said} is a single {name} token in this vocabulary; name "
-                'one of each class, such as [" the", " word"].'
+                f"facts.patching.fillers: {said} a single {name} token in this vocabulary; name one "
+                'of each class, such as [" the", " word"].'
             )
     return found
 
