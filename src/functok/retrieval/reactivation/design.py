@@ -95,6 +95,7 @@ def _sizes(subclasses: Sequence[str], ids: Int[np.ndarray, " positions"]) -> dic
     sizes: dict[str, int] = {}
     tokens, counts = np.unique(ids, return_counts=True)
     for token, count in zip(tokens.tolist(), counts.tolist(), strict=True):
-        sizes[subclasses[token]] = sizes.get(subclasses[token], 0) + count
+        name = subclasses[int(token)]
+        sizes[name] = sizes.get(name, 0) + count
     ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     return {name: size for name, size in ordered if size >= FEWEST}
