@@ -11,6 +11,7 @@ from functok.controls.types.predictors import predictors
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.labelled import LabelledGraph
+from functok.tokens.spread.neighbours import EXPOSURE
 from functok.tokens.vocabulary import Vocabulary
 
 from .planted import documents, observed, write_store
@@ -35,32 +36,31 @@ def miller_madow(seen: list[int]) -> float:
     return float(-(share * np.log(share)).sum() + (len(share) - 1) / (2 * len(seen)))
 
 
-def test_at_full_exposure_the_entropies_are_those_of_all_occurrences():
+def test_the_entropies_of_a_rarer_token_are_those_of_all_its_occurrences():
     encoded = documents(0, np.ones(VOCABULARY), 30, 9)
     found = neighbours(encoded)
     token = 3
-    table = context_table(encoded, VOCABULARY, len(found[token]), "occurrences", 0)
+    assert len(found[token]) < EXPOSURE
+    table = context_table(encoded, VOCABULARY, 20, 0)
     row = table.row(by_predicate=pl.col("token_id") == token, named=True)
     assert row["next_entropy"] == pytest.approx(miller_madow([f for _, _, f in found[token]]))
     assert row["previous_entropy"] == pytest.approx(miller_madow([p for _, p, _ in found[token]]))
     assert row["next_types"] == len({f for _, _, f in found[token]})
 
 
-def test_in_units_of_documents_each_document_gives_one_occurrence():
-    """A token always followed by itself in a document, but by another in each: n distinct ones."""
-    ids = np.array([token for d in range(6) for token in (0, d + 1, 0, d + 1, 0, d + 1)], np.int32)
-    encoded = Encoded(ids, np.arange(7) * 6, np.arange(6) * 977 + 5)
-    table = context_table(encoded, VOCABULARY, 6, "documents", 0)
-    row = table.row(by_predicate=pl.col("token_id") == 0, named=True)
-    assert row["next_types"] == 6
+def test_a_frequent_token_is_measured_on_a_hundred_occurrences_and_a_rare_one_not_at_all():
+    """A token followed by another in each of its 150 places, beside one of 5 occurrences."""
+    ids = np.array([part for k in range(150) for part in (0, 2 + k)] + [1] * 5, np.int32)
+    encoded = Encoded(ids, np.array([0, len(ids)]), np.array([977]))
+    table = context_table(encoded, 152, 6, 0)
     assert table["token_id"].to_list() == [0]
-    counted = context_table(encoded, VOCABULARY, 7, "occurrences", 0)
-    assert counted["token_id"].to_list() == [0]
+    assert table["next_types"].item() == EXPOSURE
+    assert context_table(encoded, 152, 5, 0)["token_id"].to_list() == [0, 1]
 
 
 def test_dispersion_and_position_are_of_all_occurrences():
     encoded = documents(1, np.geomspace(1, 0.2, VOCABULARY), 40, 12)
-    table = context_table(encoded, VOCABULARY, 5, "documents", 0)
+    table = context_table(encoded, VOCABULARY, 5, 0)
     document = np.repeat(np.arange(40), 12)
     for row in table.iter_rows(named=True):
         here = encoded.ids == row["token_id"]
@@ -71,8 +71,8 @@ def test_dispersion_and_position_are_of_all_occurrences():
 
 
 def test_the_seed_draws_other_occurrences():
-    encoded = documents(2, np.ones(VOCABULARY), 60, 20)
-    one, two, same = (context_table(encoded, VOCABULARY, 10, "documents", s) for s in (0, 1, 0))
+    encoded = documents(2, np.ones(VOCABULARY), 60, 20)  # some 170 occurrences each
+    one, two, same = (context_table(encoded, VOCABULARY, 10, s) for s in (0, 1, 0))
     assert one.equals(same)
     assert not one.equals(two)
 
@@ -89,7 +89,7 @@ def test_predictors_are_aligned_with_token_ids(tmp_path):
         Vocabulary(shown, np.zeros(VOCABULARY, np.int64), ["content"] * VOCABULARY),
         0,
     )
-    table = context_table(encoded, VOCABULARY, 10, "documents", 0)
+    table = context_table(encoded, VOCABULARY, 10, 0)
     norms = mean_norms(subject)
     assert norms is not None
     assert norms[2] == pytest.approx(3.0)  # the store's norm is 1 + token

@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
+from functok.calibration.synthetic import PlantedSettings, synthetic_world
 from functok.controls.positions.comparison import Comparison
 from functok.controls.positions.exposure import equal_exposure, exposure_effect
+from functok.controls.positions.halfway import Halfway, halfway
 from functok.controls.positions.pools import Pool, Strata
 from functok.controls.positions.references import TENTHS, Placed, placed
 from functok.controls.positions.whole_types import WholeTypes
 from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.contrasts import STUDIED
+from functok.graph.contrasts import STUDIED, Sides
 from functok.graph.coverage import coverage
 from functok.graph.labelled import LabelledGraph
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION
@@ -131,24 +133,115 @@ def test_the_neighbours_of_the_set_are_the_positions_beside_it(world, found):
         assert one["expected"] * total == pytest.approx(world.reached(rows))
 
 
-def test_whole_types_equal_types_added_one_after_another(world):
+def expected_at(active: np.ndarray, drawn: int) -> float:
+    """Features expected at ``drawn`` of these positions."""
+    return float((1 - hypergeom.pmf(0, len(active), active.sum(0), drawn)).sum())
+
+
+def test_whole_types_are_dealt_one_after_another_and_compared_with_the_rest(world):
     types = WholeTypes.of(world.graph)
-    sizes = np.array([1, 40, 300, 10**6])
-    drawn = types.reached(sizes, ~FUNCTIONS, seed=3, draws=60)
-    assert np.isnan(drawn[:, 3]).all()
+    sides = Sides(STUDIED, FUNCTIONS, ~FUNCTIONS)
+    found = types.contrasts(sides, [1, 40, 10**6], seed=3, draws=12)
     chance = np.random.default_rng(3)
-    for into in drawn[:20]:
-        order = chance.permutation(np.flatnonzero(~FUNCTIONS))
-        rows = [np.flatnonzero(world.seen.token == one) for one in order]
-        for size, value in zip(sizes[:3], into, strict=False):
-            whole, last = 0, 0
-            while whole + len(rows[last]) < size:
-                whole, last = whole + len(rows[last]), last + 1
-            before = [world.active[some].any(0) for some in rows[:last]]
-            known = np.any([np.zeros(FEATURES, bool), *before], axis=0)
-            fresh = world.active[rows[last]].sum(0)[~known]
-            missed = hypergeom.pmf(0, len(rows[last]), fresh, size - whole)
-            assert value == pytest.approx(known.sum() + (1 - missed).sum())
+    sizes = np.bincount(world.seen.token, minlength=TYPES)
+    for number, into in enumerate(found):
+        dealt = FUNCTIONS
+        if number:
+            order, dealt = chance.permutation(TYPES), np.zeros(TYPES, bool)
+            for one in order:
+                if sizes[dealt].sum() >= sizes[FUNCTIONS].sum():
+                    break
+                dealt[one] = True
+        parts = [world.active[side[world.seen.token]] for side in (dealt, ~dealt)]
+        for drawn, value in zip((1, 40, min(map(len, parts))), into, strict=True):
+            one, two = (expected_at(part, drawn) for part in parts)
+            assert value == pytest.approx(math.log(one / two))
+
+
+def test_a_side_without_positions_has_no_contrast(world):
+    sides = Sides(STUDIED, FUNCTIONS, np.zeros(TYPES, bool))
+    assert np.isnan(WholeTypes.of(world.graph).contrasts(sides, [5], 0, 3)).all()
+
+
+def test_sets_are_compared_where_random_positions_reach_half_of_the_features(world, found):
+    half = found.coverage.filter(pl.col("half"), reading=STUDIED)
+    (drawn,) = set(half.filter(pl.col("scheme") != "activations")["drawn"])
+    chance, every = np.random.default_rng(5), np.arange(len(world.mine))
+    total = world.active.any(0).sum()
+    for positions, enough in ((drawn, True), (drawn - 1, False)):
+        assert (expected_at(world.active, positions) >= total / 2) == enough
+    for name, rows in (("expected", ~world.mine), ("covered", world.mine)):
+        reached = [world.reached(chance.choice(every[rows], drawn, False)) for _ in range(300)]
+        one = half.row(by_predicate=pl.col("scheme") == "content", named=True)
+        assert close(reached, one[name] * total)
+    effect = exposure_effect(found, STUDIED)
+    assert effect is not None
+    assert effect.drawn == drawn
+
+
+def test_a_set_with_fewer_positions_is_compared_at_all_it_has(tmp_path):
+    world = World(tmp_path, np.full(TYPES, 100), count=60)
+    rare = np.arange(TYPES) == TYPES - 1
+    few = int(world.seen.token[rare[world.seen.token]].size)
+    assert expected_at(world.active, few) < world.active.any(0).sum() / 2
+    effect = halfway(world.graph, Sides("", rare, ~rare), 0, 99)
+    assert effect is not None
+    assert effect.drawn == few
+    assert effect.covered == pytest.approx(
+        world.reached(np.flatnonzero(rare[world.seen.token])) / world.active.any(0).sum()
+    )
+
+
+def compared(scheme: str, value: float, low: float, high: float, p: float, expected: float = 0.5):
+    keys = {"scheme": scheme, "drawn": 30, "covered": 0.5, "expected": expected, "p_value": p}
+    return keys | {"log_ratio": value, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("content", "types", "scheme", "ends", "p"),
+    [
+        ((0.3, 0.2, 0.4, 0.001), (0.2, 0.1, 0.3, 0.01), "types", (0.1, 0.3), 0.01),
+        ((0.3, 0.1, 0.5, 0.01), (0.2, 0.1, 0.3, 0.002), "content", (0.1, 0.5), 0.01),
+        ((-0.3, -0.4, -0.2, 0.001), (0.0, -0.1, 0.1, 0.9), "types", (-0.1, 0.1), 0.9),
+        ((-0.3, -0.4, -0.2, 0.001), (-0.2, -0.3, -0.1, 0.01), "types", (-0.3, -0.1), 0.01),
+        ((-0.3, -0.4, -0.2, 0.001), (0.2, 0.1, 0.3, 0.01), "types", (0.0, 0.3), 1.0),
+        ((0.3, 0.2, 0.4, 0.001), (-0.2, -0.3, -0.1, 0.01), "types", (-0.3, 0.0), 1.0),
+    ],
+)
+def test_of_two_comparisons_the_one_counts_that_says_less(content, types, scheme, ends, p):
+    found = Halfway.of([compared("content", *content), compared("types", *types)])
+    assert found is not None
+    assert found.scheme == scheme
+    assert (found.effect.low, found.effect.high, found.p_value) == (*ends, p)
+    assert (found.documents.low, found.documents.high) == content[1:3]
+    assert found.unit == ("token types" if scheme == "types" else "hash groups of documents")
+
+
+def test_at_the_ceiling_nothing_is_decided():
+    rows = [compared(scheme, 0.01, 0.005, 0.02, 0.001, 0.995) for scheme in ("content", "types")]
+    found = Halfway.of(rows)
+    assert found is not None
+    assert found.effect.value == 0.01
+    assert math.isnan(found.effect.low)
+    assert math.isnan(found.p_value)
+    assert found.unit.endswith("(no interval: at the ceiling)")
+
+
+def test_a_comparison_that_lacks_its_other_half_decides_nothing():
+    one = compared("content", 0.3, 0.2, 0.4, 0.001)
+    assert Halfway.of([one]) is None
+    assert Halfway.of([one, compared("types", math.nan, math.nan, math.nan, math.nan)]) is None
+
+
+def test_features_that_name_tokens_are_no_effect_of_class(tmp_path):
+    """Any few types reach fewer features than positions of all of them."""
+    named = synthetic_world("named", 4, PlantedSettings(features=1600)).subject(tmp_path / "graph")
+    found = equal_exposure(named, draws=99)
+    assert row(found, "uniform")["outcome"] == "below chance"
+    effect = exposure_effect(found, STUDIED)
+    assert effect is not None
+    assert effect.effect.low < 0 < effect.effect.high
+    assert effect.p_value > 0.05
 
 
 def test_as_many_activations_as_the_set_has_are_as_many_positions_where_l0_is_equal(found):
@@ -175,8 +268,8 @@ def test_poor_function_tokens_are_below_chance(tmp_path):
         assert one["log_missed"] > 0
     effect = exposure_effect(found, STUDIED)
     assert effect is not None
-    assert effect["log_ratio"] == row(found, "document")["log_ratio"]
-    assert effect["covered"] / effect["expected"] == pytest.approx(math.exp(effect["log_ratio"]))
+    assert effect.effect.high < 0
+    assert effect.covered / effect.expected == pytest.approx(math.exp(effect.effect.value))
 
 
 def test_rich_function_tokens_are_above_chance_though_all_of_them_saturate(tmp_path):
@@ -228,7 +321,7 @@ def test_without_a_store_the_schemes_on_positions_are_absent(world):
     found = equal_exposure(subject, draws=9)
     schemes = set(found.coverage["scheme"])
     assert schemes == {"uniform", "content", "types", "activations"}
-    assert exposure_effect(found, STUDIED) is None
+    assert exposure_effect(found, STUDIED) is not None
 
 
 def test_every_sub_class_is_a_set_of_its_own_and_tables_follow_the_seed(world, found):

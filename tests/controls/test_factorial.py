@@ -13,7 +13,6 @@ from functok.controls.types.factorial import (
     FREQUENT,
     LEAST,
     _permutation_p,
-    class_effect,
     factorial,
 )
 from functok.graph.contrasts import GRAMMAR, STUDIED, Sides
@@ -125,7 +124,6 @@ def test_where_class_is_frequency_the_cells_are_empty_and_the_row_says_so():
     function = occurrences > 80
     y = np.random.default_rng(0).normal(size=100)
     found = factorial(y, occurrences, [Sides(STUDIED, function, ~function)], 0)
-    assert class_effect(found, STUDIED) is None
     assert all("cannot be separated" in note for note in found.effects["note"])
     assert found.effects["value"].is_nan().all()
     assert found.cells.filter(pl.col("types") == 0).height >= 2
@@ -135,7 +133,6 @@ def test_a_cell_with_too_few_types_gives_no_effect():
     y, occurrences, sides = planted(6, 1.0, 0.0, types=2 * LEAST)
     found = factorial(y, occurrences, [sides], 0)
     assert "has" in effect(found, "class")["note"]
-    assert class_effect(found, GRAMMAR) is None
 
 
 def test_the_splits_are_the_balanced_one_and_the_papers():
@@ -161,15 +158,6 @@ def test_documents_as_a_sample_widen_the_interval():
     both = effect(factorial(y, occurrences, [sides], 0, replicates), "class")
     assert both["value"] == alone["value"]
     assert both["high"] - both["low"] > alone["high"] - alone["low"]
-
-
-def test_the_declared_effect_is_the_balanced_row():
-    y, occurrences, sides = planted(9, 0.5, 0.0)
-    found = factorial(y, occurrences, [sides], 0)
-    declared, row = class_effect(found, GRAMMAR), effect(found, "class")
-    assert declared is not None
-    assert row.items() <= declared.items()
-    assert declared["function"] - declared["content"] == pytest.approx(row["value"])
 
 
 def test_pure_frequency_is_rejected_no_more_often_than_the_level():

@@ -7,23 +7,28 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import CubicSpline
+from scipy.stats import t
 
 from functok.controls.types import regression
 from functok.controls.types.predictors import CONTEXT, MODELS
-from functok.controls.types.raw_degree import partial_spearman, raw_degree
+from functok.controls.types.raw_degree import degree_gap, partial_spearman, raw_degree
 from functok.controls.types.regression import (
     CLASS,
     DEGREE,
     RICHNESS,
+    SLOT,
     SUBCLASSES,
+    class_effects,
     common_support,
-    direct_effect,
     regressions,
 )
 from functok.graph.contrasts import GRAMMAR, STUDIED, Sides
 from functok.richness.replicates import Replicates
 from functok.stats.design import design, natural_spline
 from functok.stats.variance_shares import r_squared, variance_shares
+
+from .dense import observed, random_incidence, subject_of
 
 TYPES = 160
 
@@ -73,10 +78,78 @@ def test_a_class_effect_at_equal_frequency_and_context_is_total_and_direct():
     for model in ("total", "direct", "full"):
         assert row(found, model)["low"] < 0.5 < row(found, model)["high"]
         assert row(found, model)["p_permutation"] <= 0.02
-    declared = direct_effect(found, GRAMMAR)
-    assert declared is not None
-    for model, told in zip(("total", "direct"), declared, strict=True):
-        assert told == row(found, model) | {"types": TYPES}
+    declared = class_effects(found, GRAMMAR)
+    for model in ("total", "direct"):
+        assert declared[model] == row(found, model) | {"types": TYPES}
+
+
+def natural(x: np.ndarray) -> np.ndarray:
+    """Cardinal natural splines with knots at the quartiles and both ends."""
+    knots = np.quantile(x, [0, 0.25, 0.5, 0.75, 1])
+    return CubicSpline(knots, np.eye(5), bc_type="natural")(x)
+
+
+def least_squares(y: np.ndarray, *columns: np.ndarray) -> float:
+    """The coefficient of the last column."""
+    return float(np.linalg.lstsq(np.column_stack(columns), y)[0][-1])
+
+
+def test_effects_are_those_of_least_squares_given_a_spline_of_frequency():
+    outcomes, found, sides = planted(15, of_class=0.2, of_frequency=0.3, of_context=0.4)
+    y, spline = outcomes[RICHNESS], natural(found["log_n"])
+    context = [found[name] for name in CONTEXT]
+    total = least_squares(y, spline, sides.function)
+    direct = least_squares(y, spline, *context, sides.function)
+    told = class_effects(fitted(outcomes, found, sides), GRAMMAR)
+    assert told["total"]["value"] == pytest.approx(total)
+    assert told["direct"]["value"] == pytest.approx(direct)
+    assert told[SLOT]["value"] == pytest.approx(total - direct)
+    assert told[SLOT]["types"] == TYPES
+    assert told[SLOT]["low"] > 0.2
+
+
+def test_what_the_slot_takes_has_the_interval_of_leaving_types_out():
+    outcomes, found, sides = planted(16, of_class=0.2, of_context=0.4)
+    y, spline = outcomes[RICHNESS], natural(found["log_n"])
+    context = np.column_stack([found[name] for name in CONTEXT])
+
+    def slot(kept: np.ndarray) -> float:
+        columns = spline[kept], context[kept], sides.function[kept]
+        return least_squares(y[kept], columns[0], columns[2]) - least_squares(y[kept], *columns)
+
+    every = np.ones(TYPES, bool)
+    moved = [slot(np.arange(TYPES) != one) - slot(every) for one in range(TYPES)]
+    terms = 5 + len(CONTEXT) + 1
+    half = t.ppf(0.975, TYPES - terms) * np.sqrt(np.square(moved).sum())
+    told = class_effects(fitted(outcomes, found, sides), GRAMMAR)[SLOT]
+    assert told["high"] - told["value"] == pytest.approx(half)
+    assert told["documents_low"] is None
+
+
+def test_the_interval_over_documents_alone_is_the_jackknife_of_refits():
+    outcomes, found, sides = planted(17, of_class=0.2)
+    y, spline = outcomes[RICHNESS], natural(found["log_n"])
+    rows = y + np.random.default_rng(0).normal(0, 0.05, (32, TYPES))
+    told = class_effects(
+        fitted(outcomes, found, sides, Replicates(np.arange(TYPES), rows)), GRAMMAR
+    )["total"]
+    refits = np.array([least_squares(one, spline, sides.function) for one in rows])
+    half = t.ppf(0.975, 31) * np.sqrt(31 / 32 * np.square(refits - refits.mean()).sum())
+    assert told["documents_high"] - told["value"] == pytest.approx(half)
+    assert told["documents_low"] == pytest.approx(told["value"] - half)
+    assert told["high"] > told["documents_high"]
+
+
+def test_frequency_that_enriches_is_not_blamed_on_class():
+    """Function types are more frequent, and a bent curve of frequency makes types rich."""
+    rejected = 0
+    for seed in range(40):
+        outcomes, found, sides = planted(100 + seed)
+        log_n = found["log_n"]
+        y = {RICHNESS: outcomes[RICHNESS] + 0.15 * log_n + 0.03 * (log_n - 6) ** 2}
+        told = class_effects(regressions(y, found, [sides], "", seed), GRAMMAR)
+        rejected += told["total"]["p_value"] < 0.05
+    assert rejected <= 6, "binomial, 40 at .05: more has a chance of .6 %"
 
 
 def test_pure_frequency_leaves_no_class_effect():
@@ -202,7 +275,7 @@ def test_without_the_documents_there_is_a_total_effect_and_a_reason():
     outcomes, found, sides = planted(10, of_class=0.5)
     found = {name: column for name, column in found.items() if name not in CONTEXT}
     made = fitted(outcomes, found, sides)
-    assert direct_effect(made, GRAMMAR) is None
+    assert class_effects(made, GRAMMAR).keys() == {"total"}
     assert row(made, "total")["low"] > 0
     notes = made.fits.filter(pl.col("model") != "total")["note"].to_list()
     assert all(note == "the neighbours of the tokens are not known" for note in notes[:4])
@@ -214,7 +287,7 @@ def test_a_class_that_follows_from_the_predictors_has_no_effect():
     made = fitted(outcomes, found, sides)
     notes = made.fits.filter((pl.col("model") == "direct") & (pl.col("support") == "all"))["note"]
     assert notes[0] == "class follows from the other predictors"
-    assert direct_effect(made, GRAMMAR) is None
+    assert class_effects(made, GRAMMAR).keys() == {"total"}
 
 
 def test_too_few_types_are_no_regression():
@@ -311,3 +384,24 @@ def test_the_overlap_counts_every_type_once_and_marks_the_common_support():
     apart = raw_degree(degree, occurrences, [top])
     assert all("share a range of frequencies" in note for note in apart.effects["note"])
     assert not apart.overlap["common"].any()
+
+
+def test_the_gap_of_raw_degrees_is_that_of_log_means_jackknifed_over_documents():
+    tokens, fires = random_incidence(3, positions=400)
+    seen = observed(tokens, fires)
+    graph = subject_of(seen, 6, 12).graph
+    function = np.arange(6) < 3
+
+    def gap(kept: np.ndarray) -> float:
+        degree = np.array([fires[kept & (tokens == one)].any(0).sum() for one in range(6)])
+        return np.log(degree[function]).mean() - np.log(degree[~function]).mean()
+
+    groups = np.unique(seen.group)
+    found = degree_gap(graph, Sides(STUDIED, function, ~function))
+    without = np.array([gap(seen.group != one) for one in groups])
+    many = len(groups)
+    variance = (many - 1) / many * np.square(without - without.mean()).sum()
+    assert found is not None
+    assert found.value == pytest.approx(gap(np.ones(400, bool)))
+    assert found.high - found.value == pytest.approx(t.ppf(0.975, many - 1) * np.sqrt(variance))
+    assert degree_gap(graph, Sides(STUDIED, function, function & False)) is None

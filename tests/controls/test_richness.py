@@ -119,14 +119,12 @@ def test_the_parts_of_log_richness_add_up_and_so_do_their_replicates():
     assert log_at_coverage(h, 0.8).values == pytest.approx(np.log(at_coverage(h, 0.8)), nan_ok=True)
 
 
-def test_the_common_size_leaves_enough_types_of_each_class():
+def test_the_common_size_is_the_declared_one_if_two_types_of_each_class_reach_it():
     exposure = [10] * 5 + [60] * 40 + [600] * 40 + [3000] * 10
     h = histograms([[1]] * 95, exposure)
     mine = np.arange(95) % 2 == 0
     sides = Sides("", mine, ~mine)
-    assert common_size(h, sides) == 50
-    assert common_size(h, sides, least=20) == 500
-    assert common_size(h, sides, least=5) == 2000
+    assert common_size(h, sides) == 20
     assert common_size(h, Sides("", mine & (np.arange(95) < 2), ~mine)) is None
     assert reaching(h, 50).sum() == 90
 

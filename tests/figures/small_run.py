@@ -234,11 +234,15 @@ def _exposures(folder: RunFolder) -> None:
     ]
     save(control_table(folder.graph("main", step), "exposure_curve"), pl.DataFrame(curve))
     sets = [
-        {"reading": reading, "scheme": scheme} | row
+        {"reading": reading, "half": drawn == 9, "scheme": scheme}
+        | row
+        | {"thinned": None if drawn == 40 else drawn / 90, "drawn": drawn}
         for reading in ("as studied", "closed class", "DET")
         for scheme in (*schemes, "types")
+        for drawn in (40, 3, 9)
     ]
-    empty = {"reading": "PART", "scheme": "types"} | row | {"low": nothing, "outcome": None}
+    empty = {"reading": "PART", "half": False, "scheme": "types"} | row
+    empty |= {"low": nothing, "outcome": None}
     save(control_table(folder.graph("main", step), "exposure"), pl.DataFrame([*sets, empty]))
     paths = [
         {"group": group, "size": size, "types": 9, "richness": 4.0 + size, "low": 3.0 + size}

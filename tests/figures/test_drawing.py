@@ -85,7 +85,8 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
             lambda folder: folder.graphs / "judged.json",
             {"token-degree", "cumulative-coverage", "cover-orders"}
             | {"class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"}
-            | {"exposure-curve", "exposure-references", "accumulation", "feature-kinds"}
+            | {"exposure-curve", "exposure-references", "exposure-sizes", "accumulation"}
+            | {"feature-kinds"}
             | {f"specifications-{effect}" for effect in ("coverage", "class", "direct")},
         ),
     ],

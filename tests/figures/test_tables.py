@@ -5,9 +5,18 @@ import polars as pl
 import pytest
 
 from figures.small_run import GROUPS, STEPS, write_small_run
-from functok.figures.charts import claims, graph, losses, reactivation, steering, tokens, traces
+from functok.figures.charts import (
+    claims,
+    exposures,
+    graph,
+    losses,
+    reactivation,
+    steering,
+    tokens,
+    traces,
+)
 from functok.figures.style import spread, thinned
-from functok.runtime.store import RunFolder, graph_table
+from functok.runtime.store import RunFolder, control_table, graph_table
 
 
 @pytest.fixture
@@ -170,3 +179,13 @@ def test_every_effect_that_was_run_is_drawn_with_the_margin_of_its_row(folder: R
     assert seen["low"] is seen["high"] is None, "an observation has a bound and no margin"
     panels = claims.forest(claims.effect_rows(both)).to_dict()["vconcat"]
     assert len(panels) == 2, "units that differ share no axis"
+
+
+def test_both_comparisons_that_decide_stand_at_every_number_of_positions(folder: RunFolder):
+    assert folder.judged is not None
+    drawn = exposures.sizes(pl.read_parquet(control_table(folder.judged, "exposure")))
+    assert set(drawn["scheme"]) == {"positions of content tokens", "whole types, class dealt out"}
+    for _, part in drawn.group_by("reading", "scheme"):
+        assert part["drawn"].to_list() == [3, 9, 40]
+        assert part["decides"].to_list() == [False, True, False]
+    assert "DET" not in drawn["reading"].to_list(), "sub-classes have a figure of their own"

@@ -4,6 +4,7 @@ Everything is computed once, and only when a control asks for it. What the graph
 hold is None, and a control that needs it writes one sentence instead of a table.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,16 +12,26 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from functok.controls.baselines.differences import Baselines, baselines
 from functok.controls.features.kinds import FeatureSide, features
 from functok.controls.occurrences.labelled import Labels
 from functok.controls.occurrences.slots import Slots, next_class, next_token, slots
+from functok.controls.positions.exposure import Exposure, equal_exposure
 from functok.controls.types.contexts import context_table, mean_norms
 from functok.controls.types.predictors import predictors
+from functok.controls.types.regression import (
+    DEGREE,
+    RICHNESS,
+    Regressions,
+    complete,
+    regressions,
+)
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides, primary, readings
+from functok.graph.coverage import token_degrees
 from functok.graph.labelled import LabelledGraph
-from functok.richness.common_size import SIZES, common_size
+from functok.richness.common_size import SIZE, common_size
 from functok.richness.histograms import Histograms
 from functok.richness.incidence import Unit, exposures
 from functok.richness.outcomes import Outcome, decomposed, log_richness
@@ -44,7 +55,7 @@ class Inputs:
     unit: Unit = "documents"
     """What counts as one exposure of a token."""
     asked: int | None = None
-    """Exposures at which types are compared; None: the most that 30 types of each class reach."""
+    """Exposures at which types are compared; None: 20."""
     baselines: Mapping[str, TokenFeatureGraph] = field(default_factory=dict)
     """Graphs of other models, texts and SAEs, by name (``baselines/build.py``)."""
     alternatives: Mapping[str, TokenFeatureGraph] = field(default_factory=dict)
@@ -119,8 +130,52 @@ class Inputs:
         contexts = None
         if self.encoded is not None and self.exposure is not None:
             vocabulary, seed = self.subject.graph.vocabulary, self.subject.seed
-            contexts = context_table(self.encoded, vocabulary, self.exposure, self.unit, seed)
+            contexts = context_table(self.encoded, vocabulary, self.exposure, seed)
         return predictors(self.subject, contexts, mean_norms(self.subject))
+
+    @cached_property
+    def population(self) -> np.ndarray:
+        """Which types take part in P2, P3 and P4: those with a richness and every predictor."""
+        if self.richness is None:
+            return np.zeros(self.subject.graph.vocabulary, bool)
+        return complete(self.richness.values, self.predictors)
+
+    @cached_property
+    def positions(self) -> Exposure:
+        """Coverage of the same number of positions."""
+        return equal_exposure(self.subject)
+
+    @cached_property
+    def regressed(self) -> Regressions | None:
+        """Class given frequency, and given context; None without a common exposure."""
+        if self.richness is None or self.hill_2 is None:
+            return None
+        degree = token_degrees(self.subject.graph).astype(float)
+        outcomes = {
+            RICHNESS: self.richness.values,
+            "log Hill-2": self.hill_2.values,
+            DEGREE: np.log(np.where(degree > 0, degree, np.nan)),
+        }
+        sides = [one.among(self.population) for one in self.sides]
+        chosen, seed = self.main.reading, self.subject.seed
+        return regressions(outcomes, self.predictors, sides, chosen, seed, self.richness.left_out)
+
+    @cached_property
+    def differences(self) -> Baselines | None:
+        """The trained model against every baseline; None where there is none."""
+        if not self.baselines:
+            return None
+        size = self.exposure or SIZE
+        slot, some = self._given_slot, self.population
+        return baselines(self.subject, self.baselines, slot, self.unit, size, some)
+
+    @property
+    def _given_slot(self) -> dict[str, Estimate]:
+        """The gap before the same next token, measured under the primary reading only."""
+        if self.slots is None:
+            return {}
+        gap = self.slots.effects.row(by_predicate=pl.col("matching") == NEXT_TOKEN, named=True)
+        return {self.main.reading: Estimate.of(gap)} if math.isfinite(gap["low"]) else {}
 
     def compared(self) -> pl.DataFrame:
         """What is compared.
@@ -145,8 +200,8 @@ class Inputs:
     @property
     def too_short(self) -> str:
         """Why there is no common exposure."""
-        common = (exposures(self.subject.graph, self.unit) >= min(SIZES)).sum()
+        common = (exposures(self.subject.graph, self.unit) >= SIZE).sum()
         return (
-            f"The graph holds {common:,d} token types in {min(SIZES)} or more {self.unit}, and at "
-            f"no common exposure two of each class ({self.main.reading}); it needs more text."
+            f"The graph holds {common:,d} token types in {SIZE} or more {self.unit}, but not two "
+            f"of each class ({self.main.reading}); it needs more text."
         )

@@ -16,6 +16,7 @@ CONTROL_NAMES = (
     "context",
     "baselines",
     "specification",
+    "accounts",
 )
 """Controls in the order in which they are run (``controls/suite/suite.py``)."""
 

@@ -24,7 +24,7 @@ _ORDER = (
     *("token-frequency", "token-bins", "document-coverage", "threshold-sweep"),
     *("token-degree", "cumulative-coverage", "cover-orders"),
     *("class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"),
-    *("exposure-curve", "exposure-references", "accumulation"),
+    *("exposure-curve", "exposure-references", "exposure-sizes", "accumulation"),
     *("specifications-coverage", "specifications-class", "specifications-direct", "feature-kinds"),
     *("trace", "trace-difference", "reactivation", "reactivation-odds", "steering-gain"),
     *("trait-layers", "patching", "knockout"),

@@ -65,7 +65,7 @@ def verdict(folder: RunFolder, effects: pl.DataFrame) -> list[str]:
     total, direct = _test(folder, "P2"), _test(folder, "P3")
     if total is not None:
         said.append(
-            "At equal exposure, function types reach "
+            "At equal exposure and frequency, function types reach "
             + _more(total, "fewer features than content types", "more features than content types",
                     "a number of features indistinguishable from that of content types")
             + f" ({number(total['measured'])} to {number(total['control_value'])}, log ratio "

@@ -77,9 +77,10 @@ def learned(control: Callable[[str], pl.DataFrame | None]) -> str:
     }
     return (
         f"<h3>Is it learned?</h3><p>Taken together: {escaped(_READS[said])}.</p>"
-        "<p>A gap is the log ratio of features at equal exposure, function to content types; each "
-        "row compares the trained model's gap with that of a baseline. Of the baseline: L0, the "
-        "variance that its SAE explains, Spearman's ρ of degree and frequency.</p>"
+        "<p>A gap is the log ratio of features at equal exposure and frequency, function to "
+        "content types; each row compares the trained model's gap with that of a baseline. Of the "
+        "baseline: L0, the variance that its SAE explains, Spearman's ρ of degree and "
+        "frequency.</p>"
         + table(rows, {name: title for name, title in titles.items() if name in rows.columns})
     )
 

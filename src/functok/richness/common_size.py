@@ -1,10 +1,11 @@
-"""The common exposure at which token types are compared, chosen from counts alone.
+"""The common exposure at which token types are compared: declared, not chosen.
 
-The largest of a few sizes that at least 30 types of each class reach, whichever hash group of
-documents is left out, so that the jackknife never loses a type. A class with fewer than 30 types at
-the smallest size needs only as many as it has there. The common sample coverage is chosen in the
-same way, among types that reach the smallest size, extrapolated to at most twice their exposure.
-See ``docs/methods.md#common-size``.
+Token types are the units of every effect of class, and the scarce ones: at a larger exposure fewer
+of them take part, and which ones depends on how much text there is. So types are compared at the
+smallest size, ``SIZE`` exposures. The common sample coverage is the largest that at least 30 types
+of each class reach, extrapolated to at most twice their exposure, whichever hash group of documents
+is left out; a class with fewer types at ``SIZE`` needs only as many as it has there. See
+``docs/methods.md#common-size``.
 """
 
 import numpy as np
@@ -14,11 +15,13 @@ from functok.graph.contrasts import Sides
 from functok.richness.histograms import Histograms
 
 SIZES = (20, 50, 100, 500, 2000)
-"""Common exposures."""
+"""Exposures at which richness is described."""
+SIZE = min(SIZES)
+"""The one at which classes are compared, n₀."""
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Common sample coverages."""
 LEAST = 30
-"""Types of each class that must reach a common size."""
+"""Types of each class that must reach a common sample coverage."""
 
 Types = Bool[np.ndarray, " vocabulary"]
 
@@ -31,16 +34,9 @@ def reaching(h: Histograms, size: int) -> Types:
     return found
 
 
-def common_size(
-    h: Histograms, sides: Sides, sizes: tuple[int, ...] = SIZES, least: int = LEAST
-) -> int | None:
-    """The size at which two classes are compared; None if one of them has fewer than two types."""
-    asked = _asked(h, sides, min(sizes), least)
-    for size in sorted(sizes, reverse=True):
-        enough = reaching(h, size)
-        if all((enough & side).sum() >= many for side, many in asked):
-            return size
-    return None
+def common_size(h: Histograms, sides: Sides) -> int | None:
+    """``SIZE``; None if fewer than two types of a class reach it."""
+    return SIZE if sides.among(reaching(h, SIZE)).least >= 2 else None
 
 
 def common_share(
@@ -54,17 +50,13 @@ def common_share(
     Args:
         doubled: sample coverage of each token at twice its exposure.
     """
-    enough, asked = reaching(h, min(SIZES)), _asked(h, sides, min(SIZES), least)
+    enough = reaching(h, SIZE)
+    asked = [
+        (side, max(min(least, int((enough & side).sum())), 2))
+        for side in (sides.function, sides.content)
+    ]
     for share in sorted(SHARES, reverse=True):
         reached = enough & (doubled >= share)
         if all((reached & side).sum() >= many for side, many in asked):
             return share
     return None
-
-
-def _asked(h: Histograms, sides: Sides, smallest: int, least: int) -> list[tuple[Types, int]]:
-    enough = reaching(h, smallest)
-    return [
-        (side, max(min(least, int((enough & side).sum())), 2))
-        for side in (sides.function, sides.content)
-    ]

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import stdtr, stdtrit
 
-from functok.stats import Estimate
+from functok.stats import Estimate, jackknife_left_out
 
 _Part = tuple[float, float]
 """A variance and its degrees of freedom."""
@@ -56,7 +56,7 @@ def two_way(
     """
     parts = [(variance, freedom)]
     if left_out is not None and len(left_out) > 1:
-        parts.append(_spread(np.where(np.isfinite(left_out), left_out, outcome) @ weights))
+        parts.append(_spread(_replicates(weights, outcome, left_out)))
     return _interval(effect, parts).estimate
 
 
@@ -101,3 +101,25 @@ def _interval(value: float, parts: list[_Part]) -> Crossed:
     half = float(stdtrit(degrees, 0.975)) * error
     p_value = float(2 * stdtr(degrees, -abs(value) / error))
     return Crossed(Estimate(value, value - half, value + half), error, p_value)
+
+
+def over_documents(
+    effect: float,
+    weights: Float[np.ndarray, " types"],
+    outcome: Float[np.ndarray, " types"],
+    left_out: Float[np.ndarray, "groups types"],
+) -> Estimate:
+    """The same effect with the types as a census: the interval counts the documents alone.
+
+    Args:
+        effect, weights, outcome, left_out: as in ``two_way``.
+    """
+    return jackknife_left_out(effect, _replicates(weights, outcome, left_out))
+
+
+def _replicates(
+    weights: Float[np.ndarray, " types"],
+    outcome: Float[np.ndarray, " types"],
+    left_out: Float[np.ndarray, "groups types"],
+) -> Float[np.ndarray, " groups"]:
+    return np.where(np.isfinite(left_out), left_out, outcome) @ weights

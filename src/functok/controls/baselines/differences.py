@@ -1,13 +1,15 @@
 """Is the gap between classes learned? Differences in differences against the baselines.
 
-With D = mean log S(n₀) of function types minus that of content types (documents as exposures,
-``richness/tables.py``), every baseline of ``build.py`` gives
+With D the effect of class on log S(n₀), given the spline of log N (``types/regression.py``, model
+``total``), every baseline of ``build.py`` gives
 
     Δ = D(trained) − D(baseline)
 
-type by type, so that what a type has in both cancels. Against the re-initialised model this is test
-P4. The interval is over documents × types (``two_way.py``; the same documents are left out in
-both), p permutes the classes over the types' own differences.
+on the types that have a richness in both, so that what a type has in both cancels; Δ is the same
+regression of the types' own differences. Against the re-initialised model this is test P4. Without
+the spline Δ would hold what training adds to *frequent* types, whatever their class. The interval
+is over documents × types (``two_way.py``; the same documents are left out in both), p that of
+Freedman and Lane.
 
 The baselines together are interpreted by the first rule that holds (``docs/methods.md#baselines``):
 
@@ -38,16 +40,18 @@ import polars as pl
 from jaxtyping import Bool, Float
 from scipy.stats import spearmanr
 
+from functok.controls.types.regression import CLASS, LEAST, class_row, designed
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.contrasts import Sides, primary, readings
+from functok.graph.contrasts import WHOLE, Sides, primary, readings
 from functok.graph.coverage import token_degrees
 from functok.graph.labelled import LabelledGraph
-from functok.richness.common_size import common_size, reaching
+from functok.richness.common_size import SIZE
 from functok.richness.histograms import Histograms
 from functok.richness.incidence import Unit
 from functok.richness.outcomes import Outcome, log_richness
-from functok.stats import Estimate, permute_labels
-from functok.stats.two_way import two_way
+from functok.stats import Estimate
+from functok.stats.design import Design
+from functok.stats.least_squares import fit
 
 DRAWS = 4999
 FEWER_DRAWS = 999
@@ -59,17 +63,18 @@ class Baselines(NamedTuple):
     """A trained model's graph and its baselines."""
 
     differences: pl.DataFrame
-    """Columns: reading, baseline, size (n₀), function, content (types that reach it in both),
-    trained with trained_low and trained_high (D), control with control_low and control_high, value
-    with low and high (Δ), p_value, note (why there is none; else null)."""
+    """Columns: reading, baseline, size (n₀), function, content (types that take part), trained with
+    trained_low and trained_high (D), control with control_low and control_high, value with low and
+    high (Δ), p_value, documents_low and documents_high (of Δ, over documents alone), note (why
+    there is none; else null)."""
     graphs: pl.DataFrame
     """``trained`` first. Columns: baseline, positions, features (active), l0 (features per
     position), spearman (of raw degree and occurrences, over token types)."""
     readings: pl.DataFrame
     """Columns: reading, explanation (see the module's own words)."""
-    learned: dict[str, Any] | None
-    """P4: the row of ``differences`` against the re-initialised model under the primary reading;
-    None without an untrained model, or without types."""
+    learned: dict[str, dict[str, Any]]
+    """P4 by reading: the row of ``differences`` against the re-initialised model; none without an
+    untrained model, or without types."""
 
 
 def baselines(
@@ -77,6 +82,8 @@ def baselines(
     others: Mapping[str, TokenFeatureGraph],
     slots: Mapping[str, Estimate] | None = None,
     unit: Unit = "documents",
+    size: int = SIZE,
+    eligible: Bool[np.ndarray, " vocabulary"] | None = None,
 ) -> Baselines:
     """Every baseline under every reading.
 
@@ -85,45 +92,37 @@ def baselines(
         others: name → graph of the same documents.
         slots: reading → the gap between classes given the slot, if it was measured.
         unit: of the exposure.
+        size: n₀.
+        eligible: types that may take part; all by default.
     """
     graphs = {"trained": subject.graph, **others}
-    histograms = {name: Histograms.of(graph, unit) for name, graph in graphs.items()}
     sides = readings(subject)
-    main = primary(sides, subject.graph.token_occurrences.sum(0))
+    occurrences = subject.graph.token_occurrences.sum(0)
+    main = primary(sides, occurrences)
+    outcomes = {
+        name: log_richness(Histograms.of(graph, unit), size) for name, graph in graphs.items()
+    }
+    log_n = np.log(np.maximum(occurrences, 1))
     rows, explained = [], []
-    outcomes: dict[tuple[str, int], Outcome] = {}
-    for one in sides:
+    for one in sides if eligible is None else [one.among(eligible) for one in sides]:
         draws = DRAWS if one.reading == main else FEWER_DRAWS
         found: dict[str, dict[str, Any]] = {}
         for name in others:
-            pair = [histograms["trained"], histograms[name]]
-            sizes = [common_size(h, one) for h in pair]
-            row: dict[str, Any] = {"reading": one.reading, "baseline": name, "size": None}
-            if None in sizes:
-                rows.append(
-                    row | {"note": "no common exposure is reached by types of both classes"}
-                )
-                continue
-            size = min(size for size in sizes if size is not None)
-            reach = reaching(pair[0], size) & reaching(pair[1], size)
-            for own, h in zip(("trained", name), pair, strict=True):
-                if (own, size) not in outcomes:
-                    outcomes[own, size] = log_richness(h, size)
-            contrast = _contrast(
-                outcomes["trained", size], outcomes[name, size], one, reach, subject.seed, draws
-            )
-            rows.append(row | {"size": size, **contrast})
-            if "value" in contrast:
-                found[name] = rows[-1]
+            row = {"reading": one.reading, "baseline": name, "size": size}
+            pair = outcomes["trained"], outcomes[name]
+            row |= _contrast(*pair, one, log_n, subject.seed, draws)
+            rows.append(row)
+            if "value" in row:
+                found[name] = row
         slot = None if slots is None else slots.get(one.reading)
         explained.append({"reading": one.reading, "explanation": explanation(found, slot)})
     table = pl.DataFrame(rows, _DIFFERENCES)
-    known = table.filter(pl.col("value").is_not_null(), reading=main, baseline=UNTRAINED)
+    known = table.filter(pl.col("value").is_not_null(), baseline=UNTRAINED)
     return Baselines(
         table,
         pl.DataFrame([_described(name, graph) for name, graph in graphs.items()], _GRAPHS),
         pl.DataFrame(explained, {"reading": pl.String, "explanation": pl.String}),
-        None if known.is_empty() else known.row(0, named=True),
+        {row["reading"]: row for row in known.iter_rows(named=True)},
     )
 
 
@@ -152,30 +151,38 @@ def _contrast(
     trained: Outcome,
     control: Outcome,
     sides: Sides,
-    reach: Bool[np.ndarray, " vocabulary"],
+    log_n: Float[np.ndarray, " vocabulary"],
     seed: int,
     draws: int,
 ) -> dict[str, Any]:
-    known = sides.among(reach & np.isfinite(trained.values) & np.isfinite(control.values))
+    known = sides.among(np.isfinite(trained.values) & np.isfinite(control.values))
     used = known.function | known.content
-    mine = known.function[used]
-    found: dict[str, Any] = {"function": int(mine.sum()), "content": int((~mine).sum())}
-    if known.least < 2:
-        return found | {"note": "fewer than two types of a class"}
+    row: dict[str, Any] = {
+        "function": int(known.function.sum()),
+        "content": int(known.content.sum()),
+    }
+    least = LEAST if sides.reading in WHOLE else LEAST // 2
+    made = designed({"log_n": log_n}, "total", known, {CLASS: known.function}, least)
+    if not isinstance(made, Design):
+        return row | {"note": made}
     values = [one.values[used] for one in (trained, control)]
     without = _left_out(trained, control, used)
+    apart = None if without[0] is None else without[0] - without[1]
     kinds = {
-        "trained": (values[0], without[0]),
-        "control": (values[1], without[1]),
-        "": (values[0] - values[1], None if without[0] is None else without[0] - without[1]),
+        "trained": (values[0], without[0], 0),
+        "control": (values[1], without[1], 0),
+        "": (values[0] - values[1], apart, draws),
     }
-    for kind, (value, left_out) in kinds.items():
-        estimate = _difference(value, mine, left_out)
+    told = {
+        kind: class_row(fit(value, made, (CLASS,), left_out, permuted, seed))
+        for kind, (value, left_out, permuted) in kinds.items()
+    }
+    for kind, one in told.items():
         low, high = (f"{kind}_low", f"{kind}_high") if kind else ("low", "high")
-        found |= {kind or "value": estimate.value, low: estimate.low, high: estimate.high}
-    apart = values[0] - values[1]
-    found["p_value"] = permute_labels(apart, mine, seed=seed, draws=draws).p_value
-    return found | {"note": None}
+        row |= {kind or "value": one["value"], low: one["low"], high: one["high"]}
+    delta = told[""]
+    row |= {name: delta[name] for name in ("documents_low", "documents_high")}
+    return row | {"p_value": delta["p_permutation"], "note": None}
 
 
 def _left_out(
@@ -185,23 +192,6 @@ def _left_out(
     if one is None or two is None or len(one) != len(two):
         return None, None
     return one.of(used), two.of(used)
-
-
-def _difference(
-    values: Float[np.ndarray, " types"],
-    mine: Bool[np.ndarray, " types"],
-    left_out: Float[np.ndarray, "groups types"] | None,
-) -> Estimate:
-    """Mean of ``mine`` minus mean of the others, by Welch over types."""
-    sizes = [int(mine.sum()), int((~mine).sum())]
-    spreads = [
-        float(values[side].var(ddof=1)) / n for side, n in zip((mine, ~mine), sizes, strict=True)
-    ]
-    variance = sum(spreads)
-    parts = sum(part**2 / (n - 1) for part, n in zip(spreads, sizes, strict=True))
-    freedom = variance**2 / parts if parts > 0 else float(len(values) - 2)
-    weights = np.where(mine, 1 / sizes[0], -1 / sizes[1])
-    return two_way(float(weights @ values), variance, freedom, weights, values, left_out)
 
 
 def _described(name: str, graph: TokenFeatureGraph) -> dict[str, Any]:
@@ -226,7 +216,8 @@ _DIFFERENCES = {
     "content": pl.Int64, "trained": pl.Float64, "trained_low": pl.Float64,
     "trained_high": pl.Float64, "control": pl.Float64, "control_low": pl.Float64,
     "control_high": pl.Float64, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-    "p_value": pl.Float64, "note": pl.String,
+    "p_value": pl.Float64, "documents_low": pl.Float64, "documents_high": pl.Float64,
+    "note": pl.String,
 }  # fmt: skip
 _GRAPHS = {
     "baseline": pl.String, "positions": pl.Int64, "features": pl.Int64, "l0": pl.Float64,

@@ -26,6 +26,8 @@ COLUMNS = {
     "high": pl.Float64, "p_value": pl.Float64, "log_missed": pl.Float64, "outcome": pl.String,
     "note": pl.String,
 }  # fmt: skip
+_SAME = 1e-12
+"""Contrasts no further apart than this are equal but for rounding."""
 
 
 class Comparison:
@@ -60,37 +62,39 @@ class Comparison:
             yield self._row(name, thinned, fewer, pool.reached(fewer))
 
     def of_types(
-        self, draws: dict[int, Float[np.ndarray, " draws"]], thinned: float | None
+        self, others: Pool, contrasts: Float[np.ndarray, " sets"], thinned: float | None
     ) -> Iterator[dict[str, Any]]:
-        """A row for whole types.
+        """A row for whole types, class dealt out at random.
 
         Args:
-            draws: positions → features that random whole types reach there.
+            others: positions of the content types.
+            contrasts: of ``WholeTypes``, at this number of positions.
             thinned: share of all positions.
         """
         drawn = self._drawn(thinned)
         if drawn is None:
             return
+        drawn = np.minimum(drawn, others.sizes)
         many, reached = int(drawn[0]), float(self._mine.reached(drawn)[0])
-        others = draws[many]
-        if not reached or not np.isfinite(others).all():
-            few = "the content types have fewer positions" if reached else "no feature is active"
-            yield self._filled("types", thinned, many, reached, math.nan, note=few)
+        mine, dealt = float(contrasts[0]), contrasts[1:][np.isfinite(contrasts[1:])]
+        if not math.isfinite(mine) or not len(dealt):
+            note = "there are no such positions" if not many else "no feature is active"
+            yield self._filled("types", thinned, many, reached, math.nan, note=note)
             return
-        ratios = math.log(reached) - np.log(others)
-        low, high = np.quantile(ratios, (0.025, 0.975))
-        tail = 1 + min(np.count_nonzero(ratios >= 0), np.count_nonzero(ratios <= 0))
-        expected = float(others.mean())
-        effect = Estimate(math.log(reached / expected), float(low), float(high))
-        p_value = min(1.0, 2 * tail / (1 + len(ratios)))
+        low, high = mine - np.quantile(dealt, (0.975, 0.025))
+        effect = Estimate(mine - float(dealt.mean()), float(low), float(high))
+        tail = min(np.count_nonzero(dealt >= mine - _SAME), np.count_nonzero(dealt <= mine + _SAME))
+        p_value = min(1.0, 2 * (1 + tail) / (1 + len(dealt)))
+        expected = reached / math.exp(effect.value)
         yield self._filled("types", thinned, many, reached, expected, effect, p_value)
 
     def _drawn(self, thinned: float | None) -> Int[np.ndarray, " samples"] | None:
         """Positions of the set that are taken; None where it has fewer."""
+        mine = self._mine.sizes
         if thinned is None:
-            return self._mine.sizes
+            return mine
         wanted = np.round(thinned * self._everywhere.sizes).astype(np.int64)
-        return wanted if 0 < wanted[0] < self._mine.sizes[0] else None
+        return np.minimum(wanted, mine) if 0 < wanted[0] <= mine[0] else None
 
     def _row(
         self,

@@ -11,44 +11,48 @@ scheme            the same number of positions …
 ``document``      in each document as the set has there
 ``place``         in each tenth of each document
 ``content``       of content tokens (of the tokens outside, for the sets of ``curve``)
-``types``         of whole content types, added at random until there are enough
+``types``         of whole types, class dealt out at random (``whole_types.py``)
 ``activations``   with the set's number of active features: fewer or more positions
 ``before``        just before the set's; ``after``: just after
 ================  =================================================================================
 
 All but ``types`` are expectations in closed form (``pools.py``), their intervals jackknives over
-documents; where the other kind has fewer positions, the set is thinned to that number. ``types`` is
-drawn, and its interval is that of the choice of types. The comparison (but for ``document`` and
-``place``) is repeated with set and reference thinned to 1, 5 and 10 % of the positions, since a
-large share saturates; for the same reason the features that are missed have their own column.
+documents; where the other kind has fewer positions, the set is thinned to that number. The interval
+of ``types`` is that of the choice of types. The comparison (but for ``document`` and ``place``) is
+repeated with set and reference thinned to some shares of the positions, since a large share
+saturates; for the same reason the features that are missed have their own column.
+
+A set is decided where sets can differ: at the number of positions at which random positions reach
+half of the features (``halfway.py``).
 
 What would surprise: log R < 0, fewer features than by chance, is possible and frequent.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
 
 from functok.controls.positions.comparison import COLUMNS, Comparison
-from functok.controls.positions.pools import Pool
-from functok.controls.positions.references import Placed, Tokens, placed
+from functok.controls.positions.halfway import Halfway, halfway_share
+from functok.controls.positions.pools import Pool, pools
+from functok.controls.positions.references import Placed, placed
 from functok.controls.positions.whole_types import WholeTypes
 from functok.corpus.splits import GROUPS
-from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.contrasts import Sides, readings
+from functok.graph.contrasts import WHOLE, readings
 from functok.graph.coverage import frequency_order
 from functok.graph.labelled import LabelledGraph
 from functok.tokens.counting.function_tokens import FUNCTION, SPECIAL
 
-SHARES = (0.01, 0.05, 0.10)
+SHARES = (0.001, 0.003, 0.01, 0.05, 0.10)
 """Of all positions, to which set and reference are thinned."""
 THRESHOLDS = tuple(step / 20 for step in range(1, 17))
 """Shares of the positions that the most frequent tokens of ``curve`` cover."""
-DRAWS = 199
-"""Of whole types."""
+DRAWS = 499
+"""Deals of class over whole types."""
+FEWER_DRAWS = 99
+"""For sub-classes."""
 _CELLS = 1 << 27
 
 
@@ -56,12 +60,13 @@ class Exposure(NamedTuple):
     """The tables of ``equal_exposure``."""
 
     coverage: pl.DataFrame
-    """Every reading of "function" and every sub-class, in every scheme. Columns: reading, scheme,
-    thinned (share of all positions; null: not), positions (of the set), drawn (of the set and, but
-    for ``activations``, of the reference), covered and expected (shares of the active features),
-    log_ratio (of the two) with low and high (95 %) and p_value, log_missed (log ratio of the shares
-    that are missed), outcome (``above chance``, ``below chance``, ``indistinguishable``), note (why
-    there is no number; else null)."""
+    """Every reading of "function" and every sub-class, in every scheme. Columns: reading, half
+    (whether at the number of positions at which the set is decided), scheme, thinned (share of all
+    positions; null: not), positions (of the set), drawn (of the set and, but for ``activations``,
+    of the reference), covered and expected (shares of the active features), log_ratio (of the two)
+    with low and high (95 %) and p_value, log_missed (log ratio of the shares that are missed),
+    outcome (``above chance``, ``below chance``, ``indistinguishable``), note (why there is no
+    number; else null)."""
     curve: pl.DataFrame
     """The most frequent tokens. Columns: by (``tokens``: the first k; ``positions``: the fewest
     that cover this share), size (k, or the share), tokens, and those of ``coverage`` from scheme
@@ -84,53 +89,35 @@ def equal_exposure(subject: LabelledGraph, draws: int = DRAWS) -> Exposure:
             masks = [one.function for one in some]
             found = placed(store, graph.features, masks, graph.left_out)
             near |= {one.reading: place for one, place in zip(some, found, strict=True)}
-    drawn_types = _whole_types(subject, sides, draws)
+    types = WholeTypes.of(graph)
     masks = [(one.function, one.content) for one in sides]
     rows: list[dict[str, Any]] = []
-    for one, (mine, others), types in zip(sides, pools(graph, masks), drawn_types, strict=True):
+    for one, (mine, others) in zip(sides, pools(graph, masks), strict=True):
         comparison = Comparison(everywhere, mine)
-        for thinned in (None, *SHARES):
+        levels = (None, *SHARES, halfway_share(everywhere, mine, others))
+        sizes = [round((1.0 if share is None else share) * graph.positions) for share in levels]
+        deals = draws if one.reading in WHOLE else min(draws, FEWER_DRAWS)
+        contrasts = types.contrasts(one, sizes, subject.seed, deals)
+        for place, thinned in enumerate(levels):
             found = [*comparison.of_tables(others, thinned)]
             if one.reading in near:
                 found += comparison.of_places(near[one.reading], thinned)
-            found += comparison.of_types(types, thinned)
-            rows += [{"reading": one.reading, **row} for row in found]
+            found += comparison.of_types(others, contrasts[:, place], thinned)
+            keys = {"reading": one.reading, "half": place == len(levels) - 1}
+            rows += [keys | row for row in found]
     return Exposure(
-        pl.DataFrame(rows, {"reading": pl.String, **COLUMNS}),
+        pl.DataFrame(rows, {"reading": pl.String, "half": pl.Boolean, **COLUMNS}),
         pl.DataFrame(_curve(subject, everywhere), {**_CURVE, **COLUMNS}),
     )
 
 
-def exposure_effect(found: Exposure, reading: str) -> dict[str, Any] | None:
-    """P1 from the tables, by document; None without an occurrence store."""
-    rows = found.coverage.filter(
-        pl.col("thinned").is_null(),
-        pl.col("log_ratio").is_finite(),
-        reading=reading,
-        scheme="document",
-    )
-    return None if rows.is_empty() else rows.row(0, named=True)
+def exposure_effect(found: Exposure, reading: str) -> Halfway | None:
+    """P1 of a reading from the tables; None where a comparison that it needs could not be made."""
+    rows = found.coverage.filter(pl.col("half"), reading=reading)
+    return Halfway.of(rows.to_dicts())
 
 
 _CURVE = {"by": pl.String, "size": pl.Float64, "tokens": pl.Int64}
-
-
-def _whole_types(
-    subject: LabelledGraph, sides: Sequence[Sides], draws: int
-) -> list[dict[int, Float[np.ndarray, " draws"]]]:
-    """For each reading, positions → features of whole content types; draws are shared."""
-    graph, types = subject.graph, WholeTypes.of(subject.graph)
-    thinned = {round(share * graph.positions) for share in SHARES}
-    wanted: dict[bytes, set[int]] = {}
-    for one in sides:
-        own = int(graph.token_occurrences[:, one.function].sum())
-        wanted.setdefault(one.content.tobytes(), set()).update({own, *thinned})
-    found = {}
-    for content, sizes in wanted.items():
-        drawn, mask = np.array(sorted(sizes)), np.frombuffer(content, bool)
-        reached = types.reached(drawn, mask, subject.seed, draws)
-        found[content] = dict(zip(drawn.tolist(), reached.T, strict=True))
-    return [found[one.content.tobytes()] for one in sides]
 
 
 def _curve(subject: LabelledGraph, everywhere: Pool) -> Iterator[dict[str, Any]]:
@@ -156,26 +143,3 @@ def _curve(subject: LabelledGraph, everywhere: Pool) -> Iterator[dict[str, Any]]
     for (by, size, k), (mine, others) in zip(sets, pools(graph, masks), strict=True):
         for row in Comparison(everywhere, mine).of_tables(others, None):
             yield {"by": by, "size": size, "tokens": k, **row}
-
-
-def pools(
-    graph: TokenFeatureGraph, masks: Sequence[tuple[Tokens, Tokens]]
-) -> Iterator[tuple[Pool, Pool]]:
-    """The positions of each pair of sets of tokens; edges are read once for some pairs."""
-    step = max(_CELLS // (2 * GROUPS * graph.features), 1)
-    for start in range(0, len(masks), step):
-        some = masks[start : start + step]
-        # tokens that are in the same sets are counted together
-        member = np.array([tokens for pair in some for tokens in pair])
-        together, kind = np.unique(np.packbits(member, axis=0).T, axis=0, return_inverse=True)
-        kind = kind.reshape(-1)
-        first = np.unique(kind, return_index=True)[1]
-        found = np.zeros((len(together), GROUPS, graph.features), np.int32)
-        for block in graph.by_token():
-            key = (kind[block.token], block.group, block.feature)
-            np.add.at(found, key, block.occurrences.astype(np.int32))
-        for mine, others in some:
-            yield (
-                Pool(found[mine[first]].sum(0), graph.token_occurrences[:, mine].sum(1)),
-                Pool(found[others[first]].sum(0), graph.token_occurrences[:, others].sum(1)),
-            )

@@ -12,13 +12,19 @@ document) has a closed form as well, since the strata are drawn independently:
     E = Σ_j [1 − Π_s C(N_s − Y_sj, n_s) / C(N_s, n_s)]
 """
 
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 
+from functok.corpus.splits import GROUPS
+from functok.graph.bipartite import TokenFeatureGraph
 from functok.stats import log_missed
+
+Tokens = Bool[np.ndarray, " vocabulary"]
+_CELLS = 1 << 27
 
 
 class _Histograms(NamedTuple):
@@ -106,3 +112,26 @@ class Strata:
 def _samples(by_group: Int[np.ndarray, " groups"]) -> Int[np.ndarray, " samples"]:
     total = by_group.sum()
     return np.concatenate([[total], total - by_group]).astype(np.int64)
+
+
+def pools(
+    graph: TokenFeatureGraph, masks: Sequence[tuple[Tokens, Tokens]]
+) -> Iterator[tuple[Pool, Pool]]:
+    """The positions of each pair of sets of tokens; edges are read once for some pairs."""
+    step = max(_CELLS // (2 * GROUPS * graph.features), 1)
+    for start in range(0, len(masks), step):
+        some = masks[start : start + step]
+        # tokens that are in the same sets are counted together
+        member = np.array([tokens for pair in some for tokens in pair])
+        together, kind = np.unique(np.packbits(member, axis=0).T, axis=0, return_inverse=True)
+        kind = kind.reshape(-1)
+        first = np.unique(kind, return_index=True)[1]
+        found = np.zeros((len(together), GROUPS, graph.features), np.int32)
+        for block in graph.by_token():
+            key = (kind[block.token], block.group, block.feature)
+            np.add.at(found, key, block.occurrences.astype(np.int32))
+        for mine, others in some:
+            yield (
+                Pool(found[mine[first]].sum(0), graph.token_occurrences[:, mine].sum(1)),
+                Pool(found[others[first]].sum(0), graph.token_occurrences[:, others].sum(1)),
+            )

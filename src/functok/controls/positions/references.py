@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
-from functok.controls.positions.pools import Pool, Strata
+from functok.controls.positions.pools import Pool, Strata, Tokens
 from functok.corpus.splits import GROUPS, document_groups
 from functok.graph.occurrences import read_occurrences
 from functok.stats import log_missed
@@ -30,8 +30,6 @@ _FIRINGS = 1 << 26
 """Held at once, more or less."""
 _NEVER = -800.0
 """Log of a probability of 0."""
-
-Tokens = Bool[np.ndarray, " vocabulary"]
 
 
 class Placed(NamedTuple):

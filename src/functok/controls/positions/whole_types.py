@@ -1,18 +1,30 @@
-"""How many features do whole content types reach, added at random until n positions are reached?
+"""Do the positions of some types reach more features than those of others, types dealt out anew?
 
-A random token type brings all its positions, which resemble each other; so it is a fairer reference
-for a few function types than single positions from everywhere. The type at which n is reached
-contributes only the missing number of its positions, in closed form. Types are the units: the
-spread over draws is that of the choice of types.
+A token's occurrences resemble each other, most of all if a feature only names the token; so *any*
+set of types reaches fewer features than the same number of positions from everywhere. The fair
+reference for a set of types is another set of whole types. Here class is dealt out at random over
+all types of both classes, until the dealt set has as many positions as the function types have, and
+
+    T(set) = log S_set(n) − log S_rest(n)
+
+is compared with its value for the function types themselves; S(n) is the number of features
+expected at n of a set's positions, in closed form (``pools.py``), and n the same on both sides.
+Types are the units: the spread of T is that of the choice of types.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
+from scipy import sparse
 
 from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.contrasts import Sides
+from functok.graph.export import csr
 from functok.stats import log_missed
+
+_CELLS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -20,65 +32,64 @@ class WholeTypes:
     """Every type's features."""
 
     occurrences: Int[np.ndarray, " vocabulary"]
-    token: Int[np.ndarray, " pairs"]
-    """Of each (feature, token) pair, sorted by feature."""
-    start: Int[np.ndarray, " active"]
-    """First pair of each active feature."""
-    count: Int[np.ndarray, " pairs"]
-    """Y: positions of the token at which the feature is active."""
-    by_token: Int[np.ndarray, " pairs"]
-    """The pairs, sorted by token."""
-    bounds: Int[np.ndarray, " bounds"]
-    """Where in ``by_token`` each token's pairs begin."""
+    active: sparse.csr_array
+    """[vocabulary, features]: positions of the token at which the feature is active."""
 
     @classmethod
     def of(cls, graph: TokenFeatureGraph) -> "WholeTypes":
-        keys, counts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for block in graph.by_token():
-            key = block.feature * graph.vocabulary + block.token
-            key, where = np.unique(key, return_inverse=True)
-            keys.append(key)
-            counts.append(np.bincount(where, block.occurrences, len(key)).astype(np.int64))
-        key, count = np.concatenate(keys), np.concatenate(counts)
-        order = np.argsort(key)
-        feature, token = np.divmod(key[order], max(graph.vocabulary, 1))
-        start = np.flatnonzero(np.diff(feature, prepend=-1))
-        by_token = np.argsort(token, kind="stable")
-        many = np.bincount(token, minlength=graph.vocabulary)
-        bounds = np.concatenate([[0], np.cumsum(many)])
-        occurrences = graph.token_occurrences.sum(0)
-        return cls(occurrences, token.astype(np.int32), start, count[order], by_token, bounds)
+        return cls(graph.token_occurrences.sum(0), csr(graph))
 
-    def reached(
-        self,
-        drawn: Int[np.ndarray, " sizes"],
-        types: Bool[np.ndarray, " vocabulary"],
-        seed: int,
-        draws: int,
-    ) -> Float[np.ndarray, "draws sizes"]:
-        """Features at ``drawn`` positions of random ``types``; NaN if they have fewer."""
-        ids = np.flatnonzero(types & (self.occurrences > 0))
-        found = np.full((draws, len(drawn)), np.nan)
-        possible = drawn <= self.occurrences[ids].sum()
-        if not len(self.start) or not possible.any():
-            return found
+    def contrasts(
+        self, sides: Sides, drawn: Sequence[int], seed: int, draws: int
+    ) -> Float[np.ndarray, "sets sizes"]:
+        """T at each number of positions, first of the function types, then of each dealt set.
+
+        NaN where a side has no position, or no feature.
+
+        Args:
+            sides: the classes.
+            drawn: n, or all that the smaller side of a set has.
+            seed: of the deals.
+            draws: deals.
+        """
+        ids = np.flatnonzero((sides.function | sides.content) & (self.occurrences > 0))
+        sizes, active = self.occurrences[ids], self.active[ids]
+        every = np.asarray(active.sum(0)).ravel()
+        mine = sides.function[ids]
+        wanted = int(sizes[mine].sum())
         chance = np.random.default_rng(seed)
-        rank = np.full(len(self.occurrences), len(ids), np.int32)
-        of_pair = np.empty(len(self.token), np.int32)
-        for into in found:
-            order = chance.permutation(ids)
-            rank[order] = np.arange(len(ids))
-            reached = np.cumsum(self.occurrences[order])
-            np.take(rank, self.token, out=of_pair, mode="clip")  # unbuffered
-            first = np.minimum.reduceat(of_pair, self.start)
-            sorted_first = np.sort(first)
-            last = np.searchsorted(reached, drawn)  # whole types, before the one taken in part
-            for size in np.flatnonzero(possible):
-                place = int(last[size])
-                token, before = order[place], reached[place - 1] if place else 0
-                mine = self.by_token[self.bounds[token] : self.bounds[token + 1]]
-                feature = np.searchsorted(self.start, mine, side="right") - 1
-                fresh = self.count[mine[first[feature] == place]]
-                missed = log_missed(fresh, self.occurrences[token], drawn[size] - before)
-                into[size] = np.searchsorted(sorted_first, place) - np.expm1(missed).sum()
+        found = np.full((draws + 1, len(drawn)), np.nan)
+        step = max(_CELLS // max(len(every), 1), 1)
+        for start in range(0, draws + 1, step):
+            rows = range(start, min(start + step, draws + 1))
+            dealt = np.array([_dealt(sizes, wanted, chance) if row else mine for row in rows])
+            counts = np.asarray(active.T @ dealt.T.astype(np.int64)).T
+            for row, inside, some in zip(rows, dealt @ sizes, counts, strict=True):
+                found[row] = _contrast(
+                    (some, int(inside)), (every - some, int(sizes.sum() - inside)), drawn
+                )
         return found
+
+
+def _dealt(
+    sizes: Int[np.ndarray, " types"], wanted: int, chance: np.random.Generator
+) -> np.ndarray:
+    """Types in random order until ``wanted`` positions are there."""
+    order = chance.permutation(len(sizes))
+    before = np.cumsum(sizes[order]) - sizes[order]
+    found = np.zeros(len(sizes), bool)
+    found[order[before < wanted]] = True
+    return found
+
+
+def _contrast(
+    one: tuple[np.ndarray, int], two: tuple[np.ndarray, int], drawn: Sequence[int]
+) -> Float[np.ndarray, " sizes"]:
+    """log S of one side − log S of the other; a side is its features' counts and its positions."""
+    n = np.minimum(np.asarray(drawn, np.int64), min(one[1], two[1]))
+    found = np.zeros(len(n))
+    for sign, (counts, positions) in ((1, one), (-1, two)):
+        times, number = np.unique(counts[counts > 0], return_counts=True)
+        reached = number @ -np.expm1(log_missed(times[:, None], positions, n))
+        found += sign * np.log(np.where(reached > 0, reached, np.nan))
+    return found

@@ -8,7 +8,7 @@ claim:
 effect          meaning
 ==============  ================================================================================
 ``coverage``    features that function positions reach, over the same number of random positions
-``class``       main effect of class in the 2×2 (test P2)
+``class``       main effect of class in the 2×2
 ``direct``      effect of class given frequency, neighbours and dispersion (test P3)
 ==============  ================================================================================
 
@@ -23,7 +23,6 @@ then frequency under another name (``graph/contrasts.py``); the joint test uses 
 
 import math
 from collections.abc import Iterator
-from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +30,7 @@ import polars as pl
 
 from functok.controls.inputs import Inputs
 from functok.controls.positions.comparison import Comparison
-from functok.controls.positions.exposure import pools
-from functok.controls.positions.pools import Pool
+from functok.controls.positions.pools import Pool, pools
 from functok.controls.specification.axes import Chosen, axis_choices, definitions, missing
 from functok.controls.specification.joint import SEPARABLE, joint_test
 from functok.controls.types.contexts import by_token, context_table
@@ -40,9 +38,8 @@ from functok.controls.types.factorial import class_alone
 from functok.controls.types.predictors import CONTEXT
 from functok.controls.types.regression import direct_alone
 from functok.graph.contrasts import SEPARATED, WHOLE, Sides
-from functok.richness.common_size import SIZES
+from functok.richness.common_size import SIZE, SIZES
 from functok.richness.histograms import UNITS, Histograms
-from functok.richness.incidence import Unit
 from functok.richness.outcomes import Outcome, log_richness
 from functok.stats import Estimate
 from functok.stats.design import Predictors
@@ -72,7 +69,7 @@ def curve(given: Inputs) -> SpecificationCurve:
     """Every specification that the graph and its alternatives allow."""
     sides = definitions(given.subject)
     kinds = {one.reading: _kind(one, given.occurrences) for one in sides}
-    columns = cache(partial(_columns, given))
+    columns = _columns(given)
     rows: list[dict[str, Any]] = []
     kept: list[np.ndarray] = []
     for one in axis_choices(given.subject, given.alternatives):
@@ -84,7 +81,7 @@ def curve(given: Inputs) -> SpecificationCurve:
             for size in SIZES:
                 outcome = log_richness(h, size)
                 choice = keys | {"unit": unit, "exposure": size}
-                found = [*_effects(outcome, sides, given.occurrences, columns(unit, size))]
+                found = [*_effects(outcome, sides, given.occurrences, columns)]
                 rows += [choice | row for row in found]
                 if any(row["effect"] == "class" for row in found):
                     kept.append(outcome.values)
@@ -142,12 +139,12 @@ def _effects(
                 yield row | vars(estimate[0])
 
 
-def _columns(given: Inputs, unit: Unit, size: int) -> Predictors | None:
-    """Frequency and neighbours of every type at a unit and size; None without the documents."""
+def _columns(given: Inputs) -> Predictors | None:
+    """Frequency and neighbours of every type; None without the documents."""
     if given.encoded is None:
         return None
     vocabulary = given.subject.graph.vocabulary
-    table = context_table(given.encoded, vocabulary, size, unit, given.subject.seed)
+    table = context_table(given.encoded, vocabulary, SIZE, given.subject.seed)
     with np.errstate(divide="ignore"):
         frequency = {"log_n": np.log(given.occurrences)}
     return frequency | by_token(table, CONTEXT, vocabulary)

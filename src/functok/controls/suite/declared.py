@@ -1,19 +1,19 @@
-"""The controls that decide a declared test: the tables of each, and tests P1 to P4."""
-
-import math
+"""The controls that decide a declared test: the tables of each, tests P1 to P4, and O-hubs."""
 
 import numpy as np
 import polars as pl
 
 from functok.claims.evidence import Evidence, as_columns
-from functok.controls.baselines.differences import baselines
 from functok.controls.control import Result
-from functok.controls.inputs import NEXT_TOKEN, Inputs
-from functok.controls.positions.exposure import equal_exposure, exposure_effect
-from functok.controls.types.factorial import class_effect, factorial
-from functok.controls.types.regression import DEGREE, RICHNESS, direct_effect, regressions
+from functok.controls.inputs import Inputs
+from functok.controls.positions.exposure import exposure_effect
+from functok.controls.positions.halfway import SCHEMES, Halfway
+from functok.controls.types.factorial import factorial
+from functok.controls.types.raw_degree import degree_gap, raw_degree
+from functok.controls.types.regression import class_effects
+from functok.graph.contrasts import Sides
 from functok.graph.coverage import token_degrees
-from functok.stats import Estimate
+from functok.stats import Estimate, jackknife_p_value
 
 NO_BASELINES = (
     "There is no graph of an untrained model to compare with; a study builds the baselines that "
@@ -23,90 +23,117 @@ NO_BASELINES = (
 
 def equal_positions(given: Inputs) -> Result:
     """Coverage of function positions and of the same number of reference positions; P1."""
-    found = equal_exposure(given.subject)
+    found, reading = given.positions, given.main.reading
     tables = {"exposure": found.coverage, "exposure_curve": found.curve}
-    row = exposure_effect(found, given.main.reading)
-    if row is None:
+    half = exposure_effect(found, reading)
+    if half is None:
         return Result(tables)
-    documents = int(given.subject.graph.token_occurrences.any(1).sum())
     test = Evidence(
         test="P1",
-        statistic=f"share of the active features that function positions ({row['reading']}) reach",
-        measured=row["covered"],
-        control="the same number of random positions in each document",
-        control_value=row["expected"],
-        effect_name="log ratio of the two",
-        **as_columns("effect", Estimate(row["log_ratio"], row["low"], row["high"])),
-        p_value=row["p_value"],
-        unit="hash groups of documents",
-        units=documents,
+        statistic=f"share of the active features that {half.drawn:,d} function positions "
+        f"({reading}) reach, as many as reach half of them at random",
+        measured=half.covered,
+        control=SCHEMES[half.scheme][0],
+        control_value=half.expected,
+        effect_name="log ratio of the two, of two references the one that says less",
+        **as_columns("effect", half.effect),
+        p_value=half.p_value,
+        unit=half.unit,
+        units=position_units(given, given.main, half),
         seed=given.subject.seed,
     )
     return Result(tables, (test,))
 
 
+def position_units(given: Inputs, sides: Sides, half: Halfway) -> int:
+    """How many units the interval of a comparison of positions rests on."""
+    if half.scheme == "content":
+        return _documents(given)
+    return int((sides.function | sides.content).sum())
+
+
+def _documents(given: Inputs) -> int:
+    """Hash groups that hold a document."""
+    return int(given.subject.graph.token_occurrences.any(1).sum())
+
+
 def both_at_once(given: Inputs) -> Result:
+    """The 2×2 of frequency and class, a description."""
     richness = given.richness
     if richness is None:
         return Result(absent=given.too_short)
     seed = given.subject.seed
     found = factorial(richness.values, given.occurrences, given.sides, seed, richness.left_out)
-    tables = {"factorial_cells": found.cells, "factorial_effects": found.effects}
-    effect = class_effect(found, given.main.reading)
-    if effect is None:
-        return Result(tables)
-    test = Evidence(
-        test="P2",
-        statistic=f"features of a function type ({effect['reading']}) at {given.exposure} "
-        f"{given.unit}, geometric mean over frequent and rare types",
-        measured=float(np.exp(effect["function"])),
-        control="content types, frequent and rare, at the same exposure",
-        control_value=float(np.exp(effect["content"])),
-        effect_name="log ratio, main effect of class in the 2×2",
-        **as_columns("effect", Estimate.of(effect)),
-        p_value=effect["p_value"],
-        unit="token types",
-        units=effect["types"],
-        seed=seed,
-    )
-    return Result(tables, (test,))
+    return Result({"factorial_cells": found.cells, "factorial_effects": found.effects})
 
 
 def class_given_context(given: Inputs) -> Result:
-    richness, hill_2 = given.richness, given.hill_2
-    if richness is None or hill_2 is None:
+    """Class given frequency, P2, and given neighbours and dispersion as well, P3."""
+    found, richness = given.regressed, given.richness
+    if found is None or richness is None:
         return Result(absent=given.too_short)
-    degree = token_degrees(given.subject.graph).astype(float)
-    outcomes = {
-        RICHNESS: richness.values,
-        "log Hill-2": hill_2.values,
-        DEGREE: np.log(np.where(degree > 0, degree, np.nan)),
-    }
-    found = regressions(
-        outcomes,
-        given.predictors,
-        given.sides,
-        given.main.reading,
-        given.subject.seed,
-        richness.left_out,
-    )
     tables = {"coefficients": found.coefficients, "fits": found.fits, "shares": found.shares}
-    effects = direct_effect(found, given.main.reading)
-    if effects is None:
+    reading, effects = given.main.reading, class_effects(found, given.main.reading)
+    tests: list[Evidence] = []
+    if (total := effects.get("total")) is not None:
+        mine = given.main.function & given.population
+        mean = float(richness.values[mine].mean())
+        tests.append(
+            Evidence(
+                test="P2",
+                statistic=f"features of a function type ({reading}) at {given.exposure} "
+                f"{given.unit}, geometric mean",
+                measured=float(np.exp(mean)),
+                control="content types of equal frequency (spline of log occurrences)",
+                control_value=float(np.exp(mean - total["value"])),
+                effect_name="log ratio, effect of class given frequency",
+                **as_columns("effect", Estimate.of(total)),
+                p_value=total["p_permutation"],
+                unit="token types",
+                units=total["types"],
+                seed=given.subject.seed,
+            )
+        )
+    if total is not None and (direct := effects.get("direct")) is not None:
+        tests.append(
+            Evidence(
+                test="P3",
+                statistic=f"log ratio of features at {given.exposure} {given.unit}, function "
+                f"({reading}) to content types of equal frequency",
+                **as_columns("measured", Estimate.of(total)),
+                control="the part of it that diversity of neighbours and dispersion account for",
+                control_value=total["value"] - direct["value"],
+                effect_name="remaining log ratio, the direct effect of class",
+                **as_columns("effect", Estimate.of(direct)),
+                p_value=direct["p_permutation"],
+                unit="token types",
+                units=direct["types"],
+                seed=given.subject.seed,
+            )
+        )
+    return Result(tables, tuple(tests))
+
+
+def raw_degrees(given: Inputs) -> Result:
+    """Raw degrees on the common support; O-hubs, the degrees of the study's own classes."""
+    degree, studied = token_degrees(given.subject.graph), given.sides[0]
+    found = raw_degree(degree, given.occurrences, given.sides)
+    tables = {"degree_effects": found.effects, "overlap": found.overlap}
+    gap = degree_gap(given.subject.graph, studied)
+    if gap is None:
         return Result(tables)
-    total, direct = effects
     test = Evidence(
-        test="P3",
-        statistic=f"log ratio of features at {given.exposure} {given.unit}, function "
-        f"({given.main.reading}) to content types of equal frequency",
-        **as_columns("measured", Estimate.of(total)),
-        control="the part of it that diversity of neighbours and dispersion account for",
-        control_value=total["value"] - direct["value"],
-        effect_name="remaining log ratio, the direct effect of class",
-        **as_columns("effect", Estimate.of(direct)),
-        p_value=direct["p_permutation"],
-        unit="token types",
-        units=direct["types"],
+        test="O-hubs",
+        statistic=f"degree of a function type ({studied.reading}) over that of a content type, "
+        "log ratio of geometric means, each type at its own number of occurrences",
+        **as_columns("measured", gap),
+        control="equal degrees",
+        control_value=0.0,
+        effect_name="log ratio",
+        **as_columns("effect", gap),
+        p_value=jackknife_p_value(gap, _documents(given)),
+        unit="hash groups of documents",
+        units=_documents(given),
         seed=given.subject.seed,
     )
     return Result(tables, (test,))
@@ -114,9 +141,9 @@ def class_given_context(given: Inputs) -> Result:
 
 def trained_or_not(given: Inputs) -> Result:
     """Differences in differences against every baseline; P4 against the re-initialised model."""
-    if not given.baselines:
+    found = given.differences
+    if found is None:
         return Result(absent=NO_BASELINES)
-    found = baselines(given.subject, given.baselines, _given_slot(given), given.unit)
     tables = {
         "baseline_differences": found.differences,
         "baselines": found.graphs.join(
@@ -124,13 +151,13 @@ def trained_or_not(given: Inputs) -> Result:
         ),
         "baseline_readings": found.readings,
     }
-    learned = found.learned
+    learned = found.learned.get(given.main.reading)
     if learned is None:
         return Result(tables)
     test = Evidence(
         test="P4",
         statistic=f"log ratio of features at {learned['size']} {given.unit}, function "
-        f"({learned['reading']}) to content types, of the trained model",
+        f"({learned['reading']}) to content types of equal frequency, of the trained model",
         **as_columns("measured", Estimate.of(learned, "trained")),
         control="the same in the re-initialised model, with an SAE by the same recipe",
         control_value=learned["control"],
@@ -152,13 +179,3 @@ def _explained(given: Inputs) -> pl.DataFrame:
     ]
     names = [f"explained_variance{end}" for end in ("", "_low", "_high")]
     return pl.DataFrame(rows, {"baseline": pl.String, **dict.fromkeys(names, pl.Float64)})
-
-
-def _given_slot(given: Inputs) -> dict[str, Estimate]:
-    """The gap before the same next token, which is measured under the primary reading only."""
-    if given.slots is None:
-        return {}
-    gap = given.slots.effects.row(by_predicate=pl.col("matching") == NEXT_TOKEN, named=True)
-    if not math.isfinite(gap["low"]):
-        return {}
-    return {given.main.reading: Estimate.of(gap)}

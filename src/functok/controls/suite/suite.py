@@ -12,16 +12,17 @@ control             question                                          tables
 ``hubs``            labels permuted over the corpus                   hubs, hub_gaps
 ``permutation``     the same within documents, and tenths of them     hubs_in_…, hub_gaps_in_…
 ``poisson``         edges of independent tokens and features          poisson_…, specific_edges
-``factorial``       frequency × class (P2)                            factorial_cells, …_effects
+``factorial``       frequency × class                                 factorial_cells, …_effects
 ``pairs``           function and content types of equal frequency     pairs, pair_effects
-``regression``      class given frequency, given context (P3)         coefficients, fits, shares
-``degree``          the raw degree, on the common support             degree_effects, overlap
+``regression``      class given frequency (P2), given context (P3)    coefficients, fits, shares
+``degree``          the raw degree (O-hubs), on the common support    degree_effects, overlap
 ``slots``           class or slot: before the same next token         slot_cells, slot_effects
 ``homographs``      one string, two word classes                      uses, use_pairs, use_effects
 ``features``        what each feature is about                        features, feature_…
 ``context``         all of it without token-identity features         context_effects, …_exposure
 ``baselines``       untrained models, shuffled text, frozen SAEs (P4) baselines, baseline_…
 ``specification``   every effect under other choices                  specifications, …_summary, …
+``accounts``        P1 to P4 under every reading, side by side        accounts
 ==================  ================================================  =============================
 """
 
@@ -29,7 +30,7 @@ from collections.abc import Sequence
 
 from functok.controls.control import Control
 from functok.controls.names import CONTROL_NAMES
-from functok.controls.suite import declared, features, tables
+from functok.controls.suite import accounts, declared, features, tables
 from functok.runtime.errors import UserError, nearest
 
 CONTROLS = (
@@ -38,15 +39,20 @@ CONTROLS = (
     Control("hubs", "Labels permuted over the corpus", tables.shuffled_labels),
     Control("permutation", "Labels permuted within documents", tables.shuffled_within),
     Control("poisson", "Edges of independent tokens and features", tables.independent),
-    Control("factorial", "Frequency × class", declared.both_at_once, ("P2",)),
+    Control("factorial", "Frequency × class", declared.both_at_once),
     Control("pairs", "Function and content types of equal frequency", tables.equally_frequent),
     Control(
         "regression",
         "Class given frequency, and given context",
         declared.class_given_context,
-        ("P3",),
+        ("P2", "P3"),
     ),
-    Control("degree", "Raw degrees at frequencies that both classes have", tables.degrees),
+    Control(
+        "degree",
+        "Raw degrees at frequencies that both classes have",
+        declared.raw_degrees,
+        ("O-hubs",),
+    ),
     Control("slots", "Class or slot: before the same next token", tables.same_slot),
     Control("homographs", "One string, two word classes", tables.same_string),
     Control("features", "What each feature is about", features.about),
@@ -62,6 +68,12 @@ CONTROLS = (
         "specification",
         "Every effect under other choices",
         tables.every_choice,
+        needs_baselines=True,
+    ),
+    Control(
+        "accounts",
+        "P1 to P4 under every reading",
+        accounts.side_by_side,
         needs_baselines=True,
     ),
 )

@@ -8,8 +8,6 @@ from functok.controls.nulls.poisson import poisson
 from functok.controls.occurrences.homographs import homographs
 from functok.controls.specification.curve import curve
 from functok.controls.types.matching import matched
-from functok.controls.types.raw_degree import raw_degree
-from functok.graph.coverage import token_degrees
 from functok.richness.curves import path_table
 from functok.richness.tables import richness
 
@@ -80,11 +78,6 @@ def equally_frequent(given: Inputs) -> Result:
         subject.seed,
     )
     return Result({"pairs": found.pairs, "pair_effects": found.effects})
-
-
-def degrees(given: Inputs) -> Result:
-    found = raw_degree(token_degrees(given.subject.graph), given.occurrences, given.sides)
-    return Result({"degree_effects": found.effects, "overlap": found.overlap})
 
 
 def same_slot(given: Inputs) -> Result:

@@ -1,12 +1,13 @@
-"""The neighbours of each token, at the exposure at which its richness is measured.
+"""The neighbours of each token, on up to a hundred of its occurrences.
 
 A type may be rich because much can follow it; whether that is the mechanism, or class itself, is
-what the regression tests (``regression.py``). The diversity of neighbours must not let frequency
-back in, so it is measured on the same number of occurrences as richness: n₀ of every type, drawn by
-hash without replacement. In units of documents these are n₀ documents, one occurrence of the token
-in each. See ``docs/methods.md#neighbours``.
+what the regression tests (``regression.py``). A mediator that is measured badly leaves a part of
+its effect to class, so the diversity of neighbours is measured on ``EXPOSURE`` occurrences of every
+type that has them, drawn by hash without replacement, and on all occurrences of a rarer one. What
+depends on their number, and so on frequency, is left to the spline of frequency, which every model
+has. See ``docs/methods.md#neighbours``.
 
-Columns of ``context_table``, one row per token with n₀ exposures:
+Columns of ``context_table``, one row per token:
 
 ==================  ==========================================================================
 column              meaning
@@ -29,28 +30,23 @@ from jaxtyping import Float
 
 from functok.corpus.splits import mixed
 from functok.encoding.tokenizer import Encoded
-from functok.graph.construction.observations import chosen_occurrences
 from functok.graph.labelled import LabelledGraph
 from functok.graph.occurrences import read_occurrences
-from functok.richness.incidence import Unit
 from functok.tokens.counting.counts import TokenCounts
 from functok.tokens.spread.dispersion import expected_documents
-from functok.tokens.spread.neighbours import Neighbours, neighbour_table
+from functok.tokens.spread.neighbours import EXPOSURE, Neighbours, neighbour_table
 
 _ALL = np.uint8(0)
 """The thinning that keeps every occurrence."""
 
 
-def context_table(
-    encoded: Encoded, vocabulary: int, exposure: int, unit: Unit, seed: int
-) -> pl.DataFrame:
+def context_table(encoded: Encoded, vocabulary: int, least: int, seed: int) -> pl.DataFrame:
     """The module's columns.
 
     Args:
         encoded: the documents that the graph was built from.
         vocabulary: token ids that there are.
-        exposure: n₀.
-        unit: of the exposure.
+        least: fewest occurrences of a token that has a row.
         seed: of the draw.
     """
     counts = TokenCounts.of(encoded, vocabulary)
@@ -59,19 +55,9 @@ def context_table(
     key = np.repeat(encoded.keys, lengths)
     token = encoded.ids.astype(np.int64)
     every = Neighbours.of(encoded, np.full(vocabulary, _ALL))
-    used = (
-        np.ones(len(token), bool)
-        if unit == "occurrences"
-        else chosen_occurrences(key, token, place)
-    )
-    sample = Neighbours(
-        every.token[used],
-        every.previous[used],
-        every.following[used],
-        mixed(seed, key[used], place[used]),
-    )
+    sample = Neighbours(every.token, every.previous, every.following, mixed(seed, key, place))
     size, times = np.unique(lengths, return_counts=True)
-    table = neighbour_table(sample, exposure)
+    table = neighbour_table(sample, EXPOSURE, least)
     ids = table["token_id"].to_numpy()
     occurrences, documents = counts.occurrences[ids], counts.documents[ids]
     positions = np.bincount(token, place, vocabulary)[ids]

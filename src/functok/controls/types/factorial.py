@@ -2,8 +2,9 @@
 
 The main effect of class is the mean of its two differences, one among frequent and one among rare
 types; that of frequency likewise; the interaction is the difference of the differences. All are
-differences of mean log richness at equal exposure, so exp(effect) is a ratio. The main effect of
-class is test P2 (``docs/methods.md#factorial``).
+differences of mean log richness at equal exposure, so exp(effect) is a ratio. It is a description:
+within a level function types are still the more frequent ones, so the declared tests hold frequency
+equal by a regression (``docs/methods.md#factorial``).
 
 "High" is defined in two ways: ``balanced``, the bound that makes the smallest of the four cells as
 large as can be (it depends on frequencies, never on outcomes), and ``frequent set``, the paper's
@@ -86,23 +87,6 @@ def factorial(
             found = _effects(four, outcome, left_out, seed, DRAWS if main else FEWER_DRAWS)
             effects += [keys | {"bound": bound} | row for row in found]
     return Factorial(pl.DataFrame(cells, _CELLS), pl.DataFrame(effects, _EFFECTS))
-
-
-def class_effect(found: Factorial, reading: str) -> dict[str, Any] | None:
-    """P2 from the tables, by the balanced split; None if the cells are too small.
-
-    Returns:
-        The row of ``Factorial.effects``, and function and content: the mean outcome of the types of
-        either class, the mean over both levels.
-    """
-    rows = found.effects.filter(
-        pl.col("note").is_null(), reading=reading, split=BALANCED, effect="class"
-    )
-    if rows.is_empty():
-        return None
-    cells = found.cells.filter(reading=reading, split=BALANCED)
-    means = cells.group_by("class").agg(pl.col("mean").mean())
-    return rows.row(0, named=True) | dict(means.iter_rows())
 
 
 _CELLS = {

@@ -1,6 +1,7 @@
-"""Class and the raw degree, which depends on frequency: two analyses without rarefaction.
+"""Class and the raw degree, which depends on frequency: analyses without rarefaction.
 
 * Partial Spearman correlation of class and degree given frequency: ranks alone, no shape assumed.
+* The gap of raw degrees between classes, which the paper sees: frequency is not held equal.
 * The overlap: how many types of either class there are at each frequency. Where one side has none,
   nothing that compares raw degrees can be said.
 
@@ -13,12 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.special import ndtri, stdtr
 from scipy.stats import rankdata
 
 from functok.controls.types.regression import LEAST, common_support
+from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import Sides
+from functok.graph.scaling import Degrees
+from functok.stats import Estimate, jackknife
 
 
 class RawDegree(NamedTuple):
@@ -61,6 +65,24 @@ def raw_degree(
             effects.append(keys | partial_spearman(x, k, log_n[types]))
         overlap += _bins(one, occurrences, common)
     return RawDegree(pl.DataFrame(effects, _EFFECTS), pl.DataFrame(overlap, _OVERLAP))
+
+
+def degree_gap(graph: TokenFeatureGraph, sides: Sides) -> Estimate | None:
+    """Log ratio of geometric mean degrees, function to content types, at their own occurrences.
+
+    The interval is a jackknife over hash groups of documents. None where a class has no type that
+    reaches a feature.
+    """
+    degrees = Degrees.of(graph)
+    used = np.flatnonzero(graph.token_occurrences.sum(1))
+
+    def gap(kept: Bool[np.ndarray, " groups"]) -> float:
+        degree = degrees.without(used[~kept])
+        logs = [np.log(degree[side & (degree > 0)]) for side in (sides.function, sides.content)]
+        return float(logs[0].mean() - logs[1].mean()) if all(map(len, logs)) else math.nan
+
+    found = jackknife(gap, len(used))
+    return found if math.isfinite(found.value) else None
 
 
 _EFFECTS = {

@@ -2,13 +2,15 @@
 
 Units are token types (``docs/methods.md#regression``). Two paths lead to a rich token:
 
-* frequency → sample size → raw degree: an *artefact*, gone at equal exposure;
+* frequency → sample size → raw degree: an *artefact*, gone at equal exposure; but a frequent type
+  may be richer at equal exposure, too, so frequency is held equal as well;
 * class → diversity of contexts → richness: a *mechanism*.
 
-So ``total`` is class given frequency, and ``direct`` class given frequency, diversity of the tokens
-before and after, and dispersion (test P3). If class vanishes in the second, the finding is
-"slots with diverse continuations are rich", which is compatible with the paper's wording, but not
-with "function tokens are special". ``full`` adds every other predictor that was measured.
+So ``total`` is class given frequency (test P2), and ``direct`` class given frequency, diversity of
+the tokens before and after, and dispersion (test P3). ``slot`` is what the second takes from the
+first. If class vanishes in ``direct``, the finding is "slots with diverse continuations are rich",
+which is compatible with the paper's wording, but not with "function tokens are special". ``full``
+adds every other predictor that was measured.
 
 Effects are OLS coefficients with HC3 errors, intervals over documents × types (``two_way.py``), p
 by Freedman–Lane permutation where there is one. The outcome is a log, so exp(effect) is a ratio.
@@ -32,7 +34,7 @@ from functok.graph.contrasts import GRAMMAR, STUDIED, WITH_MARKS, Sides
 from functok.richness.replicates import Replicates
 from functok.stats import Estimate
 from functok.stats.design import Design, Predictors, design
-from functok.stats.least_squares import fit
+from functok.stats.least_squares import Fit, between, fit
 from functok.stats.variance_shares import r_squared, variance_shares
 
 LEAST = 10
@@ -42,6 +44,8 @@ FEWER_DRAWS = 999
 """For all but the tests of the first outcome under the primary reading."""
 CLASS, SUBCLASSES = "function", "sub-classes"
 RICHNESS, DEGREE = "log S", "log degree"
+SLOT = "slot"
+"""The effect of class in ``total`` minus that in ``direct``."""
 _KEYS = ("reading", "outcome", "support", "model")
 
 
@@ -50,8 +54,9 @@ class Regressions(NamedTuple):
 
     coefficients: pl.DataFrame
     """Columns: reading, outcome, support, model, term, value (per standard deviation of a
-    continuous predictor), low, high, p_value (HC3), p_permutation (of class; null where not run).
-    The reading ``sub-classes`` has a term for each sub-class, against open-class words."""
+    continuous predictor), low, high, p_value (HC3), p_permutation (of class; null where not run),
+    documents_low and documents_high (of class: the interval over documents alone). The reading
+    ``sub-classes`` has a term for each sub-class, against open-class words."""
     fits: pl.DataFrame
     """Columns: reading, outcome, support, model, types, function (types of that side), r2, delta_r2
     (what class adds to the rest), f and p_value (Wald test that all of class's terms are equal,
@@ -84,7 +89,7 @@ def regressions(
         if one.reading not in (STUDIED, GRAMMAR, WITH_MARKS):
             continue
         for name, outcome in outcomes.items():
-            here = one.among(_complete(outcome, found))
+            here = one.among(complete(outcome, found))
             terms = {CLASS: here.function}
             for support in ("all", "common"):
                 if name == DEGREE and support == "all":
@@ -110,19 +115,19 @@ def regressions(
     )
 
 
-def direct_effect(found: Regressions, reading: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """P3 from the tables; None where the direct model could not be fitted.
+def class_effects(found: Regressions, reading: str) -> dict[str, dict[str, Any]]:
+    """P2, P3 and what lies between them: the rows of class in ``total``, ``direct`` and ``SLOT``.
 
-    Returns:
-        The rows of class in the models ``total`` and ``direct``, with their types.
+    With their types; a model that could not be fitted is absent.
     """
-    fits = found.fits.select(*_KEYS, "types")
+    types = found.fits.select(*_KEYS, "types")
     rows = found.coefficients.filter(
         reading=reading, outcome=RICHNESS, support="all", term=CLASS
-    ).join(fits, on=_KEYS)
+    ).join(types, on=_KEYS, how="left")
     by_model = {row["model"]: row for row in rows.iter_rows(named=True)}
-    found_both = {"total", "direct"} <= by_model.keys()
-    return (by_model["total"], by_model["direct"]) if found_both else None
+    if SLOT in by_model:
+        by_model[SLOT] |= {"types": by_model["direct"]["types"]}
+    return by_model
 
 
 def direct_alone(
@@ -135,17 +140,44 @@ def direct_alone(
 
     None where there are too few, or class follows from the other predictors.
     """
-    here = sides.among(_complete(outcome, found))
+    here = sides.among(complete(outcome, found))
     types = here.function | here.content
-    if here.least < LEAST:
-        return None
-    made = design(found, MODELS["direct"], types, {CLASS: here.function})
-    if CLASS not in made.names or types.sum() < made.matrix.shape[1] + LEAST:
+    made = designed(found, "direct", here, {CLASS: here.function})
+    if not isinstance(made, Design):
         return None
     without = None if left_out is None else left_out.of(types)
     fitted = fit(outcome[types], made, (CLASS,), without, 0, 0)
-    row = next(row for row in fitted.rows if row["term"] == CLASS)
-    return Estimate.of(row), int(types.sum())
+    return Estimate.of(class_row(fitted)), int(types.sum())
+
+
+def class_row(fitted: Fit) -> dict[str, Any]:
+    """The row of class."""
+    return next(row for row in fitted.rows if row["term"] == CLASS)
+
+
+def designed(
+    found: Predictors, model: str, sides: Sides, terms: dict[str, np.ndarray], least: int = LEAST
+) -> Design | str:
+    """The columns of a model, or why it cannot be fitted.
+
+    Args:
+        found: of ``predictors``.
+        model: of ``MODELS``.
+        sides: the types that take part.
+        terms: of class, name → value of every token id.
+        least: fewest types on either side.
+    """
+    many, others = int(sides.function.sum()), int(sides.content.sum())
+    if min(many, others) < least:
+        return f"{many} function and {others} content types, where {least} of each are needed"
+    if model != "total" and any(name not in found for name in CONTEXT):
+        return "the neighbours of the tokens are not known"
+    made = design(found, MODELS[model], sides.function | sides.content, terms)
+    if not any(name in made.names for name in terms):
+        return "class follows from the other predictors"
+    if many + others < made.matrix.shape[1] + LEAST:
+        return f"{many + others} types for {made.matrix.shape[1]} terms"
+    return made
 
 
 def common_support(
@@ -159,7 +191,7 @@ def common_support(
     return (log_n >= low) & (log_n <= high)
 
 
-def _complete(outcome: np.ndarray, found: Predictors) -> Bool[np.ndarray, " vocabulary"]:
+def complete(outcome: np.ndarray, found: Predictors) -> Bool[np.ndarray, " vocabulary"]:
     """Types with the outcome and every predictor: the same ones in all models."""
     known = np.isfinite(outcome)
     for column in found.values():
@@ -170,7 +202,8 @@ def _complete(outcome: np.ndarray, found: Predictors) -> Bool[np.ndarray, " voca
 _COEFFICIENTS = {
     "reading": pl.String, "outcome": pl.String, "support": pl.String, "model": pl.String,
     "term": pl.String, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-    "p_value": pl.Float64, "p_permutation": pl.Float64,
+    "p_value": pl.Float64, "p_permutation": pl.Float64, "documents_low": pl.Float64,
+    "documents_high": pl.Float64,
 }  # fmt: skip
 _FITS = {
     "reading": pl.String, "outcome": pl.String, "support": pl.String, "model": pl.String,
@@ -196,7 +229,7 @@ class _Job(NamedTuple):
 def _by_subclass(
     name: str, outcome: np.ndarray, found: Predictors, sides: Sequence[Sides], seed: int
 ) -> _Job:
-    known = _complete(outcome, found)
+    known = complete(outcome, found)
     some = {one.reading: one.function & known for one in sides
             if one.reading not in (STUDIED, GRAMMAR, WITH_MARKS)}  # fmt: skip
     some = {reading: mask for reading, mask in some.items() if mask.sum() >= LEAST // 2}
@@ -211,26 +244,16 @@ def _run(job: _Job, left_out: Replicates | None, rows: dict[str, list]) -> None:
     y = job.outcome[types]
     sizes = {"types": int(types.sum()), "function": int(job.function.sum())}
     without = None if left_out is None else left_out.of(types)
-    enough = min(sizes["function"], sizes["types"] - sizes["function"]) >= LEAST
+    sides = Sides(job.keys["reading"], job.function, types & ~job.function)
+    fits: dict[str, Fit] = {}
     for model, chosen in MODELS.items():
         keys = job.keys | {"model": model}
         empty = dict.fromkeys(("r2", "delta_r2", "f", "p_value"), None)
-        note = None
-        if not enough:
-            note = f"{sizes['function']} function and {len(y) - sizes['function']} content types"
-            note += f", where {LEAST} of each are needed"
-        elif model != "total" and any(name not in job.found for name in CONTEXT):
-            note = "the neighbours of the tokens are not known"
-        else:
-            made = design(job.found, chosen, types, job.terms)
-            if not any(name in made.names for name in job.terms):
-                note = "class follows from the other predictors"
-            elif len(y) < made.matrix.shape[1] + LEAST:
-                note = f"{len(y)} types for {made.matrix.shape[1]} terms"
-        if note is not None:
-            rows["fits"].append(keys | sizes | empty | {"dropped": "", "note": note})
+        made = designed(job.found, model, sides, job.terms)
+        if not isinstance(made, Design):
+            rows["fits"].append(keys | sizes | empty | {"dropped": "", "note": made})
             continue
-        fitted = fit(y, made, tuple(job.terms), without, job.draws, job.seed)
+        fitted = fits[model] = fit(y, made, tuple(job.terms), without, job.draws, job.seed)
         rows["coefficients"] += [keys | row for row in fitted.rows]
         alone = design(job.found, chosen, types, {})
         r2 = r_squared(y, made.matrix)
@@ -249,6 +272,9 @@ def _run(job: _Job, left_out: Replicates | None, rows: dict[str, list]) -> None:
             shares = _shares(made, y, list(job.terms))
             own = {name: job.keys[name] for name in ("reading", "outcome")}
             rows["shares"] += [own | {"group": g, "share": share} for g, share in shares.items()]
+    if CLASS in job.terms and {"total", "direct"} <= fits.keys():
+        slot = between(fits["total"], fits["direct"], CLASS, y, without)
+        rows["coefficients"].append(job.keys | {"model": SLOT} | slot)
 
 
 def _shares(made: Design, y: np.ndarray, terms: list[str]) -> dict[str, float]:

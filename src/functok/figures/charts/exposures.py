@@ -7,6 +7,7 @@ import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
+from functok.controls.positions.halfway import SCHEMES
 from functok.figures.plan import NO_CONTROLS, Plan, made_from, of_control
 from functok.figures.style import (
     CONTENT,
@@ -23,13 +24,14 @@ from functok.figures.style import (
     with_intervals,
     zero_line,
 )
+from functok.graph.contrasts import WHOLE
 
 _SCHEMES = {
     "uniform": "positions anywhere",
     "document": "positions in the same documents",
     "place": "in the same tenths of documents",
     "content": "positions of content tokens",
-    "types": "whole content types",
+    "types": "whole types, class dealt out",
     "activations": "equal number of activations",
     "before": "positions just before",
     "after": "positions just after",
@@ -116,6 +118,52 @@ def exposure_references(table: pl.DataFrame) -> ChartType:
     )
 
 
+def sizes(coverage: pl.DataFrame) -> pl.DataFrame:
+    """The two comparisons that decide, at every number of positions, in words.
+
+    Args:
+        coverage: ``controls/exposure.parquet``.
+
+    Returns:
+        Columns reading, scheme, drawn (positions on either side), decides (whether there), covered,
+        expected, log_ratio, low, high.
+    """
+    kept = coverage.filter(
+        pl.col("reading").is_in(WHOLE),
+        pl.col("scheme").is_in(list(SCHEMES)),
+        pl.col("low").is_finite(),
+    )
+    return kept.sort("drawn", maintain_order=True).select(
+        readings_in_words(),
+        pl.col("scheme").replace(_SCHEMES),
+        "drawn",
+        pl.col("half").alias("decides"),
+        *("covered", "expected", "log_ratio", "low", "high"),
+    )
+
+
+def exposure_sizes(table: pl.DataFrame) -> ChartType:
+    """Log ratio of coverage by the number of positions; a ring where it decides."""
+    order = table["reading"].unique(maintain_order=True).to_list()
+    colour = alt.Scale(domain=order, range=[CONTROL, FUNCTION, MEASURED][: len(order)])
+    base = alt.Chart(table, width=WIDTH // 2 - 60, height=HEIGHT - 60).encode(
+        x=log_x("drawn", "positions on either side (log scale)"),
+        color=alt.Color("reading:N").scale(colour).legend(columns=3),
+        tooltip=[
+            *tips("reading:N scheme:N", drawn=",d"),
+            *tips(covered=(".1%", "coverage"), expected=(".1%", "of the reference")),
+            *value_tips("log_ratio", ".3f", "log ratio", prefixed=False),
+        ],
+    )
+    band = base.mark_area(opacity=0.15).encode(
+        y=alt.Y("low:Q", title="log ratio of coverage"), y2="high:Q"
+    )
+    line = base.mark_line(point=True).encode(y="log_ratio:Q")
+    ring = base.transform_filter("datum.decides").mark_point(size=120, filled=False)
+    layers = zero_line(table, across=True) + band + line + ring.encode(y="log_ratio:Q")
+    return layers.facet(facet=alt.Facet("scheme:N", title=None), columns=2)
+
+
 def paths(table: pl.DataFrame) -> pl.DataFrame:
     """``controls/richness_paths.parquet`` with groups as in legends."""
     return table.with_columns(readings_in_words("group"), pl.col("low", "high").fill_nan(None))
@@ -179,6 +227,19 @@ PLANS = (
         absent=NO_CONTROLS,
         tables=made_from(references, of_control("exposure")),
         chart=exposure_references,
+    ),
+    Plan(
+        name="exposure-sizes",
+        section="controls",
+        title="More features than content positions, by how many positions",
+        subtitle="above 0: function positions reach more features; bands: 95 %; ring: what decides",
+        reading="Every set reaches everything at enough positions, so the log ratio goes to 0 on "
+        "the right; it is decided where random positions reach half of the features.",
+        control="The same number of positions of content tokens, and of whole types with class "
+        "dealt out at random.",
+        absent=NO_CONTROLS,
+        tables=made_from(sizes, of_control("exposure")),
+        chart=exposure_sizes,
     ),
     Plan(
         name="accumulation",

@@ -65,7 +65,7 @@ class ControlsPart(Part):
     unit: Literal["documents", "occurrences"] = "documents"
     """One exposure of a token: a document, by one occurrence in it, or every occurrence."""
     exposure: Count | None = None
-    """Exposures at which token types are compared; none: the most that 30 of each class reach."""
+    """Exposures at which token types are compared; none: 20."""
     treebank: str | None = None
     """The .conllu file or folder that the corpus's text comes from, so that each occurrence has its
     part of speech; none: the first of tokens.treebanks."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from functok.controls.inputs import Inputs
     from functok.study.step import Shown
 
-TESTS = ("P1", "P2", "P3", "P4")
+TESTS = ("P1", "P2", "P3", "P4", "O-hubs")
 
 
 def _work(run: Run, key: str) -> None:
@@ -192,7 +192,7 @@ def _leaves(run: Run) -> Iterable[Path]:
 
 CONTROLS = Step(
     name="controls",
-    number=2,
+    number=3,
     title="Running the controls of frequency",
     needs=("coverage", "baselines"),
     settings=_settings,
@@ -203,8 +203,9 @@ CONTROLS = Step(
     evidence=TESTS,
     figures=(
         *("class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"),
-        *("exposure-curve", "exposure-references", "accumulation", "specifications-coverage"),
-        *("specifications-class", "specifications-direct", "feature-kinds"),
+        *("exposure-curve", "exposure-references", "exposure-sizes", "accumulation"),
+        *("specifications-coverage", "specifications-class", "specifications-direct"),
+        "feature-kinds",
     ),
     summary="Is it frequency? The controls of degree and coverage.",
     shows=_shows,

@@ -123,31 +123,42 @@ class Neighbours:
         return cls(**read_tensors(folder / "neighbours.safetensors"))
 
 
-def neighbour_table(sample: Neighbours, exposure: int = EXPOSURE) -> pl.DataFrame:
-    """One row per token with ``exposure`` occurrences: token_id and the module's columns."""
+def neighbour_table(
+    sample: Neighbours, exposure: int = EXPOSURE, least: int | None = None
+) -> pl.DataFrame:
+    """One row per token with ``least`` occurrences: token_id and the module's columns.
+
+    Args:
+        sample: occurrences, from which each token's are drawn.
+        exposure: n.
+        least: fewest occurrences of a token; one that has fewer than n is measured on all of them.
+            By default n.
+    """
     order = np.lexsort((sample.following, sample.previous, sample.priority, sample.token))
     token = sample.token[order]
     start = np.searchsorted(token, token)
     within = np.arange(len(token)) - start
-    enough = (np.searchsorted(token, token, "right") - start) >= exposure
-    chosen = order[enough & (within < exposure)]
-    rows = sample.token[chosen].reshape(-1, exposure)
-    table: dict[str, np.ndarray] = {"token_id": rows[:, 0].astype(np.int64)}
+    size = np.searchsorted(token, token, "right") - start
+    chosen = order[(size >= (least or exposure)) & (within < exposure)]
+    ids, row = np.unique(sample.token[chosen], return_inverse=True)
+    table: dict[str, np.ndarray] = {"token_id": ids.astype(np.int64)}
     for name, side in (("next", sample.following), ("previous", sample.previous)):
-        types, entropy = _diversity(side[chosen].reshape(-1, exposure))
+        types, entropy = _diversity(row, side[chosen])
         table |= {f"{name}_types": types, f"{name}_entropy": entropy}
     return pl.DataFrame(table)
 
 
-def _diversity(neighbours: Integer[np.ndarray, "tokens exposure"]) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct neighbours and corrected entropy of each row."""
-    exposure = neighbours.shape[1]
-    ordered = np.sort(neighbours, axis=1)
-    new = np.ones(ordered.shape, bool)
-    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    types = new.sum(1)
-    row = np.repeat(np.arange(len(ordered)), types)
-    counts = np.diff(np.append(np.flatnonzero(new.ravel()), new.size))
-    share = counts / exposure
-    entropy = np.bincount(row, -share * np.log(share), len(ordered))
-    return types, entropy + (types - 1) / (2 * exposure)
+def _diversity(
+    row: Integer[np.ndarray, " occurrences"], neighbour: Integer[np.ndarray, " occurrences"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct neighbours and corrected entropy of each row; each row has an occurrence."""
+    order = np.lexsort((neighbour, row))
+    row, neighbour = row[order], neighbour[order]
+    new = np.ones(len(row), bool)
+    new[1:] = (row[1:] != row[:-1]) | (neighbour[1:] != neighbour[:-1])
+    place = np.flatnonzero(new)
+    counts, exposure = np.diff(np.append(place, len(row))), np.bincount(row)
+    types = np.bincount(row[place], minlength=len(exposure))
+    share = counts / exposure[row[place]]
+    entropy = np.bincount(row[place], -share * np.log(share), len(exposure))
+    return types, entropy + (types - 1) / (2 * np.maximum(exposure, 1))

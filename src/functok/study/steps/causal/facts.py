@@ -57,7 +57,9 @@ def _work(run: Run, key: str) -> None:
         run.progress.say(f"  {note}")
     tokens = int(asked.prompts["ids"].list.len().sum())
     with run.progress.task("Asking", tokens, "tokens") as task, ticking(task):
-        known = know(run.model(run.last_trained, exact=True), asked, part.rule, run.resources.memory)
+        known = know(
+            run.model(run.last_trained, exact=True), asked, part.rule, run.resources.memory
+        )
     found = pairs(known, seed)
     tables = (
         known.prompts.drop("ids", "rivals"),
