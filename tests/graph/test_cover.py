@@ -1,5 +1,7 @@
 """Orderings, greedy cover, Heaps and power laws against loops, sets and planted laws."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.export import csr, write_edge_list
 from functok.graph.orders import cover_tables, coverage_curve, greedy_order, orderings
-from functok.graph.scaling import Degrees, _fit, goodness_of_fit, scaling_table
+from functok.graph.scaling import Degrees, _fit, goodness_of_fit, per_token, scaling_table
 
 VOCABULARY, FEATURES = 12, 60
 
@@ -162,3 +164,12 @@ def test_exports_hold_every_pair_once(tmp_path) -> None:
         found = dense.sum(0)[table["token"], table["feature"]]
         assert table["occurrences"].to_list() == found.tolist()
         assert table["sum"].to_list() == found.astype(float).tolist()
+
+
+def test_the_ratio_per_token_is_the_mean_in_standard_deviations() -> None:
+    chance = np.random.default_rng(0)
+    ratios = chance.normal(0.1, 2, 400)  # log likelihood ratios of single tokens
+    normalised = ratios.sum() / math.sqrt(len(ratios)) / ratios.std()
+    found = per_token(normalised, len(ratios))
+    assert found.value == pytest.approx(ratios.mean() / ratios.std())
+    assert found.width / 2 == pytest.approx(1.959964 / math.sqrt(len(ratios)))

@@ -98,7 +98,7 @@ def test_every_sae_has_results_of_its_own(made: Made) -> None:
     assert (made.root / "tests" / "wide" / "P1.parquet").exists()
     assert not (made.root / "tests" / "out" / "P1.parquet").exists()
     wide = made.table("graph/wide/step-000024/coverage")
-    measured = made.table("tests/wide/E-coverage")["measured"].item()
+    measured = made.table("tests/wide/O-coverage")["measured"].item()
     assert measured == pytest.approx(wide["of_active"].to_list()[-1])
 
 

@@ -17,6 +17,7 @@ What would surprise: if degree only follows frequency, a power law in frequencie
 degrees. It is no evidence for hubs.
 """
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int
+from scipy.special import ndtri
 
 from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
@@ -128,6 +130,16 @@ def scaling_table(
         _row("against_log_normal_p", _alone(float(p_ratio)), "two-sided p of that ratio (Vuong)"),
     ]
     return pa.Table.from_pylist(table)
+
+
+def per_token(normalised: float, tokens: int) -> Estimate:
+    """A normalised log-likelihood ratio (Vuong 1989) per token, with its 95 % interval.
+
+    The mean of the tokens' log-likelihood ratios in units of their standard deviation: unlike the
+    normalised ratio itself, it does not grow with the number of tokens.
+    """
+    value, half = normalised / math.sqrt(tokens), float(ndtri(0.975)) / math.sqrt(tokens)
+    return Estimate(value, value - half, value + half)
 
 
 def goodness_of_fit(degrees: Int[np.ndarray, " tokens"], fit: Any, draws: int, seed: int) -> float:
