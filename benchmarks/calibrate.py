@@ -8,7 +8,7 @@ account that is true.
                                    [--keep FILE]
 
 With ``--keep`` each world's tests are appended to a file of JSON lines, and those in it are not run
-again: the graph's part takes half an hour.
+again: the graph's part takes an hour.
 
 Exit code 1 if a world's recall is below 0.95 in some frame, a removal's effect is farther than 0.03
 from what the construction of its model says, a test rejects more than 16 of 200 nulls, it finds

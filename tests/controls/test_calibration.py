@@ -11,14 +11,17 @@ from functok.claims.rule import corrected
 @pytest.fixture(scope="module")
 def few():
     worlds = [("frequency", range(2)), ("types", range(1)), ("hub", range(2))]
+    worlds += [("enriched", range(2)), ("named", range(2))]
     return [row for kind, seeds in worlds for seed in seeds for row in every_test(kind, seed)]
 
 
 def test_at_fixed_seeds_nulls_pass_and_hubs_are_found(few):
     found = rejections(few)
-    tests = ["N1", "P1", "P2", "P3", "P4"]
+    tests = ["N1", "P1", "P2", "P3", "slot", "P4"]
     assert found.filter(world="frequency")["test"].to_list() == tests
-    assert found.filter(world="types")["test"].to_list() == ["N1", "P2", "P3", "P4"]
+    assert found.filter(world="types")["test"].to_list() == tests
+    assert found.filter(world="named")["test"].to_list() == tests
+    assert found.filter(world="enriched")["test"].to_list() == ["P2", "P3", "slot", "P4"]
     assert found["good"].all()
     assert found.filter(world="hub")["rate"].min() == 1
 

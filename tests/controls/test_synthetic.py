@@ -5,6 +5,8 @@ import pytest
 
 from functok.calibration.synthetic import PlantedSettings, synthetic_world
 from functok.graph.occurrences import read_occurrences
+from functok.richness.histograms import Histograms
+from functok.richness.outcomes import log_richness
 from functok.tokens.counting.function_tokens import FUNCTION
 
 
@@ -14,7 +16,7 @@ def _per_type(world):
     return fires
 
 
-@pytest.mark.parametrize("kind", ["frequency", "types", "hub", "slot"])
+@pytest.mark.parametrize("kind", ["frequency", "types", "named", "hub", "slot"])
 def test_every_position_has_as_many_features_whatever_its_class(kind):
     world = synthetic_world(kind, 0)
     function = world.classes[world.seen.token] == FUNCTION
@@ -84,3 +86,29 @@ def test_a_subject_has_the_graph_and_the_store_of_the_same_positions(tmp_path):
     assert np.count_nonzero(following < 0) == 20
     assert sum(len(part["features"]) for part in rows) == len(world.seen.row)
     assert set(subject.vocabulary.subclasses) == {"DET", "ADP", "punct-final", "content", "subword"}
+
+
+def test_in_an_enriched_world_the_frequent_are_richer_and_more_often_function():
+    world = synthetic_world("enriched", 0, PlantedSettings(features=1600))
+    count = np.bincount(world.seen.token, minlength=240)
+    order = np.argsort(-count, kind="stable")
+    function = (world.classes == FUNCTION)[order]
+    assert function[:60].mean() > 0.5 > 0.1 > function[120:].mean()
+    reached = log_richness(Histograms.of(world.graph(), "occurrences"), 20).values[order]
+    assert reached[:30].mean() > reached[90:120].mean()
+    # tokens of adjacent rank are equally rich, whatever their class
+    near = np.flatnonzero(function[1:90] != function[:89])
+    sign = np.where(function[1:][near], 1, -1)
+    assert abs(np.mean(sign * np.diff(reached)[near])) < 0.05
+
+
+def test_in_a_named_world_each_token_has_a_feature_that_no_other_has():
+    world = synthetic_world("named", 0)
+    token, feature = world.seen.token[world.seen.row], world.seen.feature
+    count = np.zeros((240, world.features), np.int64)
+    np.add.at(count, (token, feature), 1)
+    alone = np.flatnonzero(np.count_nonzero(count, axis=0) == 1)
+    often = np.flatnonzero(np.bincount(world.seen.token, minlength=240) > 60)
+    occurrences = np.bincount(world.seen.token, minlength=240)
+    share = count[often][:, alone].max(1) / occurrences[often]
+    assert (share > 0.5).all()

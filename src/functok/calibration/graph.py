@@ -6,18 +6,21 @@ Every test is run on worlds of ``synthetic.py``, in which the answer is known:
 world          what is true                           what must come out
 =============  =====================================  ==========================================
 ``frequency``  features depend on nothing             at most 16 of 200 rejected at α = .05
-``types``      types differ, classes do not           likewise, but for P1
+``types``      types differ, classes do not           likewise
+``enriched``   the frequent are richer, and more      likewise, of P2, P3 and P4
+               often function tokens
+``named``      every token has a feature of its own   likewise, of all
 ``hub``        function tokens are truly richer       at least .8 rejected, on the right side
 =============  =====================================  ==========================================
 
 16 is the largest number of 200 whose lower 95 % Clopper–Pearson bound is not above .05. The tests
-are ``N1``, the gap of the hub index (``docs/methods.md#n1``), and the declared tests P1 to P4 as
-the suite runs them (``docs/methods.md#declared-tests``); for P4 the untrained world has the same
-text.
+are ``N1``, the gap of the hub index (``docs/methods.md#n1``), the declared tests P1 to P4 as the
+suite runs them (``docs/methods.md#declared-tests``), and ``slot``, P2 minus P3. For P4 the
+untrained world has the same text.
 
-What would surprise: P1 is about the tokens that occur in the text, not about a class that could
-have others. If types differ by chance, so do the few that make up most function positions, and P1
-rightly reports it: the world ``types`` is not a null of P1.
+What would surprise: in ``enriched`` function positions do reach more features, since frequent
+tokens do; P1 rightly reports it, and says nothing of class by itself. N1 holds frequency equal
+within strata only. So that world is a null of neither.
 """
 
 from collections.abc import Iterable
@@ -34,18 +37,18 @@ from functok.controls.baselines.differences import UNTRAINED
 from functok.controls.inputs import Inputs
 from functok.controls.nulls.hubs import hubs
 from functok.controls.suite.declared import (
-    both_at_once,
     class_given_context,
     equal_positions,
     trained_or_not,
 )
+from functok.controls.types.regression import SLOT, class_effects
 
 ALPHA = 0.05
 POWER = 0.8
-NULLS: tuple[Kind, ...] = ("frequency", "types")
-NOT_NULL = {("types", "P1")}
-"""Worlds in which a test's null does not hold, though no class is richer."""
-TESTS = ("N1", "P1", "P2", "P3", "P4")
+NULLS: tuple[Kind, ...] = ("frequency", "types", "enriched", "named")
+NOT_NULL = {("enriched", "N1"), ("enriched", "P1"), ("hub", SLOT)}
+"""Worlds in which it is not known what a test must say."""
+TESTS = ("N1", "P1", "P2", "P3", SLOT, "P4")
 SETTINGS = PlantedSettings(features=1600)
 """So many features that function positions do not reach them all."""
 _FORM = "subword"
@@ -63,9 +66,12 @@ def every_test(kind: Kind, seed: int, settings: PlantedSettings = SETTINGS) -> l
         given = Inputs(subject, world.encoded(), baselines={UNTRAINED: untrained})
         found = {
             row.test: (row.effect, row.effect_low, row.effect_high, row.p_value)
-            for work in (equal_positions, both_at_once, class_given_context, trained_or_not)
+            for work in (equal_positions, class_given_context, trained_or_not)
             for row in work(given).tests
         }
+        assert given.regressed is not None
+        slot = class_effects(given.regressed, given.main.reading)[SLOT]
+        found[SLOT] = (slot["value"], slot["low"], slot["high"], slot["p_value"])
         hub = hubs(subject).headline
         assert hub is not None
         found["N1"] = (*vars(hub.effect).values(), hub.p_value)

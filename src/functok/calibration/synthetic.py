@@ -4,7 +4,8 @@ A control is trusted only after it has given the right answer where the answer i
 (``docs/methods.md#synthetic-graphs``). Text and
 features are drawn here, no model and no SAE: Zipf tokens in an order with slots, features with
 log-normal densities as published SAEs have them, both in bursts that whole documents share. Every
-class occurs at every frequency: of four tokens adjacent in rank one is a function token.
+class occurs at every frequency: of four tokens adjacent in rank one is a function token. Only in
+``enriched`` function tokens are the more frequent ones, as in language.
 
 ============  ==========================================  ======================================
 world         what a token's features depend on           what the controls must say
@@ -12,6 +13,9 @@ world         what a token's features depend on           what the controls must
 ``frequency`` nothing: every position draws from all      artefact: degree is frequency
 ``types``     each token has a breadth of its own, drawn  no class effect; tokens differ
               without regard to its class
+``enriched``  a token's breadth grows with its frequency  no class effect given frequency
+``named``     a token has a feature of its own, which    no class effect; any few types reach
+              is active at most of its occurrences        fewer features than random positions
 ``hub``       function tokens draw from all features,     class
               content tokens from a narrow set of each
 ``slot``      tokens in open slots, after which much can  slot: the class effect vanishes given
@@ -41,7 +45,7 @@ from functok.graph.occurrences import occurrence_table
 from functok.tokens.counting.function_tokens import class_array
 from functok.tokens.vocabulary import Vocabulary
 
-Kind = Literal["frequency", "types", "hub", "slot"]
+Kind = Literal["frequency", "types", "enriched", "named", "hub", "slot"]
 
 SUCCESSORS = 3
 """Tokens that can follow a closed slot."""
@@ -67,6 +71,8 @@ class PlantedSettings:
     """Share of the features that a narrow token draws from."""
     common: float = 0.8
     """Share of the features among which narrow tokens find theirs."""
+    own: float = 0.12
+    """Share of the features active at a position that only name the token, in ``named``."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +138,15 @@ def synthetic_world(
 ) -> SyntheticWorld:
     """Draw a world; its text follows from ``kind`` and ``seed``, whether ``trained`` or not."""
     chance = np.random.default_rng((seed, 0))
-    function = _one_in(4, settings.tokens, chance)
+    function = _function(kind, settings.tokens, chance)
     open_slot = _open(kind, function, chance)
     text = _text(settings, open_slot, chance)
+    count = np.bincount(text.ravel(), minlength=settings.tokens)
+    if kind == "enriched":  # by how often tokens do occur, which is not quite their rank
+        function[np.argsort(-count, kind="stable")] = function.copy()
     chance = np.random.default_rng((seed, 1 if trained else 2))
-    rates = _rates(kind if trained else "frequency", function, open_slot, settings, chance)
+    known = kind if trained else "frequency"
+    rates = _rates(known, function, open_slot, count, settings, chance)
     row, feature = _firings(text, rates, settings, chance)
     document = np.repeat(mixed(np.arange(settings.documents), seed, 11), settings.length)
     seen = Observations(
@@ -151,6 +161,14 @@ def synthetic_world(
     following = np.append(text[:, 1:], np.full((len(text), 1), -1), axis=1)
     classes = class_array(np.flatnonzero(function), (), settings.tokens)
     return SyntheticWorld(kind, seed, seen, following.ravel(), classes, settings.features)
+
+
+def _function(kind: Kind, tokens: int, chance: np.random.Generator) -> Bool[np.ndarray, " tokens"]:
+    """A quarter of the tokens: at every frequency alike, or mostly the frequent ones."""
+    if kind != "enriched":
+        return _one_in(4, tokens, chance)
+    rarity = np.arange(tokens) / tokens
+    return chance.random(tokens) < (1 - rarity) ** 3
 
 
 def _one_in(size: int, tokens: int, chance: np.random.Generator) -> Bool[np.ndarray, " tokens"]:
@@ -195,6 +213,7 @@ def _rates(
     kind: Kind,
     function: Bool[np.ndarray, " tokens"],
     open_slot: Bool[np.ndarray, " tokens"],
+    count: Int[np.ndarray, " tokens"],
     settings: PlantedSettings,
     chance: np.random.Generator,
 ) -> Float[np.ndarray, "tokens features"]:
@@ -204,16 +223,25 @@ def _rates(
     share = np.ones(settings.tokens)
     if kind == "types":
         share = chance.uniform(settings.breadth, 1, settings.tokens)
-    elif kind != "frequency":
+    elif kind == "enriched":
+        log_n = np.log(np.maximum(count, 1))
+        share = settings.breadth ** (3 * (1 - log_n / log_n.max()))
+    elif kind in ("hub", "slot"):
         share = np.where(function if kind == "hub" else open_slot, 1, settings.breadth)
     common = chance.random(settings.features) < settings.common
     for token in np.flatnonzero(share < 1):
-        among = np.flatnonzero(common) if kind != "types" else np.arange(settings.features)
+        among = np.flatnonzero(common) if kind in ("hub", "slot") else np.arange(settings.features)
         size = min(round(share[token] * settings.features), len(among))
         chance_of_all[token] = False
         chance_of_all[token, chance.choice(among, size, replace=False)] = True
     rates = chance_of_all * density
-    return rates * (settings.l0 / rates.sum(axis=1, keepdims=True))
+    if kind != "named":
+        return rates * (settings.l0 / rates.sum(axis=1, keepdims=True))
+    own = chance.permutation(settings.features)[: settings.tokens]
+    rates[:, own] = 0
+    rates *= (1 - settings.own) * settings.l0 / rates.sum(axis=1, keepdims=True)
+    rates[np.arange(settings.tokens), own] = settings.own * settings.l0
+    return rates
 
 
 def _firings(
