@@ -134,8 +134,8 @@ def fillers(run: Run) -> Mapping[str, int]:
         else:
             said = "none of the usual ones is" if named is None else f"{named[place]!r} is not"
             raise UserError(
-                f"facts.patching.fillers: {said} a single {name} token in this vocabulary; name one "
-                'of each class, such as [" the", " word"].'
+                f"facts.patching.fillers: {said} a single {name} token in this vocabulary; name "
+                'one of each class, such as [" the", " word"].'
             )
     return found
 
