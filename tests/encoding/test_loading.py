@@ -10,7 +10,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers.processors import TemplateProcessing
 
 from functok.corpus import Document
-from functok.encoding.check_texts import hostile_texts
+from functok.encoding.backend.check_texts import hostile_texts
 from functok.encoding.tokenizer import encode, load_tokenizer, save_tokenizer, separator_id
 from functok.runtime.errors import UserError
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as some
 
 from functok.corpora import open_corpus
 from functok.corpus.problems import Problems
-from functok.encoding.tokenizer_file import check_tokenizer_file
+from functok.encoding.backend.tokenizer_file import check_tokenizer_file
 from functok.models.dictionaries import open_sae
 from functok.models.language.folder import check_model_folder
 from functok.runtime.errors import UserError

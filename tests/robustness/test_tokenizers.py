@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer as Backend
 
-from functok.encoding import bulk
-from functok.encoding.bulk import BulkEncoder, EncodingPath
-from functok.encoding.tokenizer_file import check_tokenizer_file
+from functok.encoding.backend import bulk
+from functok.encoding.backend.bulk import BulkEncoder, EncodingPath
+from functok.encoding.backend.tokenizer_file import check_tokenizer_file
 from functok.runtime.errors import UserError
 
 BASE: dict[str, Any] = {

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Backend
 
 from functok.corpus.blocks import text_array
-from functok.encoding.bulk import BulkEncoder
-from functok.encoding.check_texts import hostile_texts
-from functok.encoding.unicode import RANGES, disputed
+from functok.encoding.backend.bulk import BulkEncoder
+from functok.encoding.backend.check_texts import hostile_texts
+from functok.encoding.backend.unicode import RANGES, disputed
 
 PROSE = [
     "The Senate of the United States shall be composed of two Senators from each State.",
@@ -106,7 +106,7 @@ def test_without_gigatoken_tokenizers_encodes_and_says_so(
 def test_other_ids_on_the_sample_lead_to_tokenizers(
     shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from functok.encoding import bulk
+    from functok.encoding.backend import bulk
 
     backend = Backend.from_file(str(shared / "tokenizers/gpt2/tokenizer.json"))
     right = bulk._by_gigatoken

@@ -79,7 +79,7 @@ def test_no_document_is_encoded_as_nothing(tokenizer):
 @pytest.mark.parametrize("name", ["gpt2", "olmo"])
 def test_documents_of_a_study_take_the_checked_fast_path(shared, monkeypatch, name):
     """… and get the ids of ``tokenizers``, which encodes none of the calm documents."""
-    from functok.encoding import bulk
+    from functok.encoding.backend import bulk
 
     tokenizer = load_tokenizer(str(shared / "tokenizers" / name))
     prose = [Document("", f"{text} {number}") for number in range(3000) for text in TEXTS[2:4]]

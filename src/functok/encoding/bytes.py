@@ -6,7 +6,7 @@ token. One that ends a word by its mark (``the</w>``) stands for the word and th
 
 from typing import Any
 
-from functok.encoding.spelling import Spelling
+from functok.encoding.backend.spelling import Spelling
 from functok.encoding.tokenizer import vocabulary_size
 
 

@@ -11,7 +11,7 @@ the other without a word; so the rendered text is searched for the prompt's word
 import re
 from typing import Any
 
-from functok.encoding.bulk import untruncated
+from functok.encoding.backend.bulk import untruncated
 from functok.encoding.tokenizer import Tokenizer
 from functok.runtime.errors import UserError, first_line
 

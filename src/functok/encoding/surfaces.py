@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool
 
-from functok.encoding.spelling import Spelling
+from functok.encoding.backend.spelling import Spelling
 from functok.encoding.tokenizer import Tokenizer, special_ids, vocabulary_size
 
 Convention = Literal["byte-level", "metaspace", "wordpiece", "end of word", "plain"]

@@ -19,9 +19,9 @@ from safetensors.numpy import save_file
 
 from functok.corpus import Document
 from functok.corpus.blocks import text_array
-from functok.encoding.bulk import BulkEncoder, sample
-from functok.encoding.loading import named_tokenizer
-from functok.encoding.spelling import Spelling
+from functok.encoding.backend.bulk import BulkEncoder, sample
+from functok.encoding.backend.loading import named_tokenizer
+from functok.encoding.backend.spelling import Spelling
 from functok.runtime.errors import UserError
 from functok.runtime.store import mapped_tensors, writing, writing_folder
 from functok.runtime.threads import mapped, threads_here
@@ -37,7 +37,7 @@ _CHARACTERS = 1 << 23
 def load_tokenizer(name: str) -> Tokenizer:
     """The tokenizer in a folder, in a file like ``tokenizer.json``, or on the hub.
 
-    Its ids are those of the file itself, whatever class the folder names (``encoding/loading.py``).
+    Its ids are those of the file itself, whatever class the folder names (``backend/loading.py``).
 
     Raises:
         UserError: if there is none by that name, or it cannot be used.

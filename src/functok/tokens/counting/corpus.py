@@ -19,7 +19,7 @@ from tokenizers import Tokenizer as Backend
 
 from functok.corpus import Corpus
 from functok.corpus.problems import OnError, Problems
-from functok.encoding.bulk import BulkEncoder, EncodingPath, sample
+from functok.encoding.backend.bulk import BulkEncoder, EncodingPath, sample
 from functok.encoding.tokenizer import Encoded
 from functok.runtime.engine import Engine, run_shards
 from functok.runtime.errors import UserError

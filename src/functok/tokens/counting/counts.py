@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Integer
 from safetensors.numpy import save_file
 
-from functok.encoding.bulk import Ids
+from functok.encoding.backend.bulk import Ids
 from functok.encoding.tokenizer import Encoded
 from functok.runtime.store import read_tensors
 from functok.tokens.counting.frequencies import document_frequencies

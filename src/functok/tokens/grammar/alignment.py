@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int
 
-from functok.encoding.bulk import untruncated
+from functok.encoding.backend.bulk import untruncated
 from functok.encoding.tokenizer import Tokenizer
 from functok.runtime.errors import UserError
 from functok.tokens.grammar.treebanks import Treebank

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from functok.corpus import Corpus
 from functok.corpus.problems import OnError, Problems
-from functok.encoding.bulk import EncodingPath, Ids
+from functok.encoding.backend.bulk import EncodingPath, Ids
 from functok.encoding.tokenizer import Encoded
 from functok.runtime.engine import Engine, merge_all, run_shards
 from functok.runtime.progress import Progress

@@ -31,7 +31,7 @@ from jaxtyping import Integer
 from safetensors.numpy import save_file
 
 from functok.corpus.splits import splitmix64
-from functok.encoding.bulk import Ids
+from functok.encoding.backend.bulk import Ids
 from functok.encoding.tokenizer import Encoded
 from functok.runtime.store import read_tensors
 from functok.tokens.counting.counts import TokenCounts

@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from scipy import sparse
 
 from functok.corpus.splits import splitmix64
-from functok.encoding.bulk import Ids
+from functok.encoding.backend.bulk import Ids
 from functok.encoding.tokenizer import Encoded
 from functok.runtime.store import read_tensors
 from functok.tokens.counting.frequencies import document_frequencies

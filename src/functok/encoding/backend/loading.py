@@ -5,8 +5,8 @@ in ``tokenizer.json`` (Qwen, Cohere, Gemma …), and a folder's ``tokenizer.json
 file that was named. So the file itself encodes here, by ``tokenizers``; transformers tells only
 which tokens are special and what the chat template is.
 
-Without ``tokenizer.json`` a SentencePiece model is read by itself (``encoding/sentencepiece.py``);
-other folders are converted by their class, and the conversion is compared with ``vocab.json`` or
+Without ``tokenizer.json`` a SentencePiece model is read by itself (``sentencepiece.py``); other
+folders are converted by their class, and the conversion is compared with ``vocab.json`` or
 ``vocab.txt``. Where ids differ, or nothing tells how text is split into words, the folder is
 refused.
 """
@@ -18,8 +18,8 @@ from typing import Any
 
 from tokenizers import Tokenizer as Backend
 
-from functok.encoding.sentencepiece import sentencepiece_backend
-from functok.encoding.tokenizer_file import check_tokenizer_file
+from functok.encoding.backend.sentencepiece import sentencepiece_backend
+from functok.encoding.backend.tokenizer_file import check_tokenizer_file
 from functok.runtime.errors import outside, require
 from functok.runtime.gguf import alone, gguf_header, is_gguf
 from functok.runtime.paths import user_path

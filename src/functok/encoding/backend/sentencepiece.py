@@ -13,7 +13,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, decoders, models, normalizers
 from tokenizers import Tokenizer as Backend
 
-from functok.encoding.check_texts import hostile_texts
+from functok.encoding.backend.check_texts import hostile_texts
 from functok.runtime.errors import outside, require
 
 BLANK = "▁"

@@ -3,8 +3,7 @@
 The ids must equal Hugging Face's. A tokenizer takes the fast path only if gigatoken can load it and
 gives the same ids on difficult texts (``check_texts.py``) and on a sample of the corpus; otherwise
 ``tokenizers`` encodes, and ``EncodingPath`` says why. Single documents with characters on which the
-two libraries may differ always go through ``tokenizers``
-(``encoding/unicode.py``).
+two libraries may differ always go through ``tokenizers`` (``unicode.py``).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,8 +15,8 @@ from jaxtyping import Integer
 from tokenizers import Tokenizer as Backend
 
 from functok.corpus.blocks import buffers, text_array
-from functok.encoding.check_texts import hostile_texts
-from functok.encoding.unicode import disputed
+from functok.encoding.backend.check_texts import hostile_texts
+from functok.encoding.backend.unicode import disputed
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.limits import within
 
