@@ -66,14 +66,14 @@ def test_a_feature_that_never_fires_is_one_sentence(whole_run: Path) -> None:
         (["RUN"], "needs the number of a feature after the run"),
         (["RUN", "64"], "There is no feature 64: the SAE has features 0 to 63."),
         (["RUN", "1", "64"], "There is no feature 64"),
-        (["RUN", "99999999999999999999"], "is no feature; give its number"),
-        (["RUN", "three"], "'three' is no feature; give its number"),
-        (["RUN", "3", "--sae", "mian"], "The run has no SAE 'mian'; did you mean 'main'?"),
+        (["RUN", "99999999999999999999"], "is not a feature; give its number"),
+        (["RUN", "three"], "'three' is not a feature; give its number"),
+        (["RUN", "3", "--sae", "mian"], "has no SAE 'mian'; did you mean 'main'?"),
         (["RUN", "3", "--corpus", "x.txt"], "which names its own model and SAE"),
         (["RUN", "3", "--layer", "1"], "which names its own model and SAE"),
         (["3"], "needs a run folder or a study file, or --model, --sae and --corpus"),
         (["3", "--model", "m", "--sae", "s"], "or --model, --sae and --corpus"),
-        (["missing", "3"], "There is no run folder and no study file missing"),
+        (["missing", "3"], "There is not a run folder and no study file missing"),
     ],
 )
 def test_a_question_that_has_no_answer_is_refused(

@@ -17,8 +17,7 @@ import polars as pl
 import pytest
 
 from functok.cli import main
-from functok.cli.console import ConsoleProgress
-from functok.cli.show import printed
+from functok.cli.console import ConsoleProgress, printed
 from functok.graph import scaling
 from functok.runtime import ray
 from functok.runtime.errors import UserError

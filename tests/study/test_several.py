@@ -1,7 +1,6 @@
 """A study with three SAEs: two of different width at one site, one at another site and layer."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ import yaml
 
 from functok.figures.catalogue import figures
 from functok.figures.draw import write_figure
-from functok.graph import tables
-from functok.graph.scaling import scaling_table
 from functok.models.dictionaries import activations
 from functok.notebook.run import Run
 from functok.report.findings import claims_table
@@ -63,7 +60,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(activations, "sample_at", told)
-        patched.setattr(tables, "scaling_table", partial(scaling_table, draws=1))  # 10 s each
         outcome = functok("claims", made.study, "-o", made.root)
     assert outcome.code == 0, outcome.err
     return made
@@ -110,7 +106,7 @@ def test_a_view_has_the_places_of_its_sae(made: Made) -> None:
     assert seen.judged == seen.folder.judged == made.root / "graph" / "out" / "step-000024"
     assert seen.folder.test("E-coverage") == made.root / "tests" / "out" / "E-coverage.parquet"
     assert view(run, "main").folder == run.folder
-    with pytest.raises(UserError, match="no SAE 'other'; its SAEs: main, wide, out"):
+    with pytest.raises(UserError, match=r"no SAE 'other'; did you mean 'out'\?"):
         view(run, "other")
 
 
@@ -130,7 +126,7 @@ def test_a_command_shows_the_sae_that_is_named(made: Made, command: str) -> None
     assert [one.code for one in shown] == [0, 0], shown[0].err + shown[1].err
     assert shown[0].out != shown[1].out
     complaint = functok(command, made.root, "--sae", "narrow").complaint
-    assert complaint.endswith("has no SAE 'narrow'; its SAEs: main, wide, out.")
+    assert complaint.endswith("has no SAE 'narrow'; valid are main, out, wide.")
 
 
 def test_what_was_not_measured_on_an_sae_is_said(made: Made) -> None:

@@ -52,7 +52,7 @@ def main() -> None:
             raise
         place = "the output" if error.filename is None else error.filename
         _quiet()
-        _end(f"Cannot use {place}: {error.strerror}; run the same command again then.", REFUSED)
+        _end(f"Cannot use {place}: {error.strerror}; fix this and run the command again.", REFUSED)
 
 
 def _end(sentence: str, code: int) -> NoReturn:

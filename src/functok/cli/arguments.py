@@ -3,12 +3,12 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from functok.runtime.errors import UserError
-from functok.runtime.paths import user_path
+from functok.runtime.paths import folder_name, user_path
 from functok.runtime.sizes import in_bytes
 from functok.study.resources import Resources
 
@@ -23,7 +23,7 @@ def there(target: Path | None) -> Path | None:
     if not target.exists() and str(target) in studies():
         return study_file(str(target))
     if not target.exists():
-        raise UserError(f"There is no run folder and no study file {target}; check the path.")
+        raise UserError(f"There is not a run folder and no study file {target}; check the path.")
     return target
 
 
@@ -43,7 +43,7 @@ def factor_of(text: str | None) -> float | str | None:
     except ValueError:
         factor = 0.0
     if not 0 < factor < float("inf"):
-        raise UserError(f"--norm-factor {text!r} is no positive number; give one, or auto.")
+        raise UserError(f"--norm-factor {text!r} is not a positive number; give one, or auto.")
     return factor
 
 
@@ -74,18 +74,18 @@ ModelName = Annotated[
 Revision = Annotated[str | None, typer.Option(help="Revision of a model on the hub.")]
 Dtype = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"] | None,
-    typer.Option(help="Data type of the model; default: its own, and float32 to steer it."),
+    typer.Option(help="Data type of the model; default: its own, or float32 for steering."),
 ]
 SaeName = Annotated[
     str | None,
     typer.Option(
-        help="An SAE: the folder or file of a published one (docs/graph.md), or release/sae_id; of "
-        "a run or a study, the name of one of its SAEs, by default the first."
+        help="A published SAE: its folder or file (docs/graph.md), or release/sae_id. With a run "
+        "or a study: the name of one of its SAEs; default: the first."
     ),
 ]
 SaeOfRun = Annotated[
     str | None,
-    typer.Option("--sae", help="One of the study's SAEs, by its name; default: the first, or all."),
+    typer.Option("--sae", help="Name of one of the study's SAEs; default: the first, or all."),
 ]
 Layer = Annotated[int | None, typer.Option(help="Decoder layer, from 0; default: the SAE's own.")]
 Site = Annotated[
@@ -108,24 +108,24 @@ RowStartName = Annotated[
     str | None,
     typer.Option(
         "--row-start",
-        help="Token that a row begins with, or none; default: what stood before a document in "
-        "training, as far as a probe can tell.",
+        help="Token that every row starts with, or none; default: what preceded documents in "
+        "training, as estimated on a probe.",
     ),
 ]
 TokenizerName = Annotated[str | None, typer.Option(help="Tokenizer; default: the model's own.")]
 FunctionTokensFolder = Annotated[
     Path | None,
     typer.Option(
-        help="A folder written by functok tokens, for its function tokens; default: closed-class "
-        "words, punctuation and blanks."
+        help="Folder written by functok tokens, whose function tokens are used; default: "
+        "closed-class words, punctuation and whitespace."
     ),
 ]
 Documents = Annotated[
-    int | None, typer.Option(min=1, help="Maximum number of documents, drawn by hash.")
+    int | None, typer.Option(min=1, help="Maximum number of documents, sampled by hash.")
 ]
 MaxTokens = Annotated[
     int | None,
-    typer.Option(min=1, help="Maximum number of tokens, spread over documents drawn by hash."),
+    typer.Option(min=1, help="Maximum number of tokens, spread over documents sampled by hash."),
 ]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Run folder; default: under runs/.")
@@ -161,34 +161,38 @@ Engine = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        help="Device of the model: auto, cpu, cuda, cuda:1 or mps. auto takes an accelerator, if "
-        "torch sees one; from cuda a large model is spread over all devices."
+        help="Device of the model: auto, cpu, cuda, cuda:1 or mps. auto uses an accelerator if "
+        "torch finds one; with cuda, a large model is spread over all GPUs."
     ),
 ]
 SaeDevice = Annotated[str | None, typer.Option(help="Device of the SAEs; default: the model's.")]
 Memory = Annotated[
     str,
-    typer.Option(help="Memory limit of graphs and losses, in addition to the weights: 512m, 2g."),
+    typer.Option(help="Memory for graphs and losses, on top of the weights: 512m, 2g."),
 ]
 
 
-def runs_model(command: Callable[..., None]) -> Callable[..., None]:
-    """``command`` with --device, --sae-device and --memory in place of its parameter ``where``."""
+def with_options(
+    command: Callable[..., None], parameter: str, options: type, made: Callable[..., Any]
+) -> Callable[..., None]:
+    """``command`` with several options on the command line in place of one parameter.
 
-    def whole(*, device: str, sae_device: str | None, memory: str, **named: Any) -> None:
-        size = in_bytes(memory, "--memory")
-        command(**named, where=Resources(device=device, sae_device=sae_device, memory=size))
+    Args:
+        parameter: which they replace.
+        options: a named tuple: their names, types and defaults.
+        made: makes the parameter of their values.
+    """
+    names = options._fields  # type: ignore[attr-defined]
 
-    options = {
-        "device": (Device, "auto"),
-        "sae_device": (SaeDevice, None),
-        "memory": (Memory, "2g"),
-    }
+    def whole(**given: Any) -> None:
+        given[parameter] = made(**{name: given.pop(name) for name in names})
+        command(**given)
+
     known = inspect.signature(command, eval_str=True)
-    parameters = [one for one in known.parameters.values() if one.name != "where"]
+    parameters = [one for one in known.parameters.values() if one.name != parameter]
     parameters += [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in options.items()
+        one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for one in inspect.signature(options).parameters.values()
     ]
     whole.__name__, whole.__doc__ = command.__name__, command.__doc__
     whole.__signature__ = known.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -196,12 +200,26 @@ def runs_model(command: Callable[..., None]) -> Callable[..., None]:
     return whole
 
 
+class _Where(NamedTuple):
+    device: Device = "auto"
+    sae_device: SaeDevice = None
+    memory: Memory = "2g"
+
+
+def runs_model(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with --device, --sae-device and --memory in place of its parameter ``where``."""
+
+    def where(device: str, sae_device: str | None, memory: str) -> Resources:
+        size = in_bytes(memory, "--memory")
+        return Resources(device=device, sae_device=sae_device, memory=size)
+
+    return with_options(command, "where", _Where, where)
+
+
 def short_name(*parts: str) -> str:
     """A name for a run folder, from the names of a corpus, a model or a tokenizer."""
-    import re
-
     stems = []
     for part in parts:
         path = Path(part.split("?")[0])
         stems.append(path.parent.name if path.name == "tokenizer.json" else path.name)
-    return re.sub(r"[^\w.-]+", "-", "-".join(stems)).strip("-.")
+    return folder_name("-".join(stems))

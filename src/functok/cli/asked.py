@@ -1,85 +1,119 @@
 """What trace, steer and find-feature ask about: a run, or a model and an SAE by their names."""
 
-from __future__ import annotations
-
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from functok.cli.arguments import (
+    Dtype,
+    FunctionTokensFolder,
+    Layer,
+    ModelName,
+    NormFactor,
+    Output,
+    Replace,
+    Revision,
+    RowStartName,
+    SaeName,
+    Site,
+    TokenizerName,
+    factor_of,
+    with_options,
+)
 from functok.runtime.errors import UserError, require
+from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.retrieval.prompts.subject import Subject
-    from functok.study.resources import Resources
 
 
-def subject(
-    command: str,
-    target: Path | None,
-    output: Path | None,
-    replace: bool,
-    where: Resources,
-    model: str | None,
-    sae: str | None,
-    **more: object,
-) -> Subject:
+class Asked(NamedTuple):
+    """A model and an SAE as they were typed; or of a run, one of its SAEs and the folder."""
+
+    model: ModelName = None
+    revision: Revision = None
+    sae: SaeName = None
+    layer: Layer = None
+    site: Site = None
+    norm_factor: NormFactor = None
+    tokenizer: TokenizerName = None
+    row_start: RowStartName = None
+    function_tokens: FunctionTokensFolder = None
+    dtype: Dtype = None
+    output: Output = None
+    replace: Replace = False
+
+    @property
+    def names(self) -> dict[str, object]:
+        """What a run does not need to be told, by the fields of ``functok.study.asking.Named``."""
+        return {key: of for key, of in self._asdict().items() if key not in ("output", "replace")}
+
+    def refuse_names(self, target: Path) -> None:
+        """Refuse names given together with a run or a study; its SAE may be named.
+
+        Raises:
+            UserError: if there is one.
+        """
+        refuse_names(target, *self._replace(sae=None).names.values())
+
+
+def asks(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with the options of ``Asked`` in place of its parameter ``asked``."""
+    return with_options(command, "asked", Asked, Asked)
+
+
+def subject(command: str, target: Path | None, asked: Asked, where: Resources) -> "Subject":
     """The subject of the run of ``target``, or else of a model and an SAE.
 
     Args:
         command: that asks.
         target: a run folder or a study file.
-        output, replace: of a run.
+        asked: what was typed of both.
         where: the model and its SAE go.
-        model: its name.
-        sae: likewise; or of a run, the name of one of its SAEs.
-        more: of a model and an SAE, see ``functok.study.asking.Named``.
 
     Raises:
         UserError: if both are given, or neither, or the run has no such SAE.
     """
-    from functok.cli.console import ConsoleProgress
+    from functok.cli.console import ConsoleProgress, printed
     from functok.cli.work import bring, find, quiet_libraries
     from functok.study.asking import Named, subject_named, subject_of
     from functok.study.opening import view
 
     exact = command != "trace"  # nothing is changed there
     if target is not None:
-        refuse_names(target, model, *more.values())
-        run = find(target, output, where)
-        view(run, sae)  # a name that there is not is refused before any work
-        bring(run, ["graph"], replace, whole=True)
+        asked.refuse_names(target)
+        run = find(target, asked.output, where)
+        view(run, asked.sae)  # a name that there is not is refused before any work
+        bring(run, ["graph"], asked.replace, whole=True)
         quiet_libraries()
-        return _told(subject_of(view(run, sae), exact))
-    if model is None or sae is None:
-        raise UserError(
-            f"functok {command} needs a run folder or a study file, or --model and --sae."
+        found = subject_of(view(run, asked.sae), exact)
+    else:
+        if asked.model is None or asked.sae is None:
+            raise UserError(
+                f"functok {command} needs a run folder or a study file, or --model and --sae."
+            )
+        require(
+            asked.output is None and not asked.replace, "Without a run nothing is kept; omit -o."
         )
-    require(output is None and not replace, "Without a run nothing is kept; omit -o.")
-    quiet_libraries()
-    named = Named(model, sae, **more)  # type: ignore[arg-type]
-    return _told(subject_named(named, where, ConsoleProgress(), exact))
+        factor = factor_of(asked.norm_factor)
+        named = Named(**{**asked.names, "norm_factor": factor})  # type: ignore[arg-type]
+        quiet_libraries()
+        found = subject_named(named, where, ConsoleProgress(), exact)
+    printed(found.about)
+    return found
 
 
-def _told(subject: Subject) -> Subject:
-    """Say what to know of model and SAE before any answer."""
-    from functok.cli.show import printed
-
-    printed(subject.about)
-    return subject
-
-
-def kept(
-    target: Path | None, output: Path | None, name: str, sae: str | None = None
-) -> Path | None:
-    """Where the run of ``target`` keeps what was found out about it; None without one, and where
-    nothing can be written."""
+def kept(target: Path | None, asked: Asked) -> Path | None:
+    """Where the run of ``target`` keeps a search's answers; None without one, and where nothing can
+    be written."""
     from functok.cli.work import find
     from functok.study.opening import view
 
     if target is None:
         return None
-    folder = view(find(target, output), sae).folder
-    return folder.retrieval(name) if folder.writable else None
+    folder = view(find(target, asked.output), asked.sae).folder
+    return folder.retrieval("trait_answers") if folder.writable else None
 
 
 def refuse_names(target: Path, *names: object) -> None:
@@ -95,20 +129,14 @@ def refuse_names(target: Path, *names: object) -> None:
 
 
 def study_answer(
-    target: Path,
-    name: str,
-    output: Path | None,
-    replace: bool,
-    where: Resources,
-    python: list[str] | None = None,
-    sae: str | None = None,
+    target: Path, name: str, asked: Asked, where: Resources, python: list[str] | None = None
 ) -> None:
-    """Answer by the study's own prompts; ``python`` names files that it may run, ``sae`` one of its
-    SAEs."""
+    """Answer by the study's own prompts; ``python`` names files that it may run."""
     from functok.cli.work import bring, find, show
     from functok.study.opening import view
 
-    run = find(target, output, dataclasses.replace(where, python=tuple(python or ())))
-    seen = view(run, sae)
-    bring(run, [name], replace)
+    asked.refuse_names(target)
+    run = find(target, asked.output, dataclasses.replace(where, python=tuple(python or ())))
+    seen = view(run, asked.sae)
+    bring(run, [name], asked.replace)
     show(seen, name)

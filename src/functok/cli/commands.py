@@ -17,15 +17,14 @@ from functok.cli.arguments import (
     Workers,
     runs_model,
 )
-from functok.cli.check import check, report
 from functok.cli.compare import compare
 from functok.cli.controls import controls
 from functok.cli.feature import feature
-from functok.cli.figure import figure
 from functok.cli.find_feature import find_feature
 from functok.cli.graph import graph
 from functok.cli.models import models, studies
 from functok.cli.pretrain import pretrain
+from functok.cli.report import check, figure, report
 from functok.cli.steer import steer
 from functok.cli.tokens import tokens
 from functok.cli.trace import trace

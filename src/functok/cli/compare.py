@@ -22,7 +22,7 @@ def compare(
 ) -> None:
     """Compare runs: other models, sizes, seeds, SAEs or definitions, claim by claim."""
     from functok.claims.comparison import compared, sentences
-    from functok.cli.show import print_line, print_table
+    from functok.cli.console import print_line, print_table
     from functok.cli.work import bring, find
     from functok.runtime.store import read_frame, write_table
     from functok.study.summary import summary

@@ -1,8 +1,9 @@
-"""Progress for people: bars with the time left in a terminal, plain lines everywhere else."""
+"""The terminal: results on standard output, progress on standard error."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -14,9 +15,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
+from rich.table import Table
 
 from functok.runtime.progress import Task
 from functok.runtime.visible import visible
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _EVERY = 60.0
 """Seconds between two plain lines about the same task."""
@@ -84,3 +89,34 @@ class ConsoleProgress:
 
     def say(self, sentence: str) -> None:
         self._console.print(visible(sentence))
+
+
+def printed(found: "Iterable[str | pl.DataFrame]") -> None:
+    """Print sentences and tables on standard output, in order."""
+    for one in found:
+        if isinstance(one, str):
+            print_line(one)
+        else:
+            print_table(one)
+
+
+def print_table(table: "pl.DataFrame") -> None:
+    """Any table; numbers in four digits."""
+    drawn = Table(*map(visible, table.columns), box=None, header_style="bold", pad_edge=False)
+    for name, kind in table.schema.items():
+        if kind.is_numeric():
+            drawn.columns[table.columns.index(name)].justify = "right"
+    for row in table.iter_rows():
+        drawn.add_row(*(_cell(value) for value in row))
+    Console(markup=False, highlight=False, emoji=False).print(drawn)
+
+
+def print_line(text: str) -> None:
+    """One line of text, nothing in it interpreted."""
+    Console(markup=False, highlight=False, emoji=False, soft_wrap=True).print(visible(text))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else visible(str(value), lines=False)

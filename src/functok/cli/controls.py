@@ -22,14 +22,14 @@ def controls(
     ] = None,
     treebank: Annotated[
         Path | None,
-        typer.Option(help="The .conllu file or folder that the corpus's text comes from."),
+        typer.Option(help="The .conllu file or folder that the corpus was taken from."),
     ] = None,
     sae: SaeOfRun = None,
     output: Output = None,
     replace: Replace = False,
     workers: Workers = 1,
 ) -> None:
-    """Is it frequency? The controls of degree and coverage, all of them or some.
+    """Is it frequency? The controls on degree and coverage, all or some.
 
     Finished controls are kept; the graph is built first if necessary.
     """

@@ -24,14 +24,13 @@ from functok.cli.arguments import (
     runs_model,
     there,
 )
-from functok.runtime.errors import UserError, nearest, require
+from functok.runtime.errors import UserError, require
 from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     import polars as pl
 
     from functok.study.run import Run
-    from functok.study.settings import DictionaryPart
 
 _SHOWN = ("token", "occurrences", "active", "share", "sum", "max")
 
@@ -42,7 +41,7 @@ def feature(
         list[str],
         typer.Argument(
             metavar="[RUN] FEATURE...",
-            help="A run folder or a study file, which may be omitted, and numbers of features.",
+            help="Optionally a run folder or a study file, then numbers of features.",
         ),
     ],
     *,
@@ -50,8 +49,8 @@ def feature(
     sae: Annotated[
         str | None,
         typer.Option(
-            help="With a run, one of its SAEs by its name; default: the first. Without, an SAE as "
-            "for functok graph."
+            help="With a run, the name of one of its SAEs; default: the first. Without, a "
+            "published SAE, as for functok graph."
         ),
     ] = None,
     model: ModelName = None,
@@ -67,12 +66,13 @@ def feature(
     output: Output = None,
     replace: Replace = False,
 ) -> None:
-    """What features look like: their tokens and texts, features like them, what they promote."""
+    """Show features: tokens and texts they fire on, similar features, tokens they promote."""
     from functok.cli.asked import refuse_names
+    from functok.cli.console import printed
     from functok.cli.graph import STORE, named_study
-    from functok.cli.show import printed
     from functok.cli.work import bring, find, made
     from functok.runtime.sizes import in_bytes
+    from functok.study.opening import view
     from functok.study.settings import GraphPart
 
     target = None if names[0].isdecimal() else there(Path(names[0]))
@@ -100,22 +100,17 @@ def feature(
             row_start=row_start or "auto",
         )
         run, sae = made(study, output, where), None
-    known = [part.name for part in run.study.dictionaries]
-    require(
-        sae is None or not known or sae in known,
-        f"The run has no SAE {sae!r}; {nearest(str(sae), known)}",
-    )
-    run = bring(run, ["graph"], replace, whole=True)
-    part = next(one for one in run.study.dictionaries if sae in (None, one.name))
-    printed(_faces(run, part, features))
+    seen = view(run, sae)
+    bring(run, ["graph"], replace, whole=True)
+    printed(_faces(seen, features))
 
 
 def _number(text: str) -> int:
-    require(text.isdecimal() and len(text) < 10, f"{text!r} is no feature; give its number.")
+    require(text.isdecimal() and len(text) < 10, f"{text!r} is not a feature; give its number.")
     return int(text)
 
 
-def _faces(run: Run, part: DictionaryPart, features: list[int]) -> Iterator[str | pl.DataFrame]:
+def _faces(run: Run, features: list[int]) -> Iterator[str | pl.DataFrame]:
     """What is known of each feature, in sentences and tables."""
     import polars as pl
 
@@ -126,18 +121,17 @@ def _faces(run: Run, part: DictionaryPart, features: list[int]) -> Iterator[str 
     from functok.retrieval.directions import TOP, neighbours, output_tokens, writes
     from functok.retrieval.prompts.trace import chosen_features
 
-    checkpoint = run.decomposed(part)[-1]
-    place = run.graph_folder(part, checkpoint)
+    place = run.judged
     graph, shown = TokenFeatureGraph.load(place), run.vocabulary.shown
     chosen = chosen_features(features, graph.features)
     quiet_libraries()
-    sae, model = run.sae(part, checkpoint), run.model(checkpoint)
-    hook = placed(sae, part.layer, model, part.site)
+    sae, model = run.sae(run.main, run.last), run.model(run.last)
+    hook = placed(sae, run.main.layer, model, run.main.site)
     for feature in chosen:
         tokens = top_tokens(graph, feature, shown)
         if not len(tokens):
             yield (
-                f"Feature {feature} is left out of the graph, since it is active too often."
+                f"Feature {feature} is excluded from the graph because it is active too often."
                 if feature in graph.left_out
                 else f"Feature {feature} never fires at the {graph.positions:,} positions read."
             )
@@ -150,7 +144,10 @@ def _faces(run: Run, part: DictionaryPart, features: list[int]) -> Iterator[str 
         )
         yield "\nTokens by summed activation"
         yield tokens.head(TOP).select(_SHOWN)
-        yield "\nTokens by the share of their occurrences at which it fires (lower end of 95 %)"
+        yield (
+            "\nTokens by the share of their occurrences at which it fires (lower end of the 95 % "
+            "interval)"
+        )
         best = tokens.sort("share_low", "token_id", descending=[True, False])
         yield best.head(TOP).select(*_SHOWN[:4], "share_low", *_SHOWN[4:])
         yield "\nWhere it fires most; ⟦its activation⟧ follows each token at which it fires"
@@ -169,7 +166,7 @@ def _faces(run: Run, part: DictionaryPart, features: list[int]) -> Iterator[str 
 
 
 def _marked(row: dict[str, Any], shown: list[str]) -> str:
-    """A context as text, each activation behind its token."""
+    """A context as text, each activation after its token."""
     words = []
     for token, activation in zip(row["token_ids"], row["activations"], strict=True):
         words.append(shown[token].replace("␣", " "))

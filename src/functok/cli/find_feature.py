@@ -7,24 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from functok.cli.arguments import (
-    Chat,
-    Dtype,
-    FunctionTokensFolder,
-    Layer,
-    ModelName,
-    NormFactor,
-    OptionalTarget,
-    Output,
-    Replace,
-    Revision,
-    RowStartName,
-    SaeName,
-    Site,
-    TokenizerName,
-    factor_of,
-    runs_model,
-)
+from functok.cli.arguments import Chat, OptionalTarget, runs_model
+from functok.cli.asked import Asked, asks, kept, subject
 from functok.runtime.errors import UserError, require
 from functok.study.resources import Resources
 
@@ -33,15 +17,17 @@ if TYPE_CHECKING:
 
 
 @runs_model
+@asks
 def find_feature(
     target: OptionalTarget = None,
     *,
     where: Resources,
+    asked: Asked,
     trait: Annotated[str, typer.Option(help="A prompt that asks for the trait.")],
     tests: Annotated[
         Path,
         typer.Option(
-            help="A text file with one test prompt per line, which do not ask for the trait.",
+            help="A text file of test prompts, one per line, that do not ask for the trait.",
             exists=True,
             dir_okay=False,
         ),
@@ -49,7 +35,7 @@ def find_feature(
     success: Annotated[
         str,
         typer.Option(
-            help="What the answer must show: one of several strings, Moscow|Russia; "
+            help="What the answer must contain: one of several strings, Moscow|Russia; "
             "language:CODE; or python:FILE.py:FUNCTION."
         ),
     ],
@@ -75,26 +61,13 @@ def find_feature(
         int,
         typer.Option(
             min=0,
-            help="Attribution screen of the trait prompt: number of the largest effects, and of "
-            "random others, that are also measured exactly; 0 disables.",
+            help="Attribution screen of the trait prompt: how many of the largest effects, and "
+            "of random others, are also measured exactly; 0 disables.",
         ),
     ] = 8,
     chat: Chat = False,
-    model: ModelName = None,
-    revision: Revision = None,
-    sae: SaeName = None,
-    layer: Layer = None,
-    site: Site = None,
-    norm_factor: NormFactor = None,
-    tokenizer: TokenizerName = None,
-    row_start: RowStartName = None,
-    function_tokens: FunctionTokensFolder = None,
-    dtype: Dtype = None,
-    output: Output = None,
-    replace: Replace = False,
 ) -> None:
     """Find the feature of a trait: layer scan, then search over the strongest features."""
-    from functok.cli.asked import kept, subject
     from functok.cli.console import ConsoleProgress
     from functok.retrieval.prompts.judging import judge, python_file
     from functok.retrieval.prompts.lines import prompts_in
@@ -105,24 +78,14 @@ def find_feature(
     wanted = None if layers is None else _layers(layers)
     typed = python_file(success)
     rule = judge(success, [] if typed is None else [typed])
-    place = kept(target, output, "trait_answers", sae) if answers is None else answers
+    place = kept(target, asked) if answers is None else answers
     require(
         answers is None or (answers.suffix == ".parquet" and answers.absolute().parent.is_dir()),
-        f"The answers cannot be kept in {answers}; name a .parquet file in a folder that exists.",
+        f"The answers cannot be saved in {answers}; name a .parquet file in a folder that exists.",
     )
-    asked = subject(
-        *("find-feature", target, output, replace, where, model, sae),
-        layer=layer,
-        site=site,
-        norm_factor=factor_of(norm_factor),
-        revision=revision,
-        tokenizer=tokenizer,
-        row_start=row_start,
-        function_tokens=function_tokens,
-        dtype=dtype,
-    )
+    found = subject("find-feature", target, asked, where)
     search = feature_of_trait(
-        asked,
+        found,
         trait,
         prompts,
         rule,
@@ -135,9 +98,9 @@ def find_feature(
     )
     if place is not None:
         write_table(place, search.answers.to_arrow())
-    _show(search, asked.layer, place)
+    _show(search, found.layer, place)
     if screen:
-        _show_screen(screened(asked, trait, screen, chat))
+        _show_screen(screened(found, trait, screen, chat))
     if search.failure is not None:
         raise UserError(search.failure)
 
@@ -146,7 +109,7 @@ def _show(search: Search, layer: int, place: Path | None) -> None:
     """The answers, the rates by layer, the best layer, and the feature."""
     import polars as pl
 
-    from functok.cli.show import print_line, print_table
+    from functok.cli.console import print_line, print_table
     from functok.retrieval.steering.limit import warning
 
     heard = search.answers.filter(pl.col("direction") != "random")
@@ -173,16 +136,18 @@ def _show(search: Search, layer: int, place: Path | None) -> None:
         if (doubt := warning(alone["control_kl"])) is not None:
             print_line(doubt)
     print_line(
-        f"{len(search.answers)} answers, those of random directions too, in {place}"
+        f"{len(search.answers)} answers, including those with random directions, in {place}"
         if place is not None
-        else "The answers are kept nowhere; --answers FILE.parquet keeps them."
+        else "The answers were not saved; --answers FILE.parquet saves them."
     )
 
 
 def _show_screen(screen: Screen) -> None:
-    from functok.cli.show import print_line, print_table
+    from functok.cli.console import print_line, print_table
 
-    print_line(f"Change of log p({screen.answer}) after the trait prompt without each feature")
+    print_line(
+        f"Change in log p({screen.answer}) after the trait prompt when each feature is removed"
+    )
     print_table(screen.checked)
     print_line(
         "Rank correlation of estimated and measured effects: "

@@ -27,6 +27,7 @@ from functok.cli.arguments import (
     short_name,
 )
 from functok.runtime.errors import UserError, require
+from functok.runtime.paths import folder_name
 from functok.study.resources import Resources
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def graph(
         list[str] | None,
         typer.Option(
             help="A published SAE: folder or file (docs/graph.md), or release/sae_id. Repeatable. "
-            "Of a run or a study, the name of the SAE to show."
+            "With a run or a study, the name of the SAE to show."
         ),
     ] = None,
     layer: Annotated[
@@ -57,8 +58,8 @@ def graph(
     site: Annotated[
         list[str] | None,
         typer.Option(
-            help="What the SAE was trained on, where it does not say: resid_post, resid_pre, "
-            "resid_mid, attn_out, mlp_out, mlp_in or z. Repeatable."
+            help="Site that the SAE was trained on, if its folder does not name one: resid_post, "
+            "resid_pre, resid_mid, attn_out, mlp_out, mlp_in or z. Repeatable."
         ),
     ] = None,
     norm_factor: Annotated[
@@ -82,8 +83,8 @@ def graph(
         int | None,
         typer.Option(
             min=0,
-            help="Tokens that a long document's next row repeats as context alone; default: a "
-            "quarter of the context.",
+            help="Tokens of a long document that its next row repeats as context only; default: "
+            "a quarter of the context.",
         ),
     ] = None,
     occurrences: Annotated[
@@ -104,7 +105,7 @@ def graph(
         ),
     ] = 1.0,
     with_loss: Annotated[
-        bool, typer.Option("--with-loss", help="Run the whole model and keep each token's loss.")
+        bool, typer.Option("--with-loss", help="Run the whole model and store each token's loss.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random orders.")] = 0,
     dtype: Dtype = None,
@@ -130,7 +131,7 @@ def graph(
             f"{target} is a run or a study, which names its own model, dtype, SAEs, corpus and "
             "rows.",
         )
-        require(len(sae or []) < 2, f"{target} is a run or a study; name one --sae of it, or none.")
+        require(len(sae or []) < 2, f"{target} is a run or a study; name at most one --sae of it.")
         run = find(target, output, resources)
         seen = view(run, *(sae or [None]))
         bring(run, ["graph"], replace)
@@ -221,34 +222,32 @@ def _dictionaries(
     """
     from functok.study.settings import DictionaryPart
 
-    options = {"--layer": layers, "--site": sites, "--norm-factor": factors}
-    for option, given in options.items():
+    def each(option: str, given: list[Any]) -> list[Any]:
         require(
             len(given) in (0, 1, len(saes)),
             f"There are {len(given)} {option} for {len(saes)} --sae; give one for all, or one "
             "each.",
         )
-    each = layers * len(saes) if len(layers) == 1 else layers or [None] * len(saes)
-    at = sites * len(saes) if len(sites) == 1 else sites or [None] * len(saes)
-    times = factors * len(saes) if len(factors) == 1 else factors or [None] * len(saes)
+        return given if len(given) == len(saes) else (given or [None]) * len(saes)
+
+    layers = each("--layer", layers)
+    sites, factors = each("--site", sites), each("--norm-factor", factors)
     names: list[str] = []
-    for spec, layer in zip(saes, each, strict=True):
+    for spec, layer in zip(saes, layers, strict=True):
         name = _name(spec)
         if name in names and layer is not None:
             name = f"{name}-layer-{layer}"
         require(name not in names, f"SAE {spec!r} is named twice; name it once.")
         names.append(name)
     return tuple(
-        DictionaryPart(name=name, load=spec, layer=layer, site=site, norm_factor=factor)  # type: ignore[arg-type]
-        for name, spec, layer, site, factor in zip(names, saes, each, at, times, strict=True)
+        DictionaryPart(name=name, load=spec, layer=layer, site=site, norm_factor=factor)
+        for name, spec, layer, site, factor in zip(names, saes, layers, sites, factors, strict=True)
     )
 
 
 def _name(spec: str) -> str:
     """A folder name for an SAE: the last names of its path."""
-    import re
-
     path = Path(spec)
     whole = path.name in ("params.npz", "params.safetensors", "ae.pt")
     parts = path.parent.parts[-3:] if whole else path.parts[-2:]
-    return re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip("-.") or "sae"
+    return folder_name("-".join(parts)) or "sae"

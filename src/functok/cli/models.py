@@ -23,7 +23,7 @@ def get_model(
     ] = "auto",
 ) -> None:
     """Get a model's weights into the user's cache, with their hashes checked."""
-    from functok.cli.show import print_line
+    from functok.cli.console import print_line
     from functok.cli.work import quiet_libraries
     from functok.weights.cache import origin
     from functok.weights.get import get
@@ -41,7 +41,7 @@ def list_models() -> None:
     """List the models, and which of them are on this machine."""
     import polars as pl
 
-    from functok.cli.show import print_table
+    from functok.cli.console import print_table
     from functok.weights.cache import origin
     from functok.weights.known import KNOWN
 
@@ -63,7 +63,7 @@ def list_models() -> None:
 
 def studies() -> None:
     """List the studies that come with functok, and what each takes."""
-    from functok.cli.show import print_line
+    from functok.cli.console import print_line
     from functok.studies import studies as names
     from functok.studies import study_file
 

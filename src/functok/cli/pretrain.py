@@ -76,6 +76,6 @@ def _together(run: Run, target: Path, replace: bool) -> None:
 def _require_text(runner: Runner, target: Path) -> None:
     if not (runner.is_done("documents") and runner.is_done("tokens")):
         raise UserError(
-            "Several processes only train, and the corpus is not ready; first run, in one: "
+            "The corpus must be prepared before several processes train; first run, in one: "
             f"functok tokens {target} -o {runner.run.folder.root}."
         )

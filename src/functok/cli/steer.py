@@ -1,54 +1,22 @@
 """``functok steer``: §3.2 on a run, or on any model and SAE."""
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from functok.cli.arguments import (
-    AllowPython,
-    Chat,
-    Dtype,
-    FunctionTokensFolder,
-    Layer,
-    ModelName,
-    NormFactor,
-    OptionalTarget,
-    Output,
-    Prompt,
-    Replace,
-    Revision,
-    RowStartName,
-    SaeName,
-    Site,
-    TokenizerName,
-    factor_of,
-    runs_model,
-)
+from functok.cli.arguments import AllowPython, Chat, OptionalTarget, Prompt, runs_model
+from functok.cli.asked import Asked, asks, study_answer, subject
 from functok.runtime.errors import UserError, require
 from functok.study.resources import Resources
 
 
-class Kinds(StrEnum):
-    add = "add"
-    set = "set"
-    ablate = "ablate"
-
-
-class Units(StrEnum):
-    norm = "norm"
-    maximum = "maximum"
-    activation = "activation"
-
-
-Tokens = Annotated[int, typer.Option(min=1, help="Tokens to generate.")]
-
-
 @runs_model
+@asks
 def steer(
     target: OptionalTarget = None,
     *,
     where: Resources,
+    asked: Asked,
     prompt: Prompt = None,
     feature: Annotated[
         list[str] | None,
@@ -57,52 +25,38 @@ def steer(
     at: Annotated[
         str,
         typer.Option(
-            help="Positions: a number from 0, which is what is added before the prompt, or -1 from "
-            "the end; all, function, content, a sub-class such as punct-final; last-function, "
+            help="Positions: a number, from 0 (the token added before the prompt) or from -1 (the "
+            "last); all, function, content, a sub-class such as punct-final; last-function, "
             "last-content …; +generated includes generated tokens, generated alone means only "
             "these."
         ),
     ] = "last-function",
     do: Annotated[
-        Kinds,
+        Literal["add", "set", "ablate"],
         typer.Option(help="Add the features, set them to the strengths, or ablate them."),
-    ] = Kinds.add,
+    ] = "add",
     strength: Annotated[
         float | None,
         typer.Option(
-            help="Strength of features without one of their own; default: 1, or, of features added "
-            "in units of the norm, the share at which a random direction has a KL of 1 nat."
+            help="Strength of features given without one; default: 1, or, for features added in "
+            "units of the norm, the share at which a random direction has a KL of 1 nat."
         ),
     ] = None,
     unit: Annotated[
-        Units,
+        Literal["norm", "maximum", "activation"],
         typer.Option(
             help="Unit of strengths: the residual norm at the position, the feature's largest "
             "activation in the corpus, or 1."
         ),
-    ] = Units.norm,
-    tokens: Tokens = 24,
+    ] = "norm",
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate.")] = 24,
     temperature: Annotated[
         float, typer.Option(min=0, help="0 takes the most likely token; 1 samples.")
     ] = 0.0,
     chat: Chat = False,
-    model: ModelName = None,
-    revision: Revision = None,
-    sae: SaeName = None,
-    layer: Layer = None,
-    site: Site = None,
-    norm_factor: NormFactor = None,
-    tokenizer: TokenizerName = None,
-    row_start: RowStartName = None,
-    function_tokens: FunctionTokensFolder = None,
-    dtype: Dtype = None,
-    output: Output = None,
-    replace: Replace = False,
     allow_python: AllowPython = None,
 ) -> None:
     """Steer features at chosen tokens, compared with no steering and a random direction."""
-    from functok.cli.asked import refuse_names, study_answer, subject
-
     if prompt is not None and feature is None:
         raise UserError("--prompt needs --feature; functok trace shows which features fire.")
     if prompt is None or feature is None:
@@ -111,40 +65,19 @@ def steer(
             "functok steer needs a run folder or a study file, or --prompt and --feature.",
         )
         assert target is not None
-        named = (model, revision, layer, site, norm_factor)
-        named += (tokenizer, row_start, function_tokens, dtype)
-        refuse_names(target, *named)
-        study_answer(target, "steer", output, replace, where, allow_python, sae)
+        study_answer(target, "steer", asked, where, allow_python)
         return
-    asked = subject(
-        *("steer", target, output, replace, where, model, sae),
-        layer=layer,
-        site=site,
-        norm_factor=factor_of(norm_factor),
-        revision=revision,
-        tokenizer=tokenizer,
-        row_start=row_start,
-        function_tokens=function_tokens,
-        dtype=dtype,
-    )
-    from functok.cli.show import print_line, print_table
-    from functok.retrieval.questions import steered, usual_strength
-    from functok.retrieval.steering.grid import Condition
+    found = subject("steer", target, asked, where)
+    from functok.cli.console import print_line, print_table
+    from functok.retrieval.questions import condition, steered
     from functok.retrieval.steering.limit import control_kl, warning
 
-    named = [_strength(text) for text in feature]
-    usual, said = 1.0 if strength is None else strength, None
-    if strength is None and do is Kinds.add and unit is Units.norm and None in dict(named).values():
-        said = usual_strength(asked, prompt, at, tokens, chat)
-        usual = said.share
-    strengths: dict[int, float] = {}
-    for number, own in named:
-        strengths[number] = strengths.get(number, 0.0) + (usual if own is None else own)
-    name = " + ".join(str(number) for number in strengths)
-    conditions = [Condition(name, strengths)]
-    table = steered(asked, prompt, conditions, at, unit.value, tokens, temperature, chat, do.value)
+    wanted = [_strength(text) for text in feature]
+    how = (at, do, unit, tokens, chat)
+    features, said = condition(found, prompt, wanted, *how, strength)
+    table = steered(found, prompt, [features], at, unit, tokens, temperature, chat, do)
     if not chat:
-        print_line(asked.start.first)
+        print_line(found.start.first)
     for part in table.partition_by("prompt", maintain_order=True):
         print_line(f"{part['prompt'][0]} – changed at {part['at'][0]}")
         print_table(part.select("direction", "answer", "probability", "unsteered", "kl", "norm"))

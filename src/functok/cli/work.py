@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from functok.cli.console import ConsoleProgress
+from functok.cli.console import ConsoleProgress, printed
 from functok.report.step import STEPS
 from functok.runtime.errors import StoppedError, UserError, require
 from functok.runtime.store import RunFolder
@@ -113,7 +113,6 @@ def bring_controls(run: Run, only: Sequence[str], replace: bool, seen: Run) -> N
 
 def show(run: Run, name: str) -> None:
     """Print what a step left."""
-    from functok.cli.show import printed
     from functok.study.summary import about_model
 
     shows = next(step.shows for step in STEPS if step.name == name)

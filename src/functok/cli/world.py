@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import typer
 
-from functok.cli.show import print_line, print_table
+from functok.cli.console import print_line, print_table
 from functok.corpora import open_corpus
 from functok.encoding.tokenizer import save_tokenizer
 from functok.runtime.errors import UserError
@@ -24,7 +24,9 @@ def show_world(spec: str, document: int, output: Path | None) -> None:
     """Show one document; keep the tokenizer with one token per word, if a folder is named."""
     corpus = open_corpus(spec)
     if not isinstance(corpus, TinyWorld):
-        raise UserError(f"{spec!r} is no tiny world; give tiny-world, or tiny-world?entities=64.")
+        raise UserError(
+            f"{spec!r} is not a tiny world; give tiny-world, or tiny-world?entities=64."
+        )
     world = corpus.world
     passages = world.passages(np.array([document]))
     language, topic = LANGUAGES[passages.language[0]], TOPICS[passages.topic[0]]

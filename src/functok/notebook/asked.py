@@ -15,14 +15,8 @@ from functok.retrieval.directions import neighbours, output_tokens, writes
 from functok.retrieval.prompts.judging import Judge, judge
 from functok.retrieval.prompts.subject import Subject
 from functok.retrieval.prompts.trace import chosen_features
-from functok.retrieval.questions import (
-    Search,
-    feature_of_trait,
-    steered,
-    traced,
-    usual_strength,
-)
-from functok.retrieval.steering.grid import Condition, Kind, Unit
+from functok.retrieval.questions import Search, condition, feature_of_trait, steered, traced
+from functok.retrieval.steering.grid import Kind, Unit
 from functok.study.asking import Named, subject_named
 from functok.study.resources import Resources
 
@@ -74,13 +68,9 @@ class Asked:
             UserError: for a prompt, position or feature that does not exist.
         """
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
-        wanted = {features: None} if isinstance(features, int) else dict(features)
-        usual = 1.0
-        if kind == "add" and unit == "norm" and None in wanted.values():
-            usual = usual_strength(self.subject, texts, at, tokens, chat).share
-        strengths = {one: usual if own is None else own for one, own in wanted.items()}
-        conditions = [Condition(" + ".join(map(str, strengths)), strengths)]
-        return steered(self.subject, texts, conditions, at, unit, tokens, temperature, chat, kind)
+        wanted = [(features, None)] if isinstance(features, int) else [*features.items()]
+        asked, _ = condition(self.subject, texts, wanted, at, kind, unit, tokens, chat)
+        return steered(self.subject, texts, [asked], at, unit, tokens, temperature, chat, kind)
 
     def find_feature(
         self,

@@ -111,15 +111,40 @@ def steered(
     )
 
 
-def usual_strength(
-    subject: Subject, prompts: Sequence[str], place: str, tokens: int = 24, chat: bool = False
-) -> Strength:
-    """The strength for these prompts at these places where none is stated."""
-    model, words = subject.model, subject.vocabulary
-    ids = [subject.prompt_ids(prompt, tokens, chat) for prompt in prompts]
-    places = [in_prompt(place, some, words.classes, words.subclasses) for some in ids]
-    places = [at or [len(some) - 1] for at, some in zip(places, ids, strict=True)]
-    return strength_by_kl(model, ids, places, subject.layer, seed=subject.seed)
+def condition(
+    subject: Subject,
+    prompts: Sequence[str],
+    wanted: Sequence[tuple[int, float | None]],
+    place: str,
+    kind: Kind,
+    unit: Unit,
+    tokens: int,
+    chat: bool,
+    strength: float | None = None,
+) -> tuple[Condition, Strength | None]:
+    """Features that are changed together, with the strength of each.
+
+    Args:
+        wanted: features, each with a strength of its own or None.
+        strength: of those without one; by default 1, or, of features added in units of the norm,
+            the share at which a random direction has a KL of 1 nat.
+
+    Returns:
+        The condition; and that share, where it was measured.
+    """
+    measured = None
+    if strength is None and (kind, unit) == ("add", "norm") and None in dict(wanted).values():
+        model, words = subject.model, subject.vocabulary
+        ids = [subject.prompt_ids(prompt, tokens, chat) for prompt in prompts]
+        places = [in_prompt(place, some, words.classes, words.subclasses) for some in ids]
+        places = [at or [len(some) - 1] for at, some in zip(places, ids, strict=True)]
+        measured = strength_by_kl(model, ids, places, subject.layer, seed=subject.seed)
+        strength = measured.share
+    usual = 1.0 if strength is None else strength
+    strengths: dict[int, float] = {}
+    for feature, own in wanted:
+        strengths[feature] = strengths.get(feature, 0.0) + (usual if own is None else own)
+    return Condition(" + ".join(map(str, strengths)), strengths), measured
 
 
 @dataclass(frozen=True)

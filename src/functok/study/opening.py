@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
 
-from functok.runtime.errors import UserError, require
+from functok.runtime.errors import UserError, nearest, require
 from functok.runtime.progress import Progress
 from functok.runtime.store import RunFolder
 from functok.study.resources import Resources
@@ -35,8 +35,8 @@ def view(run: Run, sae: str | None) -> Run:
     names = [part.name for part in run.study.dictionaries]
     if sae is None:
         return run
-    listed = ", ".join(names) or "none"
-    require(sae in names, f"Study {run.study.name} has no SAE {sae!r}; its SAEs: {listed}.")
+    known = nearest(sae, names or ["none"])
+    require(sae in names, f"Study {run.study.name} has no SAE {sae!r}; {known}")
     seen = copy(run)
     seen.chosen, seen.folder = sae, run.folder if sae == names[0] else run.folder.of(sae)
     return seen
