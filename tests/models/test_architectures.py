@@ -170,7 +170,7 @@ def test_sweeps_equal_full_passes(model: nn.Module, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(ENCODERS))
 def test_an_encoder_is_refused(kind: str) -> None:
-    with pytest.raises(UserError, match="is no causal language model"):
+    with pytest.raises(UserError, match="is not a causal language model"):
         check_model(tiny(kind), kind)
 
 

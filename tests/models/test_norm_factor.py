@@ -72,7 +72,7 @@ def test_without_the_factor_it_is_not_read(tmp_path: Path) -> None:
 
 def test_an_sae_that_normalises_each_input_takes_none(tmp_path: Path) -> None:
     place = folder(tmp_path / "sae", normalize_activations="layer_norm")
-    with pytest.raises(UserError, match="leave --norm-factor out"):
+    with pytest.raises(UserError, match="omit --norm-factor"):
         open_sae(str(place), norm_factor=2.0)
 
 

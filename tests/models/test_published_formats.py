@@ -189,7 +189,7 @@ def test_an_sae_of_another_width_than_the_model_is_refused(tmp_path: Path, name:
 @pytest.mark.parametrize(
     ("layout", "file", "change", "sentence"),
     [
-        (gemma_scope_2, "config.json", {"architecture": "topk"}, "is no JumpReLU"),
+        (gemma_scope_2, "config.json", {"architecture": "topk"}, "is not a JumpReLU SAE"),
         (gemma_scope_2, "config.json", {"hf_hook_point_in": "lm_head.output"}, "reads 'lm_head"),
         (gemma_scope_2, "config.json", {"width": 99}, "says d_sae 99"),
         (gemma_scope_2, "config.json", {"l0": "medium"}, "l0 'medium'"),

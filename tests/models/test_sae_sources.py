@@ -287,4 +287,3 @@ def test_disagreements_add_up() -> None:
     parts = [dictionary.encode_counted(x[a : a + 100], precision="bf16")[1] for a in (0, 100)]
     total = parts[0] + parts[1]
     assert total.active == whole.active
-    assert whole.rate == whole.changed / whole.active

@@ -44,11 +44,6 @@ class Disagreement:
             self.checked + other.checked, self.changed + other.changed, self.active + other.active
         )
 
-    @property
-    def rate(self) -> float:
-        """Changed sides, as a share of all active features."""
-        return self.changed / self.active if self.active else 0.0
-
 
 def margin(
     x: Float[Tensor, "rows d_model"], W: Float[Tensor, "d_model features"], precision: Precision

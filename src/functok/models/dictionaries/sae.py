@@ -55,7 +55,7 @@ class Sae:
         require(
             self.dictionary.normalisation == "none",
             f"SAE {self.spec!r} normalises each input by itself "
-            f"({self.dictionary.normalisation}); leave --norm-factor out.",
+            f"({self.dictionary.normalisation}); omit --norm-factor.",
         )
         dictionary = replace(self.dictionary, norm_factor=factor)
         return replace(self, dictionary=dictionary, lacks_factor=False)

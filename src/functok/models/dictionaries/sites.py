@@ -3,7 +3,7 @@
 from functok.models.dictionaries import Sae
 from functok.models.language.capture import capture
 from functok.models.language.hooks import SITES, HookPoint, module_at, resolved
-from functok.models.language.layers import Model, decoder_layers
+from functok.models.language.layers import Model, layer_of
 from functok.models.language.probe import probe_ids
 from functok.models.placement import device_of
 from functok.runtime.errors import UserError, require
@@ -20,9 +20,8 @@ def placed(sae: Sae, layer: int | None, model: Model, site: str | None = None) -
         UserError: if it is not at the layer asked for, or nowhere in this model, or of another
         width.
     """
-    count = len(decoder_layers(model))
-    if layer is not None and not 0 <= layer < count:
-        raise UserError(f"There is no layer {layer}: the model has layers 0 to {count - 1}.")
+    if layer is not None:
+        layer_of(model, layer)
     if site is not None:
         HookPoint.at(0, site)
     hook = sae.hook
@@ -36,7 +35,7 @@ def placed(sae: Sae, layer: int | None, model: Model, site: str | None = None) -
     hook = resolved(model, hook)
     if site not in (None, hook.site):
         raise UserError(
-            f"SAE {sae.spec!r} was trained on {hook.name!r}, not on {site}; leave --site out."
+            f"SAE {sae.spec!r} was trained on {hook.name!r}, not on {site}; omit --site."
         )
     reads = hook.layer if hook.site != "resid_pre" else (hook.layer or 0) - 1
     if layer is not None and layer not in (hook.layer, reads):

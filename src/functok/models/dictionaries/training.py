@@ -8,7 +8,6 @@ threshold of a BatchTopK on the sample itself, since SAELens' running estimate i
 short training.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from functok.models.dictionaries import TILE
+from functok.models.dictionaries.formats.sae_lens import importing
 from functok.models.dictionaries.frozen import Held, hold
 from functok.models.dictionaries.settings import DictionarySettings, FittedSettings
 from functok.models.language.hooks import HookPoint
@@ -97,17 +97,12 @@ def train_dictionary(
 
 
 def _trainer(d_model: int, settings: FittedSettings, hook: HookPoint, device: str) -> Any:
-    os.environ.setdefault("WANDB_MODE", "disabled")  # SAELens imports it whatever is asked
-    try:
+    with importing("Training SAEs"):
         import sae_lens
         from sae_lens.config import LoggingConfig, SAETrainerConfig
         from sae_lens.training.sae_trainer import SAETrainer
 
         from functok.models.dictionaries.sparse import SparseTopK
-    except ImportError as error:
-        raise UserError(
-            "Training SAEs needs SAELens, which is not installed; pip install 'functok[sae]'."
-        ) from error
     common = {
         "d_in": d_model,
         "d_sae": settings.width,

@@ -69,7 +69,6 @@ def verify(
     sae: Sae,
     probe: Float[Tensor, "positions d_model"],
     elsewhere: Mapping[str, Float[Tensor, "positions d_model"]] | None = None,
-    tile: int | None = None,
 ) -> Verification:
     """Try ``sae``, loaded with its decoder, on ``probe``.
 
@@ -77,10 +76,9 @@ def verify(
         sae: the SAE.
         probe: activations at its hook point, at a few thousand positions.
         elsewhere: by name, activations at other hook points, same positions.
-        tile: most elements of a dense block.
     """
     dictionary = sae.dictionary
-    l0, explained, features = measured(dictionary, probe, tile)
+    l0, explained, features = measured(dictionary, probe)
     norms = probe.float().norm(dim=1)
     doubts = _doubts(sae, l0, explained)
     return Verification(
@@ -91,19 +89,19 @@ def verify(
         median_norm=norms.median().item() if len(norms) else 0.0,
         published_l0=sae.published_l0,
         published_variance=sae.published_variance,
-        warning=_sentence(sae, doubts, explained, probe, elsewhere or {}, tile) if doubts else None,
+        warning=_sentence(sae, doubts, explained, probe, elsewhere or {}) if doubts else None,
     )
 
 
 @torch.no_grad()
 def measured(
-    dictionary: Dictionary, x: Float[Tensor, "positions d_model"], tile: int | None = None
+    dictionary: Dictionary, x: Float[Tensor, "positions d_model"]
 ) -> tuple[float, float, int]:
     """L0, explained variance, and how many features are active anywhere."""
     if len(x) == 0:
         return float("nan"), float("nan"), 0
     prepared = dictionary.prepared(x)
-    active = dictionary.encode(x, tile)
+    active = dictionary.encode(x)
     l0 = len(active.values) / len(x)
     features = len(torch.unique(active.features))
     if len(dictionary.W_dec) == 0 or dictionary.transcodes:
@@ -135,13 +133,12 @@ def _sentence(
     explained: float,
     probe: Tensor,
     elsewhere: Mapping[str, Tensor],
-    tile: int | None,
 ) -> str:
     """What is wrong, and what would explain more."""
     tried = {**_other_preparations(sae.dictionary, probe)}
-    found = {name: measured(one, probe, tile)[1] for name, one in tried.items()}
+    found = {name: measured(one, probe)[1] for name, one in tried.items()}
     for name, hidden in elsewhere.items():
-        found[f"activations at {name}"] = measured(sae.dictionary, hidden, tile)[1]
+        found[f"activations at {name}"] = measured(sae.dictionary, hidden)[1]
     base = explained if explained == explained else float("-inf")
     better = {name: value for name, value in found.items() if value > max(base, 0) + CLEARLY}
     said = f"SAE {sae.spec!r} does not fit these activations: {' and '.join(doubts)}"

@@ -97,6 +97,18 @@ class Intervention:
         return hidden - (hidden * unit).sum(-1, keepdim=True) * unit
 
 
+def check_feature(feature: int, features: int) -> None:
+    """Refuse a feature that an SAE with so many does not have.
+
+    Raises:
+        UserError: saying so.
+    """
+    require(
+        0 <= feature < features,
+        f"There is no feature {feature}: the SAE has features 0 to {features - 1}.",
+    )
+
+
 @dataclass(frozen=True)
 class Clamp:
     """An SAE feature held at one activation; what the SAE does not explain is kept as it is."""
@@ -109,11 +121,7 @@ class Clamp:
     """0 ablates the feature."""
 
     def check(self, width: int) -> None:
-        features = self.dictionary.features
-        require(
-            0 <= self.feature < features,
-            f"There is no feature {self.feature}: the SAE has features 0 to {features - 1}.",
-        )
+        check_feature(self.feature, self.dictionary.features)
         require(
             len(self.dictionary.b_dec) == width,
             f"The SAE expects {len(self.dictionary.b_dec)} dimensions but the residual stream has "
@@ -121,7 +129,7 @@ class Clamp:
         )
         require(
             not self.dictionary.transcodes,
-            "A transcoder writes something else than it reads, so none of its features can be "
+            "A transcoder writes something other than it reads, so its features cannot be "
             "clamped; give an SAE.",
         )
 

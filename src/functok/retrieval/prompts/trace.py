@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from functok.encoding.chat import chat_ids
 from functok.encoding.tokenizer import Tokenizer
 from functok.models.dictionaries import Dictionary
+from functok.models.interventions.intervention import check_feature
 from functok.models.language.capture import capture, longest_row
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
@@ -105,8 +106,7 @@ def chosen_features(features: Sequence[int], of: int) -> list[int]:
         UserError: for one that does not exist.
     """
     for feature in features:
-        if not 0 <= feature < of:
-            raise UserError(f"There is no feature {feature}: the SAE has features 0 to {of - 1}.")
+        check_feature(feature, of)
     return list(dict.fromkeys(features))
 
 

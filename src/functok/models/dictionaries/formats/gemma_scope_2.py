@@ -91,8 +91,8 @@ def _told(file: Path) -> dict[str, Any]:
         told = read_json(path)
     require(
         isinstance(told, dict) and told.get("architecture", "jump_relu") == "jump_relu",
-        f"SAE {file.parent} is no JumpReLU by its config.json; functok reads Gemma Scope 2's "
-        "jump_relu.",
+        f"SAE {file.parent} is not a JumpReLU SAE by its config.json; functok reads Gemma Scope "
+        "2's jump_relu.",
     )
     return told
 

@@ -35,7 +35,7 @@ def read_pickled(
         isinstance(found, dict)
         and bool(found)
         and all(isinstance(name, str) and _plain(value) for name, value in found.items()),
-        f"SAE {file} is a pickle that holds other things than tensors by name; functok reads "
+        f"SAE {file} is a pickle that holds things other than tensors by name; functok reads "
         "nothing else from a pickle, so give it as safetensors.",
     )
     shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
@@ -60,7 +60,7 @@ def _loaded(file: Path) -> Any:
             return torch.load(str(file), map_location="cpu", weights_only=True, mmap=mapped)
         except UnpicklingError as error:  # whose own words advise to read everything
             raise UserError(
-                f"SAE {file} is damaged, or a pickle of other things than tensors, which functok "
+                f"SAE {file} is damaged, or a pickle of things other than tensors, which functok "
                 "never reads; give it as safetensors."
             ) from error
 

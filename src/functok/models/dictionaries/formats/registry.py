@@ -6,7 +6,6 @@ functok's own readers take the encoder without the decoder: SAELens would keep b
 settings. What works across layers or positions has no reader.
 """
 
-import os
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from functok.models.dictionaries.formats import (
     pickled,
     qwen_scope,
 )
-from functok.models.dictionaries.formats.sae_lens import assembled, unloaded
+from functok.models.dictionaries.formats.sae_lens import assembled, importing, unloaded
 from functok.models.dictionaries.sae import Sae, described
 from functok.runtime.errors import UserError, nearest, outside
 
@@ -147,14 +146,8 @@ def _by_sae_lens(
 
 
 def _directory() -> dict[str, Any]:
-    os.environ.setdefault("WANDB_MODE", "disabled")  # SAELens imports it whatever is asked
-    try:
+    with importing("Loading an SAE by release/sae_id"):
         from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
-    except ImportError as error:
-        raise UserError(
-            "SAEs by release/sae_id need SAELens, which is not installed; pip install "
-            "'functok[sae]', or give an SAE's folder."
-        ) from error
     return get_pretrained_saes_directory()
 
 

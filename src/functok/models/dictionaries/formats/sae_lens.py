@@ -7,6 +7,9 @@ read once that factor is given (``Sae.with_factor``). A transcoder is read as an
 decoder writes elsewhere, and a skip connection, which no feature has a part in, is not read.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +202,22 @@ def _check_weights(
         f"SAE {place} holds weights of shapes that do not fit together: "
         f"{ {name: shapes[name] for name in names} }.",
     )
+
+
+@contextmanager
+def importing(what: str) -> Iterator[None]:
+    """Around every import of SAELens itself, which ``what`` needs.
+
+    Raises:
+        UserError: if it is not installed.
+    """
+    os.environ.setdefault("WANDB_MODE", "disabled")  # SAELens imports it whatever is asked
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(
+            f"{what} needs SAELens, which is not installed; pip install 'functok[sae]'."
+        ) from error
 
 
 def unloaded(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -52,7 +52,7 @@ def check_file(file: Path, advice: str) -> None:
     """
     require(
         not os.path.lexists(file) or regular(file),
-        f"SAE folder {file.parent} cannot be read: {file.name} is no file; {advice}.",
+        f"SAE folder {file.parent} cannot be read: {file.name} is not a file; {advice}.",
     )
 
 
@@ -107,7 +107,7 @@ def renamed(
     for name in turned:
         require(
             len(shapes[name]) == 2,
-            f"SAE {place} holds {name} of shape {shapes[name]}, which is no matrix; fetch it "
+            f"SAE {place} holds {name} of shape {shapes[name]}, which is not a matrix; fetch it "
             "again.",
         )
     return (
