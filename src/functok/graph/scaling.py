@@ -66,9 +66,7 @@ class Degrees:
         return self.whole - self.alone[left_out].sum(0)
 
 
-def scaling_table(
-    graph: TokenFeatureGraph, seed: int, draws: int = DRAWS, level: float = 0.95
-) -> pa.Table:
+def scaling_table(graph: TokenFeatureGraph, seed: int) -> pa.Table:
     """Heaps' exponent and the power law, one row per statistic.
 
     Columns: statistic, value, low, high (95 % jackknife interval; NaN where there is none), note.
@@ -82,7 +80,7 @@ def scaling_table(
             degree = degrees.without(used[~kept])
             return statistic(degree, occurrences[used[kept]].sum(0))
 
-        return jackknife(left, len(used), level)
+        return jackknife(left, len(used))
 
     def excess(kept: Bool[np.ndarray, " groups"]) -> tuple[float, float]:
         some = used[kept]
@@ -94,12 +92,12 @@ def scaling_table(
         ("heaps_exponent", over(_slope), "β of degree ∝ occurrences^β, over all tokens"),
         (
             "heaps_exponent_random",
-            jackknife(lambda kept: excess(kept)[1], len(used), level),
+            jackknife(lambda kept: excess(kept)[1], len(used)),
             "β₀: the same fit to the degrees of as many random positions",
         ),
         (
             "heaps_excess",
-            jackknife(lambda kept: float(np.subtract(*excess(kept))), len(used), level),
+            jackknife(lambda kept: float(np.subtract(*excess(kept))), len(used)),
             "β − β₀",
         ),
     ]
@@ -110,12 +108,12 @@ def scaling_table(
         table.append(_row("power_law_exponent", _alone(float("nan")), "too few different degrees"))
         return pa.Table.from_pylist(table)
     fixed = fit.xmin
-    p_value = goodness_of_fit(seen, fit, draws, seed)
+    p_value = goodness_of_fit(seen, fit, DRAWS, seed)
     ratio, p_ratio = _quietly(
         lambda: fit.distribution_compare("power_law", "lognormal", normalized_ratio=True)
     )
     alpha = over(lambda degree, _: _exponent(degree, fixed))
-    test = f"of {draws} simulated samples with this power law; below 0.1 it is rejected"
+    test = f"of {DRAWS} simulated samples with this power law; below 0.1 it is rejected"
     table += [
         _row("power_law_exponent", alpha, "α, for degrees from xmin on"),
         _row("power_law_xmin", _alone(float(fixed)), "degree from which the power law is fitted"),

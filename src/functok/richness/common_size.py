@@ -43,7 +43,6 @@ def common_share(
     h: Histograms,
     sides: Sides,
     doubled: Float[np.ndarray, " vocabulary"],
-    least: int = LEAST,
 ) -> float | None:
     """The sample coverage at which they are compared.
 
@@ -52,7 +51,7 @@ def common_share(
     """
     enough = reaching(h, SIZE)
     asked = [
-        (side, max(min(least, int((enough & side).sum())), 2))
+        (side, max(min(LEAST, int((enough & side).sum())), 2))
         for side in (sides.function, sides.content)
     ]
     for share in sorted(SHARES, reverse=True):

@@ -21,11 +21,11 @@ from functok.stats.two_way import two_way
 STRATA = 10
 
 
-def deciles(exposure: Int[np.ndarray, " types"], strata: int = STRATA) -> Int[np.ndarray, " types"]:
+def deciles(exposure: Int[np.ndarray, " types"]) -> Int[np.ndarray, " types"]:
     """The stratum of each type: strata of equal size, but for ties."""
     if not len(exposure):
         return np.zeros(0, np.int64)
-    edges = np.quantile(exposure, np.arange(1, strata) / strata)
+    edges = np.quantile(exposure, np.arange(1, STRATA) / STRATA)
     return np.searchsorted(edges, exposure, side="right")
 
 

@@ -95,14 +95,14 @@ def token_table(subject: LabelledGraph, h: Histograms) -> pl.DataFrame:
     )
 
 
-def curve_table(h: Histograms, sizes: tuple[int, ...] = SIZES) -> pl.DataFrame:
+def curve_table(h: Histograms) -> pl.DataFrame:
     """S(n) of every token, up to twice its own exposure.
 
     Columns: unit, token_id, size (n), richness, standard_error (of ``standard_errors``; NaN where
     extrapolated), coverage (Ĉ(n)), extrapolated.
     """
     tables = []
-    for size in sizes:
+    for size in SIZES:
         tokens = np.flatnonzero(2 * h.exposure >= size)
         tables.append(
             pl.DataFrame(

@@ -1,9 +1,15 @@
 """A path as the user wrote it."""
 
 import os
+import re
 from pathlib import Path
 
 from functok.runtime.errors import UserError
+
+
+def folder_name(text: str) -> str:
+    """``text`` as the name of a folder: letters, digits, dots and dashes; perhaps nothing."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")
 
 
 def require_unicode(path: Path) -> None:
@@ -16,7 +22,7 @@ def require_unicode(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise UserError(
-            f"{str(path)!r} is no Unicode text, so weights and tokenizers cannot be kept there; "
+            f"{str(path)!r} is not Unicode text, so weights and tokenizers cannot be kept there; "
             "rename the folder, or choose another."
         ) from error
 
@@ -54,5 +60,5 @@ def user_path(text: str | Path) -> Path:
         # RuntimeError: no such user; OSError: too long, or links in a circle; ValueError: NUL
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         shown = str(text) if len(str(text)) < 80 else f"{str(text)[:80]}…"
-        raise UserError(f"{shown!r} is no path that can be used ({why.rstrip('.')}).") from error
+        raise UserError(f"{shown!r} is not a usable path ({why.rstrip('.')}).") from error
     return path

@@ -54,13 +54,18 @@ def check_as_read(name: str, now: Stamp, inputs: dict[str, Any], root: Path) -> 
     if known == now:
         return
     if now:
-        raise UserError(
-            f"The {name} has changed since the run in {root} read it; choose another folder with "
-            "-o, or pass --replace to compute again what follows from it."
-        )
+        raise UserError(changed(f"The {name}", root))
     raise UserError(
         f"The {name} is no longer where the run in {root} read it, and this needs it; put it back, "
         "or name its new place in a study of its own."
+    )
+
+
+def changed(what: str, root: Path) -> str:
+    """The sentence on input that is not what the run in ``root`` read."""
+    return (
+        f"{what} has changed since the run in {root} read it; choose another folder with -o, or "
+        "pass --replace to recompute what depends on it."
     )
 
 

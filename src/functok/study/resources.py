@@ -40,7 +40,7 @@ class Resources:
         for option, device in (("--device", self.device), ("--sae-device", self.sae_device)):
             require(
                 device is None or re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", device) is not None,
-                f"{option} {device!r} is no device; give auto, cpu, cuda, cuda:1 or mps.",
+                f"{option} {device!r} is not a device; give auto, cpu, cuda, cuda:1 or mps.",
             )
         require(
             self.memory >= LEAST_MEMORY, "--memory must be at least 32m: one batch takes as much."

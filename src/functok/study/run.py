@@ -20,7 +20,7 @@ from functok.runtime.paths import user_path
 from functok.runtime.progress import Progress, Silent
 from functok.runtime.store import RunFolder, read_frame, read_json
 from functok.runtime.store.records import read_record
-from functok.study.published import as_is, as_read, check_as_read
+from functok.study.published import as_is, as_read, changed, check_as_read
 from functok.study.resources import Resources
 
 if TYPE_CHECKING:
@@ -88,10 +88,8 @@ class Run:
         return read_record(self.folder.inputs)
 
     def changed(self, what: str) -> str:
-        return (
-            f"{what} has changed since the run in {self.folder.root} read it; choose another "
-            "folder with -o, or pass --replace to compute again what follows from it."
-        )
+        """The sentence on input that is no longer what this run read."""
+        return changed(what, self.folder.root)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

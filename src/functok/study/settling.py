@@ -44,7 +44,7 @@ def settle(run: Run, replace: bool) -> None:
             raise UserError(
                 f"The run folder {folder.root} holds a study with other settings "
                 f"({', '.join(changed)}); choose another folder with -o, or pass --replace to "
-                "compute again what those settings change."
+                "recompute what those settings change."
             )
         if before.get("corpus", now["corpus"]) != now["corpus"]:
             raise UserError(run.changed(f"Corpus {study.corpus!r}"))

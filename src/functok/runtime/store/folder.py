@@ -26,8 +26,8 @@ def plain(name: str) -> str:
     """
     if not _PLAIN.fullmatch(name):
         raise UserError(
-            f"{name[:80]!r} is no name of a file in a run folder; a table or a study that says so "
-            "is damaged or was not written by functok."
+            f"{name[:80]!r} is not the name of a file in a run folder; a table or a study that "
+            "says so is damaged or was not written by functok."
         )
     return name
 
@@ -99,7 +99,7 @@ class RunFolder:
 
     def dequantised(self, file: Path) -> Path:
         """The Hugging Face folder that is made of a GGUF file."""
-        return self.models / (re.sub(r"[^\w.-]+", "-", file.stem).strip("-.") or "model")
+        return self.models / (folder_name(file.stem) or "model")
 
     def dictionary(self, name: str, step: int | None = None) -> Path:
         """An SAE of the study, at one of several checkpoints or at the only one."""
@@ -209,7 +209,7 @@ class RunFolder:
         """Lock the folder for one process, and remove what a killed one left.
 
         Raises:
-            UserError: if it cannot be written, is held by another process, is no run folder
+            UserError: if it cannot be written, is held by another process, is not a run folder
                 but holds something (which a run could overwrite), or is a new one whose name is no
                 Unicode.
         """

@@ -66,6 +66,6 @@ def _lock(descriptor: int, root: Path) -> None:
 
 def _strange(root: Path) -> UserError:
     return UserError(
-        f"{root / LOCK} is no file of functok's but a link, a pipe or a device; remove it and run "
-        "the same command again."
+        f"{root / LOCK} is a link, a pipe or a device, which functok did not make; remove it and "
+        "run the same command again."
     )

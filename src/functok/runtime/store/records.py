@@ -106,7 +106,7 @@ class Records:
         remove_file(self._place(part))
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files that a record names; what is no file of functok's stays.
+        """Remove files that a record names; what which functok did not make stays.
 
         Raises:
             UserError: if one is reached through a link.
@@ -127,7 +127,7 @@ class Records:
         try:
             status = os.stat(path)
             if not stat.S_ISREG(status.st_mode):
-                return "is no file"
+                return "is not a file"
             if status.st_size != told.get("size"):
                 return f"has {status.st_size:,} bytes instead of {told.get('size')}"
             known = told.get("sha256")

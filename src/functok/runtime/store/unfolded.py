@@ -50,7 +50,7 @@ def check_unfolded(path: Path, whole: bool = True) -> None:
     if takes > most:
         raise UserError(
             f"The table {path} has {size:,} bytes and would take {takes / 2**30:,.1f} GiB of "
-            "memory, which no table of functok's does; delete it, or fetch it again."
+            "memory, which no functok table needs; delete it, or fetch it again."
         )
     if whole:
         check_memory(takes, f"The table {path}")

@@ -100,12 +100,6 @@ class DictionaryPart(Part):
 
         return HookPoint.at(self.layer_in(model), self.site or "resid_post")
 
-    @model_validator(mode="after")
-    def _seeded(self) -> "DictionaryPart":
-        if self.load is not None and self.seed:
-            raise ValueError("an SAE that is loaded has no seed; it belongs to those trained here")
-        return self
-
     @model_validator(mode="before")
     @classmethod
     def _trained(cls, content: Any) -> Any:
@@ -115,7 +109,9 @@ class DictionaryPart(Part):
         return {**content, "recipe": content.get("recipe") or {}}
 
     @model_validator(mode="after")
-    def _scaled(self) -> "DictionaryPart":
+    def _consistent(self) -> "DictionaryPart":
+        if self.load is not None and self.seed:
+            raise ValueError("an SAE that is loaded has no seed; it belongs to those trained here")
         if self.load is None and self.norm_factor is not None:
             raise ValueError("an SAE trained here has no norm factor; norm_factor belongs to load")
         return self

@@ -84,10 +84,11 @@ def _sentence(error: ValidationError, listed: bool) -> str:
     where = ".".join(path).strip(".")
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {where!r}; {nearest(last, _keys(Study, parents))}"
-    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    message = first["msg"].removeprefix("Value error, ")
+    message += "" if message.endswith((".", "?")) else "."
     if first["type"] == "missing":
         return f"the key {where!r} is missing."
-    return f"{where}: {message}." if where else f"{message}."
+    return f"{where}: {message}" if where else message
 
 
 def _keys(part: Any, path: list[str]) -> list[str]:

@@ -66,11 +66,9 @@ def _traces(trained: TrainedWorld) -> pl.DataFrame:
     from functok.world.prompts import prompts
 
     tables = []
-    density = _density(trained)
+    asked, density = prompts(trained.world, FRAME), _density(trained)
     for number, entity in enumerate((0, 1)):
-        asked = prompts(trained.world, FRAME)
-        row = np.flatnonzero(asked.entity == entity)[:1]
-        one = asked.take(row)
+        one = asked.take(np.flatnonzero(asked.entity == entity)[:1])
         ids = one.with_separator()[0].tolist()
         place = (trained.model, trained.dictionary, ids, trained.layer)
         table = trace(*place, words.classes, density, words.forms)
@@ -82,16 +80,13 @@ def _traces(trained: TrainedWorld) -> pl.DataFrame:
 def _density(trained: TrainedWorld) -> np.ndarray:
     """Share of the words of held-out documents at which each feature is active."""
     import numpy as np
-    import torch
 
-    from functok.models.language.capture import residual_stream
+    from functok.calibration.latents import states
 
     passages = trained.world.passages(trained.held_out + np.arange(_PROBE))
-    rows = passages.ids[passages.rows(trained.world.settings.tokens)]
-    ids = torch.from_numpy(np.pad(rows, ((0, 0), (1, 0))))
-    hidden = residual_stream(trained.model, ids, trained.layer)[:, 1:].flatten(0, 1)
+    hidden = states(trained.model, trained.layer, trained.world, passages)
     active = trained.dictionary.encode(hidden).features.cpu().numpy()
-    return np.bincount(active, minlength=trained.dictionary.features) / rows.size
+    return np.bincount(active, minlength=trained.dictionary.features) / len(hidden)
 
 
 def _shows(run: Run) -> Shown:

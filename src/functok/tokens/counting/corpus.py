@@ -5,7 +5,6 @@ transition groups follow (``counting/pairs.py``), and the problems found. Nothin
 with the corpus.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -26,6 +25,7 @@ from functok.runtime.errors import UserError
 from functok.runtime.progress import Progress, tick
 from functok.runtime.store import fingerprint, read_json, read_tensors, write_json
 from functok.runtime.threads import mapped, threads_here
+from functok.runtime.versions import sha256
 from functok.tokens.counting.counts import TokenCounts
 from functok.tokens.counting.function_tokens import FunctionTokens
 from functok.tokens.counting.pairs import (
@@ -90,7 +90,7 @@ class CountJob:
 
     @property
     def key(self) -> str:
-        made_by = hashlib.sha256(self.tokenizer.read_bytes()).hexdigest()
+        made_by = sha256(self.tokenizer)
         return fingerprint("count 1", made_by, self.path.library, self.codes.hex(), self.on_error)
 
     def shard_key(self, shard: str) -> str:

@@ -160,7 +160,8 @@ def counted_table(
         and table["token_id"].dtype.is_integer()
         and table["fraction"].dtype.is_numeric()
         and table["token_id"].null_count() == 0,
-        f"{path} is no table of function tokens; make it again with functok tokens -o {run.root}.",
+        f"{path} is not a table of function tokens; make it again with functok tokens -o "
+        f"{run.root}.",
     )
     return table
 

@@ -73,7 +73,7 @@ def disagreement_tokens(
     )
 
 
-def disagreement_table(tokens: pl.DataFrame, examples: int = 10) -> pl.DataFrame:
+def disagreement_table(tokens: pl.DataFrame) -> pl.DataFrame:
     """One row per cell of ``disagreement_tokens``.
 
     Columns: cell, tokens (distinct ids), occurrences, share (of all), examples (the commonest
@@ -85,7 +85,7 @@ def disagreement_table(tokens: pl.DataFrame, examples: int = 10) -> pl.DataFrame
             pl.len().cast(pl.Int64).alias("tokens"),
             pl.col("occurrences").sum(),
             pl.col("share").sum(),
-            pl.col("token").head(examples).str.join(" ").alias("examples"),
+            pl.col("token").head(10).str.join(" ").alias("examples"),
         )
         .sort("occurrences", "cell", descending=[True, False])
     )

@@ -15,7 +15,6 @@ words, for copyright (``_`` in their place), some without UPOS (``_`` or ``X`` t
 language's own tags there; these are refused.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ import polars as pl
 
 from functok.runtime.errors import UserError
 from functok.runtime.store import fingerprint
+from functok.runtime.versions import sha256
 
 UPOS = (
     "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN",
@@ -126,9 +126,7 @@ def treebank_fingerprint(path: Path) -> str:
     Raises:
         UserError: if nothing is there.
     """
-    return fingerprint(
-        [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in _files(path)]
-    )
+    return fingerprint([(file.name, sha256(file)) for file in _files(path)])
 
 
 def _files(path: Path) -> list[Path]:

@@ -26,6 +26,7 @@ from functok.runtime.engine import Engine, merge_all, run_shards
 from functok.runtime.progress import Progress
 from functok.runtime.store import fingerprint, read_tensors
 from functok.runtime.threads import mapped, threads_here
+from functok.runtime.versions import sha256
 from functok.tokens.counting.corpus import Counted, shared_encoder
 from functok.tokens.counting.counts import TokenCounts
 from functok.tokens.counting.pairs import CODES, pair_counts
@@ -115,7 +116,7 @@ class DetailJob:
 
     @property
     def key(self) -> str:
-        made_by = hashlib.sha256(self.tokenizer.read_bytes()).hexdigest()
+        made_by = sha256(self.tokenizer)
         tables = hashlib.sha256(self.levels + self.thinning).hexdigest()
         return fingerprint("details 1", made_by, self.path.library, tables, self.on_error)
 

@@ -24,6 +24,7 @@ from functok.tokens.grammar.subclasses import SUBCLASSES
 from functok.tokens.spread.partitions import PartCounts
 
 THRESHOLDS = (0.10, 0.20, 0.30, 0.40, 0.50, 0.60, 0.70, 0.80)
+BOOTSTRAPS = 20
 
 
 def sweep_sets(
@@ -117,18 +118,17 @@ def stability_table(
     parts: PartCounts,
     special: Sequence[int],
     thresholds: Sequence[float] = THRESHOLDS,
-    bootstraps: int = 20,
     seed: int = 0,
 ) -> pl.DataFrame:
     """Whether another sample of documents would give the same set.
 
-    ``parts`` (documents, or hash parts at scale) are drawn with replacement ``bootstraps`` times.
+    ``parts`` (documents, or hash parts at scale) are drawn with replacement ``BOOTSTRAPS`` times.
     Columns: coverage, tokens (of the set on all documents), bootstraps, size_low, size_high (of
     the drawn sets), jaccard (mean with the full set), jaccard_low (smallest), always (share of
     the full set in every drawn set), ever (tokens in any drawn set).
     """
     full = _members(parts.occurrences, special, thresholds)
-    draws = _draws(parts, bootstraps, seed)
+    draws = _draws(parts, seed)
     drawn = np.array([_members(parts.weighted(draw), special, thresholds) for draw in draws])
     rows = []
     for place, coverage in enumerate(thresholds):
@@ -139,7 +139,7 @@ def stability_table(
             {
                 "coverage": coverage,
                 "tokens": int(members.sum()),
-                "bootstraps": bootstraps,
+                "bootstraps": BOOTSTRAPS,
                 "size_low": int(sizes.min()),
                 "size_high": int(sizes.max()),
                 "jaccard": float(overlap.mean()),
@@ -155,14 +155,13 @@ def membership(
     parts: PartCounts,
     special: Sequence[int],
     coverage: float = 0.40,
-    bootstraps: int = 20,
     seed: int = 0,
 ) -> Float[np.ndarray, " vocabulary"]:
     """Share of bootstraps in which each token is a function token."""
     total = np.zeros(parts.shape[1])
-    for weights in _draws(parts, bootstraps, seed):
+    for weights in _draws(parts, seed):
         total += _members(parts.weighted(weights), special, [coverage])[0]
-    return total / bootstraps
+    return total / BOOTSTRAPS
 
 
 def overlap_table(surfaces: Mapping[str, Sequence[str]]) -> pl.DataFrame:
@@ -201,12 +200,12 @@ def _jaccard(one: set[str], other: set[str]) -> float:
     return len(one & other) / max(len(one | other), 1)
 
 
-def _draws(parts: PartCounts, bootstraps: int, seed: int) -> Int[np.ndarray, "bootstraps parts"]:
+def _draws(parts: PartCounts, seed: int) -> Int[np.ndarray, "bootstraps parts"]:
     """How often each part is drawn; parts without a document are no parts."""
     used = np.flatnonzero(parts.sizes)
-    draws = np.zeros((bootstraps, parts.shape[0]), np.int64)
+    draws = np.zeros((BOOTSTRAPS, parts.shape[0]), np.int64)
     chance = np.random.default_rng(seed)
-    draws[:, used] = chance.multinomial(len(used), np.full(len(used), 1 / len(used)), bootstraps)
+    draws[:, used] = chance.multinomial(len(used), np.full(len(used), 1 / len(used)), BOOTSTRAPS)
     return draws
 
 
