@@ -4,8 +4,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from functok.encoding.tokenizer import load_tokenizer
 from functok.retrieval.prompts.subject import Subject
@@ -31,8 +29,8 @@ class Named:
     def ask(self, command: str, *arguments: object) -> Outcome:
         return functok(command, "--model", self.model, "--sae", self.sae, *arguments)
 
-    def trace(self, *arguments: object, prompt: str = PROMPT) -> Outcome:
-        return self.ask("trace", "--prompt", prompt, *arguments)
+    def trace(self, *arguments: object) -> Outcome:
+        return self.ask("trace", "--prompt", PROMPT, *arguments)
 
     def subject(self, counts: Path | None = None) -> Subject:
         return subject_named(Names(str(self.model), str(self.sae), function_tokens=counts))
@@ -107,27 +105,11 @@ def test_a_trait_is_searched_in_any_model(named: Named, whole_run: Path, tmp_pat
     assert "does not show the trait on the trait prompt itself" in never
 
 
-def wider(named: Named) -> None:
-    """The SAE reads eight dimensions more than the model has."""
-    file = named.sae / "sae_weights.safetensors"
-    weights = load_file(file)
-    weights["W_enc"] = torch.cat([weights["W_enc"], weights["W_enc"][:8]])
-    weights["W_dec"] = torch.cat([weights["W_dec"], weights["W_dec"][:, :8]], 1)
-    weights["b_dec"] = torch.cat([weights["b_dec"], weights["b_dec"][:8]])
-    save_file({name: weight.contiguous() for name, weight in weights.items()}, file)
-    text = (named.sae / "cfg.json").read_text()
-    (named.sae / "cfg.json").write_text(text.replace('"d_in": 32', '"d_in": 40'))
-
-
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--prompt", ""], "The prompt is empty"),
-        (["--prompt", "the lamp " * 200], "but the model takes at most 64; shorten it."),
         (["--layer", "7"], "There is no layer 7: the model has layers 0 to 1."),
         (["--layer", "1"], "not layer 1; omit --layer"),
-        (["--feature", "64"], "There is no feature 64: the SAE has features 0 to 63."),
-        (["--chat"], "The tokenizer has no chat template"),
         (["--function-tokens", "missing"], "missing contains no function tokens"),
         (["--sae", "missing"], "There is no SAE 'missing'"),
         (["--model", "missing"], "'missing' cannot be loaded"),
@@ -136,22 +118,7 @@ def wider(named: Named) -> None:
 def test_what_cannot_be_traced_is_refused(
     named: Named, arguments: list[str], sentence: str
 ) -> None:
-    prompt = arguments[1] if arguments[0] == "--prompt" else PROMPT
-    rest = [] if arguments[0] == "--prompt" else arguments
-    assert sentence in named.trace(*rest, prompt=prompt).complaint
-
-
-def test_an_sae_of_another_width_is_refused(named: Named) -> None:
-    wider(named)
-    assert "expects 40 dimensions but the model's residual stream has 32" in named.trace().complaint
-
-
-def test_an_sae_with_weights_that_are_no_numbers_is_refused(named: Named) -> None:
-    file = named.sae / "sae_weights.safetensors"
-    weights = load_file(file)
-    weights["W_enc"][3, 5] = torch.nan
-    save_file(weights, file)
-    assert "not finite" in named.trace().complaint
+    assert sentence in named.trace(*arguments).complaint
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_written(
     [
         (["--device", "cuda:97"], "no device cuda:97"),
         (["--sae-device", "cuda:97"], "no device cuda:97"),
-        (["--device", "gpu"], "--device 'gpu' is no device; give auto, cpu, cuda, cuda:1 or mps."),
+        (["--device", "gpu"], "--device 'gpu' is not a device; give auto, cpu, cuda, cuda:1"),
         (["--memory", "1m"], "--memory must be at least 32m"),
     ],
     ids=["device", "sae", "name", "memory"],

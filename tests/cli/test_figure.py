@@ -71,4 +71,4 @@ def test_what_cannot_be_drawn_is_refused(
 
 def test_a_study_file_has_no_figures(tiny_study: Path, tmp_path: Path) -> None:
     said = functok("figure", "trace", tiny_study, "-o", tmp_path / "fig.pdf")
-    assert "is no run folder" in said.complaint
+    assert "is not a run folder" in said.complaint

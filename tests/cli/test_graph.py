@@ -228,7 +228,7 @@ def odd(inputs: Path, folder: Path, what: str) -> dict[str, object]:
         ("row start", "has no token '<nothing>' for rows to begin with"),
         ("overlap", "An overlap of 15 leaves no new token in a row of 16 positions"),
         ("memory", "--memory must be at least 32m"),
-        ("size", "--memory 'lots' is no size"),
+        ("size", "--memory 'lots' is not a size"),
         ("sae", "There is no SAE"),
         ("corpus", "nothing.jsonl"),
         ("weights", "holds no threshold"),

@@ -110,9 +110,7 @@ def without_numbers(weights: dict[str, torch.Tensor]) -> None:
         (without_numbers, "holds values in W_dec that are not finite"),
     ],
 )
-@pytest.mark.parametrize("command", ["trace", "steer", "find-feature"])
 def test_an_sae_of_another_width_or_without_numbers_is_refused(
-    command: str,
     change: Callable[[dict[str, torch.Tensor]], None],
     sentence: str,
     whole_run: Path,
@@ -120,16 +118,7 @@ def test_an_sae_of_another_width_or_without_numbers_is_refused(
 ) -> None:
     damaged(whole_run, tmp_path / "sae", change)
     names = ("--model", whole_run / "models" / "step-000024", "--sae", tmp_path / "sae")
-    (tmp_path / "tests.txt").write_text("The river and the")
-    asked = {
-        "trace": ["--prompt", "the lamp"],
-        "steer": ["--prompt", "the lamp", "--feature", 3],
-        "find-feature": [
-            *("--trait", "The garden of the", "--success", "a"),
-            *("--tests", tmp_path / "tests.txt"),
-        ],
-    }
-    assert sentence in functok(command, *names, *asked[command]).complaint
+    assert sentence in functok("trace", *names, "--prompt", "the lamp").complaint
 
 
 def test_a_prompt_is_traced_through_a_finished_run(run_copy: Path) -> None:
@@ -142,7 +131,7 @@ def test_two_prompts_are_traced_against_each_other(run_copy: Path) -> None:
     first, second = "The old lamp of the garden", "The old lamp of the river"
     said = functok("trace", run_copy, "--prompt", first, "--prompt", second)
     assert said.code == 0, said.err
-    assert f"{first} – against – {second}" in said.out
+    assert f"{first} – compared with – {second}" in said.out
     assert "peak_second" in said.out
 
 

@@ -64,7 +64,7 @@ def test_what_is_no_factor_is_one_sentence(inputs: Path, tmp_path: Path, value: 
         ),
     ):
         assert said.code == 2
-        assert f"--norm-factor '{value}' is no positive number" in said.complaint
+        assert f"--norm-factor '{value}' is not a positive number" in said.complaint
     assert not (tmp_path / "run").exists()
 
 

@@ -63,7 +63,7 @@ def test_a_folder_gives_every_known_file_below_it_and_one_file_is_one_shard(tmp_
     for name in ("README.md", "more.csv", "MORE.CSV", ".hidden"):
         (tmp_path / name).write_text("not a document")
     corpus = open_corpus(str(tmp_path))
-    assert "leaves out 3 files of other kinds (2 .csv, 1 .md), such as" in caplog.text
+    assert "skips 3 files of other kinds (2 .csv, 1 .md), such as" in caplog.text
     assert [Path(shard).name for shard in corpus.shards()] == sorted(kinds)
     assert _texts(tmp_path) == [text for name in sorted(kinds) for text in kinds[name]]
 

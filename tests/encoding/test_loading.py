@@ -207,7 +207,7 @@ def changed(backend: Backend, change: Callable[[dict], None]) -> str:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda content: content["model"].update(dropout=0.1), "leaves out merges at random"),
+        (lambda content: content["model"].update(dropout=0.1), "drops merges at random"),
         (lambda content: content["model"]["vocab"].update(zzz=2**31), "ids must be whole"),
         (lambda content: content["model"].update(merges=3), "cannot be loaded"),
     ],
@@ -266,9 +266,9 @@ def test_a_sentencepiece_model_gives_its_own_ids(kind, options, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "options", "sentence"),
     [
-        ("xglm", {}, "the ids of its class are not those"),
-        (None, {"normalization_rule_name": "nmt_nfkc"}, "is not a BPE model of texts as they are"),
-        (None, {"user_defined_symbols": ["<x>"]}, "gives other ids than"),
+        ("xglm", {}, "its class gives different ids"),
+        (None, {"normalization_rule_name": "nmt_nfkc"}, "is not a BPE model that takes text"),
+        (None, {"user_defined_symbols": ["<x>"]}, "gives different ids from"),
     ],
 )
 def test_a_sentencepiece_model_whose_ids_cannot_be_given_is_refused(

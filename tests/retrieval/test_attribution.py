@@ -8,7 +8,6 @@ import torch
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention, steer
 from functok.models.language.capture import residual_stream
-from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.causal.attribution import (
     agreement,
     attribute,
@@ -22,12 +21,6 @@ from functok.tokens.counting.function_tokens import class_array
 
 VOCABULARY, WIDTH, FEATURES = 20, 16, 24
 IDS, SOURCE = [0, 7, 2, 11, 3, 9, 4], [0, 7, 2, 15, 3, 6, 4]
-
-
-@pytest.fixture(scope="module")
-def model():
-    shape = LlamaShape(hidden_size=WIDTH, heads=2, key_value_heads=2, intermediate_size=24)
-    return new_llama(shape, VOCABULARY, 40, 0).eval()
 
 
 @pytest.fixture(scope="module")

@@ -5,19 +5,12 @@ import torch
 
 from functok.models.dictionaries import Dictionary
 from functok.models.language.hooks import HookPoint
-from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.directions import neighbours, output_tokens
 from functok.runtime.errors import UserError
 
 VOCABULARY, WIDTH, FEATURES = 20, 16, 12
 SHOWN = [f"token-{index}" for index in range(VOCABULARY)]
 PLACE = HookPoint.residual(0)
-
-
-@pytest.fixture(scope="module")
-def model():
-    shape = LlamaShape(hidden_size=WIDTH, heads=2, key_value_heads=2, intermediate_size=24)
-    return new_llama(shape, VOCABULARY, 16, 0).eval()
 
 
 @pytest.fixture(scope="module")

@@ -168,8 +168,8 @@ BAD = {
     "[" * 100_000: "is not JSON",
     "a,b\n1,2\n": "no known shape \\(its fields are a, b\\)",
     '{"a": 1}': "no known shape",
-    "relation,subject,answer\nx,y\n": "Line 2 of .* has not as many fields",
-    'relation,subject,answer\nx,"y,z\n': "is no row of a table",
+    "relation,subject,answer\nx,y\n": "Line 2 of .* does not have as many fields",
+    'relation,subject,answer\nx,"y,z\n': "is not a row of a table",
     "relation,subject,answer\nx,,z\n": "no text in field 'subject' of row 1",
     '[{"relation": "x", "subject": "\\ud800", "answer": "z"}]': "no text in field 'subject'",
     '[{"relation": "x", "subject": 3, "answer": "z"}]': "no text in field 'subject'",
@@ -202,9 +202,9 @@ def test_what_is_not_there_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("", "is no frame file"),
-        ("a: [x]", "is no frame file"),
-        ("a: {function: x}", "is no frame file"),
+        ("", "is not a frame file"),
+        ("a: [x]", "is not a frame file"),
+        ("a: {function: x}", "is not a frame file"),
         ("a: {functional: ['{} is']}", "did you mean 'function'"),
         ("a: {function: ['is']}", "has 0 places"),
         ("a: {function: ['{} {} is']}", "has 2 places"),

@@ -28,12 +28,6 @@ DENSITY = np.linspace(0, 0.3, FEATURES)
 
 
 @pytest.fixture(scope="module")
-def model():
-    shape = LlamaShape(hidden_size=WIDTH, heads=2, key_value_heads=2, intermediate_size=24)
-    return new_llama(shape, VOCABULARY, 16, 0).eval()
-
-
-@pytest.fixture(scope="module")
 def dictionary() -> Dictionary:
     generator = torch.Generator().manual_seed(3)
     return Dictionary(

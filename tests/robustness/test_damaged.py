@@ -71,7 +71,7 @@ def test_a_record_tells_what_is_no_file_and_waits_for_none(tmp_path, files) -> N
     os.mkfifo(files[0])
     files[1].mkdir()
     files[2].symlink_to("/dev/zero")
-    assert list(records.damage("part").values()) == ["is no file"] * 3
+    assert list(records.damage("part").values()) == ["is not a file"] * 3
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "deep/../../x", ""])
@@ -157,7 +157,7 @@ def test_pipes_and_devices_are_not_read(tmp_path) -> None:
 def test_weights_that_are_a_pipe_are_not_waited_for(tmp_path) -> None:
     write_json(tmp_path / "cfg.json", {"architecture": "standard"})
     os.mkfifo(tmp_path / "sae_weights.safetensors")
-    with pytest.raises(UserError, match="is no file"):
+    with pytest.raises(UserError, match="is not a file"):
         open_sae(str(tmp_path))
 
 

@@ -78,7 +78,7 @@ def test_a_study_that_is_no_file_is_not_read(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a" * 5000, "a" * 300, "~nosuchuser/x", "a\0b"])
 def test_a_path_that_cannot_be_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="no path that can be used"):
+    with pytest.raises(UserError, match="not a usable path"):
         user_path(name)
 
 

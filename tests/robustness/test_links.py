@@ -35,7 +35,7 @@ def test_a_lock_that_is_a_link_does_not_empty_its_target(run: RunFolder, tmp_pat
     victim.write_text("export PRECIOUS=1\n")
     (run.root / ".state/lock").unlink()
     (run.root / ".state/lock").symlink_to(victim)
-    with pytest.raises(UserError, match="is no file of functok's"), run.opened():
+    with pytest.raises(UserError, match="which functok did not make"), run.opened():
         pass
     assert victim.read_text() == "export PRECIOUS=1\n"
 
@@ -43,7 +43,7 @@ def test_a_lock_that_is_a_link_does_not_empty_its_target(run: RunFolder, tmp_pat
 def test_a_lock_that_is_a_pipe_is_not_waited_for(run: RunFolder) -> None:
     (run.root / ".state/lock").unlink()
     os.mkfifo(run.root / ".state/lock")
-    with pytest.raises(UserError, match="is no file of functok's"), run.opened():
+    with pytest.raises(UserError, match="which functok did not make"), run.opened():
         pass
 
 
@@ -158,7 +158,7 @@ def test_a_name_from_a_table_names_one_file_of_the_run(run: RunFolder, name: str
     of_a_run = [run.tokens, run.test, run.retrieval, run.consolidation, run.partials, run.resume]
     by_sae = [run.dictionary, run.verified, run.graph]
     for place in (*of_a_graph, *of_a_run, *by_sae, partial(run.figure, suffix="png")):
-        with pytest.raises(UserError, match="is no name of a file"):
+        with pytest.raises(UserError, match="is not the name of a file"):
             place(name)
 
 

@@ -37,7 +37,7 @@ class SlowCounts(NamedTuple):
 
 class Refused(SlowCounts):
     def run(self, shard: int) -> TokenCounts:
-        raise UserError(f"Shard {shard} cannot be read; mend it.")
+        raise UserError(f"Shard {shard} cannot be read; fix it.")
 
 
 def same(one: TokenCounts, other: TokenCounts) -> bool:
@@ -95,5 +95,5 @@ def test_a_node_that_dies_on_the_way_changes_nothing(two_nodes, tmp_path: Path) 
 @pytest.mark.filterwarnings("ignore")
 def test_what_a_user_can_mend_comes_back_as_one_sentence(two_nodes, tmp_path: Path) -> None:
     job = Refused(0.0, tmp_path / "log")
-    with pytest.raises(UserError, match="Shard 3 cannot be read; mend it"):
+    with pytest.raises(UserError, match="Shard 3 cannot be read; fix it"):
         run_shards(job, [3], tmp_path / "two", RayCluster(two_nodes.address))

@@ -74,8 +74,7 @@ class FileCorpus:
                 kinds = Counter(other.suffix.lower() or "no suffix" for other in others)
                 counts = ", ".join(f"{count} {one}" for one, count in kinds.most_common(5))
                 _LOG.warning(
-                    "Corpus %r leaves out %d files of other kinds (%s), such as %s; functok reads "
-                    "%s.",
+                    "Corpus %r skips %d files of other kinds (%s), such as %s; functok reads %s.",
                     *(self.spec, len(others), counts, others[0].name, ", ".join(SUFFIXES)),
                 )
         elif os.path.lexists(path):
@@ -179,7 +178,7 @@ def _reachable(shard: str, problems: Problems) -> Iterator[Piece]:
         if what is None:
             yield piece
         else:
-            problems.meet(piece.path, 0, "unreadable file", what, "mend it")
+            problems.meet(piece.path, 0, "unreadable file", what, "fix it")
 
 
 @contextmanager
@@ -204,7 +203,7 @@ def _whole_file(path: Path, problems: Problems) -> Iterator[None]:
         problems.meet(path, 0, "unreadable file", what, advice)
     except OSError as error:
         what = f"cannot be read: {error.strerror or error}"
-        problems.meet(path, 0, "unreadable file", what, "mend it")
+        problems.meet(path, 0, "unreadable file", what, "fix it")
 
 
 def _whole_text(path: Path, problems: Problems) -> str:

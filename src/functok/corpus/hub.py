@@ -84,7 +84,7 @@ class HubCorpus:
                 problems.meet(f"{self.spec} (part {shard})", number, "no text", what, remedy)
             elif not encodable(text):
                 what = "the text holds half a surrogate pair, which is no Unicode character"
-                problems.meet(f"{self.spec} (part {shard})", number, "not Unicode", what, "mend it")
+                problems.meet(f"{self.spec} (part {shard})", number, "not Unicode", what, "fix it")
             else:
                 yield Document(f"{self.name}:{shard}:{number}", text)
 

@@ -32,7 +32,7 @@ def check_folder(folder: Path) -> None:
         raise
     except Exception as error:
         raise UserError(
-            f"The header of {card} cannot be read ({first_line(error)}); mend it, or give the "
+            f"The header of {card} cannot be read ({first_line(error)}); fix it, or give the "
             "folder's data files."
         ) from error
     for name in named:

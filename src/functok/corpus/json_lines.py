@@ -66,11 +66,11 @@ def read_lines(lines: Lines, path: Path, field: str, problems: Problems) -> Iter
             one = parsed(Lines(number, line), field)
             if one is None:
                 what = "this is not JSON, or it is nested too deep"
-                problems.meet(path, number, "not JSON", what, "mend the line")
+                problems.meet(path, number, "not JSON", what, "fix the line")
                 continue
             row = {field: one[0].as_py()}
         except ValueError as error:
-            problems.meet(path, number, "not JSON", f"this is not JSON ({error})", "mend the line")
+            problems.meet(path, number, "not JSON", f"this is not JSON ({error})", "fix the line")
             continue
         text = row.get(field) if isinstance(row, dict) else None
         if not isinstance(text, str):
@@ -78,7 +78,7 @@ def read_lines(lines: Lines, path: Path, field: str, problems: Problems) -> Iter
             problems.meet(path, number, "no text", what, "name the right one with ?field=NAME")
         elif not encodable(text):
             what = "the text holds half a surrogate pair, which is no Unicode character"
-            problems.meet(path, number, "not Unicode", what, "mend the line")
+            problems.meet(path, number, "not Unicode", what, "fix the line")
         else:
             yield Document(f"{path.name}:{number}", text)
 

@@ -40,7 +40,7 @@ def chat_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
         if _holds(rendered, prompt):
             backend = untruncated(tokenizer.backend_tokenizer)
             return backend.encode(rendered, add_special_tokens=False).ids
-        failures.append("it leaves the prompt out")
+        failures.append("it drops the prompt")
     raise UserError(
         f"The tokenizer's chat template cannot be used ({failures[0]}); omit --chat, or chat in "
         "the study, or give another tokenizer."

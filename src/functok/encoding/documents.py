@@ -127,13 +127,13 @@ def check_budget(
     order = hash_order(keys)
     order = order[sizes[order] > 0]
     if len(order) == 0:
-        raise UserError("There is no document with any token to draw from; give more documents.")
+        raise UserError("No document has any tokens to draw from; give more documents.")
     least = int(min(sizes[order[0]], SHORTEST))
     if tokens is not None and tokens < least:
         named = f" ({key})" if key else ""
         raise UserError(
-            f"A budget of {tokens:,} tokens{named} is less than one document: {least} tokens of "
-            "one are read at least; allow more tokens."
+            f"A budget of {tokens:,} tokens{named} is less than one document: at least {least} "
+            "tokens of one are read; allow more tokens."
         )
     return order
 

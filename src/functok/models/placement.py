@@ -117,7 +117,7 @@ def _found(asked: str) -> tuple[str, str]:
     if kind == "mps":
         require(
             torch.backends.mps.is_available(),
-            f"torch sees no GPU of Apple's here, so there is no device mps; {advice}.",
+            f"torch sees no Apple GPU here, so there is no device mps; {advice}.",
         )
         return asked, "Apple's GPU"
     return asked, "as asked"

@@ -38,12 +38,12 @@ def check_ranges(part: object, **ranges: tuple[int | float, int | float]) -> Non
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A clause that helps with a mistyped ``name``: the nearest valid one, else all of them."""
+    """The end of a sentence on a mistyped ``name``: the nearest valid one, else all of them."""
     options = sorted(valid)
     close = get_close_matches(name, options, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"
-    return "valid are " + ", ".join(options)
+    return f"valid are {', '.join(options)}."
 
 
 def first_line(error: BaseException) -> str:

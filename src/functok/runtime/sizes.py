@@ -19,5 +19,5 @@ def in_bytes(text: str, what: str) -> int:
     """
     match = re.fullmatch(r"\s*([\d.]+)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
     if match is None or match[1].count(".") > 1 or match[1] == ".":
-        raise UserError(f"{what} {text!r} is no size; write a number of bytes, or 512m, 2g.")
+        raise UserError(f"{what} {text!r} is not a size; write a number of bytes, or 512m, 2g.")
     return int(float(match[1]) * _UNITS[match[2]])

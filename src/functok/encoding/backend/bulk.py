@@ -65,14 +65,14 @@ class BulkEncoder:
         except ImportError:
             return cls(exact, EncodingPath("tokenizers", "gigatoken is not installed here"))
         except Exception as error:
-            why = f"gigatoken does not read this tokenizer: {first_line(error)}"
+            why = f"gigatoken cannot load this tokenizer: {first_line(error)}"
             return cls(exact, EncodingPath("tokenizers", why))
         hostile = text_array(hostile_texts(exact))
         for texts, name in ((hostile, "hostile texts"), (sample, "documents of the corpus")):
             one, other = _by_gigatoken(fast, texts), _by_tokenizers(exact, texts)
             differ = np.setdiff1d(_different(one, other), disputed(texts))
             if len(differ):
-                why = f"gigatoken gives other ids on {len(differ)} of {len(texts)} {name}"
+                why = f"gigatoken gives different ids on {len(differ)} of {len(texts)} {name}"
                 return cls(exact, EncodingPath("tokenizers", why))
         why = f"equal ids on {len(hostile)} hostile texts and {len(sample)} documents of the corpus"
         return cls(exact, EncodingPath("gigatoken", why), fast)

@@ -85,12 +85,12 @@ def checked(backend: Backend, name: str) -> Backend:
     dropout = getattr(backend.model, "dropout", None)
     require(
         not dropout,
-        f"Tokenizer {name!r} leaves out merges at random (dropout {dropout}), so its ids change "
+        f"Tokenizer {name!r} drops merges at random (dropout {dropout}), so its ids change "
         f"from call to call; set dropout to null in its {FILE}.",
     )
     require(
         backend.get_vocab_size(with_added_tokens=True) > 0,
-        f"Tokenizer {name!r} has no tokens; give one that is trained.",
+        f"Tokenizer {name!r} has no tokens; give a trained one.",
     )
     backend.no_truncation()
     backend.no_padding()
@@ -168,7 +168,7 @@ def _converted(name: str, place: str) -> Any:
         exact = sentencepiece_backend(models[0], name)
         vocabulary = backend.get_vocab(with_added_tokens=True)
         moved = any(vocabulary.get(one) != at for one, at in exact.get_vocab().items())
-        why = f"the ids of its class are not those of {models[0].name}" if moved else None
+        why = f"its class gives different ids from {models[0].name}" if moved else None
         backend = exact
     require(
         why is None,
@@ -199,7 +199,7 @@ def _in_gguf(file: Path) -> Any:
     if header.tokenizer == "gpt2" and isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel):
         require(
             header.splitter in (*_GPT2_SPLIT, *_DIGITS_APART),
-            f"How the tokenizer in {file} splits text is not known here (tokenizer.ggml.pre: "
+            f"functok does not know how the tokenizer in {file} splits text (tokenizer.ggml.pre: "
             f"{header.splitter}); name the model's own tokenizer, by its folder or on the hub.",
         )
         if header.splitter in _DIGITS_APART:
@@ -220,9 +220,9 @@ def _difference(backend: Backend, folder: Path | None) -> str | None:
     listed = {} if folder is None else _listed(folder)
     vocabulary = backend.get_vocab(with_added_tokens=True)
     if any(vocabulary.get(token) != index for token, index in listed.items()):
-        return "transformers gives other ids than its vocabulary file"
+        return "transformers gives different ids from its vocabulary file"
     if backend.pre_tokenizer is None and backend.normalizer is None:
-        return "nothing there tells how text is split"
+        return "nothing there says how text is split"
     return None
 
 

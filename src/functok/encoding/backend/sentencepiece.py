@@ -41,7 +41,7 @@ def sentencepiece_backend(file: Path, name: str) -> Backend:
             trainer.model_type == _BPE
             and not trainer.treat_whitespace_as_suffix
             and not normalizer.precompiled_charsmap,
-            f"{what} {file.name} is not a BPE model of texts as they are; {advice}.",
+            f"{what} {file.name} is not a BPE model that takes text unnormalised; {advice}.",
         )
         backend = _backend(content)
         texts = hostile_texts(backend)
@@ -49,8 +49,8 @@ def sentencepiece_backend(file: Path, name: str) -> Backend:
         differ = sum(one != other for one, other in zip(found, exact.encode(texts), strict=True))
     require(
         not differ,
-        f"{what} tokenizers gives other ids than {file.name} on {differ} of {len(texts)} texts; "
-        f"{advice}.",
+        f"{what} tokenizers gives different ids from {file.name} on {differ} of {len(texts)} "
+        f"texts; {advice}.",
     )
     return backend
 

@@ -85,8 +85,8 @@ def check_model(model: Model, name: str) -> None:
     kept = both[:, : LENGTH // 2]
     require(
         alike(kept[1], kept[0], model),
-        f"Model {name!r} is no causal language model: what it computes at a token depends on the "
-        "tokens that follow; give a causal LM.",
+        f"Model {name!r} is not a causal language model: what it computes at a token depends on "
+        "the tokens that follow; give a causal LM.",
     )
     require(
         alike(alone[0], kept[0], model),

@@ -45,7 +45,7 @@ def read_frames(place: str | Path) -> tuple[Frame, ...]:
     """
     path = user_path(place)
     content = read_yaml(path)
-    shape = f"{path} is no frame file: write relation, class of the last token, and a list of texts"
+    shape = f"{path} is not a frame file: write relation, class of the last token, and its texts"
     require(isinstance(content, dict) and bool(content), f"{shape}.")
     frames = []
     for relation, classes in content.items():
@@ -63,7 +63,7 @@ def read_frames(place: str | Path) -> tuple[Frame, ...]:
     require(
         ended is None,
         f"Frame {ended and ended.text!r} in {path} ends in its subject, so its last token has no "
-        "class of its own; write something behind the subject.",
+        "class of its own; write something after the subject.",
     )
     return tuple(frames)
 

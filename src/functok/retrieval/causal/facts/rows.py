@@ -56,12 +56,12 @@ def _json(path: Path, text: str) -> Row | list[Row]:
     except (ValueError, RecursionError) as error:
         lines = [line for line in text.split("\n") if line.strip()]
         if len(lines) < 2 or not _is_object(lines[0]):
-            raise UserError(f"{path} is not JSON ({first_line(error)}); mend it.") from error
+            raise UserError(f"{path} is not JSON ({first_line(error)}); fix it.") from error
         return [_line(path, number, line) for number, line in _numbered(text)]
     if isinstance(found, list):
         require(
             all(isinstance(row, dict) for row in found),
-            f"{path} holds a list of something else than objects; give objects with named fields.",
+            f"{path} holds a list of something other than objects; give objects with named fields.",
         )
     return found
 
@@ -80,7 +80,7 @@ def _is_object(line: str) -> bool:
 
 def _line(path: Path, number: int, line: str) -> Row:
     require(
-        _is_object(line), f"Line {number} of {path} is not a JSON object; mend or delete the line."
+        _is_object(line), f"Line {number} of {path} is not a JSON object; fix or delete the line."
     )
     return json.loads(line)
 
@@ -93,12 +93,12 @@ def _table(path: Path, text: str) -> list[Row]:
         for row in reader:
             require(
                 None not in row and None not in row.values(),
-                f"Line {reader.line_num} of {path} has not as many fields as the first line; mend "
-                "it (a field with a comma stands in quotation marks).",
+                f"Line {reader.line_num} of {path} does not have as many fields as the first line; "
+                "fix it (put a field with a comma in quotation marks).",
             )
             rows.append(row)
     except csv.Error as error:
         raise UserError(
-            f"Line {reader.line_num} of {path} is no row of a table ({error}); mend it."
+            f"Line {reader.line_num} of {path} is not a row of a table ({error}); fix it."
         ) from error
     return rows

@@ -167,7 +167,7 @@ def _relation(name: str, content: Row) -> Found:
         frames += [str(text).strip() for text in content.get(key) or []]
     require(
         isinstance(samples, list) and all(isinstance(sample, dict) for sample in samples),
-        f"The samples of {name} are no list of objects; give objects with subject and object.",
+        f"The samples of {name} are not a list of objects; give objects with subject and object.",
     )
     facts = [
         Fact(relation, text_in(sample, "subject", where), text_in(sample, "object", where))
