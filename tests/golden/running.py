@@ -77,7 +77,7 @@ def _study(folder: Path, *changes: dict[str, Any]) -> Path:
 
 def _bring(command: str, study: Path, folder: Path) -> Path:
     """Run the study as far as ``functok COMMAND`` does; figures and report are left out."""
-    outcome = functok(command, study, "-o", folder / "run")
+    outcome = functok(command, study, "-o", folder / "run", simulated=100)
     assert outcome.code == 0, outcome.err
     return folder / "run"
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import yaml
 
 from functok.world import profiles
-from system.tiny import functok, laid_over, write_study
+from system.tiny import changed, functok
 
 GRID = {
     "prompts": ["Ada saw the lamp in the", "The old lamp of the"],
@@ -34,9 +33,7 @@ def run(whole_run: Path, tiny_study: Path, tmp_path_factory: pytest.TempPathFact
         dictionary=replace(chosen.dictionary, steps=20, activations=2000),
     )
     changes = {"world": {"profile": "ci"}, "steer": {"grid": GRID}}
-    study = write_study(
-        place / "study.yaml", laid_over(yaml.safe_load(tiny_study.read_text()), changes)
-    )
+    study = changed(tiny_study, place / "study.yaml", **changes)
     with pytest.MonkeyPatch.context() as patched:
         patched.setitem(profiles.PROFILES, "ci", brief)
         for command in ("answers", "steer"):
@@ -100,6 +97,5 @@ def test_a_grid_that_cannot_be_filled_is_refused(
     grid: dict, sentence: str, whole_run: Path, tiny_study: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(whole_run, tmp_path / "run")
-    content = laid_over(yaml.safe_load(tiny_study.read_text()), {"steer": {"grid": grid}})
-    study = write_study(tmp_path / "study.yaml", content)
+    study = changed(tiny_study, tmp_path / "study.yaml", steer={"grid": grid})
     assert sentence in functok("steer", study, "-o", tmp_path / "run", "--replace").complaint

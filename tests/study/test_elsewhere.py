@@ -112,7 +112,7 @@ def test_only_a_folder_of_function_tokens_under_the_same_tokenizer_is_taken(
     whole.with_columns(token_id=pl.col("token_id") + 10**6).write_parquet(table)
     assert "has ids that its tokenizer does not have" in refusal(counted)
     whole.drop("fraction").write_parquet(table)
-    assert "is no table of function tokens" in refusal(counted)
+    assert "is not a table of function tokens" in refusal(counted)
     whole.write_parquet(tmp_path / "outside.parquet")
     table.unlink()
     table.symlink_to(tmp_path / "outside.parquet")

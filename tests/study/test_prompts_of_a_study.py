@@ -19,7 +19,7 @@ from functok.runtime.store import RunFolder
 from functok.study.settings import load_study
 from functok.study.steps.dictionaries import _said
 from functok.study.steps.trace import _check_features
-from system.tiny import functok, laid_over, write_study
+from system.tiny import changed, functok, laid_over, write_study
 
 PROMPT = "The old lamp of the garden, and the lamp"
 CHAT = "{{ bos_token }}{% for m in messages %}Q: {{ m.content }}\n{% endfor %}A:"
@@ -43,11 +43,6 @@ def any(answer):
 """Of 3 test prompts 2 show the trait by layer 0, 1 by layer 1, and all by every set of features."""
 
 
-def changed(study: Path, place: Path, **changes: Any) -> Path:
-    """The study with other settings, as another file."""
-    return write_study(place, laid_over(yaml.safe_load(study.read_text()), changes))
-
-
 def test_the_features_that_a_study_names_are_the_rows_of_its_figure(
     run_copy: Path, tiny_study: Path, tmp_path: Path
 ) -> None:
@@ -67,6 +62,9 @@ def test_the_features_that_a_study_names_are_the_rows_of_its_figure(
         cells = drawn.drop_nulls(["feature", "position"]).select("position", "feature")
         fired = traces.filter(pl.col("prompt") == number - 1, pl.col("feature").is_in([5, 3, 60]))
         assert set(cells.rows()) == set(fired.select("position", "feature").rows())
+    study = changed(tiny_study, tmp_path / "other.yaml", trace={"features": [10**6]})
+    complaint = functok("trace", study, "-o", run_copy, "--replace").complaint
+    assert complaint.startswith("functok: There is no feature 1000000")
 
 
 def test_a_feature_that_the_graph_leaves_out_cannot_be_shown() -> None:

@@ -3,6 +3,8 @@
 import fcntl
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,12 +32,8 @@ def run_copy(whole_run: Path, tmp_path: Path) -> Path:
 
 
 def _made(factory: pytest.TempPathFactory) -> Path:
-    """The folder of study and run; the first worker that asks makes them, the others wait."""
-    base = factory.getbasetemp()
-    place = (base.parent if base.name.startswith("popen-") else base) / "tiny"
-    place.mkdir(exist_ok=True)
-    with open(place / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """The folder of study and run."""
+    with shared_folder(factory, "tiny") as place:
         if not (place / "finished").exists():
             study = write_study(
                 place / "study.yaml", settings(write_corpus(place / "corpus.jsonl"))
@@ -49,3 +47,14 @@ def _made(factory: pytest.TempPathFactory) -> Path:
             assert outcome.code == 0, outcome.err
             (place / "finished").write_text(str(time.process_time() - began))
     return place
+
+
+@contextmanager
+def shared_folder(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """One folder for all workers: the first that asks fills it, the others wait."""
+    base = factory.getbasetemp()
+    place = (base.parent if base.name.startswith("popen-") else base) / name
+    place.mkdir(exist_ok=True)
+    with open(place / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield place

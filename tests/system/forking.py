@@ -19,6 +19,8 @@ import transformers  # noqa: F401
 
 import functok.report.step
 from functok.cli import main
+from functok.graph import scaling
+from system.tiny import SIMULATED
 from system.writes import Writes
 
 
@@ -70,6 +72,7 @@ def worked(process: int) -> float:
 
 if __name__ == "__main__":
     assert functok.report.step.STEPS
+    scaling.DRAWS = SIMULATED
     torch.set_num_threads(1)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

@@ -96,7 +96,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_tables(
     while kills < KILLS:
         folder = forks.place / f"run-random-{series}"
         for _ in range(30):
-            # The longest part that is not kept in between, simulated samples, is a quarter.
+            # No part that is kept as a whole takes nearly half of the work.
             moment = chance.uniform(0.02, 0.5) * work
             if not forks.run(folder, "claims", MORE, seconds=moment)["killed"]:
                 break

@@ -95,13 +95,20 @@ def assert_same_training(one: Path, two: Path) -> None:
             torch.testing.assert_close(ours, theirs, rtol=2e-2, atol=2e-3)
 
 
-def test_launched_processes_learn_what_one_learns_and_survive_being_killed(tmp_path):
-    study = prepared(tmp_path)
-    alone, calm, killed = (
-        shutil.copytree(tmp_path / "run", tmp_path / name) for name in ("alone", "calm", "killed")
-    )
-    said = functok("pretrain", study, "-o", alone)
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process learns; the study and a run that is only prepared lie beside it."""
+    place = tmp_path_factory.mktemp("launched")
+    study = prepared(place)
+    shutil.copytree(place / "run", place / "alone")
+    said = functok("pretrain", study, "-o", place / "alone")
     assert said.code == 0, said.err
+    return place / "alone"
+
+
+def test_launched_processes_learn_what_one_learns_and_survive_being_killed(alone, tmp_path):
+    study, ready = alone.with_name("study.yaml"), alone.with_name("run")
+    calm, killed = (shutil.copytree(ready, tmp_path / name) for name in ("calm", "killed"))
     done = finish(study, calm)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].endswith("consolidation/training.parquet")  # said once
@@ -123,17 +130,13 @@ def test_launched_processes_learn_what_one_learns_and_survive_being_killed(tmp_p
     assert unfinished(killed) == []
 
 
-def test_processes_that_share_the_model_learn_what_one_learns(tmp_path):
+def test_processes_that_share_the_model_learn_what_one_learns(alone, tmp_path):
     study = prepared(tmp_path, sharded=True)
     refused = functok("pretrain", study, "-o", tmp_path / "run")
     assert "launch them with accelerate launch or torchrun" in refused.complaint
     done = finish(study, tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    (tmp_path / "other").mkdir()
-    other = prepared(tmp_path / "other")
-    said = functok("pretrain", other, "-o", tmp_path / "other/run")
-    assert said.code == 0, said.err
-    assert_same_training(tmp_path / "run", tmp_path / "other/run")
+    assert_same_training(tmp_path / "run", alone)
 
 
 def test_processes_launched_before_the_corpus_is_ready_are_told_what_to_do_first(tmp_path):

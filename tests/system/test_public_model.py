@@ -139,7 +139,7 @@ def test_the_published_model_is_traced(run: Path) -> None:
     for target in ([run], [*names, "--layer", 2, "--function-tokens", run]):
         said = functok("trace", *target, *prompts)
         assert said.code == 0, said.err
-        assert "Once upon a time, there was – against – One day, there was a dog" in said.out
+        assert "there was – compared with – One day, there was a dog" in said.out
     assert "has no chat template" in functok("trace", *names, *prompts, "--chat").complaint
 
 

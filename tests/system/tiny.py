@@ -12,8 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import yaml
+
+SIMULATED = 2
+"""Samples of the power law's test of fit, which would take most of the time of a tiny graph."""
 
 _NAMES = re.findall(r"\w+", "Ada Ben Cleo Dan Eve Finn Gus Hal Ida Jon Kit Lea Max Nia Otto Pia")
 _PLACES = re.findall(r"\w+", "garden river market kitchen forest school harbour mountain bridge")
@@ -105,6 +109,11 @@ def write_study(path: Path, study: dict[str, Any]) -> Path:
     return path
 
 
+def changed(study: Path, place: Path, **changes: Any) -> Path:
+    """The study with other settings, as another file."""
+    return write_study(place, laid_over(yaml.safe_load(study.read_text()), changes))
+
+
 class Outcome(NamedTuple):
     """What a command left behind for whoever typed it."""
 
@@ -124,12 +133,14 @@ class Outcome(NamedTuple):
         return said[0]
 
 
-def functok(*arguments: object) -> Outcome:
+def functok(*arguments: object, simulated: int = SIMULATED) -> Outcome:
     """The command line, in this process: what ``functok ARGUMENTS`` prints and returns."""
     from functok.cli import main
+    from functok.graph import scaling
 
     out, err = io.StringIO(), io.StringIO()
-    with _typed(arguments), redirect_stdout(out), redirect_stderr(err):
+    fewer = patch.object(scaling, "DRAWS", simulated)
+    with fewer, _typed(arguments), redirect_stdout(out), redirect_stderr(err):
         try:
             main()
             code = 0

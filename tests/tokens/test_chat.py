@@ -35,9 +35,9 @@ def test_a_prompt_is_the_users_turn_up_to_where_the_answer_begins(tokenizer):
         ("{{ tools | length }}{{ messages[0].content }}", "cannot be used"),
         ("{{ 1 / 0 }}", "cannot be used"),
         ("{{ messages[7].content.text }}", "cannot be used"),
-        ("{% for message in messages %}<{{ message.role }}>{% endfor %}", "leaves the prompt out"),
-        ("{{ messages[0].content | upper }}", "leaves the prompt out"),
-        ("{{ messages[0].content[:5] }}", "leaves the prompt out"),
+        ("{% for message in messages %}<{{ message.role }}>{% endfor %}", "drops the prompt"),
+        ("{{ messages[0].content | upper }}", "drops the prompt"),
+        ("{{ messages[0].content[:5] }}", "drops the prompt"),
     ],
     ids=["none", "refuses", "damaged", "length", "division", "index", "dropped", "upper", "cut"],
 )

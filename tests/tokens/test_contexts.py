@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from documents import encoded_as
 from hypothesis import given
 from hypothesis import strategies as st
 
 from functok.encoding.contexts import IGNORED, RowFormat, context_rows, uncounted
-from functok.encoding.tokenizer import Encoded
 from functok.runtime.errors import UserError
 
 texts = st.lists(st.lists(st.integers(1, 30), max_size=20), max_size=9)
@@ -18,12 +18,6 @@ formats = st.tuples(st.integers(2, 9), st.sampled_from([None, 0, 31]), st.intege
         drawn[0], drawn[1], min(drawn[2], drawn[0] - 1 - (drawn[1] is not None))
     )
 )
-
-
-def _encoded(documents: list[list[int]]) -> Encoded:
-    ids = np.array([token for document in documents for token in document], np.int32)
-    offsets = np.cumsum([0, *map(len, documents)])
-    return Encoded(ids, offsets, np.arange(len(documents)))
 
 
 def _windows(length: int, row_format: RowFormat) -> list[tuple[int, int, int]]:
@@ -42,7 +36,7 @@ def _windows(length: int, row_format: RowFormat) -> list[tuple[int, int, int]]:
 
 @given(texts, formats, st.integers(1, 5))
 def test_context_rows_are_the_windows_with_every_token_counted_once(documents, row_format, rows):
-    encoded = _encoded(documents)
+    encoded = encoded_as(documents)
     expected: Counter = Counter()
     silent = []
     lead = [] if row_format.start is None else [row_format.start]

@@ -100,7 +100,7 @@ def _part(documents: list[list[int]], lines: list[int]) -> CorpusCounts:
     counts = TokenCounts(occurrences, document_frequencies(ids, offsets, 20), len(documents))
     problems = Problems("skip")
     for line in lines:
-        problems.meet("a.jsonl", line, "not JSON", "broken", "mend it")
+        problems.meet("a.jsonl", line, "not JSON", "broken", "fix it")
     pairs = pair_counts(ids, offsets, candidate_codes(np.arange(10), [], 20))
     return CorpusCounts(counts, pairs, problems)
 

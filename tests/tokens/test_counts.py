@@ -2,25 +2,18 @@
 
 from collections import Counter
 
-import numpy as np
+from documents import encoded_as
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.encoding.tokenizer import Encoded
 from functok.tokens.counting.counts import TokenCounts
 
 VOCABULARY = 7
 texts = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=9), max_size=8)
 
 
-def _encoded(documents: list[list[int]]) -> Encoded:
-    ids = np.array([token for document in documents for token in document], np.int32)
-    offsets = np.cumsum([0, *map(len, documents)])
-    return Encoded(ids, offsets, np.arange(len(documents)))
-
-
 def _counts(documents: list[list[int]]) -> TokenCounts:
-    return TokenCounts.of(_encoded(documents), VOCABULARY)
+    return TokenCounts.of(encoded_as(documents), VOCABULARY)
 
 
 def _listed(counts: TokenCounts) -> tuple:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from documents import encoded_as
 from hypothesis import given
 from hypothesis import strategies as st
 
 from functok.corpora import open_corpus
 from functok.corpus import pieces, read_documents
 from functok.encoding.tokenizer import (
-    Encoded,
     encode,
     load_tokenizer,
     train_tokenizer,
@@ -27,12 +27,6 @@ DOCUMENTS = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=9), max_s
 LEVELS, THINNING = np.array([0, 1, 1, 254, 254, 255], np.uint8), np.zeros(VOCABULARY, np.uint8)
 
 
-def encoded(documents: list[list[int]]) -> Encoded:
-    offsets = np.cumsum([0, *map(len, documents)]).astype(np.int64)
-    ids = np.array([token for one in documents for token in one], np.int32)
-    return Encoded(ids, offsets, np.arange(len(documents), dtype=np.int64))
-
-
 def contents(details: Details) -> list:
     """All that is in it, the sample in order."""
     spread, near = details.spread, details.neighbours
@@ -46,17 +40,19 @@ def contents(details: Details) -> list:
 
 @given(st.lists(DOCUMENTS, min_size=3, max_size=9))
 def test_details_are_a_commutative_monoid(some):
-    parts = [Details.at(encoded(documents), LEVELS, THINNING) for documents in some]
+    parts = [Details.at(encoded_as(documents), LEVELS, THINNING) for documents in some]
     one, two, three = parts[:3]
     assert contents(one.merge(two)) == contents(two.merge(one))
     assert contents(one.merge(two).merge(three)) == contents(one.merge(two.merge(three)))
     assert contents(one.merge(Details.zero(VOCABULARY))) == contents(one)
-    whole = Details.at(encoded([one for documents in some for one in documents]), LEVELS, THINNING)
+    whole = Details.at(
+        encoded_as([one for documents in some for one in documents]), LEVELS, THINNING
+    )
     assert contents(merge_all(parts)) == contents(whole)
 
 
 def test_details_saved_are_details_loaded(tmp_path: Path):
-    details = Details.at(encoded([[1, 2, 2], [], [3]]), LEVELS, THINNING)
+    details = Details.at(encoded_as([[1, 2, 2], [], [3]]), LEVELS, THINNING)
     details.save(tmp_path)
     assert contents(Details.load(tmp_path)) == contents(details)
 

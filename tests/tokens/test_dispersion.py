@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import polars as pl
 import pytest
+from documents import encoded_as
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
@@ -32,9 +33,7 @@ def parts_of(rows: list[list[int]]) -> PartCounts:
 
 
 def documents(*some: list[int]) -> Encoded:
-    offsets = np.concatenate([[0], np.cumsum([len(one) for one in some])]).astype(np.int64)
-    ids = np.array([token for one in some for token in one], np.int32)
-    return Encoded(ids, offsets, np.arange(len(some), dtype=np.int64))
+    return encoded_as(some)
 
 
 def table_of(some: Encoded, vocabulary: int, special: Sequence[int] = ()) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import polars as pl
 import pytest
+from documents import encoded_as
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,12 +25,6 @@ DOCUMENTS = st.lists(st.lists(st.integers(0, VOCABULARY - 1), max_size=9), max_s
 ALL = np.zeros(VOCABULARY, np.uint8)
 
 
-def encoded(documents: list[list[int]]) -> Encoded:
-    offsets = np.cumsum([0, *map(len, documents)]).astype(np.int64)
-    ids = np.array([token for one in documents for token in one], np.int32)
-    return Encoded(ids, offsets, np.arange(len(documents), dtype=np.int64))
-
-
 def rows(sample: Neighbours) -> list[tuple]:
     columns = (sample.token, sample.previous, sample.following, sample.priority)
     return sorted(zip(*(column.tolist() for column in columns), strict=True))
@@ -37,7 +32,7 @@ def rows(sample: Neighbours) -> list[tuple]:
 
 @given(DOCUMENTS)
 def test_neighbours_are_those_inside_the_document(documents):
-    found = Counter(row[:3] for row in rows(Neighbours.of(encoded(documents), ALL)))
+    found = Counter(row[:3] for row in rows(Neighbours.of(encoded_as(documents), ALL)))
     padded = [[-1, *one, -1] for one in documents]
     assert found == Counter(
         (one[place], one[place - 1], one[place + 1])
@@ -48,15 +43,15 @@ def test_neighbours_are_those_inside_the_document(documents):
 
 @given(DOCUMENTS, DOCUMENTS, DOCUMENTS)
 def test_samples_are_a_commutative_monoid(one, two, three):
-    a, b, c = (Neighbours.of(encoded(some), ALL) for some in (one, two, three))
+    a, b, c = (Neighbours.of(encoded_as(some), ALL) for some in (one, two, three))
     assert rows(a.merge(b)) == rows(b.merge(a))
     assert rows(a.merge(b).merge(c)) == rows(a.merge(b.merge(c)))
     assert rows(a.merge(Neighbours.zero())) == rows(a)
-    assert rows(Neighbours.of(encoded(one + two), ALL)) == rows(a.merge(b))
+    assert rows(Neighbours.of(encoded_as(one + two), ALL)) == rows(a.merge(b))
 
 
 def test_a_sample_comes_back_from_disk(tmp_path):
-    sample = Neighbours.of(encoded([[1, 2, 2], [], [3]]), ALL)
+    sample = Neighbours.of(encoded_as([[1, 2, 2], [], [3]]), ALL)
     sample.save(tmp_path)
     assert rows(Neighbours.load(tmp_path)) == rows(sample)
 
@@ -68,7 +63,7 @@ def corpus() -> tuple[Encoded, int]:
         [token for _ in range(10) for token in (0, int(chance.integers(3, 43)), 1, 2)]
         for _ in range(400)
     ]
-    return encoded(documents), 43
+    return encoded_as(documents), 43
 
 
 def test_thinning_leaves_a_little_more_than_is_asked_for():
@@ -116,6 +111,6 @@ def test_the_corrected_entropy_is_near_the_truth_and_the_same_at_any_frequency()
             [token for _ in range(10) for token in (0, int(chance.integers(1, 21)))]
             for _ in range(documents)
         ]
-        sample = Neighbours.of(encoded(some), thinnings(TokenCounts.of(encoded(some), 21)))
+        sample = Neighbours.of(encoded_as(some), thinnings(TokenCounts.of(encoded_as(some), 21)))
         found.append(neighbour_table(sample)["next_entropy"][0])
     assert found == pytest.approx([math.log(20)] * 2, abs=0.1)

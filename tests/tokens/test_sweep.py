@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import zstandard
+from documents import encoded_as
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,9 +39,7 @@ def by_document(documents, vocabulary):
 
 
 def documents(*some: list[int]) -> Encoded:
-    offsets = np.concatenate([[0], np.cumsum([len(one) for one in some])]).astype(np.int64)
-    ids = np.array([token for one in some for token in one], np.int32)
-    return Encoded(ids, offsets, np.arange(len(some), dtype=np.int64))
+    return encoded_as(some)
 
 
 def real_documents(name: str) -> list[Document]:

@@ -1,7 +1,5 @@
 """Models whose route is known: removing it leaves chance, removing others changes nothing."""
 
-import fcntl
-
 import numpy as np
 import polars as pl
 import pytest
@@ -18,6 +16,7 @@ from functok.calibration.knockout import (
 from functok.calibration.routes import PERIOD, crossing, key_classes, sentences
 from functok.world.generator import World
 from functok.world.recipes import HELD_OUT
+from system.fixtures import shared_folder
 
 QUICK = SIZES["quick"]
 
@@ -25,11 +24,7 @@ QUICK = SIZES["quick"]
 @pytest.fixture(scope="session")
 def table(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     """The calibration table of one seed, made once for all workers."""
-    base = tmp_path_factory.getbasetemp()
-    place = (base.parent if base.name.startswith("popen-") else base) / "calibration"
-    place.mkdir(exist_ok=True)
-    with open(place / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with shared_folder(tmp_path_factory, "calibration") as place:
         if not (place / "table.parquet").exists():
             calibrate(QUICK, seeds=[0]).write_parquet(place / "table.parquet")
         return pl.read_parquet(place / "table.parquet")

@@ -52,5 +52,5 @@ def test_the_world_command_shows_a_document_with_its_labels(tmp_path: Path) -> N
     assert "oracle" in done.out
     assert "language: " in done.out
     assert (tmp_path / "tokenizer/tokenizer.json").is_file()
-    assert "is no tiny world" in functok("world", "python-docs").complaint
+    assert "is not a tiny world" in functok("world", "python-docs").complaint
     assert "no option" not in functok("world", "tiny-world?entities=1").complaint
