@@ -164,7 +164,7 @@ BAD = {
     "[]": "holds no facts",
     "{nothing": "is not JSON",
     '{"a": 1}\n{"b": ': "Line 2 of .* is not a JSON object",
-    "[1, 2]": "something else than objects",
+    "[1, 2]": "something other than objects",
     "[" * 100_000: "is not JSON",
     "a,b\n1,2\n": "no known shape \\(its fields are a, b\\)",
     '{"a": 1}': "no known shape",
