@@ -46,7 +46,7 @@ def configure(folder: Path, **settings) -> None:
 @pytest.mark.parametrize("kind", ["bert", "camembert"])
 def test_an_encoder_in_a_folder_is_refused(tmp_path: Path, kind: str) -> None:
     tiny(kind).save_pretrained(tmp_path / kind)
-    assert "no causal language model" in refusal(tmp_path / kind)
+    assert "not a causal language model" in refusal(tmp_path / kind)
 
 
 def test_an_adapter_beside_the_weights_is_refused_without_peft(folder: Path, monkeypatch) -> None:

@@ -115,7 +115,7 @@ def test_a_name_that_is_no_device_is_refused_before_torch_is_asked() -> None:
     for name in ("gpu", "cuda:", "cuda:x", "cpu:0", ""):
         with pytest.raises(UserError, match=r"--device .* is not a device; give auto, cpu, cuda"):
             Resources(device=name)
-        with pytest.raises(UserError, match=r"--sae-device .* is no device"):
+        with pytest.raises(UserError, match=r"--sae-device .* is not a device"):
             Resources(sae_device=name)
 
 

@@ -176,7 +176,7 @@ BAD = {
     '[{"relation": "x", "subject": "y", "answer": "z", "counterfactual_subject": "w"}]': "half a",
     json.dumps([PAIR | {"counterfactual": PAIR["prompt"]}]): "are the same",
     '[{"prompt": "x is", "subject": "y", "attribute": "z", "relation_id": "r"}]': "does not name",
-    '{"name": "x", "samples": 3}': "no list of objects",
+    '{"name": "x", "samples": 3}': "not a list of objects",
     '{"name": "x", "prompt_templates": ["none"], "samples": []}': "has 0 places",
     '[{"base_prompt": "a", "prompt": "b", "target_true": "c", "target_new": "d"}]': "does not say",
 }
