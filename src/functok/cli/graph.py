@@ -240,7 +240,7 @@ def _dictionaries(
         require(name not in names, f"SAE {spec!r} is named twice; name it once.")
         names.append(name)
     return tuple(
-        DictionaryPart(name=name, load=spec, layer=layer, site=site, norm_factor=factor)
+        DictionaryPart(name=name, load=spec, layer=layer, site=site, norm_factor=factor)  # type: ignore[arg-type]
         for name, spec, layer, site, factor in zip(names, saes, layers, sites, factors, strict=True)
     )
 
