@@ -13,6 +13,7 @@ other documents could have been drawn, so the interval adds the jackknife's vari
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -75,6 +76,8 @@ def effects(
     """
     columns = {name: _scaled(weights) for name, weights in columns.items()}
     _, groups = np.unique(groups, return_inverse=True)
+    kept = np.isin(trains.feature, features)
+    trains = replace(trains, row=trains.row[kept], feature=trains.feature[kept])
 
     def thetas(one: Trains) -> dict[str, Left]:
         sums = counted(one, columns, features, groups, window)
