@@ -139,6 +139,7 @@ def test_a_reading_votes_below_a_separation_of_95_per_cent():
         explained = explain([reading("as studied", separation, **FREQUENCY)])
         assert explained.account == expected
     assert explained.reason.startswith("No reading of function tokens can tell class from")
+    assert explained.reason.endswith("artefact as studied (no vote: a class is empty).")
     assert explain([reading(None, None, **FREQUENCY)]).reason.startswith("Frequency alone")
 
 

@@ -144,14 +144,16 @@ def explain(readings: Sequence[Reading]) -> Explanation:
 
 
 def _each(readings: Sequence[Reading], accounts: Sequence[Account]) -> list[str]:
-    """One sentence with the account of each of several readings, and why one has no vote."""
-    if len(readings) < 2:
+    """One sentence with the account of each reading, and why one has no vote; none of a single one
+    that has."""
+    if len(readings) < 2 and all(one.votes for one in readings):
         return []
     said = []
     for one, given in zip(readings, accounts, strict=True):
         vote = ""
-        if not one.votes:
-            vote = f" (no vote: separation {one.separation:.3g}, class is frequency there)"
+        if one.separation is not None and not one.votes:
+            apart = f"separation {one.separation:.3g}, class is frequency there"
+            vote = f" (no vote: {'a class is empty' if math.isnan(one.separation) else apart})"
         said.append(f"{given} {one.called}{vote}")
     return [_sentence("", f"accounts: {', '.join(said)}")]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 from functok.runtime.store import read_frame
 from functok.study.health import health_sentences
@@ -36,21 +37,22 @@ def _shows(run: Run) -> Shown:
         yield from health_sentences(run)
     account, reason = claims.select("explanation", "reason").drop_nulls().row(0)
     yield f"Explanation of the degree: {account}. {reason}"
-    ran = claims.filter(pl.col("effect").is_not_null())
-    if len(ran):
-        yield ran.select(
-            "test",
-            "asks",
-            "effect",
-            pl.col("effect_low").alias("from"),
-            pl.col("effect_high").alias("to"),
-            "answer",
-            "size",
-        )
+    for row in claims.filter(pl.col("effect").is_not_null()).iter_rows(named=True):
+        yield _line(row)
     missing = claims.filter(pl.col("effect").is_null())["test"].to_list()
     if missing:
         yield f"Not run: {', '.join(missing)}."
     yield f"{len(claims)} rows in {run.folder.claims}"
+
+
+def _line(row: dict[str, Any]) -> str:
+    """What was asked, answered and measured in one row, and what it is short of."""
+    ends = ""
+    if math.isfinite(row["effect_low"]) and math.isfinite(row["effect_high"]):
+        ends = f" [{row['effect_low']:.3g}, {row['effect_high']:.3g}]"
+    short = f"; {row['size']}" if row["size"] else ""
+    effect = f"{row['effect']:.3g}{ends} {row['effect_unit']}"
+    return f"{row['test']}: {row['asks']}? {row['answer'].capitalize()}: {effect}{short}"
 
 
 def _verdicts(claims: pl.DataFrame) -> pl.DataFrame:
