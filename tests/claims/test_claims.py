@@ -158,11 +158,13 @@ def _accounts(run: RunFolder, **accounts: str) -> None:
 
 
 def test_the_account_is_given_by_every_reading_that_can_tell_class_from_frequency(tmp_path):
-    run = RunFolder(tmp_path)
+    run, hubs = RunFolder(tmp_path), pl.col("claim") == EXPLAINED
+    both = {"closed_class": "slot", "with_punctuation": "slot"}
+    _accounts(run, **both)
+    without = assemble(run).filter(hubs).row(0, named=True)
+    assert without["verdict"] == without["sentence"] == "not run", "no declared test was"
     for test in TESTS:
         _write(run, test, -0.05, NARROW, 0.0001)
-    hubs = pl.col("claim") == EXPLAINED
-    both = {"closed_class": "slot", "with_punctuation": "slot"}
     _accounts(run, as_studied="class", **both)
     row = assemble(run).filter(hubs).row(0, named=True)
     assert row["explanation"] == "slot"

@@ -87,7 +87,7 @@ class Judged:
     def sentence(self, claim: Claim) -> str:
         """Both answers in a clause."""
         beyond, by = self.verdict(claim), ""
-        if claim.name == EXPLAINED and self.explained.account != "undecided":
+        if claim.name == EXPLAINED and beyond not in ("not run", "undecided"):
             beyond, by = self.explained.account, self.explained.by
         return sentence(self.observed(claim), beyond, by, self.so_far(claim))
 

@@ -74,13 +74,15 @@ def _measured(row: dict) -> tuple[str, ...]:
         p_value += f", {number(row['holm_p'])} after Holm"
     within = [f"margin ±{number(row['margin'])}"] * bool(row["margin"])
     by = f"{number(row['units'])} {row['unit']}"
+    name, unit = row["effect_name"], row["effect_unit"]
+    compared = name if unit in name else f"{name}, {unit}"
     return (
         escaped(f"{_capital(row['asks'])}?")
         + _small([f"{row['test']}, {row['kind']}: tests/{row['test']}.parquet"]),
         _badge(row["answer"]) + _small([row["size"]]),
         measured + _small([row["statistic"]]),
         f"<b>{number(row['control_value'])}</b>" + _small([row["control"]]),
-        effect + _small([f"{row['effect_name']}, {row['effect_unit']}", *within, p_value, by]),
+        effect + _small([compared, *within, p_value, by]),
     )
 
 
