@@ -1,5 +1,8 @@
 """Features that fire, against sets."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -48,7 +51,7 @@ def test_growth_counts_equal_unions_of_sets():
 WIDTH = 1000
 
 
-def _growth(counts: dict[int | None, list[int]], explained: dict[int, float] | None = None):
+def _growth(counts: Mapping[Any, list[int]], explained: Mapping[Any, float] | None = None):
     """The table of as many SAE seeds as counts are given for each step."""
     rows = [
         {"sae": f"seed {seed}", "step": step, "positions": 90, "features": count, "width": WIDTH}
@@ -66,7 +69,7 @@ def test_growth_is_counted_seed_by_seed():
     assert [row.test for row in rows] == ["O-growth", "E-growth"]
     for row, before, step in zip(rows, (early, untrained), (20, 0), strict=True):
         ratios = np.log(late / before)
-        test = ttest_1samp(ratios, 0)
+        test: Any = ttest_1samp(ratios, 0)
         low, high = test.confidence_interval()
         assert row.effect == pytest.approx(ratios.mean())
         assert (row.effect_low, row.effect_high) == pytest.approx((low, high))

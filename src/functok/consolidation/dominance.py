@@ -47,7 +47,6 @@ def against_largest(
         bottom: likewise.
         used: the hash groups that hold documents.
     """
-
     top, bottom = top[:, used], bottom[:, used]
     with np.errstate(divide="ignore", invalid="ignore"):  # a group without tokens has no value
         whole = top.sum(1) / bottom.sum(1)
