@@ -130,7 +130,7 @@ def test_a_transcoder_reads_the_mlp_and_is_not_steered_by(tmp_path: Path) -> Non
     gain = 1 + norm.weight.detach()
     unit = old.dictionary.prepared(middle[0])
     torch.testing.assert_close(unit * gain, seen[1][0], rtol=1e-3, atol=1e-4)
-    with pytest.raises(UserError, match="writes something .* than it reads"):
+    with pytest.raises(UserError, match=r"writes something .* than it reads"):
         Clamp(1, 0, sae.dictionary, 3).check(D)
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from taught import capitals, small_tokenizer, taught, vocabulary
 
+from functok.models.interventions.cut_edges import VARIANTS, cut_edges
 from functok.models.language.attention import attending
-from functok.models.language.cut_edges import VARIANTS, cut_edges
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.causal.facts.asking import ask
 from functok.retrieval.causal.facts.knowing import know

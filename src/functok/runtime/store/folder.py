@@ -10,7 +10,7 @@ from pathlib import Path
 
 from functok.runtime.atomic import sweep
 from functok.runtime.errors import UserError
-from functok.runtime.paths import require_unicode
+from functok.runtime.paths import folder_name, require_unicode
 from functok.runtime.store.formats import DamagedError, read_json, write_json
 from functok.runtime.store.lock import locked
 from functok.runtime.store.records import Records, inside

@@ -17,7 +17,7 @@ TABLES = ("knockout", "knockout_classes", "knockout_pairs")
 
 
 def _work(run: Run, key: str) -> None:
-    from functok.models.language.cut_edges import VARIANTS
+    from functok.models.interventions.cut_edges import VARIANTS
     from functok.retrieval.causal.knockout import SUBSETS, by_class, by_pair, knockout
     from functok.runtime.progress import ticking
 
