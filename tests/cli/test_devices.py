@@ -15,7 +15,7 @@ from functok.study.resources import Resources
 from system.tiny import different, functok, results
 
 PROMPT = "The old lamp of the garden"
-NOWHERE = {"check", "figure", "tokens", "world"}
+NOWHERE = {"check", "compare", "figure", "models", "studies", "tokens", "world"}
 """Commands that run no model."""
 
 

@@ -83,6 +83,32 @@ def write_retrieval(folder: RunFolder, random: np.random.Generator) -> None:
     ]
     save(folder.retrieval("grid"), pl.DataFrame(cells))
     _traits(folder)
+    _facts(folder)
+
+
+def _facts(folder: RunFolder) -> None:
+    """Patching and knockout of facts."""
+    curve = [
+        {"final_class": name, "layer": layer, "depth": (layer + 1) / 3, "effect": 0.4 * layer}
+        for name in ("function", "punctuation", "content")
+        for layer in range(3)
+    ]
+    save(folder.retrieval("patching_curve"), pl.DataFrame(curve))
+    inside = [
+        {"label": name, "layer": layer, "direction": way, "moved": 0.2 * layer, "total": 4.0}
+        for name in ("function", "content")
+        for layer in range(3)
+        for way in ("denoising", "noising")
+    ]
+    save(folder.retrieval("patching_inside"), pl.DataFrame(inside))
+    worth = [
+        {"variant": variant, "class": name, "measure": measure, "share": 0.2, "low": 0.1}
+        | {"high": 0.3, "keys": 4.0, "mass": 0.1}
+        for variant in ("mask", "zero", "mean")
+        for name in ("separators", "subject")
+        for measure in ("shapley", "total")
+    ]
+    save(folder.retrieval("knockout_classes"), pl.DataFrame(worth))
 
 
 def _traits(folder: RunFolder) -> None:

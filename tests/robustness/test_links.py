@@ -80,6 +80,7 @@ OWN = {
     "graph/construction/assembly.py": "inside a folder under a temporary name",
     "graph/folder.py": "inside a folder under a temporary name",
     "figures/code_points.py": "its own folder of fonts, outside every run",
+    "weights/get.py": "inside a temporary folder, outside every run",
     "models/training/metrics.py": "appends to the file that it has just put there",
 }
 

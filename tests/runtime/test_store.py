@@ -282,13 +282,13 @@ def test_a_name_that_is_no_unicode_is_written_down_and_is_no_run_folders(tmp_pat
     name = os.fsdecode(b"caf\xe9")
     write_json(tmp_path / "provenance.json", {"corpus": name})
     assert read_json(tmp_path / "provenance.json") == {"corpus": name}
-    with pytest.raises(UserError, match="is no Unicode text"), RunFolder(tmp_path / name).opened():
+    with pytest.raises(UserError, match="is not Unicode text"), RunFolder(tmp_path / name).opened():
         pass
     assert not (tmp_path / name).exists()
     with (
-        pytest.raises(UserError, match="is no Unicode text"),
+        pytest.raises(UserError, match="is not Unicode text"),
         writing(tmp_path / name / "tokenizer.json") as temporary,
     ):
         str(temporary).encode()  # as tokenizers does
-    with pytest.raises(UserError, match="is no Unicode text"):
+    with pytest.raises(UserError, match="is not Unicode text"):
         read_tensors(tmp_path / name / "weights.safetensors")
