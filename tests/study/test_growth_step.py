@@ -1,15 +1,12 @@
 """What the graph step leaves on growth, of SAEs that differ in their seed alone and of another."""
 
 import math
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from functok.graph import tables
-from functok.graph.scaling import scaling_table
 from functok.runtime.store import RunFolder
 from system.tiny import functok, settings, write_corpus, write_study
 
@@ -23,9 +20,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     wide["recipe"] = wide["recipe"] | {"width": 96}
     content |= {"dictionaries": [alike, wide], "graph": {"tokens": 1500}}
     study = write_study(place / "study.yaml", content)
-    with pytest.MonkeyPatch.context() as patch:  # the power law's p takes most of the time
-        patch.setattr(tables, "scaling_table", partial(scaling_table, draws=1))
-        outcome = functok("graph", study, "-o", place / "run")
+    outcome = functok("graph", study, "-o", place / "run")
     assert outcome.code == 0, outcome.err
     return RunFolder(place / "run")
 

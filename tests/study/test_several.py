@@ -159,9 +159,9 @@ def test_each_verdict_says_on_how_many_other_saes_it_holds(made: Made) -> None:
     claims = made.table("claims").unique("claim").rows_by_key("claim", named=True, unique=True)
     measured = {name: row["sae_others"] for name, row in claims.items()}
     assert measured == {
-        **dict.fromkeys(("coverage", "reactivation"), 2),
+        **dict.fromkeys(("coverage", "degree", "reactivation"), 2),
         **dict.fromkeys(("hubs", "steering"), 1),
-        **dict.fromkeys(("degree", "steering-class", "loss", "learned-first", "scale"), 0),
+        **dict.fromkeys(("steering-class", "loss", "learned-first", "scale"), 0),
         **dict.fromkeys(("growth", "slope", "consolidation"), 0),
     }
     row = claims["reactivation"]

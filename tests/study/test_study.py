@@ -84,7 +84,9 @@ def test_a_study_leaves_every_table_that_the_claims_rest_on(whole_run: Path) -> 
         assert name in found, name
     claims = found["claims.parquet"].to_pydict()
     ran = {test for test, value in zip(claims["test"], claims["measured"], strict=True) if value}
-    made = {"E-coverage", "E-growth", "E-loss", "E-reactivation", "E-steering"}
+    made = {f"E-{name}" for name in ("coverage", "growth", "loss", "reactivation", "steering")}
+    made |= {f"O-{name}" for name in ("coverage", "power-law", "hubs", "reactivation", "steering")}
+    made |= {"O-loss-hardest", "O-loss-share", "O-loss-drop", "E-loss-target"}
     assert ran - {"P1", "P2", "P3", "P4"} == made
     written = yaml.safe_load((whole_run / "study.yaml").read_text())
     assert written["model"]["training"]["beta2"] == 0.95, "defaults are written out"

@@ -114,6 +114,9 @@ def test_a_published_model_leaves_the_tables_of_a_study_and_no_weights(run: Path
         "E-loss",
         "E-reactivation",
         "E-steering",
+        "E-loss-target",
+        *(f"O-{name}" for name in ("coverage", "power-law", "hubs", "reactivation", "steering")),
+        *("O-loss-hardest", "O-loss-share"),
     }  # P2 to P4 if the text has enough of each class
     assert set(measured) - {"P2", "P3", "P4"} == made
 

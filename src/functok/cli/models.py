@@ -39,26 +39,14 @@ def get_model(
 @models.command("list")
 def list_models() -> None:
     """List the models, and which of them are on this machine."""
-    import polars as pl
-
-    from functok.cli.console import print_table
+    from functok.cli.console import print_line
     from functok.weights.cache import origin
     from functok.weights.known import KNOWN
 
-    print_table(
-        pl.DataFrame(
-            [
-                {
-                    "name": one.name,
-                    "model": one.title,
-                    "parameters": f"{one.parameters / 1e6:.0f} M",
-                    "licence": one.licence,
-                    "on this machine": origin(one) or "no",
-                }
-                for one in KNOWN.values()
-            ]
-        )
-    )
+    for one in KNOWN.values():
+        size = f"{one.parameters / 1e6:.0f} M parameters"
+        where = origin(one) or "not on this machine"
+        print_line(f"{one.name}: {one.title}, {size}, {one.licence}; {where}")
 
 
 def studies() -> None:
