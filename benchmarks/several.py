@@ -1,4 +1,4 @@
-"""What three SAEs cost in one pass, beside the dearest of them alone.
+"""The cost of three SAEs in one pass, compared with the most expensive of them alone.
 
     python benchmarks/several.py [--features 16384] [--tokens 16384] [--repeats 3]
 

@@ -64,7 +64,7 @@ class Comparison:
     def of_types(
         self, others: Pool, contrasts: Float[np.ndarray, " sets"], thinned: float | None
     ) -> Iterator[dict[str, Any]]:
-        """A row for whole types, class dealt out at random.
+        """A row for whole types, class assigned at random.
 
         Args:
             others: positions of the content types.

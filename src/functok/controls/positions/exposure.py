@@ -11,7 +11,7 @@ scheme            the same number of positions …
 ``document``      in each document as the set has there
 ``place``         in each tenth of each document
 ``content``       of content tokens (of the tokens outside, for the sets of ``curve``)
-``types``         of whole types, class dealt out at random (``whole_types.py``)
+``types``         of whole types, class assigned at random (``whole_types.py``)
 ``activations``   with the set's number of active features: fewer or more positions
 ``before``        just before the set's; ``after``: just after
 ================  =================================================================================

@@ -1,8 +1,8 @@
-"""Do the positions of some types reach more features than those of others, types dealt out anew?
+"""Do the positions of some types reach more features than those of others, with types assigned at random?
 
 A token's occurrences resemble each other, most of all if a feature only names the token; so *any*
 set of types reaches fewer features than the same number of positions from everywhere. The fair
-reference for a set of types is another set of whole types. Here class is dealt out at random over
+reference for a set of types is another set of whole types. Here class is assigned at random over
 all types of both classes, until the dealt set has as many positions as the function types have, and
 
     T(set) = log S_set(n) − log S_rest(n)
