@@ -1,4 +1,4 @@
-"""Do the positions of some types reach more features than those of others, with types assigned at random?
+"""Do positions of some types reach more features than those of types assigned at random?
 
 A token's occurrences resemble each other, most of all if a feature only names the token; so *any*
 set of types reaches fewer features than the same number of positions from everywhere. The fair
