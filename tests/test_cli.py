@@ -50,7 +50,7 @@ def test_a_refusal_is_one_sentence_on_standard_error_and_exit_code_2(tmp_path: P
     assert said.returncode == 2
     assert said.stdout == ""
     assert said.stderr == (
-        f"functok: There is not a run folder and no study file {tmp_path}/missing.yaml; "
+        f"functok: There is no run folder and no study file at {tmp_path}/missing.yaml; "
         "check the path.\n"
     )
 

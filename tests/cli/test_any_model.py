@@ -153,4 +153,4 @@ def test_a_run_names_its_own_model(whole_run: Path, named: Named) -> None:
     assert complaint.endswith("is a run or a study, which names its own model and SAE.")
     complaint = functok("trace", whole_run, "--feature", 3).complaint
     assert "--feature and --chat need --prompt" in complaint
-    assert "Without a run nothing is kept" in named.trace("-o", "somewhere").complaint
+    assert "without one, nothing is saved" in named.trace("-o", "somewhere").complaint

@@ -73,7 +73,7 @@ def test_a_feature_that_never_fires_is_one_sentence(whole_run: Path) -> None:
         (["RUN", "3", "--layer", "1"], "which names its own model and SAE"),
         (["3"], "needs a run folder or a study file, or --model, --sae and --corpus"),
         (["3", "--model", "m", "--sae", "s"], "or --model, --sae and --corpus"),
-        (["missing", "3"], "There is not a run folder and no study file missing"),
+        (["missing", "3"], "There is no run folder and no study file at missing"),
     ],
 )
 def test_a_question_that_has_no_answer_is_refused(

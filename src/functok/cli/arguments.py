@@ -1,7 +1,7 @@
 """Arguments that several commands share."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -23,7 +23,7 @@ def there(target: Path | None) -> Path | None:
     if not target.exists() and str(target) in studies():
         return study_file(str(target))
     if not target.exists():
-        raise UserError(f"There is not a run folder and no study file {target}; check the path.")
+        raise UserError(f"There is no run folder and no study file at {target}; check the path.")
     return target
 
 
@@ -173,47 +173,62 @@ Memory = Annotated[
 
 
 def with_options(
-    command: Callable[..., None], parameter: str, options: type, made: Callable[..., Any]
+    command: Callable[..., None], parameter: str, options: type, without: Container[str] = ()
 ) -> Callable[..., None]:
     """``command`` with several options on the command line in place of one parameter.
 
     Args:
         parameter: which they replace.
         options: a named tuple: their names, types and defaults.
-        made: makes the parameter of their values.
+        without: names of those that the command does not have.
     """
-    names = options._fields  # type: ignore[attr-defined]
+    given = inspect.signature(options).parameters.values()
+    own = [one for one in given if one.name not in without]
 
-    def whole(**given: Any) -> None:
-        given[parameter] = made(**{name: given.pop(name) for name in names})
-        command(**given)
+    def whole(**values: Any) -> None:
+        values[parameter] = options(**{one.name: values.pop(one.name) for one in own})
+        command(**values)
 
     known = inspect.signature(command, eval_str=True)
     parameters = [one for one in known.parameters.values() if one.name != parameter]
-    parameters += [
-        one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for one in inspect.signature(options).parameters.values()
-    ]
+    parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
     whole.__name__, whole.__doc__ = command.__name__, command.__doc__
     whole.__signature__ = known.replace(parameters=parameters)  # type: ignore[attr-defined]
     whole.__annotations__ = {one.name: one.annotation for one in parameters}
     return whole
 
 
-class _Where(NamedTuple):
+class RunOptions(NamedTuple):
+    """Which SAE of a run is meant, where the run lies, and where its work is done."""
+
+    sae: SaeOfRun = None
+    output: Output = None
+    replace: Replace = False
+    workers: Workers = 1
+    allow_python: AllowPython = None
     device: Device = "auto"
     sae_device: SaeDevice = None
     memory: Memory = "2g"
 
+    @property
+    def resources(self) -> Resources:
+        """Where the work is done."""
+        return Resources(
+            device=self.device,
+            sae_device=self.sae_device,
+            memory=in_bytes(self.memory, "--memory"),
+            workers=self.workers,
+            python=tuple(self.allow_python or ()),
+        )
 
-def runs_model(command: Callable[..., None]) -> Callable[..., None]:
-    """``command`` with --device, --sae-device and --memory in place of its parameter ``where``."""
 
-    def where(device: str, sae_device: str | None, memory: str) -> Resources:
-        size = in_bytes(memory, "--memory")
-        return Resources(device=device, sae_device=sae_device, memory=size)
+def run_options(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of ``RunOptions`` in place of its parameter ``options``.
 
-    return with_options(command, "where", _Where, where)
+    Args:
+        without: names of those that the command does not have.
+    """
+    return lambda command: with_options(command, "options", RunOptions, without)
 
 
 def short_name(*parts: str) -> str:

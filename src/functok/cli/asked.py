@@ -1,6 +1,5 @@
 """What trace, steer and find-feature ask about: a run, or a model and an SAE by their names."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,25 +10,27 @@ from functok.cli.arguments import (
     Layer,
     ModelName,
     NormFactor,
-    Output,
-    Replace,
     Revision,
     RowStartName,
+    RunOptions,
     SaeName,
     Site,
     TokenizerName,
     factor_of,
+    run_options,
     with_options,
 )
 from functok.runtime.errors import UserError, require
-from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.retrieval.prompts.subject import Subject
 
 
 class Asked(NamedTuple):
-    """A model and an SAE as they were typed; or of a run, one of its SAEs and the folder."""
+    """A model and an SAE as they were typed; of a run, one of its SAEs.
+
+    The fields are those of ``functok.study.asking.Named``.
+    """
 
     model: ModelName = None
     revision: Revision = None
@@ -41,36 +42,30 @@ class Asked(NamedTuple):
     row_start: RowStartName = None
     function_tokens: FunctionTokensFolder = None
     dtype: Dtype = None
-    output: Output = None
-    replace: Replace = False
-
-    @property
-    def names(self) -> dict[str, object]:
-        """What a run does not need to be told, by the fields of ``functok.study.asking.Named``."""
-        return {key: of for key, of in self._asdict().items() if key not in ("output", "replace")}
-
-    def refuse_names(self, target: Path) -> None:
-        """Refuse names given together with a run or a study; its SAE may be named.
-
-        Raises:
-            UserError: if there is one.
-        """
-        refuse_names(target, *self._replace(sae=None).names.values())
 
 
-def asks(command: Callable[..., None]) -> Callable[..., None]:
-    """``command`` with the options of ``Asked`` in place of its parameter ``asked``."""
-    return with_options(command, "asked", Asked, Asked)
+def asks(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of ``Asked`` and ``RunOptions`` in place of its parameters
+    ``asked`` and ``options``.
+
+    Args:
+        without: names of options that the command does not have.
+    """
+
+    def both(command: Callable[..., None]) -> Callable[..., None]:
+        return run_options("sae", "workers", *without)(with_options(command, "asked", Asked))
+
+    return both
 
 
-def subject(command: str, target: Path | None, asked: Asked, where: Resources) -> "Subject":
+def subject(command: str, target: Path | None, asked: Asked, options: RunOptions) -> "Subject":
     """The subject of the run of ``target``, or else of a model and an SAE.
 
     Args:
         command: that asks.
         target: a run folder or a study file.
         asked: what was typed of both.
-        where: the model and its SAE go.
+        options: of the run, and where the model and its SAE go.
 
     Raises:
         UserError: if both are given, or neither, or the run has no such SAE.
@@ -82,10 +77,10 @@ def subject(command: str, target: Path | None, asked: Asked, where: Resources) -
 
     exact = command != "trace"  # nothing is changed there
     if target is not None:
-        asked.refuse_names(target)
-        run = find(target, asked.output, where)
+        _refuse_names(target, asked)
+        run = find(target, options.output, options.resources)
         view(run, asked.sae)  # a name that there is not is refused before any work
-        bring(run, ["graph"], asked.replace, whole=True)
+        bring(run, ["graph"], options.replace, whole=True)
         quiet_libraries()
         found = subject_of(view(run, asked.sae), exact)
     else:
@@ -94,17 +89,18 @@ def subject(command: str, target: Path | None, asked: Asked, where: Resources) -
                 f"functok {command} needs a run folder or a study file, or --model and --sae."
             )
         require(
-            asked.output is None and not asked.replace, "Without a run nothing is kept; omit -o."
+            options.output is None and not options.replace,
+            "-o and --replace need a run or a study; without one, nothing is saved.",
         )
         factor = factor_of(asked.norm_factor)
-        named = Named(**{**asked.names, "norm_factor": factor})  # type: ignore[arg-type]
+        named = Named(**{**asked._asdict(), "norm_factor": factor})  # type: ignore[arg-type]
         quiet_libraries()
-        found = subject_named(named, where, ConsoleProgress(), exact)
+        found = subject_named(named, options.resources, ConsoleProgress(), exact)
     printed(found.about)
     return found
 
 
-def kept(target: Path | None, asked: Asked) -> Path | None:
+def kept(target: Path | None, asked: Asked, output: Path | None) -> Path | None:
     """Where the run of ``target`` keeps a search's answers; None without one, and where nothing can
     be written."""
     from functok.cli.work import find
@@ -112,7 +108,7 @@ def kept(target: Path | None, asked: Asked) -> Path | None:
 
     if target is None:
         return None
-    folder = view(find(target, asked.output), asked.sae).folder
+    folder = view(find(target, output), asked.sae).folder
     return folder.retrieval("trait_answers") if folder.writable else None
 
 
@@ -128,15 +124,14 @@ def refuse_names(target: Path, *names: object) -> None:
     )
 
 
-def study_answer(
-    target: Path, name: str, asked: Asked, where: Resources, python: list[str] | None = None
-) -> None:
-    """Answer by the study's own prompts; ``python`` names files that it may run."""
-    from functok.cli.work import bring, find, show
-    from functok.study.opening import view
+def _refuse_names(target: Path, asked: Asked) -> None:
+    """As ``refuse_names``; one of the run's SAEs may be named."""
+    refuse_names(target, *asked._replace(sae=None))
 
-    asked.refuse_names(target)
-    run = find(target, asked.output, dataclasses.replace(where, python=tuple(python or ())))
-    seen = view(run, asked.sae)
-    bring(run, [name], asked.replace)
-    show(seen, name)
+
+def study_answer(target: Path, name: str, asked: Asked, options: RunOptions) -> None:
+    """Answer by the study's own prompts."""
+    from functok.cli.work import show_step
+
+    _refuse_names(target, asked)
+    show_step(target, name, options._replace(sae=asked.sae))

@@ -1,35 +1,21 @@
 """Every command: a study's steps in their order, and the commands that are no step."""
 
-import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from functok.cli.arguments import (
-    AllowPython,
-    Output,
-    Replace,
-    SaeOfRun,
-    Set,
-    Target,
-    Workers,
-    runs_model,
-)
-from functok.cli.compare import compare
+from functok.cli.arguments import RunOptions, Set, Target, run_options
 from functok.cli.controls import controls
 from functok.cli.feature import feature
 from functok.cli.find_feature import find_feature
 from functok.cli.graph import graph
 from functok.cli.models import models, studies
 from functok.cli.pretrain import pretrain
-from functok.cli.report import check, figure, report
-from functok.cli.steer import steer
+from functok.cli.prompts import steer, trace
+from functok.cli.report import check, compare, figure, report
 from functok.cli.tokens import tokens
-from functok.cli.trace import trace
 from functok.report.step import STEPS
-from functok.study.resources import Resources
 
 app = typer.Typer(
     name="functok",
@@ -60,80 +46,35 @@ def _main(
 
 
 @app.command()
-@runs_model
-def demo(where: Resources, output: Output = None, replace: Replace = False) -> None:
+@run_options("sae", "workers", "allow_python")
+def demo(options: RunOptions) -> None:
     """Run the demo study: the whole paper on this Python's documentation, in minutes."""
+    from functok.cli.work import show_step
     from functok.studies import study_file
 
-    _bring_and_show(study_file("demo"), "report", output, replace, where)
+    show_step(study_file("demo"), "report", options)
 
 
 @app.command()
-@runs_model
-def run(
-    study: Target,
-    where: Resources,
-    settings: Set = None,
-    output: Output = None,
-    replace: Replace = False,
-    workers: Workers = 1,
-    allow_python: AllowPython = None,
-) -> None:
+@run_options("sae")
+def run(study: Target, options: RunOptions, settings: Set = None) -> None:
     """Run a whole study, or the steps that are not done yet."""
-    _bring_and_show(
-        study, "report", output, replace, where, workers, allow_python, settings=settings or ()
-    )
+    from functok.cli.work import show_step
 
-
-def _bring_and_show(
-    target: Path,
-    name: str,
-    output: Path | None,
-    replace: bool,
-    where: Resources,
-    workers: int = 1,
-    python: list[str] | None = None,
-    sae: str | None = None,
-    settings: Sequence[str] = (),
-) -> None:
-    from functok.cli.work import bring, find, show
-    from functok.study.opening import view
-
-    resources = dataclasses.replace(where, workers=workers, python=tuple(python or ()))
-    found = find(target, output, resources, settings)
-    seen = view(found, sae)  # a name that there is not is refused before any work
-    bring(found, [name], replace, whole=name == "report")
-    show(seen, name)
+    show_step(study, "report", options, settings or ())
 
 
 def _add(name: str, summary: str, by_sae: bool) -> None:
     """Add the command that brings a run up to one step, with the steps it needs; ``by_sae``: and
     shows one SAE of it."""
 
-    @runs_model
-    def command(
-        target: Target,
-        where: Resources,
-        output: Output = None,
-        replace: Replace = False,
-        workers: Workers = 1,
-        allow_python: AllowPython = None,
-    ) -> None:
-        _bring_and_show(target, name, output, replace, where, workers, allow_python)
+    @run_options(*(() if by_sae else ("sae",)))
+    def command(target: Target, options: RunOptions) -> None:
+        from functok.cli.work import show_step
 
-    @runs_model
-    def of_sae(
-        target: Target,
-        where: Resources,
-        sae: SaeOfRun = None,
-        output: Output = None,
-        replace: Replace = False,
-        workers: Workers = 1,
-        allow_python: AllowPython = None,
-    ) -> None:
-        _bring_and_show(target, name, output, replace, where, workers, allow_python, sae)
+        show_step(target, name, options)
 
-    app.command(name, help=summary)(of_sae if by_sae else command)
+    app.command(name, help=summary)(command)
 
 
 _OWN = {

@@ -1,21 +1,19 @@
 """``functok controls``: of a run or a study."""
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from functok.cli.arguments import Output, Replace, SaeOfRun, Target, Workers, runs_model
+from functok.cli.arguments import RunOptions, Target, run_options
 from functok.controls.names import CONTROL_NAMES
 from functok.runtime.errors import nearest, require
-from functok.study.resources import Resources
 
 
-@runs_model
+@run_options("allow_python")
 def controls(
     target: Target,
-    where: Resources,
+    options: RunOptions,
     only: Annotated[
         list[str] | None,
         typer.Option(help=f"Run only this control. Repeatable. {', '.join(CONTROL_NAMES)}."),
@@ -24,10 +22,6 @@ def controls(
         Path | None,
         typer.Option(help="The .conllu file or folder that the corpus was taken from."),
     ] = None,
-    sae: SaeOfRun = None,
-    output: Output = None,
-    replace: Replace = False,
-    workers: Workers = 1,
 ) -> None:
     """Is it frequency? The controls on degree and coverage, all or some.
 
@@ -41,12 +35,12 @@ def controls(
     for name in only or ():
         known = f"There is no control {name!r}; {nearest(name, CONTROL_NAMES)}"
         require(name in CONTROL_NAMES, known)
-    run = find(target, output, dataclasses.replace(where, workers=workers))
+    run, replace = find(target, options.output, options.resources), options.replace
     if treebank is not None:  # of the controls alone, so no other result is lost
         part = run.study.controls.model_copy(update={"treebank": str(treebank)})
         changed = run.study.model_copy(update={"controls": part})
         run, replace = Run(changed, run.folder, run.progress, run.resources), True
-    seen = view(run, sae)
+    seen = view(run, options.sae)
     looked_at(seen)  # an SAE that has no controls is refused before any work
     if only:
         bring_controls(run, only, replace, seen)

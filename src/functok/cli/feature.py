@@ -14,18 +14,16 @@ from functok.cli.arguments import (
     MaxTokens,
     ModelName,
     NormFactor,
-    Output,
-    Replace,
     Revision,
     RowStartName,
+    RunOptions,
     Site,
     TokenizerName,
     factor_of,
-    runs_model,
+    run_options,
     there,
 )
 from functok.runtime.errors import UserError, require
-from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 _SHOWN = ("token", "occurrences", "active", "share", "sum", "max")
 
 
-@runs_model
+@run_options("sae", "workers", "allow_python")
 def feature(
     names: Annotated[
         list[str],
@@ -45,7 +43,7 @@ def feature(
         ),
     ],
     *,
-    where: Resources,
+    options: RunOptions,
     sae: Annotated[
         str | None,
         typer.Option(
@@ -63,8 +61,6 @@ def feature(
     documents: Documents = None,
     max_tokens: MaxTokens = None,
     row_start: RowStartName = None,
-    output: Output = None,
-    replace: Replace = False,
 ) -> None:
     """Show features: tokens and texts they fire on, similar features, tokens they promote."""
     from functok.cli.asked import refuse_names
@@ -81,7 +77,7 @@ def feature(
     if target is not None:
         others = (revision, layer, site, norm_factor, tokenizer, documents, max_tokens, row_start)
         refuse_names(target, model, corpus, *others)
-        run = find(target, output, where)
+        run = find(target, options.output, options.resources)
     elif model is None or sae is None or corpus is None:
         raise UserError(
             "functok feature needs a run folder or a study file, or --model, --sae and --corpus."
@@ -99,9 +95,9 @@ def feature(
             revision=revision,
             row_start=row_start or "auto",
         )
-        run, sae = made(study, output, where), None
+        run, sae = made(study, options.output, options.resources), None
     seen = view(run, sae)
-    bring(run, ["graph"], replace, whole=True)
+    bring(run, ["graph"], options.replace, whole=True)
     printed(_faces(seen, features))
 
 

@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from functok.cli.arguments import Chat, OptionalTarget, runs_model
+from functok.cli.arguments import Chat, OptionalTarget, RunOptions
 from functok.cli.asked import Asked, asks, kept, subject
 from functok.runtime.errors import UserError, require
-from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.retrieval.questions import Screen, Search
 
 
-@runs_model
-@asks
+@asks("allow_python")
 def find_feature(
     target: OptionalTarget = None,
     *,
-    where: Resources,
+    options: RunOptions,
     asked: Asked,
     trait: Annotated[str, typer.Option(help="A prompt that asks for the trait.")],
     tests: Annotated[
@@ -78,12 +76,12 @@ def find_feature(
     wanted = None if layers is None else _layers(layers)
     typed = python_file(success)
     rule = judge(success, [] if typed is None else [typed])
-    place = kept(target, asked) if answers is None else answers
+    place = kept(target, asked, options.output) if answers is None else answers
     require(
         answers is None or (answers.suffix == ".parquet" and answers.absolute().parent.is_dir()),
         f"The answers cannot be saved in {answers}; name a .parquet file in a folder that exists.",
     )
-    found = subject("find-feature", target, asked, where)
+    found = subject("find-feature", target, asked, options)
     search = feature_of_trait(
         found,
         trait,

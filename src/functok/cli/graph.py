@@ -16,19 +16,16 @@ from functok.cli.arguments import (
     MaxTokens,
     ModelName,
     OptionalTarget,
-    Output,
-    Replace,
     Revision,
     RowStartName,
+    RunOptions,
     TokenizerName,
-    Workers,
     factor_of,
-    runs_model,
+    run_options,
     short_name,
 )
 from functok.runtime.errors import UserError, require
 from functok.runtime.paths import folder_name
-from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.study.settings import DictionaryPart, GraphPart, Study
@@ -37,11 +34,11 @@ STORE = "4g"
 """The largest occurrence store that is kept."""
 
 
-@runs_model
+@run_options("sae", "allow_python")
 def graph(
     target: OptionalTarget = None,
     *,
-    where: Resources,
+    options: RunOptions,
     model: ModelName = None,
     revision: Revision = None,
     sae: Annotated[
@@ -115,16 +112,13 @@ def graph(
     ] = None,
     engine: Engine = "local",
     address: Address = None,
-    workers: Workers = 1,
-    output: Output = None,
-    replace: Replace = False,
 ) -> None:
     """Build the token–feature graph: of a run, or of any model, SAE and corpus."""
     from functok.cli.work import bring, find, made, show
     from functok.runtime.sizes import in_bytes
     from functok.study.opening import view
 
-    resources = dataclasses.replace(where, workers=workers, cluster=engine, address=address)
+    resources = dataclasses.replace(options.resources, cluster=engine, address=address)
     if target is not None:
         require(
             not (model or corpus or row_start or dtype) and overlap is None,
@@ -132,9 +126,9 @@ def graph(
             "rows.",
         )
         require(len(sae or []) < 2, f"{target} is a run or a study; name at most one --sae of it.")
-        run = find(target, output, resources)
+        run = find(target, options.output, resources)
         seen = view(run, *(sae or [None]))
-        bring(run, ["graph"], replace)
+        bring(run, ["graph"], options.replace)
         show(seen, "graph")
         return
     if model is None or not sae or corpus is None:
@@ -167,7 +161,8 @@ def graph(
         overlap=overlap,
         dtype=dtype or "auto",
     )
-    show(bring(made(study, output, resources), ["graph"], replace), "graph")
+    run = made(study, options.output, resources)
+    show(bring(run, ["graph"], options.replace), "graph")
 
 
 def named_study(

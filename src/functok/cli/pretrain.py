@@ -13,22 +13,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from functok.cli.arguments import Output, Replace, Target, Workers, runs_model
+from functok.cli.arguments import RunOptions, Target, run_options
 from functok.runtime.errors import UserError
-from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.study.run import Run
     from functok.study.runner import Runner
 
 
-@runs_model
+@run_options("sae", "allow_python")
 def pretrain(
     target: Target,
-    where: Resources,
-    output: Output = None,
-    replace: Replace = False,
-    workers: Workers = 1,
+    options: RunOptions,
     track: Annotated[
         list[str] | None,
         typer.Option(help="Experiment tracker: tensorboard, wandb, mlflow … Repeatable."),
@@ -37,12 +33,12 @@ def pretrain(
     """Pre-train the model, or check the loaded one; several processes under accelerate launch."""
     from functok.cli.work import bring, find, show
 
-    resources = dataclasses.replace(where, workers=workers, trackers=tuple(track or ()))
-    run = find(target, output, resources)
+    resources = dataclasses.replace(options.resources, trackers=tuple(track or ()))
+    run = find(target, options.output, resources)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        _together(run, target, replace)
+        _together(run, target, options.replace)
     else:
-        show(bring(run, ["pretrain"], replace), "pretrain")
+        show(bring(run, ["pretrain"], options.replace), "pretrain")
 
 
 def _together(run: Run, target: Path, replace: bool) -> None:

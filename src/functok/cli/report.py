@@ -1,46 +1,44 @@
-"""``functok report``, ``figure`` and ``check``: what is made of a run folder, and what is whole."""
+"""``functok report``, ``figure``, ``check`` and ``compare``: what is made of finished runs."""
 
-import dataclasses
+from __future__ import annotations
+
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from functok.cli.arguments import AllowPython, Output, Replace, Target, Workers, runs_model
+from functok.cli.arguments import RunOptions, Target, run_options, there
 from functok.runtime.errors import UserError, require
 from functok.runtime.visible import visible
-from functok.study.resources import Resources
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from functok.study.run import Run
 
 
-@runs_model
-def report(
-    target: Target,
-    where: Resources,
-    output: Output = None,
-    replace: Replace = False,
-    workers: Workers = 1,
-    allow_python: AllowPython = None,
-) -> None:
+@run_options("sae")
+def report(target: Target, options: RunOptions) -> None:
     """Draw the figures and write the report.
 
     With a run folder and -o, figures and report go there and the run stays as it is. What is
     damaged and cannot be made again is missing from the report, which says so; the exit code is
     then 1.
     """
-    from functok.cli.console import ConsoleProgress, print_line
+    from functok.cli.console import print_line
     from functok.cli.work import bring, find, show
     from functok.report.step import STEPS
     from functok.runtime.store import RunFolder
     from functok.study.condition import conditions
-    from functok.study.opening import open_run
     from functok.study.runner import Runner
 
+    output = options.output
     if not target.is_dir() or output in (None, target):
-        python = tuple(allow_python or ())
-        run = find(target, output, dataclasses.replace(where, workers=workers, python=python))
+        run = find(target, output, options.resources)
         try:
-            show(bring(run, ["report"], replace), "report")
+            show(bring(run, ["report"], options.replace), "report")
             return
         except UserError as error:
             found = list(conditions(Runner(run, STEPS))) if run.reopened else []
@@ -50,7 +48,7 @@ def report(
         place = run.folder
     else:
         assert output is not None
-        run, place, refusal = open_run(target, ConsoleProgress()), RunFolder(output), ""
+        run, place, refusal = _opened(target), RunFolder(output), ""
         require(not place.study.exists(), f"{output} is a run folder itself; give another with -o.")
         found = list(conditions(Runner(run, STEPS)))
     from functok.report.partial import report_of
@@ -77,14 +75,12 @@ def figure(
     ] = "single",
 ) -> None:
     """Draw one figure of a run for a paper, and write its data as .parquet next to it."""
-    from functok.cli.console import ConsoleProgress, print_line
+    from functok.cli.console import print_line
     from functok.figures.catalogue import figure_called
     from functok.figures.paper import INCHES, caption, check_place, write_for_paper
-    from functok.study.opening import open_run
 
-    require(run.is_dir(), f"{run} is not a run folder; give one that has figures.")
+    found = _opened(run)
     check_place(output)
-    found = open_run(run, ConsoleProgress())
     drawn = figure_called(name, found.folder, found.study.trace.features)
     data = write_for_paper(drawn, output, INCHES[width])
     for sentence in caption(drawn):
@@ -93,18 +89,16 @@ def figure(
 
 
 def check(run: Target) -> None:
-    """Read every file of a run in full, and say what is damaged and what would be recomputed.
+    """Read every file of a run in full; list what is damaged and what would be recomputed.
 
-    Nothing is written. The exit code is 1 where something is damaged.
+    Nothing is written. The exit code is 1 if anything is damaged.
     """
-    from functok.cli.console import ConsoleProgress, print_line
+    from functok.cli.console import print_line
     from functok.report.step import STEPS
     from functok.study.condition import conditions
-    from functok.study.opening import open_run
     from functok.study.runner import Runner
 
-    require(run.is_dir(), f"{run} is not a run folder; give one to check.")
-    found = open_run(run, ConsoleProgress())
+    found = _opened(run)
     damaged = 0
     for one in conditions(Runner(found, STEPS)):
         name = one.step.name
@@ -120,3 +114,60 @@ def check(run: Target) -> None:
             print_line(f"{name}: intact, {len(one.files)} files")
     if damaged:
         raise typer.Exit(1)
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, two or more.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A Parquet file for the whole table.")
+    ] = None,
+) -> None:
+    """Compare runs: other models, sizes, seeds, SAEs or definitions, claim by claim."""
+    from functok.claims.comparison import compared, sentences
+    from functok.cli.console import print_line, printed
+    from functok.cli.work import bring
+    from functok.runtime.store import read_frame, write_table
+    from functok.study.summary import summary
+
+    require(len(runs) > 1, "functok compare needs two run folders or more.")
+    found = {}
+    for place in runs:
+        folder = there(place)
+        assert folder is not None
+        name = folder.name if folder.name not in found else str(place)
+        require(name not in found, f"{place} is named twice; give each run once.")
+        run = bring(_opened(folder), ["claims"])
+        found[name] = read_frame(run.folder.claims)
+        print_line(f"{name}: {summary(run.folder).get('Model', 'no model')}")
+    table = compared(found)
+    printed([sentences(found), *_shown(table)])
+    if output is not None:
+        write_table(output, table.to_arrow())
+        print_line(f"{len(table)} rows in {output}")
+
+
+def _opened(folder: Path) -> Run:
+    """The run in a folder.
+
+    Raises:
+        UserError: if there is none.
+    """
+    from functok.cli.console import ConsoleProgress
+    from functok.study.opening import open_run
+
+    require(folder.is_dir(), f"{folder} is not a run folder; run the study, then name its folder.")
+    return open_run(folder, ConsoleProgress())
+
+
+def _shown(table: pl.DataFrame) -> Iterator[str | pl.DataFrame]:
+    """A comparison for the terminal, each value with its interval."""
+    import polars as pl
+
+    def with_interval(name: str) -> pl.Expr:
+        value, low, high = (pl.col(f"{name}{end}").round(3) for end in ("", "_low", "_high"))
+        ends = pl.format("{} [{}, {}]", value, low, high)
+        return pl.when(low.is_finite()).then(ends).otherwise(value.cast(pl.String)).alias(name)
+
+    values = map(with_interval, ("effect", "difference"))
+    yield table.select("test", "asks", "effect_unit", "run", *values, "answer")
+    yield "Differences are from the first run of each row, 95 %, runs taken as independent."

@@ -1,5 +1,6 @@
 """``functok tokens``: of a run or a study, or of a corpus, which makes a study of its own."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,16 +11,17 @@ from functok.cli.arguments import (
     Documents,
     Engine,
     MaxTokens,
-    Output,
-    Replace,
-    Workers,
+    RunOptions,
+    run_options,
     short_name,
 )
 from functok.runtime.errors import UserError, require
 
 
+@run_options("sae", "allow_python", "device", "sae_device", "memory")
 def tokens(
     target: Annotated[str, typer.Argument(help="A corpus, a run folder, or a study file (.yaml).")],
+    options: RunOptions,
     tokenizer: Annotated[
         str | None, typer.Option(help="Tokenizer of a corpus: name, folder or tokenizer.json.")
     ] = None,
@@ -58,9 +60,6 @@ def tokens(
     ] = None,
     engine: Engine = "local",
     address: Address = None,
-    workers: Workers = 1,
-    output: Output = None,
-    replace: Replace = False,
 ) -> None:
     """Count tokens and find the function tokens: of a corpus, or of a run.
 
@@ -70,17 +69,16 @@ def tokens(
     """
     from functok.cli.work import bring, find, made, show
     from functok.runtime.store import RunFolder
-    from functok.study.resources import Resources
     from functok.study.settings import Study, TokenizerPart, TokensPart
 
-    resources = Resources(workers=workers, cluster=engine, address=address)
+    resources = dataclasses.replace(options.resources, cluster=engine, address=address)
     if target.endswith((".yaml", ".yml")) or RunFolder(Path(target)).study.is_file():
         require(tokenizer is None, f"{target} is a run or a study, which has its own tokenizer.")
         require(
             documents is None and max_tokens is None,
             f"{target} is a run or a study; set tokens.documents or tokens.tokens in the study.",
         )
-        run = find(Path(target), output, resources)
+        run = find(Path(target), options.output, resources)
     else:
         if tokenizer is None:
             raise UserError(
@@ -107,6 +105,6 @@ def tokens(
             model=None,
             dictionaries=(),
         )
-        run = made(study, output, resources)
+        run = made(study, options.output, resources)
     names = ["tokens"] if run.study.model is None else ["documents", "tokens"]
-    show(bring(run, names, replace), "tokens")
+    show(bring(run, names, options.replace), "tokens")

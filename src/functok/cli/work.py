@@ -4,12 +4,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from functok.cli.arguments import RunOptions
 from functok.cli.console import ConsoleProgress, printed
 from functok.report.step import STEPS
 from functok.runtime.errors import StoppedError, UserError, require
 from functok.runtime.store import RunFolder
 from functok.runtime.threads import torch_threads
-from functok.study.opening import open_run, views
+from functok.study.opening import open_run, view, views
 from functok.study.resources import Resources
 from functok.study.run import Run
 from functok.study.runner import Runner
@@ -109,6 +110,18 @@ def bring_controls(run: Run, only: Sequence[str], replace: bool, seen: Run) -> N
 
     with run.folder.opened():
         control_run(seen, only, Runner(run, STEPS).key("controls"))
+
+
+def show_step(target: Path, name: str, options: RunOptions, changes: Sequence[str] = ()) -> None:
+    """Bring the run of ``target`` to a step and print what the step left; ``changes`` as ``find``.
+
+    Raises:
+        UserError: as ``find`` and ``bring``, and if the run has no such SAE.
+    """
+    run = find(target, options.output, options.resources, changes)
+    seen = view(run, options.sae)  # a name that there is not is refused before any work
+    bring(run, [name], options.replace, whole=name == "report")
+    show(seen, name)
 
 
 def show(run: Run, name: str) -> None:
