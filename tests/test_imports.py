@@ -2,8 +2,10 @@
 
 import ast
 import re
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
+from statistics import median
 
 import functok
 
@@ -80,3 +82,15 @@ def test_packages_import_only_those_before_them():
 
 def test_every_package_has_its_place_in_the_order():
     assert {package(name) for name in modules()} - {""} == set(ORDER)
+
+
+def test_folders_files_and_packages_stay_small():
+    lines = {path: len(path.read_text("utf-8").splitlines()) for path in ROOT.rglob("*.py")}
+    folders = Counter(path.parent for path in lines if path.name != "__init__.py")
+    packages = Counter[str]()
+    for path, count in lines.items():
+        packages[path.relative_to(ROOT).parts[0]] += count
+    assert {folder: count for folder, count in folders.items() if count > 15} == {}
+    assert {path: count for path, count in lines.items() if count > 300} == {}
+    assert median(lines.values()) <= 120
+    assert max(packages.values()) <= 0.15 * sum(lines.values())
