@@ -128,11 +128,10 @@ class Runner:
             facts = step.work(self.run, self.key(name)) or {}
         finally:
             self._time(name, time.monotonic() - started)
-        tests = [self.run.folder.test(test) for test in step.evidence]
         hashing = records.seconds
         if step.runs_model:
             facts |= {PLACED: self.run.placement.recorded}
-        records.write(name, self.key(name), [*step.leaves(self.run), *tests], facts)
+        records.write(name, self.key(name), step.files(self.run), facts)
         self._time("hashing", records.seconds - hashing)
         if again and records.read(name)["files"] != before.get("files"):
             for other in self._following(name)[1:]:

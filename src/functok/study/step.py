@@ -6,12 +6,13 @@ line lists the steps, and says whether they are finished, without loading either
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.runtime.store import read_frame
+from functok.runtime.store import RunFolder, read_frame, write_table
+from functok.study.opening import views
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,14 +33,16 @@ class Step:
     """What it does, for people."""
     needs: tuple[str, ...] | Callable[[Study], tuple[str, ...]] = ()
     """Steps that come first."""
-    settings: Callable[[Run], Any]
+    settings: Callable[[Run], Any] = lambda run: None
     """What, in addition to the steps it needs, determines its results."""
     work: Callable[[Run, str], dict[str, Any] | None]
     """Does it, given the step's key; returns facts to record that no table holds."""
     disk: Callable[[Run], int] = lambda run: 0
     """Bytes that its work will write, about; where that is not known before, 0."""
-    leaves: Callable[[Run], Iterable[Path]]
-    """Files and folders that it wrote; those that are not there are passed over."""
+    leaves: Callable[[Run], Iterable[Path]] = lambda run: ()
+    """Files and folders that it wrote besides ``tables`` and ``evidence``."""
+    tables: tuple[str, ...] = ()
+    """Tables that it wrote into ``retrieval/``, of each SAE if it is done by SAE."""
     heals: bool = False
     """Whether its work checks what is there: then of damaged files only these are removed before
     it is done again, and not all that it left."""
@@ -54,7 +57,7 @@ class Step:
     runs_model: bool = False
     """Whether it runs the model: then where that is, is settled before the first step begins."""
     evidence: tuple[str, ...] = ()
-    """Tests whose evidence it writes."""
+    """Tests whose evidence it writes, of each SAE if it is done by SAE."""
     figures: tuple[str, ...] = ()
     """Figures that are drawn from its tables."""
     summary: str | None = None
@@ -74,6 +77,13 @@ class Step:
         """The steps that come first in this study."""
         return self.needs if isinstance(self.needs, tuple) else self.needs(study)
 
+    def files(self, run: Run) -> Iterator[Path]:
+        """All that it wrote; what is not there is passed over."""
+        yield from self.leaves(run)
+        for seen in views(run) if self.by_sae else (run,):
+            yield from map(seen.folder.retrieval, self.tables)
+            yield from map(seen.folder.test, self.evidence)
+
 
 ROWS = 20
 """Most rows of a long table on the terminal."""
@@ -90,6 +100,12 @@ def rows_of(place: Callable[[Run], Path], columns: tuple[str, ...]) -> Callable[
         yield f"{len(table)} rows in {path}"
 
     return shows
+
+
+def write_tables(folder: RunFolder, names: Sequence[str], tables: Iterable[pl.DataFrame]) -> None:
+    """Write tables into ``retrieval/``, each under its name."""
+    for name, table in zip(names, tables, strict=True):
+        write_table(folder.retrieval(name), table.to_arrow())
 
 
 def known(table: pl.DataFrame, *columns: str) -> pl.DataFrame:

@@ -72,7 +72,6 @@ CLAIMS = Step(
     name="claims",
     title="Assembling the claims",
     needs=("losses", "controls", "reactivation", "steer", "patching"),
-    settings=lambda run: None,
     work=_work,
     leaves=lambda run: [run.folder.claims],
     number=2,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError
@@ -248,12 +246,6 @@ def _evidence(
         ).write(run.folder, documents)
 
 
-def _leaves(run: Run) -> Iterable[Path]:
-    for seen in views(run):
-        yield from map(seen.folder.retrieval, _TABLES)
-        yield from map(seen.folder.test, _TESTS)
-
-
 _TABLES = (
     *("reactivation", "reactivation_odds"),
     *("reactivation_features", "reactivation_subclasses"),
@@ -265,10 +257,9 @@ REACTIVATION = Step(
     number=4,
     title="Counting re-activations",
     needs=("graph",),
-    settings=lambda run: None,
     work=_work,
     runs_model=True,
-    leaves=_leaves,
+    tables=_TABLES,
     excuse=needs_sae,
     evidence=_TESTS,
     figures=("reactivation", "reactivation-odds"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
@@ -233,12 +231,6 @@ def _settings(run: Run) -> dict[str, Any]:
     return part | {"grid": without(part["grid"], chat=False)}
 
 
-def _leaves(run: Run) -> Iterable[Path]:
-    for seen in views(run):
-        yield from map(seen.folder.retrieval, _TABLES)
-        yield from map(seen.folder.test, _TESTS)
-
-
 _TABLES = ("steering", "steering_equal_kl", "steering_subclasses", "steered_text", "grid")
 _TESTS = ("O-steering", "E-steering")
 
@@ -250,7 +242,7 @@ STEER = Step(
     work=_work,
     runs_model=True,
     check=_check,
-    leaves=_leaves,
+    tables=_TABLES,
     excuse=needs_sae,
     number=5,
     evidence=_TESTS,

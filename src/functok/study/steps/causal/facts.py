@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import require
 from functok.runtime.paths import user_path
-from functok.runtime.store import fingerprint, read_frame, write_table
+from functok.runtime.store import fingerprint, read_frame
 from functok.runtime.versions import sha256
 from functok.study.run import Run
-from functok.study.step import Step, needs_model
+from functok.study.step import Step, needs_model, write_tables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,8 +67,7 @@ def _work(run: Run, key: str) -> None:
         known.by_class(),
         found.prompts,
     )
-    for name, table in zip(TABLES, tables, strict=True):
-        write_table(run.folder.retrieval(name), table.to_arrow())
+    write_tables(run.folder, TABLES, tables)
 
 
 def _settings(run: Run) -> Any:
@@ -117,7 +116,7 @@ FACTS = Step(
     work=_work,
     runs_model=True,
     check=_check,
-    leaves=lambda run: map(run.folder.retrieval, TABLES),
+    tables=TABLES,
     excuse=excuse,
     summary="Which facts does the model know, whatever class of token the prompt ends in?",
     shows=_shows,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from functok.runtime.store import read_frame, write_table
+from functok.runtime.store import read_frame
 from functok.study.run import Run
-from functok.study.step import Step
+from functok.study.step import Step, write_tables
 from functok.study.steps.causal.facts import excuse
 from functok.study.steps.causal.pairs import drawn_pairs, fact_groups
 
@@ -27,8 +27,7 @@ def _work(run: Run, key: str) -> None:
     with run.progress.task("Removing edges", total, "runs") as task, ticking(task):
         found = knockout(model, pairs, run.vocabulary)
     tables = (found, by_class(found, fact_groups(pairs, run.study.seed)), by_pair(found))
-    for name, table in zip(TABLES, tables, strict=True):
-        write_table(run.folder.retrieval(name), table.to_arrow())
+    write_tables(run.folder, TABLES, tables)
 
 
 def _shows(run: Run) -> Shown:
@@ -49,7 +48,7 @@ KNOCKOUT = Step(
     settings=lambda run: run.study.facts and run.study.facts.patched,
     work=_work,
     runs_model=True,
-    leaves=lambda run: map(run.folder.retrieval, TABLES),
+    tables=TABLES,
     excuse=excuse,
     figures=("knockout",),
     summary="From which class of keys does the last position retrieve? Attention knockout.",

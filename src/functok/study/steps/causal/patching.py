@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
-from functok.runtime.store import read_frame, write_table
+from functok.runtime.store import read_frame
 from functok.study.run import Run
-from functok.study.step import Step
+from functok.study.step import Step, write_tables
 from functok.study.steps.causal.facts import excuse, facts_part
 from functok.study.steps.causal.pairs import drawn_pairs, fact_groups
 
@@ -71,8 +71,7 @@ def _work(run: Run, key: str) -> None:
         ]
     )
     tables = (positions, found.types, found.curve, found.classes, inside, shares, effects)
-    for name, table in zip(TABLES, tables, strict=True):
-        write_table(run.folder.retrieval(name), table.to_arrow())
+    write_tables(run.folder, TABLES, tables)
     _evidence(run, found.classes, effects)
 
 
@@ -216,7 +215,7 @@ PATCHING = Step(
     settings=_settings,
     work=_work,
     runs_model=True,
-    leaves=lambda run: map(run.folder.retrieval, TABLES),
+    tables=TABLES,
     excuse=excuse,
     evidence=("P5", "P6"),
     figures=("patching",),
