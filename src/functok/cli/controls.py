@@ -7,7 +7,7 @@ import typer
 
 from functok.cli.arguments import RunOptions, Target, run_options
 from functok.controls.names import CONTROL_NAMES
-from functok.runtime.errors import nearest, require
+from functok.runtime.errors import check_name
 
 
 @run_options("allow_python")
@@ -33,8 +33,7 @@ def controls(
     from functok.study.steps.controls import looked_at
 
     for name in only or ():
-        known = f"There is no control {name!r}; {nearest(name, CONTROL_NAMES)}"
-        require(name in CONTROL_NAMES, known)
+        check_name("control", name, CONTROL_NAMES)
     run, replace = find(target, options.output, options.resources), options.replace
     if treebank is not None:  # of the controls alone, so no other result is lost
         part = run.study.controls.model_copy(update={"treebank": str(treebank)})

@@ -46,6 +46,16 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"valid are {', '.join(options)}."
 
 
+def check_name(kind: str, name: str, valid: Iterable[str]) -> None:
+    """Refuse a ``name`` of some kind that is not among the valid ones.
+
+    Raises:
+        UserError: that names the nearest valid one, else all of them.
+    """
+    options = [*valid]
+    require(name in options, f"There is no {kind} {name!r}; {nearest(name, options)}")
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what a library says, or the error's kind where it says nothing."""
     said = str(error).strip()

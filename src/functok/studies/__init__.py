@@ -3,7 +3,7 @@
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from functok.runtime.errors import UserError, nearest
+from functok.runtime.errors import check_name
 
 
 def study_file(name: str) -> Path:
@@ -12,8 +12,7 @@ def study_file(name: str) -> Path:
     Raises:
         UserError: if there is none.
     """
-    if name not in studies():
-        raise UserError(f"There is no study called {name!r}; {nearest(name, studies())}")
+    check_name("study", name, studies())
     with as_file(files(__name__) / f"{name}.yaml") as path:
         return path
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from functok.runtime.errors import UserError, nearest
+from functok.runtime.errors import check_name
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,5 @@ def known(name: str) -> Weights:
     Raises:
         UserError: if functok knows none by that name.
     """
-    if name not in KNOWN:
-        raise UserError(f"functok gets no model called {name!r}; {nearest(name, KNOWN)}")
+    check_name("model", name, KNOWN)
     return KNOWN[name]

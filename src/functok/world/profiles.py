@@ -21,7 +21,7 @@ from functok.models.dictionaries.training import (
 from functok.models.exclusions import Exclusions
 from functok.models.language.model import Model, load_model
 from functok.models.training import LlamaShape, TrainingSettings
-from functok.runtime.errors import UserError, nearest
+from functok.runtime.errors import check_name
 from functok.runtime.progress import Progress
 from functok.runtime.store import (
     fingerprint,
@@ -123,8 +123,7 @@ def trained_world(
     Raises:
         UserError: for an unknown profile.
     """
-    if profile not in PROFILES:
-        raise UserError(f"There is no profile {profile!r}; {nearest(profile, PROFILES)}")
+    check_name("profile", profile, PROFILES)
     chosen = PROFILES[profile]
     chosen = replace(chosen, world=replace(chosen.world, seed=seed))
     world = World(chosen.world)

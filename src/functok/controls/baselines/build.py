@@ -47,7 +47,7 @@ from functok.models.dictionaries.training import train_dictionary
 from functok.models.language.hooks import SITES
 from functok.models.language.untrained import write_untrained
 from functok.runtime.engine import Engine
-from functok.runtime.errors import UserError, nearest, require
+from functok.runtime.errors import check_name, require
 from functok.runtime.progress import Progress
 from functok.runtime.store import (
     fingerprint,
@@ -107,8 +107,7 @@ def named_baselines(names: Sequence[str]) -> list[Baseline]:
         UserError: for an unknown name.
     """
     for name in names:
-        if name not in BASELINE_NAMES:
-            raise UserError(f"There is no baseline {name!r}; {nearest(name, BASELINE_NAMES)}")
+        check_name("baseline", name, BASELINE_NAMES)
     return [one for one in BASELINES if one.name in names]
 
 

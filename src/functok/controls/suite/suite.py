@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from functok.controls.control import Control
 from functok.controls.names import CONTROL_NAMES
 from functok.controls.suite import accounts, declared, features, tables
-from functok.runtime.errors import UserError, nearest
+from functok.runtime.errors import check_name
 
 CONTROLS = (
     Control("exposure", "The same number of other positions", declared.equal_positions, ("P1",)),
@@ -88,6 +88,5 @@ def chosen(names: Sequence[str]) -> list[Control]:
         UserError: for a name that there is not.
     """
     for name in names:
-        if name not in CONTROL_NAMES:
-            raise UserError(f"There is no control {name!r}; {nearest(name, CONTROL_NAMES)}")
+        check_name("control", name, CONTROL_NAMES)
     return [control for control in CONTROLS if not names or control.name in names]

@@ -10,7 +10,7 @@ from torch import nn
 
 from functok.models.language.layers import Model, decoder_layers, layer_of
 from functok.models.language.parts import added
-from functok.runtime.errors import UserError, nearest, require
+from functok.runtime.errors import UserError, check_name
 
 Site = Literal[
     "resid_post",
@@ -97,7 +97,7 @@ class HookPoint:
         Raises:
             UserError: for a site that a layer does not have.
         """
-        require(site in SITES, f"There is no site {site!r}; {nearest(site, SITES)}")
+        check_name("site", site, SITES)
         return cls.parse(_NAMES[site].format(layer))
 
     @classmethod

@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 
 from functok.encoding.contexts import IGNORED
 from functok.models.losses.chunked import chunked_cross_entropy, fused_losses
-from functok.runtime.errors import nearest, require
+from functok.runtime.errors import check_name
 from functok.tokens.counting.function_tokens import TRANSITIONS
 
 
@@ -201,5 +201,5 @@ def _by_code(
     weights: Mapping[str, float], names: tuple[str, ...], device: torch.device
 ) -> Float[Tensor, " groups"]:
     for name in weights:
-        require(name in names, f"There is no group {name!r}; {nearest(name, names)}")
+        check_name("group", name, names)
     return torch.tensor([weights.get(name, 1.0) for name in names], device=device)

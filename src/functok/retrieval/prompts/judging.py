@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from functok.runtime.errors import UserError, nearest, outside, require
+from functok.runtime.errors import UserError, check_name, outside, require
 
 Judge = Callable[[str], bool]
 """Whether a continuation shows the trait."""
@@ -26,8 +26,7 @@ def in_language(code: str) -> Judge:
         UserError: for an unknown code, or if ``lingua-language-detector`` is not installed.
     """
     detector, languages = _detector()
-    if code.lower() not in languages:
-        raise UserError(f"There is no language {code!r}; {nearest(code.lower(), languages)}")
+    check_name("language", code.lower(), languages)
     wanted = languages[code.lower()]
     return lambda answer: detector.detect_language_of(answer) == wanted
 

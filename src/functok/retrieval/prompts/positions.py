@@ -22,7 +22,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from functok.models.interventions.intervention import Where
-from functok.runtime.errors import UserError, nearest, require
+from functok.runtime.errors import check_name, require
 from functok.tokens.counting.function_tokens import CLASS_NAMES, SPECIAL
 
 _LAST = "last-"
@@ -46,9 +46,7 @@ def tokens_of_kind(
         return classes != SPECIAL
     if kind in CLASS_NAMES:
         return classes == CLASS_NAMES.index(kind)
-    known = ["all", *CLASS_NAMES, *sorted(set(subclasses or ()))]
-    if kind not in known:
-        raise UserError(f"There is no class of tokens {kind!r}; {nearest(kind, known)}")
+    check_name("class of tokens", kind, ["all", *CLASS_NAMES, *sorted(set(subclasses or ()))])
     return np.array([name == kind for name in subclasses or ()])
 
 

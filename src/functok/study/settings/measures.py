@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from functok.controls.names import BASELINE_NAMES, CONTROL_NAMES
 from functok.retrieval.prompts.lines import prompts_in
-from functok.runtime.errors import nearest
+from functok.runtime.errors import check_name
 from functok.runtime.paths import user_path
 from functok.runtime.sizes import in_bytes
 from functok.study.settings.part import Count, Layer, Part
@@ -77,16 +77,14 @@ class ControlsPart(Part):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name not in CONTROL_NAMES:
-                raise ValueError(f"there is no control {name!r}; {nearest(name, CONTROL_NAMES)}")
+            check_name("control", name, CONTROL_NAMES)
         return names
 
     @field_validator("baselines")
     @classmethod
     def _known_baselines(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name not in BASELINE_NAMES:
-                raise ValueError(f"there is no baseline {name!r}; {nearest(name, BASELINE_NAMES)}")
+            check_name("baseline", name, BASELINE_NAMES)
         return names
 
 

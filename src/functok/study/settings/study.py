@@ -75,13 +75,10 @@ class Study(Part):
         if bool(self.steer.grid.conditions) != bool(self.steer.grid.prompts):
             raise ValueError("steer.grid needs both prompts and conditions")
         names = [part.name for part in self.dictionaries]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two dictionaries are called {name!r}; give each its own name")
-        traits = [part.name for part in self.traits]
-        for name in traits:
-            if traits.count(name) > 1:
-                raise ValueError(f"two traits are called {name!r}; give each its own name")
+        for what, given in (("dictionaries", names), ("traits", [one.name for one in self.traits])):
+            for name in given:
+                if given.count(name) > 1:
+                    raise ValueError(f"two {what} are called {name!r}; give each its own name")
         for name in self.controls.of:
             if name not in names:
                 raise ValueError(f"controls.of: there is no SAE {name!r}; {nearest(name, names)}")

@@ -14,7 +14,7 @@ from functok.models.interventions.prefixes import run_continuations
 from functok.models.language.capture import longest_row
 from functok.models.language.model import Model, numbers
 from functok.retrieval.causal.facts.asking import Asked
-from functok.runtime.errors import nearest, require
+from functok.runtime.errors import check_name, require
 from functok.runtime.progress import tick
 
 RULES = ("top", "best")
@@ -76,10 +76,7 @@ def know(model: Model, asked: Asked, rule: str = "top", memory: int = 1 << 30) -
         UserError: if a prompt is longer than the model takes, or no fact is answered in all of its
             frames.
     """
-    require(
-        rule in RULES,
-        f"There is no rule {rule!r}; {nearest(rule, RULES)}",
-    )
+    check_name("rule", rule, RULES)
     longest, most = longest_row(model), max(map(len, asked.prompts["ids"].to_list()))
     require(
         longest is None or most <= longest,
