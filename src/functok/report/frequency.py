@@ -130,17 +130,9 @@ def _effects(effects: pl.DataFrame) -> str:
     if effects.is_empty():
         return ""
     shown = effects.with_columns(pl.col("reading").replace(WORDS))
-    titles = {
-        "effect": "held equal",
-        "reading": "function is",
-        "value": "log ratio",
-        "low": "from",
-        "high": "to",
-        "p_value": "p",
-        "types": "types",
-    }
+    titles = {"effect": "held equal", "reading": "function is", "value": "log ratio"}
     return (
         "<p>Every row is the log ratio of features, function to content types. Values above 0 "
         "support the claim that function tokens are hubs because of their class.</p>"
-        + table(shown, titles)
+        + table(shown, "effect reading value low high p_value types", {**titles, "p_value": "p"})
     )

@@ -8,20 +8,16 @@ from functok.runtime.store import RunFolder
 from functok.study.step import known
 from functok.tokens.counting.function_tokens import ARROWS
 
+_SHARES = "share_of_tokens share_of_loss share_of_drop"
+_COLUMNS = f"group subclass mean mean_low mean_high {_SHARES} excess"
 _TITLES = {
-    "group": "transition",
-    "subclass": "after",
-    "mean": "mean loss, nats",
-    "mean_low": "from",
-    "mean_high": "to",
-    "share_of_tokens": "of the tokens",
-    "share_of_loss": "of the loss",
-    "share_of_drop": "of the drop",
-    "excess": "excess, nats",
+    **{"group": "transition", "subclass": "after", "mean": "mean loss, nats"},
+    **{"share_of_tokens": "of the tokens", "share_of_loss": "of the loss"},
+    **{"share_of_drop": "of the drop", "excess": "excess, nats"},
 }
 _FORMATS = {
     "group": lambda name: ARROWS.get(str(name), str(name)),
-    **dict.fromkeys(("share_of_tokens", "share_of_loss", "share_of_drop"), percent),
+    **dict.fromkeys(_SHARES.split(), percent),
 }
 
 
@@ -38,17 +34,16 @@ def losses_by_group(folder: RunFolder) -> str:
         if refused is None
         else f"No floor is admitted, so no excess is given: of a {TITLES[floor]}, {refused}."
     )
-    groups, names = at_the_end(whole), [*_TITLES]
-    shown = known(groups, *(name for name in names if name in groups.columns))
+    groups = at_the_end(whole)
+    shown = known(groups, *groups.columns)
     after = kinds.filter(group="fc").drop("group")
-    by_kind = {name: _TITLES[name] for name in names if name in after.columns}
     return (
         "<h3>Whose loss is it?</h3><p>Held-out text, last checkpoint. Compare a group's shares "
         "with its share of the tokens; the drop is counted from the first checkpoint after step 0. "
         f"{escaped(said)}</p>"
-        + table(shown, {name: _TITLES[name] for name in shown.columns}, _FORMATS)
+        + table(shown, _COLUMNS, _TITLES, _FORMATS)
         + folded(
             "function→content by the sub-class of the function token",
-            table(after, by_kind, _FORMATS),
+            table(after, _COLUMNS, _TITLES, _FORMATS),
         )
     )

@@ -9,6 +9,7 @@ import html
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import polars as pl
 
@@ -58,40 +59,44 @@ def interval(value: float, low: float | None, high: float | None) -> str:
 
 def table(
     frame: pl.DataFrame,
-    titles: Mapping[str, str] | None = None,
-    formats: Mapping[str, Callable[[object], str]] | None = None,
+    columns: str = "",
+    titles: Mapping[str, str] = MappingProxyType({}),
+    formats: Mapping[str, Callable[[object], str]] = MappingProxyType({}),
     limit: int = 50,
 ) -> str:
     """The first ``limit`` rows as an HTML table.
 
     Args:
         frame: what to show.
-        titles: columns shown and their headings; None shows all columns.
+        columns: names of columns between spaces: those shown, as far as the frame has them, the
+            ends of intervals headed "from" and "to". Empty shows all under their own names.
+        titles: headings of columns that their names do not say.
         formats: how a column's values are shown, if not by ``number``.
         limit: most rows.
     """
-    titles = titles or {name: name.replace("_", " ") for name in frame.columns}
-    formats = formats or {}
-    right = {name for name in titles if frame.schema[name].is_numeric()}
+    names = [name for name in columns.split() if name in frame.columns] or frame.columns
+    ends = {"low": "from", "high": "to"} if columns else {}
+    heading = {name: ends.get(name.split("_")[-1], name.replace("_", " ")) for name in names}
+    heading |= {name: title for name, title in titles.items() if name in names}
+    right = {name for name in names if frame.schema[name].is_numeric()}
     # Identifiers are numbers without thousands separators.
-    plain = {name for name in titles if name in ("feature", "token_id", "document", "step")}
+    plain = {name for name in names if name in ("feature", "token_id", "document", "step")}
 
     def cell(name: str, value: object) -> str:
         show = formats.get(name) or (str if name in plain else number)
         kind = ' class="n"' if name in right else ""
         return f"<td{kind}>{escaped('–' if value is None else show(value))}</td>"
 
-    def head(name: str, title: str) -> str:
+    def head(name: str) -> str:
         kind = ' class="n"' if name in right else ""
-        return f'<th scope="col"{kind}>{escaped(title)}</th>'
+        return f'<th scope="col"{kind}>{escaped(heading[name])}</th>'
 
-    heads = [head(name, title) for name, title in titles.items()]
     rows = [
-        "<tr>" + "".join(cell(name, row[name]) for name in titles) + "</tr>"
+        "<tr>" + "".join(cell(name, row[name]) for name in names) + "</tr>"
         for row in frame.head(limit).iter_rows(named=True)
     ]
     return (
-        f'<div class="wide"><table><thead><tr>{"".join(heads)}</tr></thead>'
+        f'<div class="wide"><table><thead><tr>{"".join(map(head, names))}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

@@ -63,25 +63,15 @@ def learned(control: Callable[[str], pl.DataFrame | None]) -> str:
     described = control("baselines")
     if described is not None:
         rows = rows.join(described, on="baseline", how="left", maintain_order="left")
-    titles = {
-        "baseline": "baseline",
-        "trained": "trained",
-        "control": "its gap",
-        "value": "difference",
-        "low": "from",
-        "high": "to",
-        "p_value": "p",
-        "l0": "its L0",
-        "explained_variance": "explained",
-        "spearman": "ρ of degree",
-    }
+    titles = {"control": "its gap", "value": "difference", "p_value": "p", "l0": "its L0"}
+    titles |= {"explained_variance": "explained", "spearman": "ρ of degree"}
+    columns = "baseline trained control value low high p_value l0 explained_variance spearman"
     return (
         f"<h3>Is it learned?</h3><p>Taken together: {escaped(_READS[said])}.</p>"
         "<p>A gap is the log ratio of features at equal exposure and frequency, function to "
         "content types; each row compares the trained model's gap with that of a baseline. Of the "
         "baseline: L0, the variance that its SAE explains, Spearman's ρ of degree and "
-        "frequency.</p>"
-        + table(rows, {name: title for name, title in titles.items() if name in rows.columns})
+        "frequency.</p>" + table(rows, columns, titles)
     )
 
 
@@ -91,20 +81,10 @@ def choices(control: Callable[[str], pl.DataFrame | None]) -> str:
     if summary is None:
         return ""
     shown = summary.filter(pl.col("definition").is_in(list(_DEFINITIONS)))
-    titles = {
-        "effect": "effect",
-        "definition": "definitions",
-        "specifications": "choices",
-        "median": "median",
-        "lowest": "lowest",
-        "highest": "highest",
-        "same_sign": "same sign",
-        "above": "above 0",
-        "below": "below 0",
-        "p_median": "p median",
-        "p_sign": "p sign",
-    }
-    formats = {"same_sign": percent, "above": percent, "below": percent}
+    columns = "effect definition specifications median lowest highest same_sign above below"
+    titles = {"definition": "definitions", "specifications": "choices"}
+    titles |= {"above": "above 0", "below": "below 0"}
+    formats = dict.fromkeys(("same_sign", "above", "below"), percent)
     left = control("specification_missing")
     absent = [] if left is None else left.rows()
     reasons = [f"Not varied further: {_AXES[axis]}. {reason}" for axis, reason in absent]
@@ -114,7 +94,8 @@ def choices(control: Callable[[str], pl.DataFrame | None]) -> str:
         "<p>Above and below 0 refer to whole intervals. Specifications share their data, so these "
         "shares are not votes; p comes from one permutation test for the whole curve.</p>"
         + table(shown.with_columns(pl.col("effect").replace(_EFFECTS),
-                                   pl.col("definition").replace(_DEFINITIONS)), titles, formats)
+                                   pl.col("definition").replace(_DEFINITIONS)),
+                f"{columns} p_median p_sign", titles, formats)
         + paragraphs(reasons)
     )  # fmt: skip
 

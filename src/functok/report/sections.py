@@ -115,20 +115,12 @@ def function_tokens(folder: RunFolder) -> str:
     rule = read_record(folder.provenance).get("function_tokens", {})
     if rule.get("from") is not None:
         summary += f" They were counted in {rule['from']}, as were the ranks and shares below."
-    titles = {
-        "rank": "rank",
-        "token": "token",
-        "subclass": "sub-class",
-        "fraction": "fraction",
-        "cumulative": "cumulative",
-        "document_coverage": "document coverage",
-    }
-    formats = {name: percent for name in titles if name not in ("rank", "token", "subclass")}
-    first, rest = chosen.head(15), chosen[15:]
+    columns = "rank token subclass fraction cumulative document_coverage"
+    titles = {"subclass": "sub-class"}
+    formats = dict.fromkeys(columns.split()[3:], percent)
+    first, rest = (table(part, columns, titles, formats) for part in (chosen.head(15), chosen[15:]))
     more = f"Ranks 16 to {min(len(chosen), 15 + _ROWS)}; all in tokens/function_tokens.parquet"
-    return f"<p>{escaped(summary)}</p>{table(first, titles, formats)}" + (
-        folded(escaped(more), table(rest, titles, formats, _ROWS)) if len(rest) else ""
-    )
+    return f"<p>{escaped(summary)}</p>{first}" + folded(escaped(more), rest) * (len(chosen) > 15)
 
 
 def first_tokens(folder: RunFolder, others: Sequence[RunFolder] = ()) -> str:
@@ -138,22 +130,15 @@ def first_tokens(folder: RunFolder, others: Sequence[RunFolder] = ()) -> str:
     path = graph_table(graph or folder.graphs, "coverage")
     if graph is None or not path.exists():
         return ""
-    titles = {
-        "rank": "rank",
-        "token": "token",
-        "of_active": "of active features",
-        "of_active_low": "from",
-        "of_active_high": "to",
-        "of_all": "of all features",
-        "random": "random positions",
-        "log_ratio": "log ratio",
-    }
-    shares = ("of_active", "of_active_low", "of_active_high", "of_all", "random")
+    columns = "rank token of_active of_active_low of_active_high of_all random log_ratio"
+    titles = {"of_active": "of active features", "of_all": "of all features"}
+    titles |= {"random": "random positions"}
+    shares = columns.split()[2:-1]
     return (
         "<h3>Cumulative coverage, as in the paper's Table 1</h3>"
         "<p>A log ratio below 0 means that the tokens reach fewer features than the same number of "
         f"random positions. Graph {escaped(graph.relative_to(folder.graphs).as_posix())}.</p>"
-        + table(read_frame(path), titles, dict.fromkeys(shares, percent))
+        + table(read_frame(path), columns, titles, dict.fromkeys(shares, percent))
         + _beside(folder, others)
         + scaling(graph)
     )
@@ -190,12 +175,10 @@ def scaling(graph: Path) -> str:
     path = graph_table(graph, "scaling")
     if not path.exists():
         return ""
-    titles = {"note": "statistic", "value": "value", "low": "from", "high": "to"}
-    formats = {name: number for name in titles if name in ("value", "low", "high")}
     return (
         "<h3>Is the graph scale-free?</h3><p>The paper says so from log-log plots (§7). A power "
         "law is rejected if its p is below 0.1, and a log-normal fits better if the ratio is "
-        "negative.</p>" + table(read_frame(path), titles, formats)
+        "negative.</p>" + table(read_frame(path), "note value low high", {"note": "statistic"})
     )
 
 

@@ -4,17 +4,10 @@ from functok.report.markup import escaped, paragraphs, percent, table
 from functok.retrieval.steering.trait_tables import in_words
 from functok.runtime.store import RunFolder, read_frame
 
+_COLUMNS = "trait plain best_layer sae layer feature success success_low success_high control"
 _TITLES = {
-    "trait": "trait",
-    "plain": "unsteered",
-    "best_layer": "best layer",
-    "sae": "SAE",
-    "layer": "its layer",
-    "feature": "feature",
-    "success": "feature alone",
-    "success_low": "from",
-    "success_high": "to",
-    "control": "random direction",
+    **{"plain": "unsteered", "sae": "SAE", "layer": "its layer"},
+    **{"success": "feature alone", "control": "random direction"},
 }
 
 
@@ -33,6 +26,6 @@ def traits_found(folder: RunFolder) -> str:
         "<h3>The features of traits, as in the paper's Appendix A</h3>"
         f"<p>{escaped(in_words(found))} Success is judged by the study's own rule; every answer is "
         "in retrieval/traits_answers.parquet.</p>"
-        + table(found, _TITLES, dict.fromkeys(shares, percent))
+        + table(found, _COLUMNS, _TITLES, dict.fromkeys(shares, percent))
         + paragraphs(why)
     )
