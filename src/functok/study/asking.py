@@ -5,6 +5,7 @@ tokens come from a folder of counts, or else are closed-class words, punctuation
 feature is left out as too dense.
 """
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -29,7 +30,6 @@ from functok.models.language.model import (
     load_model,
     own_precision,
 )
-from functok.models.language.passages import PASSAGES
 from functok.models.language.row_start import RowStart, measured_start, set_start
 from functok.retrieval.prompts.subject import Subject
 from functok.runtime.gguf import is_gguf
@@ -160,7 +160,9 @@ def _factor(model: Model, tokenizer: Tokenizer, place: HookPoint, start: RowStar
 
 
 def _passages(tokenizer: Tokenizer) -> Encoded:
-    texts = [Document(f"passage {number}", text) for number, text in enumerate(PASSAGES)]
+    """Plain English, on which a model is tried where no corpus is at hand."""
+    lines = (files(__package__ or "") / "passages.txt").read_text("utf-8").splitlines()
+    texts = [Document(f"passage {number}", text) for number, text in enumerate(lines)]
     return encode(texts, tokenizer)
 
 
