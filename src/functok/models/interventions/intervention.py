@@ -17,7 +17,7 @@ prompt and beyond.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -34,42 +34,20 @@ Where = Callable[
 """From the ids that a forward pass reads and their positions (−1: padding), which to change."""
 
 
-@runtime_checkable
-class Change(Protocol):
-    """One change of the residual stream."""
-
-    @property
-    def layer(self) -> int:
-        """Decoder layer after which it happens, from 0."""
-        ...
-
-    @property
-    def position(self) -> int | Where:
-        """Where it happens: a position of the prompt, from 0 or, from its end, −1; or a choice."""
-        ...
-
-    def check(self, width: int) -> None:
-        """Refuse what cannot be done to a residual stream of ``width`` dimensions."""
-        ...
-
-    def apply(
-        self, hidden: Float[Tensor, "chosen d_model"], rows: Int[Tensor, " chosen"]
-    ) -> Float[Tensor, "chosen d_model"]:
-        """The residual stream at the positions chosen, of these rows of the batch, changed."""
-        ...
-
-
 @dataclass(frozen=True)
 class Intervention:
     """A vector added, put in place, or projected out."""
 
     layer: int
+    """Decoder layer after which it happens, from 0."""
     position: int | Where
+    """Where it happens: a position of the prompt, from 0 or, from its end, −1; or a choice."""
     vector: Float[Tensor, "*batch d_model"]
     """One for the whole batch, or one per row."""
     kind: Literal["add", "set", "ablate"] = "add"
 
     def check(self, width: int) -> None:
+        """Refuse what cannot be done to a residual stream of ``width`` dimensions."""
         require(
             self.vector.shape[-1] == width,
             f"The vector has {self.vector.shape[-1]} dimensions but the residual stream {width}; "
@@ -87,6 +65,7 @@ class Intervention:
     def apply(
         self, hidden: Float[Tensor, "chosen d_model"], rows: Int[Tensor, " chosen"]
     ) -> Float[Tensor, "chosen d_model"]:
+        """The residual stream at the positions chosen, of these rows of the batch, changed."""
         vector = self.vector.to(hidden)
         vector = vector if vector.ndim == 1 else vector[rows]
         if self.kind == "add":
@@ -143,6 +122,10 @@ class Clamp:
         direction = self.dictionary.W_dec[self.feature].to(hidden)
         change = (self.activation - z)[:, None] * self.dictionary.unit(hidden).to(z)
         return hidden + change.to(hidden) * direction
+
+
+Change = Intervention | Clamp
+"""One change of the residual stream."""
 
 
 @contextmanager

@@ -11,18 +11,18 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Int
 from torch import Tensor, nn
 
+from functok.encoding.packing import PackedWindows
 from functok.models.language.model import Model, decoder_layers
 from functok.models.losses.groups import GroupLoss, GroupSums
 from functok.models.training.metrics import StepRow, figures, note
-from functok.models.training.processes import Alone, Processes, everywhere
+from functok.models.training.processes import Alone, everywhere
 from functok.models.training.schedule import learning_rate, parts, window_order
 from functok.models.training.settings import TrainingSettings
 from functok.models.training.state import State
@@ -33,22 +33,9 @@ _READ_EVERY = 10
 """Updates between two readings of the metrics, if reading makes the device wait."""
 
 
-@runtime_checkable
-class Windows(Protocol):
-    """Packed ids, each window one id wider than the context; an array will do."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, chosen: Any, /) -> Int[np.ndarray, "windows width"]: ...
-
-
-@runtime_checkable
-class DocumentWindows(Windows, Protocol):
-    """Windows that know where documents begin (``tokens.packing.PackedWindows``)."""
-
-    def positions(self, chosen: np.ndarray) -> Int[np.ndarray, "windows context"]:
-        """Position of every input in its document, from 0 where a document or window begins."""
-        ...
+Windows = PackedWindows | np.ndarray
+"""Packed ids, each window one id wider than the context; an array does not know where documents
+begin."""
 
 
 def train(
@@ -61,7 +48,7 @@ def train(
     save: Callable[[Model, int], None],
     state: Path,
     progress: Progress | None = None,
-    processes: Processes | None = None,
+    processes: Alone | None = None,
     watch: Callable[[dict[str, float | int]], None] | None = None,
 ) -> pa.Table:
     """Train ``model`` in place and return its training loss by step and transition group.
@@ -150,7 +137,7 @@ class _Training:
         settings: TrainingSettings,
         loss: GroupLoss,
         seed: int,
-        processes: Processes,
+        processes: Alone,
     ) -> None:
         self.windows, self.settings, self.seed, self.processes = windows, settings, seed, processes
         model.to(processes.device).train()
@@ -200,7 +187,7 @@ class _Training:
     def _positions(self, chosen: np.ndarray) -> Tensor | None:
         if not self.settings.document_mask:
             return None
-        assert isinstance(self.windows, DocumentWindows)
+        assert isinstance(self.windows, PackedWindows)
         return self._on_device(self.windows.positions(chosen))
 
     def _on_device(self, ids: np.ndarray) -> Tensor:
@@ -227,14 +214,14 @@ def _adamw(weights: list[nn.Parameter], settings: TrainingSettings) -> Any:
     )
 
 
-def _check(windows: Windows, settings: TrainingSettings, processes: Processes) -> None:
+def _check(windows: Windows, settings: TrainingSettings, processes: Alone) -> None:
     require(
         len(windows) > 0,
         f"The training text does not fill one window of {settings.context} tokens; give more "
         "text or a shorter context.",
     )
     require(
-        not settings.document_mask or isinstance(windows, DocumentWindows),
+        not settings.document_mask or isinstance(windows, PackedWindows),
         "document_mask needs windows that know where documents begin (PackedWindows).",
     )
     parts = settings.accumulation * processes.count

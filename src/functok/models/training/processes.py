@@ -9,7 +9,7 @@ the losses only by rounding.
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,74 +18,47 @@ from functok.models.language.model import Model, decoder_layers
 from functok.runtime.errors import require
 
 
-@runtime_checkable
-class Processes(Protocol):
-    """Those who train together."""
-
-    rank: int
-    """Which of them this is; 0 writes and speaks."""
-    count: int
-    """How many they are."""
-    device: torch.device
-    """Where this one computes."""
-    shared: bool
-    """Whether each holds only a share of the weights."""
-
-    def prepare(self, objective: nn.Module, model: Model, precision: torch.dtype) -> nn.Module:
-        """The objective as it is to be called: its gradients are means over all processes."""
-        ...
-
-    def accumulating(self, module: nn.Module, last: bool) -> AbstractContextManager:
-        """Around a part of an update; gradients travel at the last."""
-        ...
-
-    def sum(self, tensor: Tensor) -> Tensor:
-        """Over all processes."""
-        ...
-
-    def wait(self) -> None:
-        """For all others."""
-        ...
-
-    def whole(self, model: Model) -> Model:
-        """The model with all its weights, on rank 0."""
-        ...
-
-
 class Alone:
-    """One process."""
+    """Those who train together: here one process."""
 
-    rank, count, shared = 0, 1, False
+    rank: int = 0
+    """Which of them this is; 0 writes and speaks."""
+    count: int = 1
+    """How many they are."""
+    shared = False
+    """Whether each holds only a share of the weights."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
+        """Where this one computes."""
 
     def prepare(self, objective: nn.Module, model: Model, precision: torch.dtype) -> nn.Module:
+        """The objective as it is to be called: its gradients are means over all processes."""
         return objective
 
     def accumulating(self, module: nn.Module, last: bool) -> AbstractContextManager:
+        """Around a part of an update; gradients travel at the last."""
         return nullcontext()
 
     def sum(self, tensor: Tensor) -> Tensor:
+        """Over all processes."""
         return tensor
 
     def wait(self) -> None:
-        return
+        """For all others."""
 
     def whole(self, model: Model) -> Model:
+        """The model with all its weights, on rank 0."""
         return model
 
 
-class Copies:
+class Copies(Alone):
     """Several processes, each with a copy of the model: DDP through accelerate."""
 
-    shared = False
-
     def __init__(self, accelerator: Any) -> None:
+        super().__init__(accelerator.device)
         self.accelerator = accelerator
-        self.rank: int = accelerator.process_index
-        self.count: int = accelerator.num_processes
-        self.device: torch.device = accelerator.device
+        self.rank, self.count = accelerator.process_index, accelerator.num_processes
 
     def prepare(self, objective: nn.Module, model: Model, precision: torch.dtype) -> nn.Module:
         return self.accelerator.prepare(objective)
@@ -99,9 +72,6 @@ class Copies:
 
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()
-
-    def whole(self, model: Model) -> Model:
-        return model
 
 
 class Shares(Copies):
@@ -141,7 +111,7 @@ class Shares(Copies):
         return whole
 
 
-def together(sharded: bool, device: str = "cpu") -> Processes:
+def together(sharded: bool, device: str = "cpu") -> Alone:
     """As many processes as were launched (``accelerate launch`` or ``torchrun``); one if none were.
 
     Args:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from functok.models.language.model import Model
 from functok.models.training.metrics import Ledger
-from functok.models.training.processes import Processes, own
+from functok.models.training.processes import Alone, own
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.progress import Progress
 from functok.runtime.store import (
@@ -42,7 +42,7 @@ class State:
     """The states of one run, in a folder of their own."""
 
     folder: Path
-    processes: Processes
+    processes: Alone
 
     def keep(
         self, model: Model, optimizer: torch.optim.Optimizer, ledger: Ledger, step: int

@@ -30,7 +30,13 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from functok.models.dictionaries import Dictionary
-from functok.models.interventions.intervention import Change, Intervention, Where, steer
+from functok.models.interventions.intervention import (
+    Change,
+    Intervention,
+    Where,
+    check_feature,
+    steer,
+)
 from functok.models.interventions.sweeps import Trial, sweep
 from functok.models.language.capture import residual_stream
 from functok.models.language.generation import generate
@@ -79,10 +85,7 @@ def steering_vector(
         now = dictionary.encode(hidden[None])
         active = dict(zip(now.features.tolist(), now.values.tolist(), strict=True))
     for feature, strength in strengths.items():
-        require(
-            0 <= feature < dictionary.features,
-            f"There is no feature {feature}: the SAE has features 0 to {dictionary.features - 1}.",
-        )
+        check_feature(feature, dictionary.features)
         direction = dictionary.W_dec[feature].to(hidden)
         scale = carried
         if unit == "norm":
