@@ -71,16 +71,12 @@ def everyone(token: np.ndarray, label: np.ndarray, exposure: np.ndarray) -> np.n
     return exposure > 0
 
 
-@pytest.mark.parametrize("unit", ["occurrences", "documents"])
-def test_uses_count_the_features_of_their_own_occurrences(rich, unit):
-    found = uses(rich.store, FEATURES, rich.labels, everyone, unit)
-    chosen = rich.seen.chosen() if unit == "documents" else np.ones(len(rich.use), bool)
+def test_uses_count_the_features_of_their_own_occurrences(rich):
+    found = uses(rich.store, FEATURES, rich.labels, everyone)
     assert len(found) == 3 * TYPES
     for one in found[:9]:
         name = rich.labels.names[one.label]
-        counts, exposure = rich.counts(
-            (rich.encoded.ids == one.token) & (rich.use == name) & chosen
-        )
+        counts, exposure = rich.counts((rich.encoded.ids == one.token) & (rich.use == name))
         assert one.incidence.exposure == exposure
         assert sorted(one.incidence.counts.tolist()) == sorted(counts.tolist())
 

@@ -89,7 +89,8 @@ def test_patches_equal_a_loop_by_hand(world: Any) -> None:
 
 def test_the_last_position_after_the_last_layer_carries_everything(world: Any) -> None:
     model, table, _ = world
-    found = patched(model, table, every_position(table, [0, 1], last_only=True))
+    last_only = [one for one in every_position(table, [0, 1]) if one.label == "last"]
+    found = patched(model, table, last_only)
     last = found.filter(pl.col("layer") == 1)
     np.testing.assert_allclose(last["moved"], last["total"], atol=1e-3)
     assert last["flipped"].all()

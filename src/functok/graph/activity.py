@@ -1,14 +1,13 @@
 """When does a feature count as active? Incidence under other rules than "positive".
 
-================  ===============================================================================
-rule              active where
-================  ===============================================================================
-``positive``      z > 0; the graph itself
-``quantile``      z ≥ the q-quantile of the feature's positive activations
-``of_max``        z ≥ α · the feature's largest activation
-``largest``       z is among the k largest at that position
-``contribution``  the feature's contribution z · ‖d‖ ≥ τ · ‖h‖, d its decoder direction
-================  ===============================================================================
+============  ===============================================================================
+rule          active where
+============  ===============================================================================
+``positive``  z > 0; the graph itself
+``quantile``  z ≥ the q-quantile of the feature's positive activations
+``of_max``    z ≥ α · the feature's largest activation
+``largest``   z is among the k largest at that position
+============  ===============================================================================
 
 All but ``positive`` need the occurrence store. Quantiles and maxima are estimated on half of the
 documents, chosen by hash, and applied to all: a threshold must not depend on the positions it is
@@ -35,19 +34,11 @@ from functok.runtime.errors import UserError
 class Rule:
     """One rule with its strength."""
 
-    name: Literal["positive", "quantile", "of_max", "largest", "contribution"]
+    name: Literal["positive", "quantile", "of_max", "largest"]
     """As in the module's table."""
     value: float = 0.0
-    """q, α, k or τ."""
+    """q, α or k."""
 
-
-RULES = (
-    Rule("positive"),
-    *(Rule("quantile", q) for q in (0.25, 0.5, 0.75, 0.9)),
-    *(Rule("of_max", alpha) for alpha in (0.05, 0.1, 0.25, 0.5)),
-    *(Rule("largest", k) for k in (1.0, 4.0, 16.0, 32.0)),
-)
-"""Rules and strengths; ``contribution`` takes a τ of its own (``docs/methods.md#active``)."""
 
 _HELD = 64
 """Row groups' edges held before they are merged."""
@@ -55,15 +46,12 @@ _HELD = 64
 _Row = dict[str, np.ndarray]
 
 
-def incidence(
-    graph: TokenFeatureGraph, rule: Rule, norms: Float[np.ndarray, " features"] | None = None
-) -> TokenFeatureGraph:
+def incidence(graph: TokenFeatureGraph, rule: Rule) -> TokenFeatureGraph:
     """The graph under ``rule``; what the tokens' counts are out of stays the same.
 
     Args:
         graph: a loaded one.
         rule: which activations count.
-        norms: ‖d‖ of every feature (``contribution`` only); by default 1.
 
     Raises:
         UserError: if the rule needs an occurrence store and the graph was built without one.
@@ -76,7 +64,7 @@ def incidence(
             f"The rule {rule.name!r} needs the activation at every occurrence, and this graph was "
             "built without its occurrence store; build it again with a larger --occurrences."
         )
-    keeps = _keeper(folder, rule, graph.features, norms)
+    keeps = _keeper(folder, rule, graph.features)
     packing = Packing(graph.vocabulary, graph.features)
     parts: list[Edges] = []
     for seen in read_occurrences(folder):
@@ -100,18 +88,10 @@ def _edges(seen: _Row, kept: np.ndarray, packing: Packing) -> Edges:
 
 
 def _keeper(
-    folder: Path, rule: Rule, features: int, norms: np.ndarray | None
+    folder: Path, rule: Rule, features: int
 ) -> Callable[[_Row], Bool[np.ndarray, " firings"]]:
     if rule.name == "largest":
         return lambda seen: _rank(seen["row"], seen["activations"]) < rule.value
-    if rule.name == "contribution":
-        scale = np.ones(features) if norms is None else norms
-
-        def contributes(seen: _Row) -> np.ndarray:
-            written = seen["activations"] * scale[seen["features"]]
-            return written >= rule.value * seen["norm"][seen["row"]]
-
-        return contributes
     floor = _thresholds(folder, rule, features)
     return lambda seen: seen["activations"] >= floor[seen["features"]]
 

@@ -62,13 +62,11 @@ def random_degrees(
     return np.array(reached)[where]
 
 
-def token_degrees(graph: TokenFeatureGraph, min_count: int = 1) -> Int[np.ndarray, " vocabulary"]:
-    """Features with an edge to each token: active at ``min_count`` or more of its occurrences."""
+def token_degrees(graph: TokenFeatureGraph) -> Int[np.ndarray, " vocabulary"]:
+    """Features with an edge to each token: active at any of its occurrences."""
     degrees = np.zeros(graph.vocabulary, np.int64)
     for block in graph.by_token():
-        pair, where = np.unique(block.token * graph.features + block.feature, return_inverse=True)
-        occurrences = np.bincount(where, weights=block.occurrences, minlength=len(pair))
-        edges = pair[occurrences >= min_count]
+        edges = np.unique(block.token * graph.features + block.feature)
         degrees += np.bincount(edges // graph.features, minlength=graph.vocabulary)
     return degrees
 

@@ -21,7 +21,6 @@ import polars as pl
 
 from functok.controls.occurrences.labelled import Labels, Use, uses
 from functok.controls.types.matching import FEWEST
-from functok.richness.incidence import Unit
 from functok.stats import hodges_lehmann, sign_flip
 from functok.tokens.grammar.lexicon import CLOSED
 
@@ -51,7 +50,6 @@ def homographs(
     labels: Labels,
     shown: list[str],
     seed: int,
-    unit: Unit = "occurrences",
     least: int = LEAST,
     function: Collection[str] = CLOSED,
     content: Collection[str] = OPEN,
@@ -64,7 +62,6 @@ def homographs(
         labels: the use of each occurrence.
         shown: the text of every token id, as shown in tables.
         seed: of the sign flips.
-        unit: what counts as an exposure.
         least: fewest exposures of a use.
         function, content: names of uses that are the one or the other; the rest are ``other``.
     """
@@ -75,7 +72,7 @@ def homographs(
         return common & (kinds[token] > 1)
 
     by_token: dict[int, list[Use]] = {}
-    for use in uses(store, features, labels, several, unit):
+    for use in uses(store, features, labels, several):
         by_token.setdefault(use.token, []).append(use)
     rows, pairs = [], []
     for token, some in by_token.items():

@@ -18,7 +18,7 @@ from functok.corpus import Document
 from functok.corpus.splits import mixed
 from functok.encoding.tokenizer import Encoded, Tokenizer
 from functok.graph.occurrences import read_occurrences
-from functok.richness.incidence import Incidence, Unit
+from functok.richness.incidence import Incidence
 from functok.tokens.grammar.alignment import align
 from functok.tokens.grammar.treebanks import Treebank
 
@@ -95,7 +95,6 @@ def uses(
         [Int[np.ndarray, " u"], Int[np.ndarray, " u"], Int[np.ndarray, " u"]],
         Bool[np.ndarray, " u"],
     ],
-    unit: Unit = "occurrences",
 ) -> list[Use]:
     """Every (token, label) that is ``chosen``, with its features; by token, then label.
 
@@ -105,15 +104,12 @@ def uses(
         label_of: the label of each row.
         chosen: of the (token, label) pairs there are, given tokens, labels and exposures: which are
             wanted. The activations of the others are not kept.
-        unit: with ``documents``, only the one occurrence of a token in a document that the graph
-            chose by hash counts.
     """  # fmt: skip
-    columns = ("token", "document", "position", "next_token", "chosen")
+    columns = ("token", "document", "position", "next_token")
 
     def packed(rows: Rows) -> Int[np.ndarray, " rows"]:
         label = label_of(rows).astype(np.int64)
-        kept = (label >= 0) & (rows["chosen"] if unit == "documents" else True)
-        return np.where(kept, rows["token"].astype(np.int64) << 32 | label, -1)
+        return np.where(label >= 0, rows["token"].astype(np.int64) << 32 | label, -1)
 
     pair, exposure = _summed(
         np.unique(packed(rows), return_counts=True) for rows in read_occurrences(store, columns)

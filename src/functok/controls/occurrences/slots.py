@@ -23,7 +23,6 @@ from scipy.special import stdtrit
 
 from functok.controls.occurrences.labelled import LabelOf, Rows, uses
 from functok.graph.contrasts import Sides
-from functok.richness.incidence import Unit
 
 EXPOSURE = 50
 """Occurrences of a type in a slot that are compared."""
@@ -66,7 +65,6 @@ def slots(
     shown: list[str],
     seed: int,
     exposure: int = EXPOSURE,
-    unit: Unit = "occurrences",
 ) -> Slots:
     """Each way of matching slots.
 
@@ -78,7 +76,6 @@ def slots(
         shown: the text of every token id, as shown in tables.
         seed: of the permutations.
         exposure: n.
-        unit: of the exposure.
     """
     cells, effects = [], []
     for matching, label_of in matchings.items():
@@ -90,7 +87,7 @@ def slots(
             shared = np.intersect1d(label[function], label[content])
             return (function | content) & np.isin(label, shared)
 
-        some = uses(store, features, label_of, both, unit)
+        some = uses(store, features, label_of, both)
         token = np.array([use.token for use in some], np.int64)
         slot = np.array([use.label for use in some], np.int64)
         with np.errstate(divide="ignore"):

@@ -173,16 +173,13 @@ def _of_some(
     return pl.DataFrame(made, schema=SCHEMA, orient="row")
 
 
-def every_position(
-    pairs: pl.DataFrame, layers: Sequence[int], last_only: bool = False
-) -> list[Patch]:
+def every_position(pairs: pl.DataFrame, layers: Sequence[int]) -> list[Patch]:
     """A patch for each layer and each position from the subject's first token on; before it both
     runs are the same."""
     found = []
     for row, pair in enumerate(pairs.iter_rows(named=True)):
         last = len(pair["ids"]) - 1
-        begin = last if last_only else pair["subject_first"]
-        for position in range(begin, last + 1):
+        for position in range(pair["subject_first"], last + 1):
             label = "last" if position == last else "between"
             if position <= pair["subject_last"]:
                 label = "subject"
