@@ -147,12 +147,12 @@ def test_a_study_that_no_study_can_be_is_refused_by_its_key(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"name: [unclosed", "is not YAML that can be used: "),
+        (b"name: [unclosed", "is not valid YAML: "),
         (b"name: \xff\xfe", "is damaged"),
         (b"", "holds no keys; it needs at least name: NAME."),
         (b"- a list", "holds no keys; it needs at least name: NAME."),
         (b"seed: 3\n", "the key 'name' is missing."),
-        (b"? [1, 2]\n: x\n", "is not YAML that can be used: "),
+        (b"? [1, 2]\n: x\n", "is not valid YAML: "),
         (b"name: x\n3: y\n", "3: Keys should be strings."),
     ],
 )
@@ -215,8 +215,8 @@ def test_a_corpus_that_cannot_be_read_to_its_end_is_refused(
         ("missing.jsonl", "names no file"),
         ("missing/*.jsonl", "names no file"),
         ("study.yaml", "is of an unknown kind"),
-        ("study.yaml?fild=x", "has an option 'fild'"),
-        ("python-docs?field=x", "has an option 'field'"),
+        ("study.yaml?fild=x", "has an unknown option 'fild'"),
+        ("python-docs?field=x", "has an unknown option 'field'"),
     ],
 )
 def test_a_corpus_that_is_not_there_is_refused_before_a_folder_is_made(

@@ -74,7 +74,7 @@ def test_the_same_tokens_give_the_same_explained_variance_in_a_graph_and_in_a_st
 def test_a_graph_on_a_budget_reads_many_documents_and_says_so(inputs: Path, tmp_path: Path) -> None:
     outcome = graph(inputs, "-o", tmp_path / "run", "--max-tokens", 2000)
     assert outcome.code == 0, outcome.err
-    assert "drawn by hash from 150" in outcome.err
+    assert "sampled by hash from 150" in outcome.err
     sizes = pl.read_parquet(tmp_path / "run/tokens/documents.parquet").row(0, named=True)
     assert sizes["documents"] == 15  # of 128 tokens at least
     assert sizes["tokens"] <= 2000
@@ -99,4 +99,4 @@ def test_a_budget_below_one_document_is_refused(command: str, inputs: Path, tmp_
     else:
         corpus = ("tokens", inputs / "corpus.jsonl", "--tokenizer", inputs / "model")
         outcome = functok(*corpus, "--max-tokens", 3, "-o", tmp_path / "run")
-    assert "less than one document" in outcome.complaint
+    assert "is too small: at least" in outcome.complaint

@@ -57,13 +57,13 @@ def test_the_order_of_reading_changes_nothing_and_no_prefix_is_read():
     larger = lengths(drawn(whole, 60_000))
     assert all(larger[key] >= size for key, size in lengths(sample).items())
     assert sample_sentence(sample, whole) == (
-        "46 documents, 5,980 tokens, drawn by hash from 300; 46 cut to 130 tokens"
+        "46 documents, 5,980 tokens, sampled by hash from 300; 46 cut to 130 tokens"
     )
 
 
 @pytest.mark.parametrize(("sizes", "tokens"), [([50, 60], 49), ([400] * 3, 127)])
 def test_a_budget_below_one_document_is_refused(sizes, tokens):
-    with pytest.raises(UserError, match="less than one document"):
+    with pytest.raises(UserError, match="is too small: at least"):
         drawn(encoded(sizes), tokens)
 
 

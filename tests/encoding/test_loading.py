@@ -267,7 +267,7 @@ def test_a_sentencepiece_model_gives_its_own_ids(kind, options, tmp_path):
     ("kind", "options", "sentence"),
     [
         ("xglm", {}, "its class gives different ids"),
-        (None, {"normalization_rule_name": "nmt_nfkc"}, "is not a BPE model that takes text"),
+        (None, {"normalization_rule_name": "nmt_nfkc"}, "is not a BPE model of unnormalised text"),
         (None, {"user_defined_symbols": ["<x>"]}, "gives different ids from"),
     ],
 )

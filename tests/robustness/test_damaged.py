@@ -82,7 +82,7 @@ def test_a_record_that_names_what_lies_outside_is_not_followed(tmp_path, name) -
     write_json(tmp_path / "run/.state/done/part.json", {"key": "key", "files": files})
     records = Records(tmp_path / "run")
     assert list(records.damage("part").values()) == [
-        "is named by a record that functok did not write"
+        "is listed in a record that functok did not write"
     ]
     records.forget("part")
     assert (tmp_path / "x").exists()

@@ -91,7 +91,9 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_it_begins(
     monkeypatch.setattr(shutil, "disk_usage", lambda place: free)
     run = Run(load_study(tiny_study), RunFolder(tmp_path / "run"))
     step = replace(STEPS[0], disk=lambda run: 1 << 40, work=lambda run, key: pytest.fail("begun"))
-    with pytest.raises(UserError, match=r"needs about 1,024.00 GiB of disk and 1.00 GiB are free"):
+    with pytest.raises(
+        UserError, match=r"needs about 1,024.00 GiB of disk, but only 1.00 GiB are free"
+    ):
         Runner(run, [step]).bring(step.name)
 
 

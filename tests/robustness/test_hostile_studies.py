@@ -84,7 +84,7 @@ def test_a_path_that_cannot_be_is_refused(name: str) -> None:
 
 def test_what_does_not_fit_into_memory_is_refused() -> None:
     check_memory(available() // 2, "A model")
-    with pytest.raises(UserError, match="A model takes at least"):
+    with pytest.raises(UserError, match="A model needs at least"):
         check_memory(1 << 60, "A model")
 
 

@@ -147,7 +147,9 @@ def test_a_full_disk_is_said_in_one_sentence_and_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match=r"No space left on device; free or choose another place"):
+    with pytest.raises(
+        UserError, match=r"No space left on device; free some space or choose another folder"
+    ):
         write_json(tmp_path / "timings.json", {"a": 2})
     assert read_json(tmp_path / "timings.json") == {"a": 1}
     assert names(tmp_path) == ["timings.json"]
@@ -282,13 +284,16 @@ def test_a_name_that_is_no_unicode_is_written_down_and_is_no_run_folders(tmp_pat
     name = os.fsdecode(b"caf\xe9")
     write_json(tmp_path / "provenance.json", {"corpus": name})
     assert read_json(tmp_path / "provenance.json") == {"corpus": name}
-    with pytest.raises(UserError, match="is not Unicode text"), RunFolder(tmp_path / name).opened():
+    with (
+        pytest.raises(UserError, match="is not valid Unicode"),
+        RunFolder(tmp_path / name).opened(),
+    ):
         pass
     assert not (tmp_path / name).exists()
     with (
-        pytest.raises(UserError, match="is not Unicode text"),
+        pytest.raises(UserError, match="is not valid Unicode"),
         writing(tmp_path / name / "tokenizer.json") as temporary,
     ):
         str(temporary).encode()  # as tokenizers does
-    with pytest.raises(UserError, match="is not Unicode text"):
+    with pytest.raises(UserError, match="is not valid Unicode"):
         read_tensors(tmp_path / name / "weights.safetensors")

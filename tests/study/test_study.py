@@ -478,5 +478,5 @@ def test_a_budget_below_one_document_is_refused_before_anything_is_trained(
 ) -> None:
     study = changed(tiny_study, tmp_path / "other.yaml", losses={"tokens": 3})
     complaint = functok("run", study, "-o", tmp_path / "run").complaint
-    assert "3 tokens (losses.tokens) is less than one document" in complaint
+    assert "3 tokens (losses.tokens) is too small" in complaint
     assert not (tmp_path / "run/models").exists()

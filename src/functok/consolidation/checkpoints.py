@@ -59,7 +59,7 @@ def at_steps(checkpoints: Sequence[Checkpoint], steps: Sequence[int]) -> list[Ch
     if missing and checkpoints[-1].step is None:
         raise UserError(
             f"dictionaries.checkpoints names the steps {missing}, but model "
-            f"{checkpoints[-1].called} is loaded as it is; omit checkpoints, or list the model's "
+            f"{checkpoints[-1].called} has only one; omit checkpoints, or list the model's "
             "revisions."
         )
     if missing:

@@ -71,7 +71,7 @@ def split_spec(spec: str, allowed: Sequence[str]) -> tuple[str, dict[str, str]]:
     for name in options:
         if name not in allowed:
             raise UserError(
-                f"Corpus {spec!r} has an option {name!r} that this kind of corpus does not know; "
-                f"it knows {', '.join(allowed) or 'none'}."
+                f"Corpus {spec!r} has an unknown option {name!r}; this kind of corpus accepts "
+                f"{', '.join(allowed) or 'none'}."
             )
     return spec[: match.start()], options

@@ -58,6 +58,6 @@ def unreadable(path: Path) -> str | None:
         path.stat()
     except OSError as error:
         if path.is_symlink() and not path.exists():
-            return f"is a link to {os.readlink(path)}, where there is nothing"
+            return f"is a broken link to {os.readlink(path)}"
         return f"cannot be read: {error.strerror or error}"
     return "is a pipe or a device, not a file"

@@ -102,7 +102,7 @@ class HubCorpus:
             except Exception as error:  # of ``datasets``: files that differ in their columns, say
                 said = str(error).strip().splitlines() or [type(error).__name__]
                 why = " … ".join(dict.fromkeys((said[0], said[-1])))
-                what = f"cannot be read to its end ({why})"
+                what = f"cannot be read completely ({why})"
                 remedy = (
                     "run the same command again, or give its files as a folder instead of hf://"
                 )

@@ -58,7 +58,7 @@ class Problems:
             source = file if hub else f"file {file}"
             unit = "row" if hub or rows else "line"
             where = f"Corpus {source}, {unit} {line}:" if line else f"Corpus {source}"
-            raise UserError(f"{where} {what}; {remedy}, or pass --on-error skip to leave it out.")
+            raise UserError(f"{where} {what}; {remedy}, or pass --on-error skip to skip it.")
         name = encoded(str(file))
         self._add([Problem(name, kind, line, encoded(what))], {(name, kind): 1})
 

@@ -56,8 +56,8 @@ class PythonDocs:
         )
         if not sources:
             raise UserError(
-                f"This Python carries no sources in {self.root}, so there is no python-docs "
-                "corpus; use another Python, or another corpus."
+                f"This Python comes without sources in {self.root}, so there is no "
+                "python-docs corpus; use another Python, or another corpus."
             )
         seen: set[int] = set()
         for source in sources:

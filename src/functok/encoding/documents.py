@@ -127,13 +127,13 @@ def check_budget(
     order = hash_order(keys)
     order = order[sizes[order] > 0]
     if len(order) == 0:
-        raise UserError("No document has any tokens to draw from; give more documents.")
+        raise UserError("No document contains any tokens; give more documents.")
     least = int(min(sizes[order[0]], SHORTEST))
     if tokens is not None and tokens < least:
         named = f" ({key})" if key else ""
         raise UserError(
-            f"A budget of {tokens:,} tokens{named} is less than one document: at least {least} "
-            "tokens of one are read; allow more tokens."
+            f"A budget of {tokens:,} tokens{named} is too small: at least {least} tokens of a "
+            "document are used; allow more tokens."
         )
     return order
 
@@ -176,8 +176,8 @@ def sample_sentence(sample: Encoded, whole: Encoded, of: int | None = None) -> s
     of = of or len(whole)
     said = f"{len(sample):,} documents, {len(sample.ids):,} tokens"
     if len(sample) == of and len(sample.ids) == len(whole.ids):
-        return f"{said}, all there are"
+        return f"{said} (all of them)"
     sizes = np.diff(sample.offsets)
     shorter = sizes < np.diff(whole.offsets)[np.isin(whole.keys, sample.keys)]
-    said += f", drawn by hash from {of:,}"
+    said += f", sampled by hash from {of:,}"
     return f"{said}; {shorter.sum():,} cut to {sizes.max():,} tokens" if shorter.any() else said

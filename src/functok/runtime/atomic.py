@@ -45,9 +45,9 @@ def check_inside(path: Path) -> None:
             if link is None:
                 return
             raise UserError(
-                f"{link} is a symbolic link inside a run folder, and functok neither writes nor "
-                "removes anything through it; put the folder itself there, or choose another run "
-                "folder with -o."
+                f"{link} is a symbolic link inside a run folder, and functok does not write or "
+                "delete through links; put the folder itself there, or choose another run folder "
+                "with -o."
             )
         if folder.is_symlink():
             link = folder
@@ -112,8 +112,8 @@ def _next_to(path: Path) -> Iterator[Path]:
             raise
         check_links(path.parent)
         raise UserError(
-            f"Cannot write {path}: {reason}; free or choose another place "
-            "and run the same command again, finished work is kept."
+            f"Cannot write {path}: {reason}; free some space or choose another folder, then run "
+            "the same command again (finished work is kept)."
         ) from error
     finally:
         if temporary.is_dir():

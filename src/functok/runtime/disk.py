@@ -26,7 +26,7 @@ def check_disk(size: int, folder: Path, what: str) -> None:
     free = shutil.disk_usage(place).free
     if max(size, LEAST) > free:
         raise UserError(
-            f"{what} needs about {max(size, LEAST) / 2**30:,.2f} GiB of disk and "
-            f"{free / 2**30:,.2f} GiB are free in {folder}; free some, or choose another folder "
-            "with -o. Finished work is kept."
+            f"{what} needs about {max(size, LEAST) / 2**30:,.2f} GiB of disk, but only "
+            f"{free / 2**30:,.2f} GiB are free in {folder}; free some space, or choose another "
+            "folder with -o. Finished work is kept."
         )

@@ -180,8 +180,8 @@ def run_shards(
     missing = [place for place in places if not place.exists()]
     if missing:
         raise UserError(
-            f"{len(missing)} partial results were made elsewhere and are not in {folder}; give a "
-            "folder with -o that every machine of the cluster sees under the same path."
+            f"{len(missing)} partial results were written on other machines and are missing from "
+            f"{folder}; with -o, name a folder that every machine of the cluster sees at one path."
         )
     return merge_all(map(job.load, places))
 

@@ -30,6 +30,6 @@ def check_memory(size: int, what: str) -> None:
     there = available()
     if size > there:
         raise UserError(
-            f"{what} takes at least {size / 2**30:,.1f} GiB of memory and {there / 2**30:,.1f} GiB "
-            "are available; choose smaller sizes or a larger machine."
+            f"{what} needs at least {size / 2**30:,.1f} GiB of memory, but {there / 2**30:,.1f} "
+            "GiB are available; choose smaller sizes or a larger machine."
         )

@@ -22,7 +22,7 @@ def require_unicode(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise UserError(
-            f"{str(path)!r} is not Unicode text, so weights and tokenizers cannot be kept there; "
+            f"{str(path)!r} is not valid Unicode, so weights and tokenizers cannot be saved there; "
             "rename the folder, or choose another."
         ) from error
 
@@ -39,8 +39,8 @@ def check_links(path: Path) -> None:
                 part.stat()
             except OSError as error:
                 raise UserError(
-                    f"{part} is a symbolic link that leads nowhere ({error.strerror}); remove it, "
-                    "or choose another place with -o."
+                    f"{part} is a broken symbolic link ({error.strerror}); remove it, or choose "
+                    "another folder with -o."
                 ) from error
 
 

@@ -94,9 +94,11 @@ def _check_answers(address: str) -> None:
     try:
         subprocess.run(asked, cwd=_ELSEWHERE, timeout=ANSWER, capture_output=True, check=True)
     except subprocess.TimeoutExpired as error:
-        raise _no_answer(address, f"nothing came within {ANSWER:.0f} s") from error
+        raise _no_answer(address, f"no answer within {ANSWER:.0f} s") from error
     except subprocess.CalledProcessError as error:
-        raise _no_answer(address, "what listens there is no cluster of this Ray version") from error
+        raise _no_answer(
+            address, "what listens there is not a cluster of this Ray version"
+        ) from error
 
 
 def _no_answer(address: str | None, why: str) -> UserError:

@@ -42,7 +42,7 @@ def torch_threads() -> str:
     round differently, and the same study would give other tables."""
     told = os.environ.get("OMP_NUM_THREADS", "")
     count = int(told) if told.isdecimal() else _cores()
-    return f"torch takes {count} threads, which sleep while they wait (set by OMP_NUM_THREADS)."
+    return f"torch uses {count} threads (set OMP_NUM_THREADS to change this)."
 
 
 def _cores() -> int:

@@ -20,10 +20,10 @@ def described(tables: Mapping[str, pl.DataFrame]) -> Iterator[str | pl.DataFrame
     stable = tables["stability"].select("coverage", "jaccard", "jaccard_low")
     swept = tables["sweep"].select("coverage", "tokens", *TRANSITIONS, "ff_independent")
     yield swept.join(stable, on="coverage", maintain_order="left")
-    yield "\nBy other definitions:"
+    yield "\nWith other definitions:"
     yield _agreeing(tables)
     if "homographs" in tables:
-        yield "\nWhere frequency and grammar part:"
+        yield "\nWhere frequency and grammar disagree:"
         few = pl.col("examples").str.split(" ").list.head(5).list.join(" ")
         yield tables["disagreement"].with_columns(few)
         yield "\nTokens with a closed and an open class:"

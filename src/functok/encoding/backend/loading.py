@@ -157,7 +157,7 @@ def _converted(name: str, place: str) -> Any:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     require(
         isinstance(backend, Backend),
-        f"Tokenizer {name!r} is not a fast one; give one with {FILE}.",
+        f"Tokenizer {name!r} is not a fast tokenizer; give one with {FILE}.",
     )
     assert isinstance(backend, Backend)
     settings = _said(tokenizer)

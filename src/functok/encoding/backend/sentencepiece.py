@@ -41,7 +41,7 @@ def sentencepiece_backend(file: Path, name: str) -> Backend:
             trainer.model_type == _BPE
             and not trainer.treat_whitespace_as_suffix
             and not normalizer.precompiled_charsmap,
-            f"{what} {file.name} is not a BPE model that takes text unnormalised; {advice}.",
+            f"{what} {file.name} is not a BPE model of unnormalised text; {advice}.",
         )
         backend = _backend(content)
         texts = hostile_texts(backend)

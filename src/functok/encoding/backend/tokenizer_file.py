@@ -51,7 +51,7 @@ def check_tokenizer_file(file: Path) -> None:
         growth *= max(1, content_length)
     require(
         growth <= GROWTH,
-        f"Tokenizer file {file} has a normalizer that makes up to {growth:,} characters of one; "
+        f"Tokenizer file {file} has a normalizer that turns one character into up to {growth:,}; "
         f"at most {GROWTH} are allowed.",
     )
     require(

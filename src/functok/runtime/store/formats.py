@@ -173,7 +173,7 @@ def read_text(path: Path, largest: int) -> str:
     with _readable(path), open(path, "rb") as stream:
         content = stream.read(largest + 1)
         if len(content) > largest:
-            raise DamagedError(f"{path} has more than {largest:,} bytes, the most it may have.")
+            raise DamagedError(f"{path} has more than {largest:,} bytes, which is the limit.")
         return content.decode("utf-8")
 
 
@@ -216,5 +216,5 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
+        raise ValueError(f"the key {twice[:80]!r} appears twice in one object")
     return found

@@ -31,8 +31,8 @@ def locked(root: Path) -> Iterator[None]:
         (root / LOCK).parent.mkdir(parents=True, exist_ok=True)
         if (root / LOCK).parent.is_symlink():
             raise UserError(
-                f"{(root / LOCK).parent} is a symbolic link, through which functok writes nothing; "
-                "remove it and run the same command again."
+                f"{(root / LOCK).parent} is a symbolic link, and functok does not write through "
+                "links; remove it and run the same command again."
             )
         # neither emptied nor followed nor waited for, whatever lies there
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -66,6 +66,6 @@ def _lock(descriptor: int, root: Path) -> None:
 
 def _strange(root: Path) -> UserError:
     return UserError(
-        f"{root / LOCK} is a link, a pipe or a device, which functok did not make; remove it and "
-        "run the same command again."
+        f"{root / LOCK} is a link, a pipe or a device, which functok did not create; remove it "
+        "and run the same command again."
     )

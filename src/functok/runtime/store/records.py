@@ -77,7 +77,9 @@ class Records:
         for part in self.parts():
             told = self.read(part).get("files", {}).get(name)
             if told is not None and (wrong := self._difference(name, told)) is not None:
-                raise DamagedError(f"{file} {wrong}; functok check {self.root} says what is whole.")
+                raise DamagedError(
+                    f"{file} {wrong}; functok check {self.root} lists what is damaged."
+                )
 
     def write(self, part: str, key: str, left: Iterable[Path], facts: dict[str, Any]) -> None:
         """Record that ``part`` is finished.
@@ -122,7 +124,7 @@ class Records:
     def _difference(self, name: str, told: Any) -> str | None:
         """What is wrong with a recorded file, if anything is."""
         if not inside(name) or not isinstance(told, Mapping):
-            return "is named by a record that functok did not write"
+            return "is listed in a record that functok did not write"
         path = self.root / name
         try:
             status = os.stat(path)

@@ -33,9 +33,7 @@ def read_yaml(path: Path) -> Any:
     except Exception as error:
         # PyYAML lets through whatever Python's own constructors raise: !!int abc, 2024-99-99
         what = " ".join(str(error).split()) or first_line(error)
-        raise UserError(
-            f"{path} is not YAML that can be used: {what[:300].rstrip('.')}."
-        ) from error
+        raise UserError(f"{path} is not valid YAML: {what[:300].rstrip('.')}.") from error
 
 
 def parse_yaml(text: str) -> Any:
@@ -51,9 +49,9 @@ def parse_yaml(text: str) -> Any:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > DEPTH:
-            raise ValueError(f"it is nested more than {DEPTH} deep")
+            raise ValueError(f"it is nested more than {DEPTH} levels deep")
         if number > VALUES:
-            raise ValueError(f"it holds more than {VALUES:,} values")
+            raise ValueError(f"it contains more than {VALUES:,} values")
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     if node is None:
         return None
@@ -77,14 +75,14 @@ def _size(node: yaml.Node, known: dict[int, int], above: set[int]) -> int:
         names = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"the key {str(twice[1])[:80]!r} stands twice{_line(node)}")
+            raise ValueError(f"the key {str(twice[1])[:80]!r} appears twice{_line(node)}")
         parts = [part for pair in node.value for part in pair]
     elif isinstance(node, yaml.SequenceNode):
         parts = node.value
     size = 1 + sum(_size(part, known, above) for part in parts)
     above.discard(id(node))
     if size > VALUES:
-        raise ValueError(f"its aliases amount to more than {VALUES:,} values")
+        raise ValueError(f"its aliases expand to more than {VALUES:,} values")
     known[id(node)] = size
     return size
 

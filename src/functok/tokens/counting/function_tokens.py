@@ -132,7 +132,7 @@ class FunctionTokens:
         ids = table["token_id"].to_numpy()
         require(
             bool((ids >= 0).all() and (ids < vocabulary).all()),
-            f"{run.tokens('function_tokens')} has ids that its tokenizer does not have; make it "
+            f"{run.tokens('function_tokens')} has ids that its tokenizer does not have; create it "
             f"again with functok tokens -o {run.root}.",
         )
         return cls(ids, class_array(ids, special, vocabulary), float(table["fraction"].sum()))
@@ -152,7 +152,7 @@ def counted_table(
     path = run.tokens("function_tokens")
     if not path.is_file():
         raise UserError(
-            f"{run.root} contains no function tokens; make them with functok tokens -o {run.root}."
+            f"{run.root} contains no function tokens; count them with functok tokens -o {run.root}."
         )
     table = read_frame(path)
     require(
@@ -160,7 +160,7 @@ def counted_table(
         and table["token_id"].dtype.is_integer()
         and table["fraction"].dtype.is_numeric()
         and table["token_id"].null_count() == 0,
-        f"{path} is not a table of function tokens; make it again with functok tokens -o "
+        f"{path} is not a table of function tokens; create it again with functok tokens -o "
         f"{run.root}.",
     )
     return table

@@ -115,7 +115,7 @@ def read_treebank(path: Path) -> Treebank:
         found = " and ".join(sorted(words["upos"].unique()))
         raise UserError(
             f"{path} has {found} for every universal tag (UPOS), so none of its words is tagged; "
-            "give a treebank that is."
+            "give a tagged treebank."
         )
     return Treebank(tuple(texts), words)
 
