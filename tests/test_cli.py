@@ -149,8 +149,8 @@ def test_a_study_that_no_study_can_be_is_refused_by_its_key(
     [
         (b"name: [unclosed", "is not valid YAML: "),
         (b"name: \xff\xfe", "is damaged"),
-        (b"", "holds no keys; it needs at least name: NAME."),
-        (b"- a list", "holds no keys; it needs at least name: NAME."),
+        (b"", "has no keys; it needs at least name: NAME."),
+        (b"- a list", "has no keys; it needs at least name: NAME."),
         (b"seed: 3\n", "the key 'name' is missing."),
         (b"? [1, 2]\n: x\n", "is not valid YAML: "),
         (b"name: x\n3: y\n", "3: Keys should be strings."),

@@ -105,9 +105,9 @@ def test_a_corpus_is_described_beside_a_treebank_and_other_corpora(
         (["--treebank", "nowhere"], "no .conllu file at nowhere"),
         (["--treebank", "notes.conllu"], "notes.conllu, line 1 is not CoNLL-U"),
         (["--language", "english"], "no built-in lexicon for language 'english'"),
-        (["--compare", "nowhere"], "nowhere holds no function tokens"),
-        (["--coverage", "0"], "--coverage 0 asks for no token"),
-        (["--address", "auto"], "--address belongs to --engine ray"),
+        (["--compare", "nowhere"], "nowhere contains no function tokens"),
+        (["--coverage", "0"], "--coverage 0 selects no tokens"),
+        (["--address", "auto"], "--address needs --engine ray"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_counted(

@@ -36,7 +36,7 @@ def test_a_feature_has_its_tokens_texts_neighbours_and_output(
         "Tokens by the share of their occurrences",
         "Where it fires most",
         "Features with the most similar decoder directions",
-        "Tokens whose logits its direction alone raises and lowers most",
+        "Tokens whose logits its direction raises and lowers most (direct effect)",
     ):
         assert said.out.count(heading) == 2, heading
     assert said.out.count("⟦") > 2 * 3

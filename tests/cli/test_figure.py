@@ -56,7 +56,7 @@ def test_a_figure_is_as_wide_as_was_asked(
         ("token-degre", "fig.pdf", "There is no figure 'token-degre'; the figures are claims"),
         ("trace-7", "fig.pdf", "has no figure 'trace-7': it has trace."),
         ("world-swaps", "fig.pdf", "has no figure 'world-swaps': The study has no tiny world"),
-        ("trace", "fig.eps", "ends in '.eps'; a figure is a .pdf, .svg or .png."),
+        ("trace", "fig.eps", "ends in '.eps'; figures are written as .pdf, .svg or .png."),
         ("trace", "no/fig.pdf", "There is no folder "),
     ],
 )

@@ -45,7 +45,7 @@ def test_a_loaded_model_is_called_by_its_name_and_what_cannot_be_made_is_named(
     """Nowhere by a step, which it has none of; and its study has nothing about training."""
     folder, graph_said = built
     assert "Model: model (LlamaForCausalLM, " in graph_said.out
-    assert ", 3 layers, d_model 16), read in rows of 64 tokens." in graph_said.out
+    assert ", 3 layers, d_model 16), run on rows of 64 tokens." in graph_said.out
     assert f"SAE: {inputs / 'sae'} at blocks.1.hook_resid_post, 48 features" in graph_said.out
     content = yaml.safe_load((folder / "study.yaml").read_text())
     content |= {"name": "loaded", "held_out": 0.5, "graph": {"tokens": 800}}

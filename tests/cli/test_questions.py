@@ -42,8 +42,8 @@ from system.tiny import different, functok
             ["steer", "--prompt", "the lamp", "--feature", "1", "--at", "functoin"],
             "There is no class of tokens 'functoin'; did you mean 'function'?",
         ),
-        (["steer", "--prompt", "the lamp", "--feature", "x"], "--feature 'x' names no feature"),
-        (["steer", "--prompt", "the lamp", "--feature", "1=x"], "--feature '1=x' names no feature"),
+        (["steer", "--prompt", "the lamp", "--feature", "x"], "--feature 'x' is not a feature"),
+        (["steer", "--prompt", "the lamp", "--feature", "1=x"], "--feature '1=x' is not a feature"),
         (["steer", "--prompt", "QXZ", "--feature", "1"], "has no function token to change"),
     ],
 )
@@ -182,4 +182,4 @@ def test_layers_that_are_none_are_refused(layers: str, run_copy: Path, tmp_path:
     (tmp_path / "tests.txt").write_text("The river and the")
     asked = ("--trait", "The garden of the", "--tests", tmp_path / "tests.txt", "--success", "a")
     said = functok("find-feature", run_copy, *asked, "--layers", layers).complaint
-    assert ("There is no layer 7" if layers == "7" else "write them as 4,8-12") in said
+    assert ("There is no layer 7" if layers == "7" else "write one like 4,8-12") in said

@@ -64,7 +64,7 @@ def test_what_is_no_factor_is_one_sentence(inputs: Path, tmp_path: Path, value: 
         ),
     ):
         assert said.code == 2
-        assert f"--norm-factor '{value}' is not a positive number" in said.complaint
+        assert f"--norm-factor '{value}' is neither a positive number" in said.complaint
     assert not (tmp_path / "run").exists()
 
 
@@ -79,7 +79,7 @@ def test_prompts_are_asked_with_a_factor_measured_on_passages(inputs: Path) -> N
 def test_a_study_names_a_factor_of_a_loaded_sae_alone(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text("name: s\ncorpus: c.jsonl\ndictionaries: {norm_factor: 2.0}\n")
-    assert "norm_factor belongs to load" in functok("run", study).complaint
+    assert "norm_factor is for loaded SAEs" in functok("run", study).complaint
     for value in ("big", "-1", "true", "[1]"):
         text = f"name: s\ncorpus: c.jsonl\ndictionaries: {{load: s, norm_factor: {value}}}\n"
         study.write_text(text)

@@ -60,7 +60,7 @@ def test_a_picture_says_which_fonts_it_lacks(monkeypatch):
     )
     note = fonts_note("the 的 中 ไ ж")
     assert note is not None
-    assert note.startswith("No font here has CJK, THAI: ")
+    assert note.startswith("No installed font has CJK, THAI, so")
     assert "fonts-noto-cjk, fonts-noto-core" in note
     assert fonts_note("the ж") is None
     chart = styled(alt.Chart(alt.Data(values=[{"x": "的"}])).mark_point(), "A title", "Below it")

@@ -184,7 +184,7 @@ def test_every_effect_that_was_run_is_drawn_with_the_margin_of_its_row(folder: R
 def test_both_comparisons_that_decide_stand_at_every_number_of_positions(folder: RunFolder):
     assert folder.judged is not None
     drawn = exposures.sizes(pl.read_parquet(control_table(folder.judged, "exposure")))
-    assert set(drawn["scheme"]) == {"positions of content tokens", "whole types, class dealt out"}
+    assert set(drawn["scheme"]) == {"positions of content tokens", "whole types, class permuted"}
     for _, part in drawn.group_by("reading", "scheme"):
         assert part["drawn"].to_list() == [3, 9, 40]
         assert part["decides"].to_list() == [False, True, False]

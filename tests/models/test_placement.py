@@ -123,7 +123,7 @@ def test_rays_tasks_get_no_accelerator_unasked(machine) -> None:
     machine(cuda=1)
     assert Resources().placement().device == "cuda"
     found = Resources(cluster="ray").placement(own="float32")
-    assert found.said == "cpu: Ray's tasks ask for cores alone, float32 as the model's own"
+    assert found.said == "cpu: Ray tasks request CPU cores only, float32 as the model's own"
     assert Resources(cluster="ray", device="cuda").placement().device == "cuda"
 
 

@@ -49,7 +49,7 @@ def test_the_groups_stand_with_their_shares_and_the_excess_over_an_admitted_floo
     said = _written(RunFolder(tmp_path), None, [0, 2, 8])
     assert "<td>function→content</td>" in said
     assert "60.44 %" in said, "of the loss, 110 of 182"
-    assert "Excess is the loss less that of a Kneser–Ney model of order 5" in said
+    assert "Excess is the loss minus that of a Kneser–Ney model of order 5" in said
     assert "excess, nats" in said
     assert "of the drop" in said
     assert "&lt;b&gt;" in said

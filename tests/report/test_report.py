@@ -155,7 +155,7 @@ def test_a_run_that_did_nothing_says_what_was_not_run(tmp_path):
     ("shift", "said"),
     [
         (-0.5, "has learned more than word pairs"),
-        (0.5, "has not even learned word pairs"),
+        (0.5, "has not learned even word pairs"),
         (0.0, "is indistinguishable from a model of word pairs"),
     ],
 )

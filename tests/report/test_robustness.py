@@ -42,11 +42,13 @@ def test_the_choices_are_given_in_numbers_with_what_was_not_varied(folder: RunFo
     text = shown(folder)
     assert (
         "Effect of class at equal exposure: over 12 specifications the median log ratio is −0.2, "
-        "from −0.4 to 0.1; 75.00 % have its sign, and when a feature is active matters "
+        "from −0.4 to 0.1; 75.00 % have the same sign, and when a feature is active matters "
         "most (60.00 % of their variance)."
     ) in text
     given = text.split("Effect of class given context: over 12 specifications")[1]
-    assert "75.00 % have its sign.Above" in given, "an effect without axes says nothing of them"
+    assert "75.00 % have the same sign.Above" in given, (
+        "an effect without axes says nothing of them"
+    )
     assert "Not varied further: the layer. Only one layer was read." in text
     assert "DET" not in text
 

@@ -20,7 +20,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(study: Path) -> RunFolder:
     done = functok("patching", study, "-o", study.parent / "run")
     assert done.code == 0, done.err
-    assert "Where half of the answer stands" in done.out
+    assert "Depth at which half of the answer has reached" in done.out
     return RunFolder(study.parent / "run")
 
 
@@ -93,4 +93,4 @@ def test_what_cannot_be_patched_is_one_sentence(
 def test_a_study_without_facts_says_so(tiny_study: Path, tmp_path: Path) -> None:
     done = functok("patching", tiny_study, "-o", tmp_path / "run")
     assert done.code == 2
-    assert "asks no facts; give it facts: {}" in done.err
+    assert "tests no facts; add facts: {}" in done.err

@@ -39,8 +39,8 @@ def test_one_setting_is_replaced_and_the_rest_stays(change, where, value):
         ("graph.tokens", "sets nothing; write it as --set KEY=VALUE"),
         ("=3", "sets nothing"),
         ("graph.tokens={", "is no YAML"),
-        ("graph.tokens.more=3", "leads nowhere: there is no 'more'"),
-        ("dictionaries.2.layer=3", "leads nowhere: there is no '2'"),
+        ("graph.tokens.more=3", "names no setting: the study has no 'more'"),
+        ("dictionaries.2.layer=3", "names no setting: the study has no '2'"),
     ],
 )
 def test_what_sets_nothing_is_one_sentence(change, sentence):

@@ -242,8 +242,8 @@ def test_controls_of_an_sae_that_there_is_not_are_refused(made: Made, tmp_path: 
     ("wrong", "sentence"),
     [
         ({"seeds": 0}, "seeds is a number from 1 to 100"),
-        ({"seeds": 2, "seed": 1}, "takes the place of seed"),
-        ({"load": "some/sae", "seed": 1}, "an SAE that is loaded has no seed"),
+        ({"seeds": 2, "seed": 1}, "in place of seed"),
+        ({"load": "some/sae", "seed": 1}, "a loaded SAE has no seed"),
     ],
 )
 def test_seeds_are_of_saes_that_are_trained_here(

@@ -385,7 +385,7 @@ def test_differences_name_every_key_that_differs_by_its_path(tmp_path: Path) -> 
 
 
 def test_there_is_no_run_in_a_folder_without_a_study(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^There is no run in .*functok run STUDY\.yaml makes"):
+    with pytest.raises(UserError, match=r"^There is no run in .*functok run STUDY\.yaml creates"):
         open_run(tmp_path, Silent())
 
 

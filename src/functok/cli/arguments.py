@@ -43,7 +43,7 @@ def factor_of(text: str | None) -> float | str | None:
     except ValueError:
         factor = 0.0
     if not 0 < factor < float("inf"):
-        raise UserError(f"--norm-factor {text!r} is not a positive number; give one, or auto.")
+        raise UserError(f"--norm-factor {text!r} is neither a positive number nor auto.")
     return factor
 
 
@@ -66,8 +66,8 @@ Chat = Annotated[
 ModelName = Annotated[
     str | None,
     typer.Option(
-        help="A causal LM: Hugging Face folder, GGUF file, name on the hub, or one that functok "
-        "models lists.",
+        help="A causal LM: Hugging Face folder, GGUF file, name on the hub, or name from functok "
+        "models list.",
         callback=located,
     ),
 ]
@@ -100,8 +100,8 @@ NormFactor = Annotated[
     typer.Option(
         "--norm-factor",
         metavar="auto|NUMBER",
-        help="What the SAE's inputs were multiplied by in training; auto measures it on a probe; "
-        "default: what its files say.",
+        help="Factor by which the SAE's inputs were scaled in training; auto measures it on a "
+        "probe; default: from the SAE's files.",
     ),
 ]
 RowStartName = Annotated[
@@ -116,7 +116,7 @@ TokenizerName = Annotated[str | None, typer.Option(help="Tokenizer; default: the
 FunctionTokensFolder = Annotated[
     Path | None,
     typer.Option(
-        help="Folder written by functok tokens, whose function tokens are used; default: "
+        help="Run folder of functok tokens whose function tokens are used; default: "
         "closed-class words, punctuation and whitespace."
     ),
 ]
@@ -141,7 +141,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Replace a setting of the study file, such as graph.tokens=30000. Repeatable.",
+        help="Override a setting of the study file, such as graph.tokens=30000. Repeatable.",
     ),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Number of worker processes.")]

@@ -23,7 +23,7 @@ def controls(
         typer.Option(help="The .conllu file or folder that the corpus was taken from."),
     ] = None,
 ) -> None:
-    """Is it frequency? The controls on degree and coverage, all or some.
+    """Is it frequency? Controls for degree and coverage, all or some.
 
     Finished controls are kept; the graph is built first if necessary.
     """

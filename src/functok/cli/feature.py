@@ -129,14 +129,14 @@ def _faces(run: Run, features: list[int]) -> Iterator[str | pl.DataFrame]:
             yield (
                 f"Feature {feature} is excluded from the graph because it is active too often."
                 if feature in graph.left_out
-                else f"Feature {feature} never fires at the {graph.positions:,} positions read."
+                else f"Feature {feature} never fires at the {graph.positions:,} positions."
             )
             continue
         fires = tokens["active"].sum()
         yield (
             f"Feature {labels(place, [feature])[feature]}: fires at {fires:,} of "
-            f"{graph.positions:,} positions ({fires / graph.positions:.2%}), at most with "
-            f"{tokens['max'].max():.4g}."
+            f"{graph.positions:,} positions ({fires / graph.positions:.2%}), with a "
+            f"maximum of {tokens['max'].max():.4g}."
         )
         yield "\nTokens by summed activation"
         yield tokens.head(TOP).select(_SHOWN)
@@ -156,7 +156,7 @@ def _faces(run: Run, features: list[int]) -> Iterator[str | pl.DataFrame]:
             feature=pl.Series([named[one] for one in near["feature"]], dtype=pl.String)
         )
         if writes(sae.dictionary, hook):
-            yield "\nTokens whose logits its direction alone raises and lowers most"
+            yield "\nTokens whose logits its direction raises and lowers most (direct effect)"
             yield output_tokens(model, sae.dictionary, hook, feature, shown)
         yield ""
 

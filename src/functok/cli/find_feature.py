@@ -39,7 +39,9 @@ def find_feature(
     ],
     strength: Annotated[
         float | None,
-        typer.Option(help="α, in units of activation; default: the trait's largest."),
+        typer.Option(
+            help="α, in units of activation; default: the largest activation in the trait prompt."
+        ),
     ] = None,
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the test prompts that must show it.")
@@ -127,9 +129,9 @@ def _show(search: Search, layer: int, place: Path | None) -> None:
         print_table(found.steps)
         alone = found.steps.filter(step="alone").row(0, named=True)
         print_line(
-            f"Feature {found.feature} at layer {found.layer}: alone, with strength "
-            f"{found.strength:.4g}, it shows the trait on {alone['success']:.0%} of the test "
-            f"prompts; a random direction of its norm on {alone['control']:.0%}."
+            f"Feature {found.feature} at layer {found.layer}: added alone with strength "
+            f"{found.strength:.4g}, it elicits the trait on {alone['success']:.0%} of the test "
+            f"prompts; a random direction of the same norm does on {alone['control']:.0%}."
         )
         if (doubt := warning(alone["control_kl"])) is not None:
             print_line(doubt)
@@ -160,7 +162,7 @@ def _layers(text: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         if not first.isdecimal() or (dash and not last.isdecimal()) or len(text) > 200:
-            raise UserError(f"--layers {text!r} names no layers; write them as 4,8-12.")
+            raise UserError(f"--layers {text!r} is not a list of layers; write one like 4,8-12.")
         found |= set(range(int(first), min(int(last or first), 10_000) + 1))
-    require(bool(found), f"--layers {text!r} names no layers; write them as 4,8-12.")
+    require(bool(found), f"--layers {text!r} is not a list of layers; write one like 4,8-12.")
     return sorted(found)

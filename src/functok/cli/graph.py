@@ -63,8 +63,8 @@ def graph(
         list[str] | None,
         typer.Option(
             metavar="auto|NUMBER",
-            help="What the SAE's inputs were multiplied by in training; auto measures it on a "
-            "probe; default: what its files say. Repeatable.",
+            help="Factor by which the SAE's inputs were scaled in training; auto measures it on "
+            "a probe; default: from the SAE's files. Repeatable.",
         ),
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="The text, as for functok tokens.")] = None,
@@ -108,7 +108,9 @@ def graph(
     dtype: Dtype = None,
     precision: Annotated[
         Literal["fp32", "tf32", "bf16"] | None,
-        typer.Option(help="Precision of the SAEs' products; default: tf32 on a GPU, else fp32."),
+        typer.Option(
+            help="Precision of the SAEs' matrix products; default: tf32 on a GPU, else fp32."
+        ),
     ] = None,
     engine: Engine = "local",
     address: Address = None,

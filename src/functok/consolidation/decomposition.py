@@ -1,4 +1,4 @@
-"""Whose loss is it? Shares by transition group, and the effect of class on loss and excess.
+"""Shares of the loss by transition group, and the effect of class on loss and excess.
 
 A group's loss is high where its text is hard to predict, and there are many reasons for that. So
 the loss stands beside a floor on the same tokens; the excess, loss − floor, is what the model has

@@ -30,9 +30,9 @@ def fonts_note(characters: Iterable[str]) -> str | None:
     if not missing:
         return None
     return (
-        f"No font here has {', '.join(missing)}: these characters are shown by their numbers in "
-        f"Unicode. Install {', '.join(sorted({_package(script) for script in missing}))} "
-        "(Debian's name) and draw the figures again."
+        f"No installed font has {', '.join(missing)}, so these characters are shown as Unicode "
+        f"numbers. Install {', '.join(sorted({_package(script) for script in missing}))} "
+        "(the Debian package) and draw the figures again."
     )
 
 

@@ -37,10 +37,10 @@ def check_place(path: Path) -> None:
     """
     require(
         path.suffix in SUFFIXES,
-        f"{path} ends in {path.suffix!r}; a figure is a {', '.join(SUFFIXES[:-1])} or "
+        f"{path} ends in {path.suffix!r}; figures are written as {', '.join(SUFFIXES[:-1])} or "
         f"{SUFFIXES[-1]}.",
     )
-    require(path.absolute().parent.is_dir(), f"There is no folder {path.parent}; make it first.")
+    require(path.absolute().parent.is_dir(), f"There is no folder {path.parent}; create it first.")
 
 
 def write_for_paper(figure: Figure, path: Path, inches: float) -> Path:

@@ -139,7 +139,7 @@ def learned(folder: RunFolder) -> str:
     if excess.high < 0:
         said = "so it has learned more than word pairs"
     elif excess.low > 0:
-        said = "so it has not even learned word pairs; keep this in mind for all that follows"
+        said = "so it has not learned even word pairs; read all results below with that in mind"
     else:
         said = "so it is indistinguishable from a model of word pairs"
     who, when = name or "the model", "" if step is None else f" at step {step}"

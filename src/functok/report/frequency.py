@@ -105,7 +105,7 @@ def basis(compared: dict) -> str:
     if compared["reading"] != STUDIED and apart is not None and apart >= SEPARATED:
         why = (
             f" The study's own function tokens are more frequent than its content tokens in "
-            f"{percent(apart)} of all pairs, so that class is frequency under another name; the "
+            f"{percent(apart)} of all pairs, so class is confounded with frequency; the "
             "declared tests therefore use closed word classes."
         )
     return (

@@ -30,16 +30,17 @@ def losses_by_group(folder: RunFolder) -> str:
         return ""
     floor, refused = best_floor(whole)
     said = (
-        f"Excess is the loss less that of a {TITLES[floor]} on the same tokens."
+        f"Excess is the loss minus that of a {TITLES[floor]} on the same tokens."
         if refused is None
-        else f"No floor is admitted, so no excess is given: of a {TITLES[floor]}, {refused}."
+        else f"No floor is valid, so no excess is given. A {TITLES[floor]}: {refused}."
     )
     groups = at_the_end(whole)
     shown = known(groups, *groups.columns)
     after = kinds.filter(group="fc").drop("group")
     return (
-        "<h3>Whose loss is it?</h3><p>Held-out text, last checkpoint. Compare a group's shares "
-        "with its share of the tokens; the drop is counted from the first checkpoint after step 0. "
+        "<h3>Which groups carry the loss?</h3><p>Held-out text, last checkpoint. Compare a "
+        "group's shares with its share of the tokens; the drop is counted from the first "
+        "checkpoint after step 0. "
         f"{escaped(said)}</p>"
         + table(shown, _COLUMNS, _TITLES, _FORMATS)
         + folded(

@@ -69,9 +69,9 @@ def learned(control: Callable[[str], pl.DataFrame | None]) -> str:
     return (
         f"<h3>Is it learned?</h3><p>Taken together: {escaped(_READS[said])}.</p>"
         "<p>A gap is the log ratio of features at equal exposure and frequency, function to "
-        "content types; each row compares the trained model's gap with that of a baseline. Of the "
-        "baseline: L0, the variance that its SAE explains, Spearman's ρ of degree and "
-        "frequency.</p>" + table(rows, columns, titles)
+        "content types; each row compares the trained model's gap with that of a baseline. The "
+        "last columns describe the baseline: its L0, the variance that its SAE explains, and "
+        "Spearman's ρ of degree and frequency.</p>" + table(rows, columns, titles)
     )
 
 
@@ -108,7 +108,7 @@ def _said(row: dict, shares: pl.DataFrame | None) -> str:
     sentence = (
         f"{_EFFECTS[row['effect']].capitalize()}: over {row['specifications']:,d} specifications "
         f"the median log ratio is {number(row['median'])}, from {number(row['lowest'])} to "
-        f"{number(row['highest'])}; {percent(row['same_sign'])} have its sign"
+        f"{number(row['highest'])}; {percent(row['same_sign'])} have the same sign"
     )
     mine = None if shares is None else shares.filter(effect=row["effect"]).sort("share")
     if mine is None or mine.is_empty():

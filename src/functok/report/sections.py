@@ -166,7 +166,7 @@ def degrees(others: Mapping[RunFolder, list[Figure]]) -> str:
         if figure.plan.name == "token-degree"
     ]
     places = ", ".join(folder.figures.relative_to(folder.root).as_posix() for folder in others)
-    said = f"The other figures of the study's other SAEs are in {places}."
+    said = f"The other figures for the study's other SAEs are in {places}."
     return "".join(blocks) + (paragraphs([said]) if others else "")
 
 

@@ -23,7 +23,7 @@ def traits_found(folder: RunFolder) -> str:
     ]
     shares = ("plain", "success", "success_low", "success_high", "control")
     return (
-        "<h3>The features of traits, as in the paper's Appendix A</h3>"
+        "<h3>Trait features, as in the paper's Appendix A</h3>"
         f"<p>{escaped(in_words(found))} Success is judged by the study's own rule; every answer is "
         "in retrieval/traits_answers.parquet.</p>"
         + table(found, _COLUMNS, _TITLES, dict.fromkeys(shares, percent))

@@ -48,7 +48,7 @@ def health_sentences(run: Run, part: DictionaryPart | None = None) -> Iterator[s
         yield read_json(place / "health.json")["line"]
     warning = sae_warning(place)
     if warning is not None:
-        yield f"Warning: {warning} Nothing that rests on it can be trusted."
+        yield f"Warning: {warning} Results that depend on it cannot be trusted."
 
 
 def sae_warning(graph: Path | None) -> str | None:

@@ -21,7 +21,7 @@ def open_run(path: Path, progress: Progress, resources: Resources | None = None)
 
     folder = RunFolder(path)
     if not folder.study.is_file():
-        raise UserError(f"There is no run in {path}; functok run STUDY.yaml makes one.")
+        raise UserError(f"There is no run in {path}; functok run STUDY.yaml creates one.")
     return Run(load_study(folder.study), folder, progress, resources or Resources(), reopened=True)
 
 

@@ -56,8 +56,8 @@ def check_as_read(name: str, now: Stamp, inputs: dict[str, Any], root: Path) -> 
     if now:
         raise UserError(changed(f"The {name}", root))
     raise UserError(
-        f"The {name} is no longer where the run in {root} read it, and this needs it; put it back, "
-        "or name its new place in a study of its own."
+        f"The {name} is no longer where the run in {root} read it, and this command needs it; put "
+        "it back, or name its new location in a new study."
     )
 
 

@@ -43,9 +43,9 @@ class Resources:
                 f"{option} {device!r} is not a device; give auto, cpu, cuda, cuda:1 or mps.",
             )
         require(
-            self.memory >= LEAST_MEMORY, "--memory must be at least 32m: one batch takes as much."
+            self.memory >= LEAST_MEMORY, "--memory must be at least 32m: one batch needs that much."
         )
-        require(self.address is None or self.cluster == "ray", "--address belongs to --engine ray.")
+        require(self.address is None or self.cluster == "ray", "--address needs --engine ray.")
 
     def placement(self, dtype: str = "auto", own: str | None = None) -> "Placement":
         """Where a model and its SAEs go (``models/placement.py``).
@@ -57,7 +57,7 @@ class Resources:
 
         if self.device == "auto" and self.cluster == "ray":
             found = decide("cpu", self.sae_device, dtype, own)
-            return replace(found, why="Ray's tasks ask for cores alone")
+            return replace(found, why="Ray tasks request CPU cores only")
         return decide(self.device, self.sae_device, dtype, own)
 
     def engine(self) -> "Engine":

@@ -157,7 +157,7 @@ class Runner:
             raise UserError(
                 f"{place} {wrong}{also}: copy it back, or delete it and run the same command again."
             )
-        self.run.progress.say(f"{place} {wrong}{also}: it is made again")
+        self.run.progress.say(f"{place} {wrong}{also}: recomputing it")
         if not step.precious:
             records.remove(damage if step.heals else records.read(step.name)["files"])
 

@@ -132,8 +132,8 @@ def needs_held_out(study: Study) -> str | None:
     if not study.whole:
         return needs_model(study)
     return (
-        f"Study {study.name} holds no documents out, so there are none to learn from; give it a "
-        "share for held_out."
+        f"Study {study.name} holds out no documents, so there are none to learn from; set "
+        "held_out to a share."
     )
 
 

@@ -50,7 +50,7 @@ def _model(model: dict[str, Any]) -> str:
     weights = f", weights {model['origin']}" if "origin" in model else ""
     return (
         f"{model['name']}{revisions} ({model['kind']}, {model['parameters']:,} parameters, "
-        f"{model['layers']} layers, d_model {model['d_model']}{weights}), read in rows of "
+        f"{model['layers']} layers, d_model {model['d_model']}{weights}), run on rows of "
         f"{model['context']} tokens"
     )
 

@@ -31,7 +31,7 @@ _SCHEMES = {
     "document": "positions in the same documents",
     "place": "in the same tenths of documents",
     "content": "positions of content tokens",
-    "types": "whole types, class dealt out",
+    "types": "whole types, class permuted",
     "activations": "equal number of activations",
     "before": "positions just before",
     "after": "positions just after",
@@ -232,11 +232,11 @@ PLANS = (
         name="exposure-sizes",
         section="controls",
         title="More features than content positions, by how many positions",
-        subtitle="above 0: function positions reach more features; bands: 95 %; ring: what decides",
+        subtitle="above 0: function positions reach more features; bands: 95 %; ring: the test",
         reading="Every set reaches everything at enough positions, so the log ratio goes to 0 on "
         "the right; it is decided where random positions reach half of the features.",
         control="The same number of positions of content tokens, and of whole types with class "
-        "dealt out at random.",
+        "labels permuted.",
         absent=NO_CONTROLS,
         tables=made_from(sizes, of_control("exposure")),
         chart=exposure_sizes,
@@ -248,7 +248,7 @@ PLANS = (
         subtitle="orange: the group named; blue: open-class words; bands: 95 %; dotted: "
         "extrapolated",
         reading="The higher curve belongs to the richer types at that number of exposures; a curve "
-        "that starts higher has more features at once, one that grows faster renews them.",
+        "that starts higher has more features at once, one that rises faster has more varied ones.",
         control="Open-class words at the same exposure: the blue curve, the same in every panel.",
         absent=NO_CONTROLS,
         tables=made_from(paths, of_control("richness_paths")),

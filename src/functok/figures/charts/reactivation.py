@@ -123,7 +123,7 @@ PLANS = (
         "tokens' frequency and next-token entropy held equal, and between types of equal "
         "frequency. Pooled: with features as strata; adjusted: at equal lag, position in the "
         "document, rate of the feature and number of other active features. Pooled odds ratios "
-        "say nothing of an SAE that always has as many features active.",
+        "are uninformative for an SAE with a fixed number of active features.",
         control="Grey is the same for activity shifted within its document.",
         absent="No odds of re-activation were estimated.",
         tables=made_from(odds_in_words, lambda folder: folder.retrieval("reactivation_odds")),

@@ -169,7 +169,7 @@ PLANS = (
         title="Transition groups by threshold",
         reading="Each line is a group's share of all pairs of neighbours, if the function tokens "
         "are those that cover the share on the x axis; the two mixed groups coincide. The paper "
-        "takes 40 % and gives no reason.",
+        "uses 40 % and gives no reason.",
         control="Thin dashes are the shares expected if neighbours were independent.",
         absent="The threshold was not varied.",
         tables=made_from(shares_by_threshold, lambda folder: folder.tokens("sweep")),

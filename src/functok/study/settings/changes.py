@@ -30,8 +30,8 @@ def changed(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
             value = parse_yaml(text)
         except Exception as error:  # PyYAML lets through whatever Python's constructors raise
             raise UserError(
-                f"--set {change!r} has a value that is no YAML ({first_line(error)}); put quotes "
-                "around it."
+                f"--set {change!r} has a value that is not valid YAML ({first_line(error)}); "
+                "put quotes around it."
             ) from error
         whole = _put(whole, key.split("."), value, change)
     return whole
@@ -48,6 +48,4 @@ def _put(part: Any, path: Sequence[str], value: Any, change: str) -> Any:
     if part is None or isinstance(part, dict):
         part = part or {}
         return {**part, name: _put(part.get(name), rest, value, change)}
-    raise UserError(
-        f"--set {change!r} leads nowhere: there is no {name!r} in what the study says there."
-    )
+    raise UserError(f"--set {change!r} names no setting: the study has no {name!r} there.")

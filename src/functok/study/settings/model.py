@@ -47,7 +47,7 @@ class ModelPart(Part):
             raise ValueError("a model trained here has no revisions; name one with load")
         if self.load is None and self.row_start != "auto":
             raise ValueError(
-                "the rows of a model trained here begin as in training; row_start belongs to load"
+                "row_start is for loaded models; rows of a model trained here start as in training"
             )
         return self
 
@@ -111,9 +111,11 @@ class DictionaryPart(Part):
     @model_validator(mode="after")
     def _consistent(self) -> "DictionaryPart":
         if self.load is not None and self.seed:
-            raise ValueError("an SAE that is loaded has no seed; it belongs to those trained here")
+            raise ValueError("a loaded SAE has no seed; seed is for SAEs trained here")
         if self.load is None and self.norm_factor is not None:
-            raise ValueError("an SAE trained here has no norm factor; norm_factor belongs to load")
+            raise ValueError(
+                "an SAE trained here has no norm factor; norm_factor is for loaded SAEs"
+            )
         return self
 
 
@@ -128,6 +130,6 @@ def by_seed(content: Any) -> list[Any]:
     rest = {name: value for name, value in content.items() if name != "seeds"}
     seeds, name = content["seeds"], rest.get("name", "main")
     if type(seeds) is not int or not 1 <= seeds <= MOST_SEEDS or "seed" in rest:
-        raise ValueError(f"seeds is a number from 1 to {MOST_SEEDS}, and takes the place of seed")
+        raise ValueError(f"seeds must be a whole number from 1 to {MOST_SEEDS}, in place of seed")
     others = ({**rest, "name": f"{name}-seed-{seed}", "seed": seed} for seed in range(1, seeds))
     return [rest, *others]

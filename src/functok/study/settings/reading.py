@@ -26,7 +26,7 @@ def load_study(path: Path, changes: Sequence[str] = ()) -> Study:
     """
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise UserError(f"The study file {path} holds no keys; it needs at least name: NAME.")
+        raise UserError(f"The study file {path} has no keys; it needs at least name: NAME.")
     content = changed(content, changes)
     try:
         return Study.model_validate(content)

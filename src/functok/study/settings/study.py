@@ -88,7 +88,7 @@ class Study(Part):
             trained = [part.name for part in self.dictionaries if part.load is None]
             if self.model.load is None or trained:
                 what = "the model" if self.model.load is None else f"dictionaries {trained}"
-                raise ValueError(f"held_out is null, but {what} would be trained on what is left")
+                raise ValueError(f"held_out is null, which leaves no documents to train {what} on")
         if self.model.load is None:
             self._check_trained(self.model)
         return self

@@ -32,7 +32,7 @@ def _shows(run: Run) -> Shown:
     claims = read_frame(run.folder.claims)
     yield _verdicts(claims)
     if claims["sae_warning"].drop_nulls().len():
-        yield "* rests on an SAE that is broken"
+        yield "* depends on a broken SAE"
     if run.study.dictionaries:
         yield from health_sentences(run)
     account, reason = claims.select("explanation", "reason").drop_nulls().row(0)

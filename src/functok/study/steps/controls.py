@@ -153,7 +153,7 @@ def _shows(run: Run) -> Shown:
         )
     effects = effect_table(place)
     if len(effects):
-        yield "\nFunction against content types, log ratio of features at equal exposure:"
+        yield "\nFunction versus content types, log ratio of features at equal exposure:"
         yield effects
     for row in _ran(place).filter(pl.col("absent").is_not_null()).iter_rows(named=True):
         yield f"Not run, {row['control']}: {row['absent']}"
@@ -192,7 +192,7 @@ def _leaves(run: Run) -> Iterable[Path]:
 CONTROLS = Step(
     name="controls",
     number=3,
-    title="Running the controls of frequency",
+    title="Running the frequency controls",
     needs=("coverage", "baselines"),
     settings=_settings,
     work=_work,
@@ -206,7 +206,7 @@ CONTROLS = Step(
         *("specifications-coverage", "specifications-class", "specifications-direct"),
         "feature-kinds",
     ),
-    summary="Is it frequency? The controls of degree and coverage.",
+    summary="Is it frequency? Controls for degree and coverage.",
     shows=_shows,
     by_sae=True,
 )

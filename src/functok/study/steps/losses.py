@@ -140,9 +140,9 @@ def _shows(run: Run) -> "Shown":
     yield known(at_the_end(whole), "group", *means, *shares, "share_of_drop", "excess")
     floor, refused = best_floor(whole)
     yield (
-        f"Excess is the loss less that of a {TITLES[floor]}."
+        f"Excess is the loss minus that of a {TITLES[floor]}."
         if refused is None
-        else (f"No floor is admitted, so no excess is given: of a {TITLES[floor]}, {refused}.")
+        else (f"No floor is valid, so no excess is given. A {TITLES[floor]}: {refused}.")
     )
     yield "\nfunction→content by the sub-class of the function token"
     kinds = table("loss_subclasses").filter(group="fc")

@@ -63,7 +63,7 @@ def train_here(run: Run, key: str) -> None:
     windows = PackedWindows(run.encoded("train"), part.training.context, run.row_start.id)
     require(
         run.row_start.id is not None or not part.training.document_mask,
-        "document_mask needs a tokenizer with a BOS or EOS token to stand before each document; "
+        "document_mask needs a tokenizer with a BOS or EOS token to put before each document; "
         "set document_mask to false.",
     )
     function = read_frame(run.folder.tokens("function_tokens"))["token_id"].to_list()
@@ -119,7 +119,7 @@ def _found_start(run: Run, model: Model) -> RowStart:
     if asked != "auto":
         return set_start(run.tokenizer, asked)
     total = probe_tokens(run.tokenizer, text)
-    with run.progress.task("What rows begin with", total, "tokens") as task, ticking(task):
+    with run.progress.task("Estimating the row start", total, "tokens") as task, ticking(task):
         return measured_start(model, run.tokenizer, text, "documents of the corpus")
 
 

@@ -215,7 +215,7 @@ def _shows(run: Run) -> Shown:
 
     name, steered = run.main.name, run.facts("steer")["steering"]
     if name not in steered:
-        yield f"SAE {name} was not steered: it does not read the residual stream."
+        yield f"SAE {name} was not steered: its site is not the residual stream."
         return
     told = steered[name]
     path = run.folder.retrieval("steered_text")

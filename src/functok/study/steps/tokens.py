@@ -183,7 +183,7 @@ def _compared(run: Run) -> dict[str, list[str]]:
         path = folder.tokens("function_tokens")
         if not path.is_file():
             raise UserError(
-                f"{root} holds no function tokens; functok tokens -o {root} makes some."
+                f"{root} contains no function tokens; count them with functok tokens -o {root}."
             )
         found[root] = _marked(load_tokenizer(str(folder.tokenizer)), read_frame(path))
     return found

@@ -102,7 +102,7 @@ def _parts(run: Run) -> dict[int, DictionaryPart]:
     require(
         bool(found),
         "None of the study's SAEs decomposes the residual stream, where features of traits are "
-        "searched; list one that does under dictionaries, or omit traits.",
+        "searched for; list one that does under dictionaries, or omit traits.",
     )
     return found
 
@@ -197,7 +197,7 @@ def _shows(run: Run) -> Shown:
 
 TRAITS = Step(
     name="traits",
-    title="Searching the features of traits",
+    title="Searching for features of traits",
     needs=("graph",),
     settings=lambda run: [trait.model_dump() for trait in run.study.traits],
     work=_work,

@@ -56,7 +56,7 @@ def _work(run: Run, key: str) -> None:
     for note in asked.notes:
         run.progress.say(f"  {note}")
     tokens = int(asked.prompts["ids"].list.len().sum())
-    with run.progress.task("Asking", tokens, "tokens") as task, ticking(task):
+    with run.progress.task("Testing facts", tokens, "tokens") as task, ticking(task):
         known = know(
             run.model(run.last_trained, exact=True), asked, part.rule, run.resources.memory
         )
@@ -93,7 +93,7 @@ def excuse(study: Study) -> str | None:
     """Why a causal experiment does not apply to a study."""
     if study.facts is not None:
         return needs_model(study)
-    return f"Study {study.name} asks no facts; give it facts: {{}} for those that come along."
+    return f"Study {study.name} tests no facts; add facts: {{}} for those that come with functok."
 
 
 def _shows(run: Run) -> Shown:
@@ -110,7 +110,7 @@ def _shows(run: Run) -> Shown:
 
 FACTS = Step(
     name="facts",
-    title="Asking facts in every frame",
+    title="Testing facts in every frame",
     needs=("pretrain", "tokens"),
     settings=_settings,
     work=_work,

@@ -131,7 +131,7 @@ def fillers(run: Run) -> Mapping[str, int]:
                 found[name] = ids[0]
                 break
         else:
-            said = "none of the usual ones is" if named is None else f"{named[place]!r} is not"
+            said = "none of the defaults is" if named is None else f"{named[place]!r} is not"
             raise UserError(
                 f"facts.patching.fillers: {said} a single {name} token in this vocabulary; name "
                 'one of each class, such as [" the", " word"].'
@@ -196,7 +196,7 @@ def _shows(run: Run) -> Shown:
     import polars as pl
 
     types = read_frame(run.folder.retrieval("patching_types"))
-    yield "Where half of the answer stands at the last position, as a share of the depth"
+    yield "Depth at which half of the answer has reached the last position (share of layers)"
     yield types.group_by("final_class", maintain_order=True).agg(
         pl.len().alias("types"),
         pl.col("facts").sum().alias("prompts"),
