@@ -77,10 +77,10 @@ def test_a_run_names_its_own_precision(whole_run: Path) -> None:
 def test_the_device_and_the_precision_are_said_in_one_line(half: list[object]) -> None:
     asked = ["--prompt", PROMPT, "--feature", 3, "--tokens", 2, "--device", "cpu"]
     steered = functok("steer", *half, *asked)
-    own = "cpu: as asked, bfloat16 as the model's own; interventions in float32."
+    own = "cpu: as requested, bfloat16 as the model's own; interventions in float32."
     assert own in steered.err.splitlines()
     steered = functok("steer", *half, *asked, "--dtype", "bfloat16")
-    assert "cpu: as asked, bfloat16." in steered.err.splitlines()
+    assert "cpu: as requested, bfloat16." in steered.err.splitlines()
     assert steered.code == 0
 
 
@@ -99,7 +99,7 @@ def test_the_cpu_and_little_memory_give_the_same_results(
     """The memory of the losses; that of a graph decides how its edges are cut into pieces."""
     asked = functok("losses", tiny_study, "-o", tmp_path, "--device", "cpu", "--memory", "32m")
     assert asked.code == 0, asked.err
-    assert "cpu: as asked, float32 as the model's own." in asked.err.splitlines()
+    assert "cpu: as requested, float32 as the model's own." in asked.err.splitlines()
     made = results(tmp_path)
     assert {f"consolidation/{name}.parquet" for name in ("losses", "floors")} <= made.keys()
     assert not set(different(tmp_path, whole_run)) & made.keys()

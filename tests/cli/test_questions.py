@@ -17,13 +17,13 @@ from system.tiny import different, functok
     ("arguments", "sentence"),
     [
         (["trace", "--prompt", ""], "The prompt is empty"),
-        (["trace", "--prompt", "the lamp " * 200], "but the model takes at most 64; shorten it."),
+        (["trace", "--prompt", "the lamp " * 200], "but the model accepts at most 64; shorten it."),
         (["trace", "--prompt", "the lamp", "--feature", "64"], "There is no feature 64"),
         (["trace", "--prompt", "the lamp", "--chat"], "The tokenizer has no chat template"),
         (["steer", "--prompt", "the lamp"], "--prompt needs --feature"),
         (
             ["steer", "--prompt", "the lamp " * 200, "--feature", "1"],
-            "tokens, 24 more are to be generated, but the model takes at most 64; shorten it.",
+            "tokens, 24 more are to be generated, but the model accepts at most 64; shorten it.",
         ),
         (["steer", "--prompt", "the lamp", "--feature", "1=nan"], "values that are not finite"),
         (["steer", "--prompt", "the lamp", "--feature", "1", "--chat"], "no chat template"),
@@ -59,7 +59,7 @@ def test_a_question_that_has_no_answer_is_refused_and_the_run_left_as_it_is(
     ("changed", "sentence"),
     [
         ({"--trait": ""}, "The prompt is empty"),
-        ({"--trait": "the lamp " * 200}, "but the model takes at most 64; shorten it."),
+        ({"--trait": "the lamp " * 200}, "but the model accepts at most 64; shorten it."),
         ({"--trait": "QXZ"}, "The prompt has no function token to change"),
         ({"--tests": "the lamp " * 200}, "2 more are to be generated, but the model takes"),
         ({"--tests": ""}, "Give at least one test prompt"),
@@ -107,7 +107,7 @@ def without_numbers(weights: dict[str, torch.Tensor]) -> None:
     ("change", "sentence"),
     [
         (widened, "expects 64 dimensions but the model's residual stream has 32"),
-        (without_numbers, "holds values in W_dec that are not finite"),
+        (without_numbers, "has values in W_dec that are not finite"),
     ],
 )
 def test_an_sae_of_another_width_or_without_numbers_is_refused(

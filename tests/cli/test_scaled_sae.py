@@ -99,7 +99,7 @@ def test_the_note_of_a_pickle_reaches_the_terminal_and_the_run(
     sizes = {"W_enc": (1024, 16), "W_dec": (16, 1024), "b_enc": (1024,), "b_dec": (16,)}
     weights = {name: torch.randn(*size, generator=generator) for name, size in sizes.items()}
     torch.save(weights, place / "layer1.sae.pt")
-    note = "layer1.sae.pt is a pickle; its tensors alone were read (weights_only)."
+    note = "layer1.sae.pt is a pickle; only its tensors were read (weights_only)."
     said = graph(inputs, "-o", tmp_path / "run", sae=place / "layer1.sae.pt")
     assert said.code == 0, said.err
     assert note in said.out

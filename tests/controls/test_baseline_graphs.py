@@ -84,7 +84,7 @@ def test_every_baseline_is_a_graph_of_as_many_positions(baseline, trained, tmp_p
 
 def test_step_0_is_the_model_that_is_named(trained, tmp_path):
     baseline = named_baselines(["step-0"])[0]
-    assert possible(baseline, trained) == "There is no checkpoint from before the training."
+    assert possible(baseline, trained) == "There is no checkpoint from before training."
     with pytest.raises(UserError, match="no checkpoint from before"):
         build_baseline(baseline, trained, tmp_path / "none")
     known = Trained(**{**vars(trained), "start": (trained.model, None)})

@@ -230,7 +230,7 @@ def test_a_top_k_from_before_version_6_is_not_read_as_relu(folders, tmp_path):
         ),
         (lambda c: c | {"architecture": "standard", "activation_fn_str": "tanh-relu"}, "tanh-relu"),
         (lambda c: {n: v for n, v in c.items() if n != "k"}, "names no k"),
-        (lambda c: [c], "holds no settings"),
+        (lambda c: [c], "has no settings"),
     ],
 )
 def test_settings_that_are_not_honoured_here_are_refused(folders, tmp_path, change, sentence):
@@ -242,7 +242,7 @@ def test_settings_that_are_not_honoured_here_are_refused(folders, tmp_path, chan
 def test_a_folder_that_lacks_a_weight_is_refused(folders, tmp_path, name):
     source = folders["jumprelu", True]
     folder = edit(source, tmp_path / "less", weights=lambda w: {n: w[n] for n in w if n != name})
-    with pytest.raises(UserError, match=f"is jumprelu but holds no {name}"):
+    with pytest.raises(UserError, match=f"is jumprelu but has no {name}"):
         load_dictionary(folder)
 
 
@@ -250,7 +250,7 @@ def test_a_folder_that_lacks_a_weight_is_refused(folders, tmp_path, name):
 def test_weights_that_do_not_fit_together_are_refused(folders, tmp_path, name):
     source = folders["jumprelu", True]
     folder = edit(source, tmp_path / "odd", weights=lambda w: w | {name: torch.ones(3, 7)})
-    with pytest.raises(UserError, match="do not fit together"):
+    with pytest.raises(UserError, match="of inconsistent shapes"):
         load_dictionary(folder)
 
 

@@ -53,7 +53,7 @@ def test_a_feature_that_a_short_text_may_have_missed_is_silent_not_dead():
 
 def test_more_than_all_recovered_is_explained_and_too_small_a_span_has_no_ratio():
     above = replace(SOUND, loss_reconstructed=2.9, ce_recovered=1.02)
-    assert "no merit of the SAE" in above.line
+    assert "not a merit of the SAE" in above.line
     flat = replace(SOUND, loss_zero=3.05, loss_reconstructed=3.1, ce_recovered=-1.0, loss_mean=3.0)
     assert "CE recovered undefined" in flat.line
     assert flat.warning is None

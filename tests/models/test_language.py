@@ -203,7 +203,7 @@ def test_a_folder_whose_configuration_is_broken_is_refused(saved, config):
 def test_weights_that_are_missing_or_misshapen_are_refused_and_not_drawn_at_random(saved, change):
     config = json.loads((saved / "config.json").read_text())
     (saved / "config.json").write_text(json.dumps(config | change))
-    assert "missing or of another shape" in refusal(saved)
+    assert "missing or not of the shape" in refusal(saved)
 
 
 @pytest.mark.parametrize("name", ["nobody/no-such-model", "no such name", "./no-such-folder"])

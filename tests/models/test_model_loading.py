@@ -53,10 +53,10 @@ def test_an_adapter_beside_the_weights_is_refused_without_peft(folder: Path, mon
     monkeypatch.setattr("transformers.utils.import_utils.is_peft_available", lambda: False)
     load_model(str(folder))
     (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
-    assert "holds an adapter, adapter_config.json" in refusal(folder)
+    assert "contains an adapter, adapter_config.json" in refusal(folder)
     (folder / "adapter_config.json").unlink()
     save_file({"a": torch.ones(2)}, folder / "adapters.safetensors")
-    assert "holds an adapter, adapters.safetensors" in refusal(folder)
+    assert "contains an adapter, adapters.safetensors" in refusal(folder)
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq", "bitsandbytes", "hqq"])
@@ -109,7 +109,7 @@ def test_a_weight_that_is_no_number_is_named(folder: Path, value: float) -> None
         return weights
 
     change(folder, spoil)
-    assert f"holds values in {name} that are not finite" in refusal(folder)
+    assert f"has values in {name} that are not finite" in refusal(folder)
 
 
 def test_activations_that_overflow_are_refused() -> None:
@@ -149,7 +149,7 @@ def test_settings_that_make_no_model_are_one_sentence(folder: Path, settings: di
 @pytest.mark.parametrize("settings", [{"hidden_size": 10**9}, {"vocab_size": 10**12}], ids=str)
 def test_sizes_that_the_weights_cannot_fill_are_refused(folder: Path, settings: dict) -> None:
     configure(folder, **settings)
-    assert "but its weights hold at most" in refusal(folder)
+    assert "but its weights have at most" in refusal(folder)
 
 
 def test_an_attention_kernel_on_the_hub_is_not_run(folder: Path) -> None:

@@ -37,7 +37,7 @@ def refusal(spec: str) -> str:
 def test_that_a_pickle_was_read_is_said(tmp_path: Path) -> None:
     for layout in (qwen_scope(tmp_path), dictionary_learning(tmp_path, "BatchTopKSAE")):
         sae = open_sae(layout.spec, decoder=True)
-        said = f"{layout.file.name} is a pickle; its tensors alone were read (weights_only)."
+        said = f"{layout.file.name} is a pickle; only its tensors were read (weights_only)."
         assert sae.note == said
         assert sae.hook is not None
         assert sentence(sae, sae.hook, verify(sae, noise(30, D))).endswith(said)
@@ -47,7 +47,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
     layout, trace = qwen_scope(tmp_path), tmp_path / "was-run"
     whole = torch.load(layout.file, weights_only=True)
     torch.save(whole | {"more": Opens(trace)}, layout.file)
-    assert "never reads; give it as safetensors" in refusal(layout.spec)
+    assert "never reads; convert it to safetensors" in refusal(layout.spec)
     layout.file.write_bytes(pickle.dumps(Opens(trace)))
     refusal(layout.spec)
     assert not trace.exists()
@@ -70,7 +70,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
 def test_anything_but_tensors_by_name_is_refused(tmp_path: Path, content) -> None:
     layout = qwen_scope(tmp_path)
     torch.save(content, layout.file)
-    assert "things other than tensors by name" in refusal(layout.spec)
+    assert "a pickle of more than named tensors" in refusal(layout.spec)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x02nonsense", b"{"])
@@ -121,7 +121,7 @@ def test_qwen_scope_says_what_it_misses(tmp_path: Path) -> None:
     [
         ({"dict_class": "CrossCoder"}, "of dict_class 'CrossCoder'"),
         ({"dict_class": None}, "of dict_class None"),
-        ({"dict_class": ["AutoEncoder"]}, "which functok does not read"),
+        ({"dict_class": ["AutoEncoder"]}, "which functok does not support"),
         ({"activation_dim": 3 * D}, f"says d_in {3 * D}"),
         ({"dict_size": 2 * N}, f"says d_sae {2 * N}"),
     ],

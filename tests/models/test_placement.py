@@ -54,14 +54,14 @@ def test_auto_takes_cuda_then_apple_then_the_cpu(machine) -> None:
     machine(mps=True)
     assert decide(dtype="float32").said == "mps: Apple's GPU, float32"
     machine()
-    said = "cpu: torch sees no accelerator, float32 as the model's own"
+    said = "cpu: torch finds no accelerator, float32 as the model's own"
     assert decide(own="float32").said == said
 
 
 def test_what_was_asked_for_is_said_as_such(machine) -> None:
     machine(cuda=2)
-    assert decide("cpu", dtype="float32").said == "cpu: as asked, float32"
-    assert decide("cpu").said.startswith("cpu: as asked, the model's own precision")
+    assert decide("cpu", dtype="float32").said == "cpu: as requested, float32"
+    assert decide("cpu").said.startswith("cpu: as requested, the model's own precision")
     found = decide("cuda:1", "cpu", own="bfloat16")
     assert found.said == (
         "cuda:1: NVIDIA H200, bfloat16 as the model's own; SAEs on cpu; interventions in float32"
@@ -89,11 +89,11 @@ def test_products_follow_the_device_of_the_saes(machine) -> None:
 
 def test_a_device_that_is_not_there_is_one_sentence(machine) -> None:
     machine(cuda=2)
-    assert refusal("cuda:7").startswith("There is no device cuda:7: the last that torch sees is ")
+    assert refusal("cuda:7").startswith("There is no device cuda:7: the last that torch finds is ")
     assert "no device cuda:2" in refusal("cpu", "cuda:2")
-    assert "torch sees no Apple GPU here" in refusal("mps")
+    assert "torch finds no Apple GPU here" in refusal("mps")
     machine()
-    assert "torch sees no CUDA device here, so there is no cuda" in refusal("cuda")
+    assert "torch finds no CUDA device here, so there is no cuda" in refusal("cuda")
     machine(built=False)
     assert "This torch was built without CUDA, so there is no device cuda:1" in refusal("cuda:1")
 
@@ -158,7 +158,7 @@ def test_the_parts_of_a_spread_model_are_named() -> None:
     assert parts_of(SimpleNamespace()) is None
     assert parts_of(SimpleNamespace(hf_device_map={"": 0})) is None
     said = parts_of(SimpleNamespace(hf_device_map={"a": 0, "b": 1, "c": 1, "d": "cpu"}))
-    assert said == "One device does not hold the model: its parts are on cuda:0, cuda:1, cpu."
+    assert said == "The model does not fit on one device: its parts are on cuda:0, cuda:1, cpu."
 
 
 def test_ids_go_where_the_embeddings_are_computed() -> None:

@@ -196,7 +196,7 @@ def test_an_sae_of_another_width_than_the_model_is_refused(tmp_path: Path, name:
         (llama_scope, "hyperparams.json", {"act_fn": "topk"}, "with act_fn 'topk'"),
         (llama_scope, "hyperparams.json", {"d_sae": 3}, "says d_sae 3"),
         (llama_scope, "hyperparams.json", {"jump_relu_threshold": None}, "cannot be read"),
-        (llama_scope, "hyperparams.json", {"hook_point_in": None}, "name the place"),
+        (llama_scope, "hyperparams.json", {"hook_point_in": None}, "does not name its site"),
         (llama_scope, "hyperparams.json", {"d_model": "wide"}, "cannot be read"),
         (llamascopium, "config.json", {"sae_type": "crosscoder"}, "of kind 'crosscoder'"),
     ],
@@ -226,7 +226,7 @@ def test_sets_and_transcoders_across_layers_are_refused_by_name(tmp_path: Path) 
     scope.mkdir(parents=True)
     save_file({"w_enc": noise(D, N)}, scope / "params_layer_0.safetensors")
     for place, said in (
-        (circuit, "a set of transcoders, one per layer, as circuit-tracer keeps them"),
+        (circuit, "a set of transcoders, one per layer, in circuit-tracer's format"),
         (circuit / "layer_0.safetensors", "a set of transcoders"),
         (across, r"a cross-layer transcoder \(CLT\)"),
         (mntss, r"a cross-layer transcoder \(CLT\)"),

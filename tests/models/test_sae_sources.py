@@ -242,7 +242,7 @@ def test_damaged_files_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be read as Gemma Scope's params\.npz"):
         open_sae(str(tmp_path))
     odd = params(tmp_path / "odd", b_enc=np.zeros(3, np.float32))
-    with pytest.raises(UserError, match="do not fit together"):
+    with pytest.raises(UserError, match="of inconsistent shapes"):
         open_sae(str(odd))
     group = sparsify_folder(tmp_path / "layers.1", activation="groupmax")
     with pytest.raises(UserError, match="has activation 'groupmax'"):

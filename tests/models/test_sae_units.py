@@ -293,7 +293,7 @@ def test_a_folder_that_does_not_tell_its_site_is_refused_with_the_question(
         file.write_text(json.dumps(json.loads(file.read_text()) | {"metadata": {}}))
     sae = open_sae(str(folder))
     for layer, site in ((None, None), (1, None), (None, "resid_post")):
-        with pytest.raises(UserError, match="name the place with --layer and --site"):
+        with pytest.raises(UserError, match="give it with --layer and --site"):
             placed(sae, layer, model, site)
     assert placed(sae, 1, model, "resid_post") == HookPoint.residual(1)
     assert placed(sae, 0, model, "attn_out") == HookPoint.parse("blocks.0.hook_attn_out")

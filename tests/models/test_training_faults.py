@@ -126,5 +126,5 @@ def test_when_no_state_is_whole_the_run_stops_rather_than_begins_again_unasked(t
     run(tmp_path / "state")
     for share in (tmp_path / "state").glob("*/share-00000.safetensors"):
         os.truncate(share, 100)
-    with pytest.raises(UserError, match=r"No state in .* is whole .*; delete that folder"):
+    with pytest.raises(UserError, match=r"No state in .* is complete .*; delete that folder"):
         run(tmp_path / "state")

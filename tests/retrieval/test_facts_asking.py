@@ -78,7 +78,7 @@ def test_the_vocabulary_decides_the_class_and_a_wrong_frame_is_named(tokenizer, 
     assert classes == dict(FRAMES) | {frames[0].text: "content"}
     (note,) = [note for note in asked.notes if note.startswith("Frame")]
     assert note == (
-        "Frame 'The capital of {} called' says that it ends in a function token, but ␣called is "
+        "Frame 'The capital of {} called' is declared to end in a function token, but ␣called is "
         "content here."
     )
     rare = Vocabulary.of(tokenizer, len(tokenizer), function=encoded(tokenizer, " called"))

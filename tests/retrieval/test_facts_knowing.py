@@ -119,7 +119,7 @@ def test_what_a_model_cannot_do_ends_in_one_sentence(tokenizer, asked, model):
     with pytest.raises(UserError, match="did you mean 'best'"):
         know(model, asked, "beste")
     short = ask(capitals(), tokenizer, vocabulary(tokenizer), 0, between=" and so on" * 40)
-    with pytest.raises(UserError, match=r"has \d+ tokens but the model takes at most 512"):
+    with pytest.raises(UserError, match=r"has \d+ tokens but the model accepts at most 512"):
         know(model, short)
     lone = asked.prompts.filter(pl.col("fact") == 0)
     known = know(model, Asked(lone, asked.left_out))

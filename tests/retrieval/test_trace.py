@@ -136,5 +136,5 @@ def test_an_empty_prompt_is_refused(tokenizer, reader):
 
 def test_a_prompt_longer_than_the_context_is_refused(tokenizer, reader):
     assert len(prompt_ids(tokenizer, "x" * 15, reader, 0)) == 16
-    with pytest.raises(UserError, match="has 17 tokens but the model takes at most 16"):
+    with pytest.raises(UserError, match="has 17 tokens but the model accepts at most 16"):
         prompt_ids(tokenizer, "x" * 16, reader, 0)

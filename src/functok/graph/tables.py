@@ -68,11 +68,11 @@ def summary(meta: dict[str, Any]) -> Iterator[str]:
         f"({meta['dense_means']}), {len(meta['features_left_out'])} of them left out, "
         f"{meta['massive_positions_left_out']:,} massive positions left out "
         f"({meta['massive_means']}), {meta['special_tokens_left_out']:,} special tokens left out, "
-        f"{meta['first_tokens_left_out']:,} tokens that stand first in a row with nothing added."
+        f"{meta['first_tokens_left_out']:,} first tokens of rows to which no token was added."
     )
     if meta["activations_recomputed"]:
         rate = meta["activations_changed"] / max(meta["l0"] * meta["positions"], 1)
         yield (
             f"{meta['activations_recomputed']:,} activations near their threshold computed again "
-            f"in fp32; {meta['activations_changed']:,} changed sides ({rate:.2e} of all)."
+            f"in fp32; {meta['activations_changed']:,} changed ({rate:.2e} of all)."
         )

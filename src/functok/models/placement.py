@@ -35,7 +35,7 @@ class Placement:
     does not say."""
     asked: bool = False
     """Whether that precision was asked for; else it is the model's own."""
-    why: str = "as asked"
+    why: str = "as requested"
     """What decided the device, or its name."""
 
     @property
@@ -95,7 +95,7 @@ def _found(asked: str) -> tuple[str, str]:
     if asked == "auto":
         cuda, apple = torch.cuda.is_available(), torch.backends.mps.is_available()
         if not cuda and not apple:
-            return "cpu", "torch sees no accelerator"
+            return "cpu", "torch finds no accelerator"
         asked = "cuda" if cuda else "mps"
     kind, _, number = asked.partition(":")
     advice = "give --device cpu, or auto"
@@ -106,21 +106,21 @@ def _found(asked: str) -> tuple[str, str]:
             f"with it, or {advice}.",
         )
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        require(count > 0, f"torch sees no CUDA device here, so there is no {asked}; {advice}.")
+        require(count > 0, f"torch finds no CUDA device here, so there is no {asked}; {advice}.")
         index = int(number or 0)
         require(
             index < count,
-            f"There is no device {asked}: the last that torch sees is cuda:{count - 1}; give "
+            f"There is no device {asked}: the last that torch finds is cuda:{count - 1}; give "
             "--device cuda, or one of these.",
         )
         return asked, torch.cuda.get_device_properties(index).name
     if kind == "mps":
         require(
             torch.backends.mps.is_available(),
-            f"torch sees no Apple GPU here, so there is no device mps; {advice}.",
+            f"torch finds no Apple GPU here, so there is no device mps; {advice}.",
         )
         return asked, "Apple's GPU"
-    return asked, "as asked"
+    return asked, "as requested"
 
 
 def check_precision(device: str, dtype: str) -> None:
@@ -163,7 +163,7 @@ def parts_of(model: Any) -> str | None:
     named = [f"cuda:{place}" if place.isdecimal() else place for place in dict.fromkeys(places)]
     if len(named) < 2:
         return None
-    return f"One device does not hold the model: its parts are on {', '.join(named)}."
+    return f"The model does not fit on one device: its parts are on {', '.join(named)}."
 
 
 def remedy(dtype: torch.dtype) -> str:

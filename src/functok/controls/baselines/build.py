@@ -114,9 +114,9 @@ def named_baselines(names: Sequence[str]) -> list[Baseline]:
 def possible(baseline: Baseline, trained: Trained) -> str | None:
     """Why this baseline cannot be built, one sentence; None if it can."""
     if baseline.model == "step-0" and trained.start is None:
-        return "There is no checkpoint from before the training."
+        return "There is no checkpoint from before training."
     if baseline.trains and (trained.recipe is None or trained.training is None):
-        return "The SAE was not trained here, and the study has no recipe to train another by."
+        return "The SAE was not trained here, and the study has no recipe to train another."
     if baseline.trains and trained.hook.site not in SITES:
         return f"A new SAE can be trained at a site of a layer only, not at {trained.hook.name!r}."
     return None

@@ -81,7 +81,7 @@ def sample_at(
             for found, hidden in zip(parts, batch.hidden, strict=True):
                 found.append(hidden.float().cpu())
     if not parts[0]:
-        raise UserError("The SAE's sample holds no token that counts; give more documents.")
+        raise UserError("The SAE's training sample contains no usable token; give more documents.")
     first, specials = len(uncounted(sample, row_format)), int(special[sample.ids].sum())
     for place in parts:
         found = torch.cat(place)
@@ -115,5 +115,5 @@ def probe_activations(
     )
     parts = [[hidden.float().cpu() for hidden in batch.hidden] for batch in batches]
     if not parts:
-        raise UserError("The probe holds no token that counts; give more documents.")
+        raise UserError("The probe contains no usable token; give more documents.")
     return [torch.cat(found) for found in zip(*parts, strict=True)]

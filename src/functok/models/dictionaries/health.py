@@ -80,8 +80,8 @@ class Health:
         if self.loss_reconstructed < self.loss:
             return (
                 f"CE recovered {self.ce_recovered:.3f} ({ends}): above 1, since the model predicts "
-                "this text better from the reconstruction than from its own stream, which is no "
-                "merit of the SAE"
+                "this text better from the reconstruction than from its own residual stream, which "
+                "is not a merit of the SAE"
             )
         return f"CE recovered {self.ce_recovered:.3f} ({ends})"
 

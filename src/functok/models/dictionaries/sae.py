@@ -48,13 +48,13 @@ class Sae:
             require(
                 not self.lacks_factor,
                 f"SAE {self.spec!r} was trained on inputs multiplied by one number, which its "
-                "files do not hold (normalize_activations='expected_average_only_in'); give "
+                "files do not contain (normalize_activations='expected_average_only_in'); give "
                 "--norm-factor auto, which measures it, or the number.",
             )
             return self
         require(
             self.dictionary.normalisation == "none",
-            f"SAE {self.spec!r} normalises each input by itself "
+            f"SAE {self.spec!r} normalises each input separately "
             f"({self.dictionary.normalisation}); omit --norm-factor.",
         )
         dictionary = replace(self.dictionary, norm_factor=factor)
@@ -77,8 +77,8 @@ def described(
     head = next((told[name] for name in _HEADS if told[name] is not None), None)
     require(
         head is None,
-        f"SAE {spec!r} was trained on attention head {head} alone, which functok does not read; "
-        "give one of a whole layer.",
+        f"SAE {spec!r} was trained on attention head {head} alone, which functok does not "
+        "support; give one of a whole layer.",
     )
     require(
         (hook is None or isinstance(hook, str)) and (l0 is None or isinstance(l0, int | float)),

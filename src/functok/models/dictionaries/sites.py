@@ -28,8 +28,8 @@ def placed(sae: Sae, layer: int | None, model: Model, site: str | None = None) -
     if hook is None:
         if layer is None or site is None:
             raise UserError(
-                f"SAE {sae.spec!r} does not say what it was trained on; name the place with "
-                f"--layer and --site, which is one of {', '.join(SITES)}."
+                f"SAE {sae.spec!r} does not name its site; give it with --layer and --site, which "
+                f"is one of {', '.join(SITES)}."
             )
         hook = HookPoint.at(layer, site)
     hook = resolved(model, hook)
@@ -76,7 +76,7 @@ def residual_layer(hook: HookPoint) -> int:
         return hook.layer or 0
     require(
         hook.site == "resid_pre" and (hook.layer or 0) > 0,
-        f"The SAE's site is {hook.name!r}; features are steered and searched in the residual "
-        "stream after a layer, so give an SAE of that site.",
+        f"The SAE's site is {hook.name!r}; features are steered and searched for in the "
+        "residual stream after a layer, so give an SAE of that site.",
     )
     return (hook.layer or 0) - 1

@@ -56,7 +56,7 @@ def sentence(sae: Sae, hook: HookPoint, found: Verification) -> str:
     scaled = f", its inputs times {factor:.4g}" if factor != 1 else ""
     explained = f"explained variance {found.explained_variance:.3f}{variance}"
     if sae.dictionary.transcodes:
-        explained = "explained variance not measured (it writes elsewhere than it reads)"
+        explained = "explained variance not measured (its output is at another site than its input)"
     note = f" {sae.note}" if sae.note else ""
     return (
         f"SAE {sae.spec} at {hook.name}, on {found.positions:,} positions{scaled}: "
@@ -118,11 +118,11 @@ def _doubts(sae: Sae, l0: float, explained: float) -> list[str]:
         found.append(f"it explains {explained:.2f} of the variance")
     published = sae.published_l0
     if published and not published / FACTOR <= l0 <= published * FACTOR:
-        found.append(f"its L0 is {l0:.3g} and {published:.3g} was published")
+        found.append(f"its L0 is {l0:.3g}, but {published:.3g} was published")
     variance = sae.published_variance
     if variance and explained >= POOR and explained < variance - 2 * CLEARLY:
         found.append(
-            f"it explains {explained:.2f} of the variance and {variance:.2f} was published"
+            f"it explains {explained:.2f} of the variance, but {variance:.2f} was published"
         )
     return found
 
@@ -146,7 +146,7 @@ def _sentence(
         return f"{said}; check that model, layer and SAE belong together."
     # of alternatives that explain about as much, the more usual one, which was tried first
     best = next(name for name in better if better[name] > max(better.values()) - CLEARLY / 2)
-    return f"{said}, but {best} would give {better[best]:.2f}; it was trained on such."
+    return f"{said}, but {best} would give {better[best]:.2f}; it was probably trained on those."
 
 
 def _other_preparations(dictionary: Dictionary, probe: Tensor) -> dict[str, Dictionary]:

@@ -69,13 +69,13 @@ def cut_edges(
             model.set_attn_implementation(_NAME)
         except (ValueError, AttributeError) as error:
             raise UserError(
-                f"{type(model).__name__} lets nobody change its attention, so no edges can be "
-                "removed; give another model."
+                f"{type(model).__name__} does not let its attention be replaced, so no edges can "
+                "be removed; give another model."
             ) from error
         yield weights
         require(
             bool(weights),
-            f"{type(model).__name__} computes attention by means of its own, so no edges were "
+            f"{type(model).__name__} computes attention in its own way, so no edges were "
             "removed; give another model.",
         )
     finally:
@@ -98,7 +98,7 @@ def _attention(
     """Attention as transformers computes it step by step, without the edges that are removed."""
     require(
         s_aux is None,
-        f"{type(module).__name__} attends to sinks that are no tokens, whose edges cannot be "
+        f"{type(module).__name__} attends to sinks that are not tokens, so edges cannot be "
         "removed; give another model.",
     )
     cut = _CUT.get()

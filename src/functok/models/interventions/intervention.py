@@ -108,7 +108,7 @@ class Clamp:
         )
         require(
             not self.dictionary.transcodes,
-            "A transcoder writes something other than it reads, so its features cannot be "
+            "A transcoder's output is not its input, so its features cannot be "
             "clamped; give an SAE.",
         )
 

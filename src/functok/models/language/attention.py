@@ -54,8 +54,8 @@ def attending(model: Model, edges: Edges) -> Iterator[None]:
             _OBEYS[model] = _obeys(model)
     require(
         _OBEYS[model],
-        f"{type(model).__name__} does not follow a mask of edges: its layers ignore it, or read "
-        "other tokens by more than attention; give another model.",
+        f"{type(model).__name__} does not follow a mask of edges: its layers ignore it, or mix "
+        "tokens outside attention; give another model.",
     )
     with _masked(model, edges):
         yield
@@ -76,7 +76,7 @@ def _masked(model: Model, edges: Edges) -> Iterator[None]:
         if windows and length > min(windows):
             raise UserError(
                 f"The model attends within {min(windows)} tokens, which a mask of edges does not "
-                f"keep to; give texts no longer than that, not {length}."
+                f"respect; give texts no longer than that, not {length}."
             )
         causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
         open_ = (edges(ids) | torch.eye(length, dtype=torch.bool, device=ids.device)) & causal

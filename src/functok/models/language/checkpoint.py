@@ -33,10 +33,10 @@ def check_adapter(folder: Path | None, name: str, revision: str | None) -> None:
             found = find_adapter_config_file(name, revision=revision)
     if found is None or (Path(found).name == "adapter_config.json" and is_peft_available()):
         return
-    advice = "install peft" if Path(found).name == "adapter_config.json" else "take it away"
+    advice = "install peft" if Path(found).name == "adapter_config.json" else "remove it"
     raise UserError(
-        f"Model {name!r} holds an adapter, {Path(found).name}, which would not be used; {advice}, "
-        "or merge it into the weights."
+        f"Model {name!r} contains an adapter, {Path(found).name}, which would not be used; "
+        f"{advice}, or merge it into the weights."
     )
 
 
@@ -50,7 +50,7 @@ def check_quantisation(model: Model, name: str) -> None:
     require(
         not asked or getattr(model, "hf_quantizer", None) is not None,
         f"Model {name!r} has a quantization_config in its config.json that transformers does not "
-        f"know, {str(asked)[:100]}; remove it if the weights are plain.",
+        f"support, {str(asked)[:100]}; remove it if the weights are plain.",
     )
 
 
@@ -66,8 +66,8 @@ def check_keys(model: Model, report: dict[str, Any], name: str) -> None:
     unset = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
     if unset:
         raise UserError(
-            f"Model {name!r} cannot be used: {len(unset)} of its weights are missing or of another "
-            f"shape than its config.json says, such as {min(unset)}; give a complete checkpoint."
+            f"Model {name!r} cannot be used: {len(unset)} of its weights are missing or not of "
+            f"the shape in its config.json, such as {min(unset)}; give a complete checkpoint."
         )
     unused = sorted(key for key in report["unexpected_keys"] if not _MASKS.search(key))
     if not unused:
@@ -82,10 +82,10 @@ def check_keys(model: Model, report: dict[str, Any], name: str) -> None:
     ]
     require(
         not inside,
-        f"Model {name!r} holds {len(inside)} weights in its layers that a {type(model).__name__} "
+        f"Model {name!r} has {len(inside)} weights in its layers that a {type(model).__name__} "
         f"does not use, such as {(inside or [''])[0]}; check model_type and quantization_config in "
         "its config.json.",
     )
     _LOG.warning(
-        "Model %r holds %d weights that are not used, such as %s.", name, len(unused), unused[0]
+        "Model %r has %d weights that are not used, such as %s.", name, len(unused), unused[0]
     )

@@ -29,9 +29,7 @@ def check_model_folder(folder: Path) -> None:
         file = folder / name
         if file.exists() or file.is_symlink():
             settings[name] = read_json(file, _LARGEST)
-            require(
-                isinstance(settings[name], dict), f"{file} holds no settings, but something else."
-            )
+            require(isinstance(settings[name], dict), f"{file} does not contain settings.")
     weights = _weights(folder)
     if not weights:
         raise UserError(
@@ -52,7 +50,7 @@ def check_model_folder(folder: Path) -> None:
         if any(word in last for word in (*_COUNTED, *_SIZED)):
             require(
                 value <= numbers,
-                f"{folder / 'config.json'} says {key} {value:,}, but its weights hold at most "
+                f"{folder / 'config.json'} says {key} {value:,}, but its weights have at most "
                 f"{numbers:,} numbers; correct it.",
             )
 
@@ -65,7 +63,9 @@ def _weights(folder: Path) -> list[Path]:
         return [file for file in folder.glob("*.safetensors") if regular(file)]
     content = read_json(index, 1 << 28)
     names = content.get("weight_map") if isinstance(content, dict) else None
-    require(isinstance(names, dict) and bool(names), f"{index} has no weight_map; fetch it again.")
+    require(
+        isinstance(names, dict) and bool(names), f"{index} has no weight_map; download it again."
+    )
     assert isinstance(names, dict)
     found = sorted({str(name) for name in names.values()})
     for name in found:

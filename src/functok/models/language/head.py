@@ -127,8 +127,8 @@ def direct_logits(
     norm = _final_norm(model)
     require(
         norm is not None and cuts(model),
-        f"What {type(model).__name__} does between its last layer and its logits cannot be run "
-        "alone, so no logits of a direction are known; give another model.",
+        f"The part of {type(model).__name__} between its last layer and its logits cannot be run "
+        "alone, so the logits of a direction are unknown; give another model.",
     )
     assert norm is not None
     output = type(_body(model)(probe_ids(model)[:1, :1], use_cache=False))

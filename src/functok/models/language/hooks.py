@@ -139,7 +139,7 @@ def module_at(model: Model, point: HookPoint) -> nn.Module:
     if point.site not in parts:
         raise UserError(
             f"{point.name!r} cannot be read in {type(model).__name__}: no module of layer "
-            f"{point.layer} gives what is added to the residual stream; give an SAE of "
+            f"{point.layer} returns what is added to the residual stream; give an SAE of "
             f"blocks.{point.layer}.hook_resid_post or hook_resid_pre."
         )
     return parts[point.site]

@@ -27,8 +27,8 @@ def decoder_layers(model: Model) -> nn.ModuleList:
         found = _lists(model.get_decoder(), count)
     require(
         len(found) == 1,
-        f"{type(model).__name__} has {len(found)} lists of {count} layers; functok reads models "
-        "with exactly one list of decoder layers.",
+        f"{type(model).__name__} has {len(found)} lists of {count} layers; functok supports "
+        "models with exactly one list of decoder layers.",
     )
     return found[0]
 

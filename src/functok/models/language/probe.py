@@ -71,8 +71,7 @@ def check_model(model: Model, name: str) -> None:
     for weight, tensor in model.named_parameters():
         require(
             finite(tensor),
-            f"Model {name!r} holds values in {weight} that are not finite; give another "
-            "checkpoint.",
+            f"Model {name!r} has values in {weight} that are not finite; give another checkpoint.",
         )
     ids = probe_ids(model)
     with outside(f"Model {name!r} cannot be run", "functok needs a causal LM of text"):
@@ -90,8 +89,8 @@ def check_model(model: Model, name: str) -> None:
     )
     require(
         alike(alone[0], kept[0], model),
-        f"Model {name!r} computes other states at the same tokens in a longer text, which cannot "
-        "be compared between texts; give another model.",
+        f"Model {name!r} computes different states for the same tokens in a longer text, so they "
+        "cannot be compared between texts; give another model.",
     )
 
 

@@ -31,7 +31,7 @@ GUESSING = 0.1
 """Nats below the logarithm of the vocabulary from which on a model knows anything of the text."""
 NOTHING = "none"
 """How a setting says that nothing is added."""
-_POST_PROCESSOR = "as the tokenizer's post-processor says"
+_POST_PROCESSOR = "as set by the tokenizer's post-processor"
 _SEPARATOR = re.compile(
     r"\W*((begin|start|end)[ _-]*of[ _-]*(text|document|sequence|sentence)|bos|eos|cls|sep|/?s)\W*",
     re.IGNORECASE,
@@ -58,11 +58,11 @@ class RowStart:
         own = self.token or "nothing"
         if self.nats:
             others = {name: loss for name, loss in self.nats.items() if name != own}
-            figures = [f"{self.nats[own]:.3f} nats a token behind {own}"]
-            figures += [f"{loss:.3f} behind {name}" for name, loss in others.items()]
+            figures = [f"{self.nats[own]:.3f} nats per token after {own}"]
+            figures += [f"{loss:.3f} after {name}" for name, loss in others.items()]
             said += ": " + ", ".join(figures)
         if self.id is None:
-            said += "; the token that stands first in a row is not counted"
+            said += "; the first token of each row is not counted"
         return said + "."
 
     @property

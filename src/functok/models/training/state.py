@@ -85,11 +85,11 @@ class State:
                 step, tensors, ledger = loaded
                 self._put_back(model, optimizer, step, tensors)
                 return step, ledger
-            progress.say(f"  The state in {place} is cut short ({problem}) and is passed over.")
+            progress.say(f"  The state in {place} is incomplete ({problem}) and is skipped.")
         if states:
             raise UserError(
-                f"No state in {self.folder} is whole ({problem}); delete that folder and run the "
-                "same command again to train from the beginning."
+                f"No state in {self.folder} is complete ({problem}); delete that folder and run "
+                "the same command again to train from the beginning."
             )
         return 0, Ledger()
 

@@ -26,6 +26,6 @@ def prompts_in(file: Path) -> list[str]:
     found = [line for line in lines if line]
     require(
         bool(found),
-        f"Give at least one test prompt that does not ask for the trait itself; {file} holds none.",
+        f"Give at least one test prompt that does not ask for the trait itself; {file} has none.",
     )
     return found

@@ -69,7 +69,7 @@ class Subject:
         """
         require(
             not self.dictionary.transcodes,
-            f"The SAE at {self.place.name!r} is a transcoder, which writes something other than "
-            "its input; features are steered and searched with an SAE of the residual stream.",
+            f"The SAE at {self.place.name!r} is a transcoder, whose output is not its input; "
+            "features are steered and searched for with an SAE of the residual stream.",
         )
         return residual_layer(self.place)

@@ -48,7 +48,7 @@ def prompt_ids(
     if longest is not None and len(ids) + room > longest:
         generated = f", {room} more are to be generated," if room else ""
         raise UserError(
-            f"The prompt has {len(ids)} tokens{generated} but the model takes at most {longest}; "
+            f"The prompt has {len(ids)} tokens{generated} but the model accepts at most {longest}; "
             "shorten it."
         )
     return ids

@@ -77,7 +77,7 @@ def gaps(trains: Trains, window: int) -> Gaps:
     Raises:
         UserError: for a window that contains no gap.
     """
-    require(window >= 2, f"A window of {window} contains no gap; take at least 2.")
+    require(window >= 2, f"A window of {window} contains no gap; use at least 2.")
     document = np.searchsorted(trains.offsets, trains.row, side="right") - 1
     order = np.lexsort([trains.row, trains.feature, document])
     # several rows for each activation: half the bytes, wherever they suffice

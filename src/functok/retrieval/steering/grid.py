@@ -75,8 +75,7 @@ def steering_vector(
     """
     require(
         not dictionary.transcodes,
-        "A transcoder writes something else than it reads, so none of its features can be steered; "
-        "give an SAE.",
+        "A transcoder's output is not its input, so its features cannot be steered; give an SAE.",
     )
     found = torch.zeros_like(hidden)
     carried = float(dictionary.unit(hidden[None]))

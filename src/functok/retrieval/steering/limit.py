@@ -18,8 +18,8 @@ class Strength(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"Strength {self.share:.3g} of the residual norm: a random direction of it has a KL "
-            f"of {self.kl:.2g} nats (median)."
+            f"Strength {self.share:.3g} of the residual norm, at which a random direction has a "
+            f"KL of {self.kl:.2g} nats (median)."
         )
 
 
@@ -29,7 +29,7 @@ def warning(kl: float) -> str | None:
         return None
     return (
         f"Warning: a random direction of the same norm has a KL of {kl:.2g} nats (median), more "
-        f"than {MOST:g}: whatever is added, the text falls apart; lower the strength."
+        f"than {MOST:g}: at this strength any direction breaks the text; lower it."
     )
 
 

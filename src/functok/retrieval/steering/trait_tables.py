@@ -121,7 +121,7 @@ def in_words(traits: pl.DataFrame) -> str:
         share = share_interval(round((found[name] * found["prompts"]).sum()), tries)
         shares.append(f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]")
     return (
-        f"A feature was found for {len(found)} of {len(traits)} traits; added alone, it shows the "
-        f"trait on {shares[0]} of {tries} test prompts, a random direction of its norm on "
+        f"A feature was found for {len(found)} of {len(traits)} traits; added alone, it elicits "
+        f"the trait on {shares[0]} of {tries} test prompts, a random direction of its norm on "
         f"{shares[1]}."
     )

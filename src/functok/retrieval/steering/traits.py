@@ -266,7 +266,7 @@ def find_feature(
             raise UserError(
                 f"All {len(features)} features active at layer {layer} together show the trait on "
                 f"{rows[-1]['success']:.0%} of the test prompts, less than {threshold:.0%}; raise "
-                "the strength, or take another layer or SAE."
+                "the strength, or use another layer or SAE."
             )
         fails, holds = 0, len(features)
         while holds - fails > 1:

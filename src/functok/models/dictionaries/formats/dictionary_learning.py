@@ -62,7 +62,7 @@ def read(spec: str, file: Path, device: str, decoder: bool) -> Sae:
     kind = trainer.get("dict_class")
     require(
         isinstance(kind, str) and kind in _CLASSES,
-        f"SAE {place} is of dict_class {kind!r}, which functok does not read; "
+        f"SAE {place} is of dict_class {kind!r}, which functok does not support; "
         f"{nearest(str(kind), _CLASSES)}",
     )
     architecture, subtract = _CLASSES[str(kind)]

@@ -74,7 +74,7 @@ def read_npz(file: Path, device: str = "cpu", decoder: bool = True) -> Dictionar
         and all(
             shapes[name] == wanted.get(name, (features,)) for name in MEMBERS if name != "W_enc"
         ),
-        f"{file} holds weights of shapes that do not fit together: {shapes}.",
+        f"{file} has weights of inconsistent shapes: {shapes}.",
     )
     kept = [name for name in MEMBERS if decoder or name != "W_dec"]
     weights = {
@@ -116,14 +116,17 @@ def _member(file: Path, name: str) -> np.ndarray:
         size = math.prod(shape) * dtype.itemsize
         require(
             size + header == info.file_size,
-            f"{file} says that {name} has {size:,} bytes, and {info.file_size - header:,} are "
-            "there; fetch it again.",
+            f"{file} declares {size:,} bytes for {name} but has "
+            f"{info.file_size - header:,}; download it again.",
         )
         if info.compress_type != zipfile.ZIP_STORED:
             check_memory(size, f"The array {name} of {file}")
             with archive.open(info) as stream:
                 return np.lib.format.read_array(stream, allow_pickle=False)
-    require(not dtype.hasobject, f"{file} holds objects in {name}, which are not read.")
+    require(
+        not dtype.hasobject,
+        f"{file} contains Python objects in {name}, which functok does not read.",
+    )
     with open(file, "rb") as stream:
         stream.seek(info.header_offset + 26)
         lengths = struct.unpack("<HH", stream.read(4))

@@ -52,14 +52,14 @@ def read(spec: str, file: Path, device: str, decoder: bool) -> Sae:
     Raises:
         UserError: if the file is not one, or of several layers at once.
     """
-    advice = f"it needs {FILE} as Gemma Scope 2 has it, with {', '.join(_NAMES)}"
+    advice = f"it needs {FILE} as in Gemma Scope 2, with {', '.join(_NAMES)}"
     told = _told(file)
     unread = {"affine_skip_connection"} if decoder else {"affine_skip_connection", "w_dec"}
     weights, shapes = read_safetensors(file, device, unread, advice)
     place = str(file.parent)
     require(
         all(len(shapes.get(name, ())) < 3 for name in ("w_enc", "w_dec")),
-        f"SAE {place} reads or writes several layers at once, which functok does not read; give "
+        f"SAE {place} reads or writes several layers, which functok does not support; give "
         "one of resid_post, mlp_out, attn_out or transcoder.",
     )
     weights, shapes = renamed(weights, shapes, _NAMES, place)
@@ -86,13 +86,13 @@ def _told(file: Path) -> dict[str, Any]:
     if not path.exists():
         name = re.search(r"gemma-scope-2-(\w+)-(pt|it)", str(_place(file)))
         return {"model_name": f"google/gemma-3-{name[1]}-{name[2]}"} if name else {}
-    advice = "it needs config.json as Gemma Scope 2 has it"
+    advice = "it needs config.json as in Gemma Scope 2"
     with outside(f"SAE folder {file.parent} cannot be read", advice):
         told = read_json(path)
     require(
         isinstance(told, dict) and told.get("architecture", "jump_relu") == "jump_relu",
-        f"SAE {file.parent} is not a JumpReLU SAE by its config.json; functok reads Gemma Scope "
-        "2's jump_relu.",
+        f"SAE {file.parent} is not a JumpReLU SAE by its config.json; functok supports Gemma "
+        "Scope 2's jump_relu.",
     )
     return told
 
@@ -103,7 +103,7 @@ def _hook(module: Any, file: Path) -> str | None:
         known = re.fullmatch(r"[\w.]*layers\.(\d{1,6})\.([\w.]+)", str(module))
         require(
             known is not None and known[2] in _MODULES,
-            f"SAE {file.parent} reads {module!r}, which functok does not know; it knows "
+            f"SAE {file.parent} reads {module!r}, which functok does not support; it supports "
             f"{', '.join(_MODULES)} of model.layers.N.",
         )
         return HookPoint.at(int(known[1]), _MODULES[known[2]]).name if known else None

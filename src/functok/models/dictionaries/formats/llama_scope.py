@@ -56,7 +56,7 @@ def read(spec: str, file: Path, device: str, decoder: bool) -> Sae:
         UserError: if the folder is not one, or of a kind that functok does not encode with.
     """
     place, old = str(file.parent), file.name == "hyperparams.json"
-    advice = f"it needs {file.name} and {_FILES[file.name]} as Llama Scope has them"
+    advice = f"it needs {file.name} and {_FILES[file.name]} as in Llama Scope"
     with outside(f"SAE folder {place} cannot be read", advice):
         told = dict(read_json(file))
         width, into = float(told["d_model"]), told["hook_point_in"]
@@ -64,15 +64,13 @@ def read(spec: str, file: Path, device: str, decoder: bool) -> Sae:
     normalised = _NORMALISED.get(str(told.get("norm_activation", "dataset-wise")))
     require(
         kind == "sae" and str(act).lower() == "jumprelu" and not told.get("use_glu_encoder"),
-        f"SAE {place} is of kind {kind!r} with act_fn {act!r}; functok reads JumpReLU SAEs and "
-        "transcoders of one layer.",
+        f"SAE {place} is of kind {kind!r} with act_fn {act!r}; functok supports JumpReLU SAEs "
+        "and transcoders of one layer.",
     )
     unread = () if decoder else ("decoder.weight",)
     weights, shapes = read_safetensors(file.parent / _FILES[file.name], device, unread, advice)
     norms = {name: weights.pop(name) for name in [*weights] if name.startswith(_NORM)}
-    with outside(
-        f"SAE folder {place} cannot be read", "its numbers are not as Llama Scope has them"
-    ):
+    with outside(f"SAE folder {place} cannot be read", "its numbers are not those of Llama Scope"):
         norm = None
         if normalised == _NORMALISED["dataset-wise"]:
             norm = told[_NORM]["in"] if old else norms.get(f"{_NORM}.{into}")
@@ -85,8 +83,8 @@ def read(spec: str, file: Path, device: str, decoder: bool) -> Sae:
             weights["threshold"] = torch.full_like(weights["encoder.bias"], level)
         require(
             factor is None or 0 < factor < float("inf"),
-            f"SAE {place} says that activations had a mean norm of {norm}, which is none; fetch it "
-            "again.",
+            f"SAE {place} gives a mean activation norm of {norm}, which is not possible; download "
+            "it again.",
         )
     sizes = {name: tuple(weight.shape) for name, weight in weights.items()}
     sizes |= {name: shapes[name] for name in unread if name in shapes}

@@ -18,7 +18,7 @@ from functok.models.dictionaries.formats.weights import Shapes, check_file, chec
 from functok.runtime.errors import UserError, outside, require
 from functok.runtime.memory import check_memory
 
-_ADVICE = "it must hold tensors by name, as torch.save writes them"
+_ADVICE = "it must contain named tensors, as torch.save writes them"
 
 
 def read_pickled(
@@ -35,8 +35,8 @@ def read_pickled(
         isinstance(found, dict)
         and bool(found)
         and all(isinstance(name, str) and _plain(value) for name, value in found.items()),
-        f"SAE {file} is a pickle that holds things other than tensors by name; functok reads "
-        "nothing else from a pickle, so give it as safetensors.",
+        f"SAE {file} is a pickle of more than named tensors, which functok does not read; "
+        "convert it to safetensors.",
     )
     shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
     kept = {name: tensor.detach() for name, tensor in found.items() if name not in without}
@@ -48,7 +48,7 @@ def read_pickled(
 
 def said(file: Path) -> str:
     """One sentence: that a pickle was read, and how."""
-    return f"{file.name} is a pickle; its tensors alone were read (weights_only)."
+    return f"{file.name} is a pickle; only its tensors were read (weights_only)."
 
 
 def _loaded(file: Path) -> Any:
@@ -60,8 +60,8 @@ def _loaded(file: Path) -> Any:
             return torch.load(str(file), map_location="cpu", weights_only=True, mmap=mapped)
         except UnpicklingError as error:  # whose own words advise to read everything
             raise UserError(
-                f"SAE {file} is damaged, or a pickle of things other than tensors, which functok "
-                "never reads; give it as safetensors."
+                f"SAE {file} is damaged, or a pickle of more than tensors, which functok never "
+                "reads; convert it to safetensors."
             ) from error
 
 

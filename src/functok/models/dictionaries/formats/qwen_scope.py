@@ -29,7 +29,7 @@ def found(path: Path) -> Path | None:
         files = sorted(file for file in path.glob("layer*.sae.pt") if _FILE.fullmatch(file.name))
         require(
             not files,
-            f"{path} holds the SAEs of several layers; name one of its files, such as "
+            f"{path} contains SAEs of several layers; name one of its files, such as "
             f"{files[0] if files else path}.",
         )
         return None
@@ -67,7 +67,7 @@ def _repository(file: Path) -> tuple[str, int, int]:
         if name := re.search(r"SAE-Res-([\w.-]+?)-W(\d+)K-L0_(\d+)", str(place)):
             return name[1], int(name[2]), int(name[3])
     raise UserError(
-        f"SAE {file} does not say how many features are active, which stands in the name of Qwen "
-        "Scope's repositories alone; put it into a folder of that name, such as "
+        f"SAE {file} does not say how many features are active; only the names of Qwen Scope's "
+        "repositories do, so put it into a folder with such a name, for example "
         "SAE-Res-Qwen3-1.7B-Base-W32K-L0_50."
     )

@@ -75,8 +75,8 @@ def from_registry(spec: str, device: str, decoder: bool) -> Sae:
         )
     if entry.conversion_func in _REFUSED:
         raise UserError(
-            f"SAE {spec!r} is {_REFUSED[entry.conversion_func]}; functok reads dictionaries of "
-            "one place: give an SAE or a transcoder of one layer."
+            f"SAE {spec!r} is {_REFUSED[entry.conversion_func]}; functok supports dictionaries "
+            "at one site: give an SAE or a transcoder of one layer."
         )
     with outside(
         f"SAE {spec!r} cannot be loaded from {entry.repo_id}",

@@ -81,12 +81,12 @@ def assembled(
         require(
             config.get(name) in (None, size),
             f"SAE {place} says {name} {config.get(name)} in its settings, but its weights have "
-            f"{size}; fetch it again.",
+            f"{size}; download it again.",
         )
     subtract = config.get("apply_b_dec_to_input", True) if transcoder is None else False
     require(
         isinstance(subtract, bool),
-        f"SAE {place} says apply_b_dec_to_input {subtract!r} in its cfg.json; make it true or "
+        f"SAE {place} has apply_b_dec_to_input {subtract!r} in its cfg.json; set it to true or "
         "false.",
     )
     check_finite(weights, place)
@@ -155,7 +155,7 @@ def _transcodes(config: dict[str, Any]) -> bool:
 
 def _architecture(config: Any, place: str) -> tuple[str, int]:
     """The architecture, and k (``topk``; 0 otherwise)."""
-    require(isinstance(config, dict), f"SAE folder {place} holds no settings in its cfg.json.")
+    require(isinstance(config, dict), f"SAE folder {place} has no settings in its cfg.json.")
     architecture = config.get("architecture", "standard")
     if isinstance(architecture, str):
         architecture = TRANSCODERS.get(architecture, architecture)
@@ -172,7 +172,7 @@ def _architecture(config: Any, place: str) -> tuple[str, int]:
         and activation == "relu"
         and reshaping in ("none", "hook_z"),
         f"SAE {place} is {architecture} with normalize_activations={normalisation!r} and "
-        f"activation {activation!r}; functok reads {', '.join(ARCHITECTURES)} and transcoders "
+        f"activation {activation!r}; functok supports {', '.join(ARCHITECTURES)} and transcoders "
         f"with ReLU and normalisation {', '.join(_NORMALISATIONS)}.",
     )
     if architecture != "topk":
@@ -192,14 +192,14 @@ def _check_weights(
     check_known(shapes, known | ({_UNREAD} if "skip" in (transcoder or "") else set()), place)
     lacking = [name for name in names if name not in shapes]
     kind = transcoder or architecture
-    require(not lacking, f"SAE {place} is {kind} but holds no {', '.join(lacking)}.")
+    require(not lacking, f"SAE {place} is {kind} but has no {', '.join(lacking)}.")
     features, d_out = shapes[names[1] if biases else "b_gate"][:1], shapes["b_dec"][:1]
     d_in = shapes["W_enc"][:1] if transcoder else d_out
     wanted = {"W_enc": d_in + features, "W_dec": features + d_out, "b_dec": d_out}
     require(
         len(d_in + features + d_out) == 3
         and all(shapes[name] == wanted.get(name, features) for name in names),
-        f"SAE {place} holds weights of shapes that do not fit together: "
+        f"SAE {place} has weights of inconsistent shapes: "
         f"{ {name: shapes[name] for name in names} }.",
     )
 

@@ -7,7 +7,7 @@ from functok.runtime.errors import require
 from functok.runtime.store import regular
 
 _ACROSS = "a cross-layer transcoder (CLT), whose features write to many layers"
-_SET = "a set of transcoders, one per layer, as circuit-tracer keeps them"
+_SET = "a set of transcoders, one per layer, in circuit-tracer's format"
 _LARGEST = 1 << 20
 """Bytes of a ``config.yaml`` that are looked at."""
 
@@ -22,7 +22,7 @@ def refuse_set(path: Path) -> None:
     kind = _kind(folder) if path.exists() else None
     require(
         kind is None or not (path.is_dir() or path.suffix == ".safetensors"),
-        f"{path} is {kind}; functok reads dictionaries of one place: give an SAE or a "
+        f"{path} is {kind}; functok supports dictionaries at one site: give an SAE or a "
         "transcoder of one layer.",
     )
 

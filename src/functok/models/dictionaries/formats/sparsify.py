@@ -47,7 +47,7 @@ def read(spec: str, file: Path, device: str, decoder: bool) -> Sae:
     require(
         kind == "topk" and not extras,
         f"SAE {place} has activation {kind!r}{''.join(f' with {name}' for name in extras)}; "
-        "functok reads sparsify's topk.",
+        "functok supports sparsify's topk.",
     )
     unread = {"W_skip"} if decoder else {"W_skip", "W_dec"}
     weights, shapes = read_safetensors(file, device, unread, advice)

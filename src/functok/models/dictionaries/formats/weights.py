@@ -65,7 +65,7 @@ def check_finite(weights: dict[str, Tensor], place: str) -> None:
     for name, weight in weights.items():
         require(
             finite(weight),
-            f"SAE {place} holds values in {name} that are not finite (NaN or infinite); give "
+            f"SAE {place} has values in {name} that are not finite (NaN or infinite); give "
             "another, or train it again.",
         )
 
@@ -79,8 +79,8 @@ def check_known(names: Collection[str], known: Collection[str], place: str) -> N
     unknown = sorted(set(names) - set(known))
     require(
         not unknown,
-        f"SAE {place} holds {', '.join(unknown)}, which functok does not use; it would encode or "
-        "steer by another SAE than this, so give one without.",
+        f"SAE {place} contains {', '.join(unknown)}, which functok does not use, so its results "
+        "would not be this SAE's; give one without.",
     )
 
 
@@ -101,13 +101,14 @@ def renamed(
     check_known(shapes, names, place)
     require(
         len({names[old].removesuffix(".T") for old in shapes}) == len(shapes),
-        f"SAE {place} holds one thing under two names: {', '.join(sorted(shapes))}; give another.",
+        f"SAE {place} has the same weights under two names: {', '.join(sorted(shapes))}; "
+        "give another.",
     )
     turned = {name for name in shapes if names[name].endswith(".T")}
     for name in turned:
         require(
             len(shapes[name]) == 2,
-            f"SAE {place} holds {name} of shape {shapes[name]}, which is not a matrix; fetch it "
+            f"SAE {place} has {name} of shape {shapes[name]}, which is not a matrix; download it "
             "again.",
         )
     return (

@@ -63,11 +63,11 @@ class Asked:
         )
         for row in wrong.unique("frame", maintain_order=True).iter_rows(named=True):
             found.append(
-                f"Frame {row['frame']!r} says that it ends in a {row['says']} token, but "
+                f"Frame {row['frame']!r} is declared to end in a {row['says']} token, but "
                 f"{row['final']} is {row['final_class']} here."
             )
         for why, count in self.left_out.group_by("why", maintain_order=True).len().iter_rows():
-            found.append(f"{count} facts are not asked: {why}.")
+            found.append(f"{count} facts are skipped: {why}.")
         return found
 
 

@@ -52,8 +52,8 @@ class Frame:
         count = self.text.count(SLOT)
         require(
             count == 1,
-            f"Frame {self.text!r} of relation {self.relation!r} has {count} places {SLOT} for the "
-            "subject; write one.",
+            f"Frame {self.text!r} of relation {self.relation!r} has {count} placeholders {SLOT} "
+            "for the subject; write one.",
         )
 
     def asked(self, subject: str) -> str:

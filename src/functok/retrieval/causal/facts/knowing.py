@@ -80,7 +80,7 @@ def know(model: Model, asked: Asked, rule: str = "top", memory: int = 1 << 30) -
     longest, most = longest_row(model), max(map(len, asked.prompts["ids"].to_list()))
     require(
         longest is None or most <= longest,
-        f"A prompt has {most} tokens but the model takes at most {longest}; ask with fewer "
+        f"A prompt has {most} tokens but the model accepts at most {longest}; ask with fewer "
         "examples.",
     )
     found: dict[int, tuple[float, int, int]] = {}

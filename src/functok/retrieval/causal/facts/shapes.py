@@ -78,8 +78,8 @@ def _fields_of(row: Row) -> tuple[str, ...]:
 
 def _unknown(name: str, fields: list[str]) -> UserError:
     return UserError(
-        f"{name} has facts of no known shape (its fields are {', '.join(map(str, fields))[:200]}); "
-        "give rows with prompt, counterfactual, answer and counterfactual_answer, or with "
+        f"{name} has facts in an unknown format (its fields are "
+        f"{', '.join(map(str, fields))[:200]}); give rows with prompt, counterfactual, answer and counterfactual_answer, or with "
         "relation, subject and answer."
     )
 
@@ -182,7 +182,7 @@ def _ravel(entities: dict[str, Row], templates: dict[str, Row]) -> Found:
     require(
         bool(entities) and bool(templates),
         f"{', '.join([*entities, *templates])} needs its companion: RAVEL's attributes of entities "
-        "and its prompts lie in two files; give the folder that holds both.",
+        "and its prompts are in two files; give the folder that holds both.",
     )
     texts = {
         attribute: [str(text).strip().replace("%s", SLOT) for text in some if "%s" in str(text)]
