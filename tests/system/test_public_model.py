@@ -175,7 +175,7 @@ def test_the_feature_of_a_trait_is_found_in_the_published_model(run: Path, tmp_p
     }
     said = functok("find-feature", run, *(part for option in asked.items() for part in option))
     assert said.code == 0, said.err
-    assert "at layer 2: alone, with strength 40, it shows the trait on " in said.out
+    assert "at layer 2: added alone with strength 40, it elicits the trait on " in said.out
     assert len([line for line in said.out.splitlines() if line.startswith(("top", "sample"))]) == 6
 
 

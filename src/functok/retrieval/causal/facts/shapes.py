@@ -79,8 +79,8 @@ def _fields_of(row: Row) -> tuple[str, ...]:
 def _unknown(name: str, fields: list[str]) -> UserError:
     return UserError(
         f"{name} has facts in an unknown format (its fields are "
-        f"{', '.join(map(str, fields))[:200]}); give rows with prompt, counterfactual, answer and counterfactual_answer, or with "
-        "relation, subject and answer."
+        f"{', '.join(map(str, fields))[:200]}); give rows with prompt, counterfactual, "
+        "answer and counterfactual_answer, or with relation, subject and answer."
     )
 
 
