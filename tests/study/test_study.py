@@ -17,7 +17,7 @@ from functok.cli import work as commands
 from functok.report.step import STEPS
 from functok.runtime.errors import UserError
 from functok.runtime.progress import Silent
-from functok.runtime.store import RunFolder, write_json
+from functok.runtime.store import RunFolder, read_json, write_json
 from functok.study.opening import open_run
 from functok.study.run import Run
 from functok.study.runner import Runner
@@ -132,6 +132,17 @@ def test_a_report_thrown_away_is_written_again_and_nothing_else(
     assert outcome.code == 0, outcome.err
     assert worked == ["report"]
     assert (run_copy / "report.html").is_file()
+
+
+def test_a_deleted_provenance_is_written_again_from_the_records(
+    whole_run: Path, run_copy: Path, worked: list[str]
+) -> None:
+    (run_copy / "provenance.json").unlink()
+    assert functok("claims", run_copy).code == 0
+    assert worked == []
+    made, before = (read_json(place / "provenance.json") for place in (run_copy, whole_run))
+    for name in ("model", "counted", "corpus", "placement"):
+        assert made[name] == before[name]
 
 
 def test_a_changed_study_is_refused_and_the_changed_keys_are_named(

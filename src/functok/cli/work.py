@@ -143,9 +143,11 @@ def quiet_libraries() -> None:
 
 
 def _is_finished(runner: Runner, names: Sequence[str], whole: bool) -> bool:
-    """Whether there is nothing to make; figures are not missed where they cannot be written."""
-    drawn = all(_has_figures(runner, name) for name in names)
-    return (drawn or not runner.run.folder.writable) and runner.is_whole(names, whole)
+    """Whether there is nothing to make; figures and provenance may lack where nothing can be
+    written."""
+    folder = runner.run.folder
+    drawn = folder.provenance.exists() and all(_has_figures(runner, name) for name in names)
+    return (drawn or not folder.writable) and runner.is_whole(names, whole)
 
 
 def _has_figures(runner: Runner, name: str) -> bool:

@@ -17,27 +17,19 @@ from functok.figures import charts
 from functok.figures.plan import Plan
 from functok.runtime.errors import UserError
 from functok.runtime.store import RunFolder
+from functok.study.steps import STEPS
 
 _CHARTS = f"{charts.__name__}."
-_ORDER = (
-    "claims",
-    *("token-frequency", "token-bins", "document-coverage", "threshold-sweep"),
-    *("token-degree", "cumulative-coverage", "cover-orders"),
-    *("class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"),
-    *("exposure-curve", "exposure-references", "exposure-sizes", "accumulation"),
-    *("specifications-coverage", "specifications-class", "specifications-direct", "feature-kinds"),
-    *("trace", "trace-difference", "reactivation", "reactivation-odds", "steering-gain"),
-    *("trait-layers", "patching", "knockout"),
-    *("world-trace", "world-trace-difference", "world-swaps"),
-    *("training-loss", "held-out-loss", "loss-share", "sae-quality", "features-firing"),
-)
 
 
 def _plans() -> tuple[Plan, ...]:
-    """The plans of every module in ``figures/charts``, in the report's order."""
+    """The plans of every module in ``figures/charts``: first what was found, then by step."""
     modules = [import_module(found.name) for found in iter_modules(charts.__path__, _CHARTS)]
     plans = {plan.name: plan for module in modules for plan in module.PLANS}
-    return tuple(plans[name] for name in _ORDER)
+    steps = sorted(STEPS, key=lambda step: step.name != "claims")
+    order = [name for step in steps for name in step.figures]
+    assert sorted(order) == sorted(plans), "every figure is one step's"
+    return tuple(plans[name] for name in order)
 
 
 PLANS = _plans()

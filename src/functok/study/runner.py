@@ -75,6 +75,8 @@ class Runner:
         for step in self.steps:
             if not self._applies(step.name):
                 self.run.folder.records.forget(step.name)
+        if not self.run.folder.provenance.exists():
+            self._write_provenance()
 
     def check(self, *names: str) -> None:
         """Refuse what cannot be done, before anything is.
@@ -137,7 +139,10 @@ class Runner:
             for other in self._following(name)[1:]:
                 records.spoil(other, name)
         self.worked.append(name)
-        write_provenance(self.run, [one.name for one in self.steps])
+        self._write_provenance()
+
+    def _write_provenance(self) -> None:
+        write_provenance(self.run, [step.name for step in self.steps])
 
     def _clear(self, step: Step, before: dict[str, Any]) -> None:
         """Remove what a step left of other input, or what of it is damaged."""
