@@ -13,7 +13,7 @@ from functok.runtime.progress import Silent
 from functok.runtime.store import RunFolder
 from functok.study.run import Run
 from functok.study.settings import Study
-from functok.study.steps.losses import _compare_weights
+from functok.study.steps.consolidation.losses import _compare_weights
 from functok.tokens.counting.function_tokens import TRANSITIONS
 from system.tiny import functok, write_study
 

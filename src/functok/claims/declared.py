@@ -20,6 +20,8 @@ ODDS = math.log(1.5)
 """Margin of log odds ratios: re-activation half as likely again."""
 LOSS = 0.1
 """Margin of losses, in nats: what doubling a small model's size brings."""
+SHARE = 0.05
+"""Margin of shares of a gradient: a twentieth of the update."""
 STEERING = 0.2
 """Margin of gains by steering, in nats: a next token a fifth more likely."""
 
@@ -130,6 +132,8 @@ CLAIMS = (
             Row("O-loss-drop", "has function→content the largest share of the drop in loss",
                 "share"),
             Row("E-loss", "is its loss higher above a floor, too", "nats", margin=LOSS),
+            Row("E-loss-gradient", "has it the largest share of the gradient, as Adam scales it",
+                "share", margin=SHARE),
             Row("E-loss-target", "is it higher with the target token held fixed", "nats",
                 margin=LOSS),
         ), needs_sae=False,

@@ -154,8 +154,15 @@ def unlearned(model: GroupedLoss, unigram: GroupedLoss) -> str | None:
         model: its losses.
         unigram: those of token frequencies, on the same tokens.
     """
-    excess = jackknife_ratio((model.sums - unigram.sums).sum(0), model.counts.sum(0))
-    return None if excess.high < 0 else "the model predicts no better than token frequencies"
+    return unlearned_sums(model.sums - unigram.sums, model.counts)
+
+
+def unlearned_sums(
+    excess: Float[np.ndarray, "transitions groups"], counts: Int[np.ndarray, "transitions groups"]
+) -> str | None:
+    """The same from sums: the model's loss less that of token frequencies, and tokens."""
+    mean = jackknife_ratio(excess.sum(0), counts.sum(0))
+    return None if mean.high < 0 else "the model predicts no better than token frequencies"
 
 
 def _pairs(encoded: Encoded, classes: Int[np.ndarray, " vocabulary"]) -> Int[np.ndarray, " pairs"]:

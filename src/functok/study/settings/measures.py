@@ -53,6 +53,9 @@ class LossesPart(Part):
 
     tokens: Count | None = 20_000
     """Held-out tokens, drawn by hash, the same at every checkpoint; null: all of them."""
+    gradients: Count | None = None
+    """Held-out tokens on which the gradient by transition group is measured, at about ten times the
+    cost of their loss; null: none."""
 
 
 class ControlsPart(Part):

@@ -5,11 +5,12 @@ from functok.study.steps.causal.facts import FACTS
 from functok.study.steps.causal.knockout import KNOCKOUT
 from functok.study.steps.causal.patching import PATCHING
 from functok.study.steps.claims import CLAIMS
+from functok.study.steps.consolidation.gradients import GRADIENTS
+from functok.study.steps.consolidation.losses import LOSSES
 from functok.study.steps.controls import CONTROLS
 from functok.study.steps.coverage import COVERAGE
 from functok.study.steps.dictionaries import DICTIONARIES
 from functok.study.steps.graph import GRAPH
-from functok.study.steps.losses import LOSSES
 from functok.study.steps.pretrain import PRETRAIN
 from functok.study.steps.reactivation import REACTIVATION
 from functok.study.steps.steer import STEER
@@ -20,7 +21,7 @@ from functok.study.steps.traits import TRAITS
 from functok.study.steps.world import ANSWERS, WORLD
 
 STEPS = (
-    *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, DICTIONARIES, GRAPH, COVERAGE),
+    *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, GRADIENTS, DICTIONARIES, GRAPH, COVERAGE),
     *(BASELINES, CONTROLS, TRACE, REACTIVATION, STEER, TRAITS, FACTS, PATCHING, KNOCKOUT),
     *(WORLD, ANSWERS, CLAIMS),
 )

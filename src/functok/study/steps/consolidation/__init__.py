@@ -1,0 +1,1 @@
+"""Steps of the paper's §4 that run no SAE."""
