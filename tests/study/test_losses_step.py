@@ -113,3 +113,27 @@ def test_an_untrained_model_alone_decides_nothing(
         assert math.isnan(row["effect_low"] + row["effect_high"] + row["p_value"])
         assert "the model predicts no better than token frequencies" in row["unit"]
     assert "function→content by the sub-class" in outcome.out
+
+
+def test_gradients_are_measured_where_the_study_asks_for_them(
+    whole_run: Path, tiny_study: Path, tmp_path: Path
+) -> None:
+    refused = functok("gradients", whole_run)
+    assert refused.code == 2
+    assert "losses.gradients" in refused.err
+    content = yaml.safe_load(tiny_study.read_text())
+    content |= {"model": {"load": str(whole_run / "models/step-000000")}, "dictionaries": []}
+    content |= {"name": "asked", "losses": {"gradients": 1500}}
+    content |= {"tokenizer": {"load": str(whole_run / "tokenizer")}}
+    study = write_study(tmp_path / "study.yaml", content)
+    outcome = functok("gradients", study, "-o", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    table = pl.read_parquet(tmp_path / "run/consolidation/gradients.parquet")
+    assert len(table) == 2 * 5 * 5
+    by_group = table.filter(pl.col("group") != "all")
+    sums = by_group.group_by("optimiser", "block").agg(pl.col("share").sum())
+    assert sums["share"].to_list() == pytest.approx([1.0] * len(sums))
+    row = _evidence(tmp_path / "run")["E-loss-gradient"]
+    assert math.isnan(row["p_value"]), "an untrained model decides nothing"
+    drawn = functok("figure", "gradient-share", tmp_path / "run", "-o", tmp_path / "share.svg")
+    assert drawn.code == 0, drawn.err

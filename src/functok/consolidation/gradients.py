@@ -261,11 +261,8 @@ def _measured(
     """Every column on all micro-batches, and without each of them: by group and ``all``."""
     inner = found.inner[optimiser, block]
     batches = len(found.counts)
-    every = np.ones(batches, bool)
-    whole = _columns(inner, found.counts, every)
-    parts = [
-        _columns(inner, found.counts, every & (np.arange(batches) != b)) for b in range(batches)
-    ]
+    whole = _columns(inner, found.counts, np.ones(batches, bool))
+    parts = [_columns(inner, found.counts, kept) for kept in ~np.eye(batches, dtype=bool)]
     return {name: (whole[name], np.stack([part[name] for part in parts])) for name in whole}
 
 
