@@ -16,6 +16,7 @@ from altair.typing import ChartType
 from functok.claims.evidence import as_columns
 from functok.figures.plan import Plan, made_from, read, with_labels
 from functok.figures.style import (
+    CLASS_COLOUR,
     CONTROL,
     DASHES,
     MEASURED,
@@ -148,7 +149,61 @@ def success_by_layer(table: pl.DataFrame) -> ChartType:
     return layers.facet(alt.Facet("trait:N", title=None, sort=order), columns=_COLUMNS)
 
 
+_CONSTRAINTS = {"norm": "equal norm", "kl": "equal KL"}
+
+
+def gains_by_class(steering: pl.DataFrame) -> pl.DataFrame:
+    """Mean gain over other features' directions by constraint and class of the last token.
+
+    Args:
+        steering: ``retrieval/steering_classes.parquet``.
+
+    Returns:
+        Columns constraint, class, gain, gain_low, gain_high (nats, jackknife over documents),
+        documents.
+    """
+    rows = []
+    for (constraint, name), part in steering.group_by("constraint", "class", maintain_order=True):
+        values = (part["own"] - part["other"]).to_numpy()
+        found = as_columns("gain", jackknife_ratio(values, np.ones(len(values))))
+        key = {"constraint": _CONSTRAINTS[str(constraint)], "class": name}
+        rows.append({**key, **found, "documents": len(values)})
+    return pl.DataFrame(rows).with_columns(pl.col("gain_low", "gain_high").fill_nan(None))
+
+
+def steering_classes(table: pl.DataFrame) -> ChartType:
+    """One point with its interval for each class under each constraint."""
+    names = [*_CONSTRAINTS.values()]
+    base = alt.Chart(table, width=WIDTH, height=120).encode(
+        y=alt.Y("constraint:N", title=None, sort=names),
+        yOffset=alt.YOffset("class:N", sort=["function", "content"]),
+        color=CLASS_COLOUR,
+        tooltip=[
+            *tips("constraint:N class:N"),
+            *value_tips("gain", ".3f", "gain, nats"),
+            alt.Tooltip("documents:Q", title="documents"),
+        ],
+    )
+    x = alt.X("gain:Q", title="gain over other features' directions, nats")
+    return zero_line(table) + with_intervals(base, x, "gain_low", "gain_high")
+
+
 PLANS = (
+    Plan(
+        name="steering-classes",
+        section="retrieval",
+        title="Is a function token the better place to steer?",
+        subtitle="documents cut after a function token and after the nearest content token; bars: "
+        "95 % over documents; dashes: no gain",
+        reading="Function tokens are the better place if their dot is to the right of the "
+        "content tokens' under both constraints.",
+        control="The same documents and features, with the steered position last in both prompts; "
+        "other features' directions at each; and what follows a feature counted at positions of "
+        "that class alone.",
+        absent="Places were not compared (steer: {classes: {}} in the study, functok placement).",
+        tables=made_from(gains_by_class, lambda folder: folder.retrieval("steering_classes")),
+        chart=steering_classes,
+    ),
     Plan(
         name="steering-gain",
         section="retrieval",

@@ -81,9 +81,9 @@ class Gains:
 
 def compared(gains: Gains) -> dict[str, Crossed]:
     """The module's rows, by name, in nats; without intervals where ``off_manifold`` says why."""
-    undecided, without = off_manifold(gains) is not None, _without_features(gains)
+    undecided, without = off_manifold(gains) is not None, without_features(gains)
     found = {}
-    for name, values in _by_prompt(gains).items():
+    for name, values in by_prompt(gains).items():
         value = float(values.mean())
         if undecided:
             found[name] = unknown(value)
@@ -125,7 +125,7 @@ def by_subclass(gains: Gains, subclasses: Sequence[str]) -> pl.DataFrame:
     sizes = np.bincount(place, minlength=len(groups))
     parts = [compared(gains.among(named == group)) for group in groups]
     rows = []
-    for control, values in _by_prompt(gains).items():
+    for control, values in by_prompt(gains).items():
         means = np.bincount(place, values, len(groups)) / sizes
         within = np.square(values - means[place]).sum() / max(len(values) - len(groups), 1)
         agree = cochran_q(means, np.sqrt(within / sizes))
@@ -146,7 +146,7 @@ def by_subclass(gains: Gains, subclasses: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def _by_prompt(gains: Gains) -> dict[str, Float[np.ndarray, " prompts"]]:
+def by_prompt(gains: Gains) -> dict[str, Float[np.ndarray, " prompts"]]:
     """The rows' means over features, prompt by prompt; NaN where no other feature was steered."""
     own, count = gains.own.mean(1), len(gains.features)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -154,7 +154,7 @@ def _by_prompt(gains: Gains) -> dict[str, Float[np.ndarray, " prompts"]]:
     return {"none": own, "random": own - gains.random.mean(1), "other": own - others}
 
 
-def _without_features(gains: Gains) -> dict[str, Float[np.ndarray, " features"]]:
+def without_features(gains: Gains) -> dict[str, Float[np.ndarray, " features"]]:
     """The rows' means without each feature in turn, both as steered and as a control."""
     mean, own = gains.added.mean(0), gains.own.mean(0)
     rest = len(own) - 1

@@ -82,7 +82,23 @@ def following(
 
     Special tokens count neither as current nor as next token.
     """
-    counts = np.zeros((len(features), len(classes)))
+    place = (model, dictionary, encoded, features, layer, row_format, classes)
+    counts = followed(*place).sum(0)
+    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+
+
+def followed(
+    model: Model,
+    dictionary: Dictionary,
+    encoded: Encoded,
+    features: Int[np.ndarray, " features"],
+    layer: int,
+    row_format: RowFormat,
+    classes: Int[np.ndarray, " vocabulary"],
+) -> Int[np.ndarray, "classes features vocabulary"]:
+    """How often each token comes next where each of ``features`` is active, by the class of the
+    token there: function, content."""
+    counts = np.zeros((2, len(features), len(classes)), np.int32)
     place = np.full(dictionary.features, -1)
     place[features] = np.arange(len(features))
 
@@ -93,9 +109,10 @@ def following(
     for batch in forward(model, encoded, row_format, points, among=predicted):
         active = dictionary.encode(batch.hidden[0])
         which = place[active.features.cpu().numpy()]
-        target = batch.rows.targets[batch.counted][active.rows.cpu().numpy()]
-        np.add.at(counts, (which[which >= 0], target[which >= 0]), 1)
-    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        row = active.rows.cpu().numpy()[which >= 0]
+        current, target = (ids[batch.counted][row] for ids in (batch.rows.ids, batch.rows.targets))
+        np.add.at(counts, (classes[current], which[which >= 0], target), 1)
+    return counts
 
 
 def function_prompts(

@@ -4,6 +4,7 @@ from functok.study.steps.baselines import BASELINES
 from functok.study.steps.causal.facts import FACTS
 from functok.study.steps.causal.knockout import KNOCKOUT
 from functok.study.steps.causal.patching import PATCHING
+from functok.study.steps.causal.placement import PLACEMENT
 from functok.study.steps.claims import CLAIMS
 from functok.study.steps.consolidation.gradients import GRADIENTS
 from functok.study.steps.consolidation.losses import LOSSES
@@ -22,7 +23,18 @@ from functok.study.steps.world import ANSWERS, WORLD
 
 STEPS = (
     *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, GRADIENTS, DICTIONARIES, GRAPH, COVERAGE),
-    *(BASELINES, CONTROLS, TRACE, REACTIVATION, STEER, TRAITS, FACTS, PATCHING, KNOCKOUT),
+    *(
+        BASELINES,
+        CONTROLS,
+        TRACE,
+        REACTIVATION,
+        STEER,
+        PLACEMENT,
+        TRAITS,
+        FACTS,
+        PATCHING,
+        KNOCKOUT,
+    ),
     *(WORLD, ANSWERS, CLAIMS),
 )
 """Each stands after those it needs."""

@@ -227,7 +227,7 @@ def _shows(run: Run) -> Shown:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    part = run.study.steer.model_dump()
+    part = run.study.steer.model_dump(exclude={"classes"})
     return part | {"grid": without(part["grid"], chat=False)}
 
 
