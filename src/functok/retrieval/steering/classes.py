@@ -8,9 +8,9 @@ positions would favour the class at which it is mostly active. Then
 
     effect = (own − other after a function token) − (own − other after a content token)   nats
 
-over documents × features × types of last token. Once at equal norm (the same vector in both
-prompts, though their residual norms differ), once at equal KL (each class at the share of its norm at
-which other features' directions have a median KL of ``NATS``); the claim needs both. See
+over documents × features × types of last token. Once at equal norm (vectors of one length in
+both prompts, though their residual norms differ), once at equal KL (each class at the share of its
+norm at which other features' directions have a median KL of ``NATS``); the claim needs both. See
 ``docs/methods.md#steering-class``.
 """
 
