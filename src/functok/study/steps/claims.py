@@ -46,12 +46,15 @@ def _shows(run: Run) -> Shown:
 
 
 def _line(row: dict[str, Any]) -> str:
-    """What was asked, answered and measured in one row, and what it is short of."""
-    ends = ""
-    if math.isfinite(row["effect_low"]) and math.isfinite(row["effect_high"]):
-        ends = f" [{row['effect_low']:.3g}, {row['effect_high']:.3g}]"
+    """What was asked, answered and measured in one row, and what it is short of.
+
+    An effect is counted from its row's bound, so the bound is added to it again.
+    """
+    value, low, high = (row[f"effect{end}"] + row["bound"] for end in ("", "_low", "_high"))
+    ends = f" [{low:.3g}, {high:.3g}]" if math.isfinite(low) and math.isfinite(high) else ""
+    above = f" (bound: {row['bound']:g})" if row["bound"] else ""
     short = f"; {row['size']}" if row["size"] else ""
-    effect = f"{row['effect']:.3g}{ends} {row['effect_unit']}"
+    effect = f"{value:.3g}{ends} {row['effect_unit']}{above}"
     return f"{row['test']}: {row['asks']}? {row['answer'].capitalize()}: {effect}{short}"
 
 
@@ -71,7 +74,7 @@ def _verdicts(claims: pl.DataFrame) -> pl.DataFrame:
 CLAIMS = Step(
     name="claims",
     title="Assembling the claims",
-    needs=("losses", "controls", "reactivation", "steer", "patching"),
+    needs=("losses", "gradients", "controls", "reactivation", "steer", "placement", "patching"),
     work=_work,
     leaves=lambda run: [run.folder.claims],
     number=2,
