@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
-from functok.consolidation.growth import Firing, growth_table, growth_tests
+from functok.consolidation.growth import Firing, growth_table, growth_tests, steepness
 from functok.corpus.splits import GROUPS
 from functok.graph.bipartite import TokenFeatureGraph
 
@@ -56,17 +56,31 @@ def _growth(counts: Mapping[Any, list[int]], explained: Mapping[Any, float] | No
     rows = [
         {"sae": f"seed {seed}", "step": step, "positions": 90, "features": count, "width": WIDTH}
         | {"explained_variance": (explained or {}).get(step, 0.8)}
+        | {"steepness": 0.5 + 0.001 * count + 0.01 * seed}
         for step, seeds in counts.items()
         for seed, count in enumerate(seeds)
     ]
     return pl.DataFrame(rows, schema_overrides={"step": pl.Int64})
 
 
+@pytest.mark.parametrize("exponent", [0.4, 1.3])
+def test_the_steepness_of_planted_degrees_is_found(exponent: float):
+    degrees = 1e6 * np.arange(1, 500) ** -exponent
+    chance = np.random.default_rng(0)
+    shuffled = chance.permutation(np.concatenate([degrees, np.zeros(40)])).round().astype(int)
+    assert steepness(shuffled) == pytest.approx(exponent, rel=0.01)
+    assert np.isnan(steepness(np.array([0, 7, 0])))
+
+
 def test_growth_is_counted_seed_by_seed():
     late, early, untrained = np.array([[600, 640, 610], [150, 170, 160], [500, 520, 560]])
     table = _growth({0: untrained.tolist(), 20: early.tolist(), 900: late.tolist()})
     rows = growth_tests(table.sample(fraction=1, shuffle=True, seed=1), 0)
-    assert [row.test for row in rows] == ["O-growth", "E-growth"]
+    assert [row.test for row in rows] == ["O-growth", "O-slope", "E-growth"]
+    slope = rows.pop(1)
+    test = ttest_1samp(0.001 * (late - early), 0)
+    assert slope.effect == pytest.approx(0.001 * (late - early).mean())
+    assert (slope.effect_low, slope.effect_high) == pytest.approx(tuple(test.confidence_interval()))
     for row, before, step in zip(rows, (early, untrained), (20, 0), strict=True):
         ratios = np.log(late / before)
         test: Any = ttest_1samp(ratios, 0)
@@ -100,7 +114,10 @@ def test_rows_need_their_checkpoints():
     assert growth_tests(_growth({None: [5]}), 0) == []
     assert growth_tests(_growth({7: [5]}), 0) == []
     assert growth_tests(_growth({0: [5]}), 0) == []
-    assert [row.test for row in growth_tests(_growth({3: [5], 7: [5]}), 0)] == ["O-growth"]
+    assert [row.test for row in growth_tests(_growth({3: [5], 7: [5]}), 0)] == [
+        "O-growth",
+        "O-slope",
+    ]
 
 
 def test_an_untrained_model_of_which_nothing_fires_leaves_the_interval_open():
@@ -116,6 +133,6 @@ def test_the_interval_over_seeds_holds_the_truth():
         late, early = (np.exp(chance.normal(np.log(mean), 0.03, 3)) for mean in (60_000, 40_000))
         counts = {4: early.round().astype(int).tolist(), 9: late.round().astype(int).tolist()}
         table = _growth(counts).with_columns(width=100_000)
-        (row,) = growth_tests(table, 0)
+        row = growth_tests(table, 0)[0]
         held += row.effect_low < np.log(1.5) < row.effect_high
     assert 930 <= held <= 970

@@ -15,10 +15,12 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from jaxtyping import Int
 
 from functok.claims.evidence import Evidence, as_columns
 from functok.consolidation.checkpoints import steps_column
 from functok.graph.bipartite import TokenFeatureGraph
+from functok.graph.coverage import token_degrees
 from functok.stats import Estimate, jackknife, jackknife_p_value, mean_interval
 
 SEEDS = 3
@@ -30,10 +32,11 @@ APART = 0.05
 
 
 class Firing:
-    """Which features fire in which hash group of documents."""
+    """Which features fire in which hash group of documents, and how steep the degrees are."""
 
     def __init__(self, graph: TokenFeatureGraph) -> None:
         self.fires = graph.activity > 0
+        self.steepness = steepness(token_degrees(graph))
         self.used = np.flatnonzero(graph.token_occurrences.sum(1))
         self.positions = graph.positions
 
@@ -44,6 +47,15 @@ class Firing:
     def features(self) -> Estimate:
         """Distinct features that fire, with its interval."""
         return jackknife(self.count, len(self.used))
+
+
+def steepness(degree: Int[np.ndarray, " vocabulary"]) -> float:
+    """−slope of log degree over log rank by degree, of the tokens that reach a feature (Figure 8b);
+    NaN with fewer than two."""
+    reached = -np.sort(-degree[degree > 0].astype(float))
+    if len(reached) < 2:
+        return float("nan")
+    return -float(np.polyfit(np.log(np.arange(1, len(reached) + 1)), np.log(reached), 1)[0])
 
 
 def growth_table(
@@ -57,7 +69,7 @@ def growth_table(
         explained: share of the variance that it explains at a step, where that was measured.
 
     Columns: sae, step, positions, features, features_low, features_high (over documents alone),
-    width, explained_variance (NaN where it was not measured).
+    width, steepness (of the tokens' degrees), explained_variance (NaN where it was not measured).
     """
     rows = []
     for step, seen in firing.items():
@@ -70,6 +82,7 @@ def growth_table(
                 "features_low": found.low,
                 "features_high": found.high,
                 "width": seen.fires.shape[1],
+                "steepness": seen.steepness,
                 "explained_variance": float(explained.get(step, np.nan)),
             }
         )
@@ -77,7 +90,7 @@ def growth_table(
 
 
 def growth_tests(growth: pl.DataFrame, seed: int) -> list[Evidence]:
-    """The rows of the claim on growth: late against early, and late against untrained.
+    """The rows of the claims on growth and slope: late against early, and late against untrained.
 
     Args:
         growth: the tables of SAEs that differ in their seed alone, one below the other.
@@ -87,7 +100,9 @@ def growth_tests(growth: pl.DataFrame, seed: int) -> list[Evidence]:
     trained = [step for step in steps if step > 0]
     rows = []
     if len(trained) > 1:
-        rows.append(_row(growth, "O-growth", trained[-1], trained[0], "same", seed))
+        early = trained[-1], trained[0], "same"
+        rows.append(_row(growth, "O-growth", *early, seed))
+        rows.append(_row(growth, "O-slope", *early, seed))
     if trained and steps[0] == 0:
         rows.append(_row(growth, "E-growth", trained[-1], 0, "untrained model, same", seed))
     return rows
@@ -95,20 +110,25 @@ def growth_tests(growth: pl.DataFrame, seed: int) -> list[Evidence]:
 
 def _row(growth: pl.DataFrame, test: str, last: int, first: int, what: str, seed: int) -> Evidence:
     late, early = (growth.filter(step=step).sort("sae") for step in (last, first))
-    counts, before = (one["features"].to_numpy().astype(float) for one in (late, early))
+    slope = test == "O-slope"
+    column = "steepness" if slope else "features"
+    now, before = (one[column].to_numpy().astype(float) for one in (late, early))
+    positions = f"{late['positions'][0]} held-out positions, step {last}"
     with np.errstate(divide="ignore", invalid="ignore"):  # none fires: no ratio, no interval
-        effect = mean_interval(np.log(counts / before))
+        effect = mean_interval(now - before if slope else np.log(now / before))
     row = Evidence(
         test=test,
-        statistic=f"features that fire on {late['positions'][0]} held-out positions, step {last}",
-        **as_columns("measured", mean_interval(counts)),
+        statistic=f"steepness of log degree over log rank on {positions}"
+        if slope
+        else f"features that fire on {positions}",
+        **as_columns("measured", mean_interval(now)),
         control=f"the {what} SAE recipe and positions, step {first}",
         control_value=float(before.mean()),
-        effect_name="log ratio of the two",
+        effect_name="difference of the exponents" if slope else "log ratio of the two",
         **as_columns("effect", effect),
-        p_value=jackknife_p_value(effect, len(counts)),
+        p_value=jackknife_p_value(effect, len(now)),
         unit="SAE seeds of one model",
-        units=len(counts),
+        units=len(now),
         seed=seed,
     )
     why = _undecided(late, early)

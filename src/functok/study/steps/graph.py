@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from functok.graph.construction.shards import GraphJob, Reading
     from functok.study.settings import DictionaryPart
     from functok.study.step import Shown
-_TESTS = ("O-growth", "E-growth")
+_TESTS = ("O-growth", "E-growth", "O-slope")
 
 
 def _work(run: Run, key: str) -> dict[str, Any]:
@@ -283,7 +283,7 @@ GRAPH = Step(
     title="Building the token–feature graph",
     needs=("dictionaries",),
     settings=lambda run: run.study.graph.model_dump(),
-    number=2,
+    number=3,
     disk=_disk,
     work=_work,
     runs_model=True,
