@@ -87,6 +87,9 @@ def test_every_command_on_the_page_runs(page: Path, workspace: Path) -> None:
         (workspace / "known").mkdir()
         study = write_facts_study(workspace / "known")
         assert functok("facts", study, "-o", "runs/my-facts").code == 0
+    if page.stem == "losses":  # two sizes, on the same text
+        for size in ("small", "large"):
+            shutil.copytree(workspace / "runs/demo", workspace / "runs" / size)
     if page.stem != "your-model":  # where its own study is shown
         shutil.copy(workspace / "runs/demo/study.yaml", workspace / "my-study.yaml")
     for command in commands(page):

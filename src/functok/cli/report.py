@@ -16,6 +16,7 @@ from functok.runtime.visible import visible
 if TYPE_CHECKING:
     import polars as pl
 
+    from functok.runtime.store import RunFolder
     from functok.study.run import Run
 
 
@@ -131,20 +132,43 @@ def compare(
     from functok.study.summary import summary
 
     require(len(runs) > 1, "functok compare needs two run folders or more.")
-    found = {}
+    found, folders = {}, {}
     for place in runs:
         folder = there(place)
         assert folder is not None
         name = folder.name if folder.name not in found else str(place)
         require(name not in found, f"{place} is named twice; give each run once.")
         run = bring(_opened(folder), ["claims"])
-        found[name] = read_frame(run.folder.claims)
+        found[name], folders[name] = read_frame(run.folder.claims), run.folder
         print_line(f"{name}: {summary(run.folder).get('Model', 'no model')}")
     table = compared(found)
-    printed([sentences(found), *_shown(table)])
+    printed([sentences(found), *_shown(table), *_gains(folders)])
     if output is not None:
         write_table(output, table.to_arrow())
         print_line(f"{len(table)} rows in {output}")
+
+
+def _gains(folders: dict[str, RunFolder]) -> Iterator[str | pl.DataFrame]:
+    """What each model gains over the first one, where both losses are of the same tokens."""
+    import polars as pl
+
+    from functok.consolidation.losses import GroupedLoss
+    from functok.consolidation.sizes import gains
+    from functok.runtime.store import read_frame
+
+    losses = {}
+    for name, folder in folders.items():
+        if folder.consolidation("losses").exists():
+            table = read_frame(folder.consolidation("losses"))
+            last = pl.col("step").eq_missing(table["step"].max())
+            losses[name] = GroupedLoss(table.filter(last))
+    first, *others = losses or [""]
+    for other in others:
+        yield f"\nGain of {other} over {first} in held-out loss, nats per token"
+        try:
+            yield gains(losses[first], losses[other])
+        except UserError as error:
+            yield str(error)
 
 
 def _opened(folder: Path) -> Run:
