@@ -17,6 +17,7 @@ CONTROL_NAMES = (
     "baselines",
     "specification",
     "accounts",
+    "definitions",
 )
 """Controls in the order in which they are run (``controls/suite/suite.py``)."""
 
