@@ -13,6 +13,7 @@ from functok.graph.contrasts import (
     WITH_MARKS,
     Sides,
     by_threshold,
+    declared_sides,
     definitions,
     each_left_out,
     frequent_set,
@@ -123,3 +124,14 @@ def test_where_every_token_needs_a_class_what_is_not_function_is_content():
     expected = [FUNCTION, CONTENT, CONTENT, FUNCTION, CONTENT, CONTENT, SPECIAL, CONTENT]
     assert classes.tolist() == expected
     assert classes.dtype == given_subject.vocabulary.classes.dtype
+
+
+def test_in_any_text_the_declared_sides_are_those_of_the_declared_reading():
+    given_subject = subject(FREQUENT)
+    found = declared_sides(given_subject.vocabulary, np.array(OCCURRENCES))
+    assert found.reading == GRAMMAR
+    assert np.flatnonzero(found.function).tolist() == [0, 3]
+    assert np.flatnonzero(found.content).tolist() == [1, 4]
+    rarer = declared_sides(given_subject.vocabulary, np.array([90, 20, 70, 60, 50, 40, 30, 0]))
+    assert rarer.reading == STUDIED
+    assert np.flatnonzero(rarer.function).tolist() == [0, 1]

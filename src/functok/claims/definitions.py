@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from functok.claims.declared import ROWS
-from functok.claims.evidence import Evidence, as_columns
+from functok.claims.evidence import Evidence, as_columns, too_few
 from functok.claims.rule import answer
 from functok.stats import Estimate
 
@@ -67,6 +67,20 @@ def repeats(
     return found + [repeat(definition, test, None, note=note) for test in missing]
 
 
-def repeats_table(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
-    """The rows as a table of ``COLUMNS``."""
-    return pl.DataFrame([*rows], COLUMNS)
+def repeats_table(rows: Iterable[dict[str, Any]], documents: int) -> pl.DataFrame:
+    """The rows as a table of ``COLUMNS``; without intervals where they would be of too few
+    ``documents``, as those of the rows themselves (``Evidence.write``)."""
+    table = pl.DataFrame([*rows], COLUMNS)
+    missing = too_few(documents)
+    if missing is None:
+        return table
+    ran = pl.col("effect").is_not_null()
+    nothing = [
+        pl.when(ran).then(pl.lit(math.nan)).alias(name)
+        for name in ("effect_low", "effect_high", "p_value")
+    ]
+    return table.with_columns(
+        *nothing,
+        unit=pl.when(ran).then(pl.format("{} ({})", "unit", pl.lit(missing))),
+        answer=pl.when(ran).then(pl.lit("undecided")).otherwise("answer"),
+    )

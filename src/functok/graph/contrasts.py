@@ -143,6 +143,13 @@ def primary(sides: list[Sides], occurrences: Int[np.ndarray, " vocabulary"]) -> 
     return STUDIED if studied.separation(occurrences) < SEPARATED else GRAMMAR
 
 
+def declared_sides(vocabulary: Vocabulary, occurrences: Int[np.ndarray, " vocabulary"]) -> Sides:
+    """The sides of ``primary`` in a text, by the occurrences of every token there."""
+    sides = readings_in(vocabulary, occurrences)
+    chosen = primary(sides, occurrences)
+    return next(one for one in sides if one.reading == chosen)
+
+
 def frequent_set(
     occurrences: Int[np.ndarray, " vocabulary"], coverage: float = 0.40
 ) -> Bool[np.ndarray, " vocabulary"]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from functok.claims.declared import ROWS
 from functok.claims.definitions import repeat, repeats_table
+from functok.claims.evidence import FEWEST
 from functok.controls.baselines.differences import UNTRAINED, contrast
 from functok.controls.control import Result
 from functok.controls.inputs import Inputs
@@ -67,7 +68,8 @@ def under_definitions(given: Inputs) -> Result:
     rows += [_reached(given, named, ten) for named, ten in others]
     order = {test: place for place, test in enumerate(ROWS)}
     rows.sort(key=lambda row: order[row["test"]])
-    return Result({"definitions": repeats_table(rows)})
+    documents = FEWEST if given.encoded is None else len(given.encoded)
+    return Result({"definitions": repeats_table(rows, documents)})
 
 
 def _first(given: Inputs, but: np.ndarray | None = None) -> np.ndarray:

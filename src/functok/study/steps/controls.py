@@ -192,7 +192,7 @@ def _leaves(run: Run) -> Iterable[Path]:
 
 CONTROLS = Step(
     name="controls",
-    number=3,
+    number=4,
     title="Running the controls of frequency",
     needs=("coverage", "baselines"),
     settings=_settings,
@@ -204,8 +204,8 @@ CONTROLS = Step(
     figures=(
         *("class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"),
         *("exposure-curve", "exposure-references", "exposure-sizes", "accumulation"),
-        *("specifications-coverage", "specifications-class", "specifications-direct"),
-        "feature-kinds",
+        *("specifications-coverage", "specifications-class", "specifications-total"),
+        *("specifications-direct", "feature-kinds"),
     ),
     summary="Is it frequency? The controls of degree and coverage.",
     shows=_shows,
