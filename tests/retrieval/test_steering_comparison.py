@@ -148,17 +148,23 @@ def test_sub_classes_of_the_last_token_are_told_apart_where_they_differ():
 
 
 def test_a_definition_takes_the_prompts_whose_last_token_it_calls_function():
-    gains = study(4, prompts=10)
-    lasts = [1, 1, 1, 1, 2, 2, 2, 3, 3, 4]
+    gains = study(4, prompts=60)
+    lasts = [1] * 20 + [2] * 20 + [3] * 19 + [4]
     tokens = np.arange(5)
     sides = [
         Sides(name, function, ~function)
-        for name, function in (("wide", tokens > 0), ("some", tokens < 3), ("one", tokens == 4))
+        for name, function in (
+            ("wide", tokens > 0),
+            ("some", tokens < 3),
+            ("few", tokens < 2),
+            ("one", tokens == 4),
+        )
     ]
     table = by_definition(gains, lasts, sides)
-    assert table["answer"].to_list()[4:] == ["not run", "not run"]
-    assert table["note"].to_list()[4:] == ["1 of the prompts end in a function token"] * 2
-    for name, chosen in (("wide", np.ones(10, bool)), ("some", np.arange(10) < 7)):
+    assert table["answer"].to_list()[4:] == ["undecided"] * 2 + ["not run"] * 2
+    assert "20 documents are fewer than 32" in table.filter(definition="few")["unit"][0]
+    assert table["note"].to_list()[6:] == ["1 of the prompts end in a function token"] * 2
+    for name, chosen in (("wide", np.ones(60, bool)), ("some", np.arange(60) < 40)):
         part, size = compared(gains.among(chosen)), int(chosen.sum())
         plain, beyond = table.filter(definition=name).iter_rows(named=True)
         assert plain["effect"] == part["none"].estimate.value

@@ -25,7 +25,6 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from functok.claims.definitions import repeat, repeats_table
-from functok.claims.evidence import FEWEST
 from functok.graph.contrasts import Sides
 from functok.retrieval.steering.limit import MOST
 from functok.stats import cochran_q
@@ -124,19 +123,20 @@ def by_definition(gains: Gains, lasts: Sequence[int], sides: Sequence[Sides]) ->
     Returns:
         The columns of ``claims/definitions.py``.
     """
-    rows, features = [], len(gains.features)
+    tables, features = [], len(gains.features)
     for one in sides:
         chosen = one.function[np.asarray(lasts, np.int64)]
         prompts = int(chosen.sum())
-        if prompts < 2:
-            note = f"{prompts} of the prompts end in a function token"
-            rows += [repeat(one.reading, test, None, note=note) for test in TESTS]
-            continue
-        unit = f"held-out prompts × features ({prompts} × {features})"
-        for test, (_, found) in claimed(gains.among(chosen)).items():
-            told = (found.estimate, found.p_value, unit, prompts * features)
-            rows.append(repeat(one.reading, test, *told))
-    return repeats_table(rows, FEWEST)
+        note = f"{prompts} of the prompts end in a function token"
+        rows = [repeat(one.reading, test, None, note=note) for test in TESTS]
+        if prompts > 1:
+            unit = f"held-out prompts × features ({prompts} × {features})"
+            rows = [
+                repeat(one.reading, test, found.estimate, found.p_value, unit, prompts * features)
+                for test, (_, found) in claimed(gains.among(chosen)).items()
+            ]
+        tables.append(repeats_table(rows, prompts))
+    return pl.concat(tables)
 
 
 def off_manifold(gains: Gains) -> str | None:

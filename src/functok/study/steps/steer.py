@@ -196,7 +196,7 @@ def _steering_evidence(run: Run, gains: Gains, equal_kl: str | None) -> None:
             test=test,
             statistic="log-probability gained by the tokens that follow the feature in text, nats",
             **as_columns("measured", plain.estimate),
-            control=against if one is plain else f"{against} of the same {same}",
+            control=against if test == "O-steering" else f"{against} of the same {same}",
             control_value=float(gains.own.mean()) - one.estimate.value,
             effect_name="difference, nats",
             **as_columns("effect", one.estimate),
