@@ -58,7 +58,7 @@ def test_intervals_over_documents_alone_stand_beside_those_over_types(folder: Ru
     place = control_table(folder.graph("main", STEPS[-1]), "accounts")
     write_table(place, pl.DataFrame([known, lacking]).to_arrow())
     text = Page(frequency(folder)).read
-    assert "−0.0500 [−0.1200, 0.0200]" in text
+    assert "−0.050 [−0.120, 0.020]" in text
     assert "[−0.07, −0.03]" in text
     assert "201 token types" in text
     assert "too few" in text
