@@ -148,7 +148,7 @@ def _accounts(run: RunFolder, **accounts: str) -> None:
     rows = [
         {"reading": name.replace("_", " "), "test": test, "separation": apart[name]}
         | {"effect": value, "effect_low": value - NARROW, "effect_high": value + NARROW}
-        | {"p_value": 0.0001, "units": 200}
+        | {"p_value": 0.0001, "unit": "token types", "units": 200, "note": None}
         for name, account in accounts.items()
         for test, value in effects[account].items()
     ]
@@ -181,6 +181,26 @@ def test_the_account_is_given_by_every_reading_that_can_tell_class_from_frequenc
     write_table(control_table(run.graph("main"), "compared"), pl.DataFrame(compared).to_arrow())
     row = assemble(run).filter(hubs).row(0, named=True)
     assert row["sentence"] == "explained by frequency (by the closed class), so far"
+
+
+def test_a_test_that_could_not_be_made_says_what_it_lacks(tmp_path):
+    run = RunFolder(tmp_path)
+    _write(run, "P1", -0.2, NARROW, 0.0001)
+    _accounts(run, closed_class="artefact", with_punctuation="artefact")
+    path = control_table(run.graph("main"), "accounts")
+    lacks = "3 more function types must reach 20 documents"
+    missing = pl.col("test") == "P2"
+    nothing = [pl.when(missing).then(None).otherwise(pl.col(f"effect{end}")).alias(f"effect{end}")
+               for end in ("", "_low", "_high")]  # fmt: skip
+    note = pl.when(missing).then(pl.lit(lacks)).alias("note")
+    pl.read_parquet(path).with_columns(*nothing, note).write_parquet(path)
+    compared = {"reading": ["closed class"], "separation": [0.81]}
+    write_table(control_table(run.graph("main"), "compared"), pl.DataFrame(compared).to_arrow())
+    rows = _rows(assemble(run))
+    assert rows["P2"]["answer"] == "not run"
+    assert rows["P2"]["size"] == lacks
+    assert rows["P3"]["size"] is None
+    assert f"P2 (class given frequency): not made ({lacks})" in rows["P2"]["reason"]
 
 
 def test_types_that_are_too_few_are_said_in_tokens_of_the_graph(tmp_path):

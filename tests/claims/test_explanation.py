@@ -165,6 +165,11 @@ def test_the_reason_says_how_each_test_stands():
     ]
     assert said[3].startswith("P4 (")
     assert "without an interval" in explain([reading(P1=(None, None))]).reason
+    rows = found(P1=BELOW, P2=WIDE)
+    rows["P2"] |= {"effect": 0.0, "unit": "token types", "units": 201}
+    short = explain([Reading("closed class", 0.8, rows, SURVIVES)], tokens=60_000).reason
+    # (.3 / log 1.10)² times as many
+    assert "too wide to say (201 token types; at least 600,000 tokens needed)" in short
     vanished = explain([reading(**{"P2": ABOVE, "P3": INSIDE, SLOT: WIDE})])
     assert vanished.reason.endswith("total − P3 (what neighbours and dispersion account for): "
                                     "not shown to be above 0.")  # fmt: skip

@@ -8,7 +8,7 @@ from statsmodels.stats.power import NormalIndPower
 
 from functok.claims.declared import Row
 from functok.claims.rule import answer
-from functok.claims.sizes import amount, size
+from functok.claims.sizes import amount, off_margin, size
 
 RATIO = Row("E-x", "is it more", "log ratio", margin=math.log(1.1))
 NATS = Row("E-y", "is it more", "nats", margin=0.1)
@@ -64,6 +64,19 @@ def test_an_effect_of_0_needs_half_widths_of_the_margin():
     assert clause(RATIO, row(0.0, half, 64, "prompts"), tokens=60_000) == (
         "64 prompts; about 260 needed"
     )
+
+
+def test_hash_groups_are_as_many_whatever_the_text_so_documents_are_needed():
+    said = clause(NATS, row(0.0, 0.2, 32, "hash groups of held-out documents"))
+    assert said == "32 hash groups of held-out documents; about 4 times as many documents needed"
+
+
+def test_off_a_margin_it_takes_half_widths_of_the_distance_to_it():
+    evidence = row(0.05, 0.15)
+    assert off_margin(evidence, 0.1) == "200 token types; about 1,800 needed"
+    assert off_margin(evidence, 0.05) == ("200 token types; more than 1,000 times as many needed")
+    assert off_margin(evidence, 0.1, 60_000) == "200 token types; at least 540,000 tokens needed"
+    assert off_margin({**evidence, "units": None}, 0.1) is None
 
 
 def test_without_an_interval_the_unit_says_why():

@@ -7,10 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from functok.consolidation.learning import Curves, learned_first, sides_by_frequency
+from functok.consolidation.learning import Curves, learned_first
 from functok.corpus.splits import GROUPS
-from functok.graph.contrasts import GRAMMAR, STUDIED, Sides
-from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL
+from functok.graph.contrasts import GRAMMAR, Sides
 
 STEPS = [0, *(2**power for power in range(11))]
 TYPES = 240
@@ -96,15 +95,3 @@ def test_classes_without_a_common_frequency_are_not_compared() -> None:
     assert learned_first(curves, sides, apart, 0) is None
     none = Sides(GRAMMAR, np.zeros(TYPES, bool), sides.content)
     assert learned_first(curves, none, occurrences, 0) is None
-
-
-def test_classes_that_are_frequency_under_another_name_are_taken_by_form() -> None:
-    classes = np.array([SPECIAL, FUNCTION, FUNCTION, CONTENT, CONTENT], np.int8)
-    named = ["special", "DET", "content", "ADP", "content"]
-    apart = sides_by_frequency(classes, named, np.array([50, 40, 30, 20, 10]))
-    assert apart.reading == GRAMMAR
-    assert np.flatnonzero(apart.function).tolist() == [1, 3]
-    assert np.flatnonzero(apart.content).tolist() == [2, 4]
-    mixed = sides_by_frequency(classes, named, np.array([50, 40, 15, 30, 20]))
-    assert mixed.reading == STUDIED
-    assert np.flatnonzero(mixed.function).tolist() == [1, 2]

@@ -72,7 +72,7 @@ def test_the_rows_are_those_of_the_declared_tests(accounts):
         told = row(accounts, "hub", name, inputs.main.reading)
         for column in ("effect", "effect_low", "effect_high", "p_value"):
             assert told[column] == getattr(test, column), (name, column)
-        assert told["units"] == test.units
+        assert (told["unit"], told["units"]) == (test.unit, test.units)
     slot = row(accounts, "hub", "slot", inputs.main.reading)
     assert tests["P3"].control_value == pytest.approx(slot["effect"])
 

@@ -184,7 +184,7 @@ def test_a_set_with_fewer_positions_is_compared_at_all_it_has(tmp_path):
     rare = np.arange(TYPES) == TYPES - 1
     few = int(world.seen.token[rare[world.seen.token]].size)
     assert expected_at(world.active, few) < world.active.any(0).sum() / 2
-    effect = halfway(world.graph, Sides("", rare, ~rare), 0, 99)
+    (effect,) = halfway(world.graph, [Sides("", rare, ~rare)], 0, 99)
     assert effect is not None
     assert effect.drawn == few
     assert effect.covered == pytest.approx(

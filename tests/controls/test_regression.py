@@ -12,7 +12,7 @@ from scipy.stats import t
 
 from functok.controls.types import regression
 from functok.controls.types.predictors import CONTEXT, MODELS
-from functok.controls.types.raw_degree import degree_gap, partial_spearman, raw_degree
+from functok.controls.types.raw_degree import degree_gaps, partial_spearman, raw_degree
 from functok.controls.types.regression import (
     CLASS,
     DEGREE,
@@ -397,11 +397,12 @@ def test_the_gap_of_raw_degrees_is_that_of_log_means_jackknifed_over_documents()
         return np.log(degree[function]).mean() - np.log(degree[~function]).mean()
 
     groups = np.unique(seen.group)
-    found = degree_gap(graph, Sides(STUDIED, function, ~function))
+    sides = [Sides(STUDIED, function, ~function), Sides(STUDIED, function & False, ~function)]
+    found, nothing = degree_gaps(graph, sides)
     without = np.array([gap(seen.group != one) for one in groups])
     many = len(groups)
     variance = (many - 1) / many * np.square(without - without.mean()).sum()
     assert found is not None
     assert found.value == pytest.approx(gap(np.ones(400, bool)))
     assert found.high - found.value == pytest.approx(t.ppf(0.975, many - 1) * np.sqrt(variance))
-    assert degree_gap(graph, Sides(STUDIED, function, function & False)) is None
+    assert nothing is None

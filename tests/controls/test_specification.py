@@ -15,6 +15,7 @@ from functok.controls.specification.axes import THIS, axis_choices, definitions
 from functok.controls.specification.curve import ALL, SpecificationCurve, curve
 from functok.controls.specification.joint import SEPARABLE, class_effects, joint_test
 from functok.controls.types.factorial import class_alone
+from functok.controls.types.regression import class_effects as class_effects_of
 from functok.graph.activity import Rule
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import GRAMMAR, STUDIED
@@ -47,7 +48,7 @@ def test_every_combination_that_the_data_allow_is_there_once(found: Specificatio
     table = found.specifications
     axes = ["effect", "sae", "rule", "exclusion", "definition", "unit", "exposure"]
     assert table.select(axes).is_duplicated().sum() == 0
-    assert set(table["effect"]) == {"coverage", "class", "direct"}
+    assert set(table["effect"]) == {"coverage", "class", "total", "direct"}
     assert set(table["sae"]) == {THIS, "seed-1"}
     assert set(table["unit"].drop_nulls()) == {"documents", "occurrences"}
     assert (table["low"] <= table["value"]).all()
@@ -68,10 +69,17 @@ def test_the_specification_of_the_declared_test_is_one_of_them(
     assert alone is not None
     assert one["value"] == pytest.approx(alone[0].value)
     assert (one["low"], one["types"]) == (pytest.approx(alone[0].low), alone[1])
+    assert richer.regressed is not None
+    declared = class_effects_of(richer.regressed, STUDIED)
+    for model in ("total", "direct"):
+        one = row(here, effect=model, sae=THIS, rule="positive", exclusion="every feature",
+                  definition=STUDIED, unit="documents")  # fmt: skip
+        assert one["value"] == pytest.approx(declared[model]["value"])
+        assert one["types"] == declared[model]["types"]
 
 
 def test_the_summary_counts_the_rows_it_is_made_from(found: SpecificationCurve):
-    for effect in ("coverage", "class", "direct"):
+    for effect in ("coverage", "class", "total", "direct"):
         rows = found.specifications.filter(
             (pl.col("effect") == effect) & (pl.col("kind") != "subclass")
         )
@@ -133,7 +141,7 @@ def test_rules_that_change_nothing_are_no_choice(richer: Inputs, monkeypatch: py
 
 def test_what_could_not_be_varied_says_why(richer: Inputs, tmp_path: Path):
     alone = curve(replace(richer, encoded=None))
-    assert "direct" not in set(alone.specifications["effect"])
+    assert set(alone.specifications["effect"]) == {"coverage", "class", "total"}
     reasons = dict(choices.missing(richer.subject, {}))
     assert {"sae", "layer", "rule", "exclusion"} <= set(reasons)
     assert definitions(richer.subject)[0].reading == STUDIED

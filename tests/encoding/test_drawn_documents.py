@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functok.encoding.documents import drawn, sample_sentence
+from functok.encoding.documents import drawn, hash_order, sample_sentence
 from functok.encoding.tokenizer import Encoded
 from functok.runtime.errors import UserError
 
@@ -37,13 +37,38 @@ def test_a_sample_is_beginnings_of_documents_within_its_budget(sizes, tokens, do
         here = sample.ids[sample.offsets[number] : sample.offsets[number + 1]]
         assert np.array_equal(here, whole.ids[start : start + found[key]])
     cut = [key for key in found if found[key] < of[key]]
-    level = max((found[key] for key in cut), default=None)
-    if len(cut) > 1:  # all at one length, and nothing is left of the budget but a remainder
-        assert {found[key] for key in cut} == {level}
-        assert max(found.values()) == level
-        assert tokens - len(sample.ids) < len(cut)
-    elif len(sample) < min(documents or 150, sum(size > 0 for size in sizes)):
-        assert len(sample.ids) == tokens or len(sample.ids) + max(sizes) > tokens
+    last = sample.keys[hash_order(sample.keys)[-1]]
+    if levels := {found[key] for key in cut if key != last}:
+        # all at one length, which no document exceeds, but for the last one drawn
+        assert levels == {max(found.values())}
+    if cut:  # nothing is left of the budget but what does not divide by the documents
+        assert tokens - len(sample.ids) < len(found)
+    share = max(tokens / 100, 128)
+    if max(found.values()) > share:  # there are too few documents to fill the budget otherwise
+        usable = sorted((size for size in sizes if size > 0), reverse=True)
+        assert documents is not None or sum(min(size, share) for size in usable) < tokens
+        assert documents is None or len(sample) == min(documents, len(usable))
+
+
+@given(
+    st.lists(st.integers(1, 700), min_size=1, max_size=150),
+    st.integers(700, 20_000),
+    st.integers(0, 5_000),
+)
+def test_a_smaller_budget_reads_beginnings_of_what_a_larger_one_reads(sizes, tokens, more):
+    whole = encoded(sizes)
+    small, large = lengths(drawn(whole, tokens)), lengths(drawn(whole, tokens + more))
+    assert all(large[key] >= size for key, size in small.items())
+
+
+def test_a_document_is_at_most_a_hundredth_of_a_sample():
+    chance = np.random.default_rng(0)
+    sizes = np.ceil(chance.lognormal(4, 1.5, 4000)).astype(int).tolist()
+    assert max(sizes) > 5_000
+    for tokens in (20_000, 60_000, 120_000):
+        sample = drawn(encoded(sizes), tokens)
+        assert tokens - 100 < len(sample.ids) <= tokens
+        assert max(lengths(sample).values()) <= tokens / 100
 
 
 def test_the_order_of_reading_changes_nothing_and_no_prefix_is_read():
@@ -52,12 +77,10 @@ def test_the_order_of_reading_changes_nothing_and_no_prefix_is_read():
     turned = Encoded(whole.ids, whole.offsets, whole.keys[order])
     assert lengths(drawn(whole, 6000)) == lengths(drawn(turned, 6000))
     sample = drawn(whole, 6000)
-    assert lengths(sample) == dict.fromkeys(sample.keys.tolist(), 6000 // 46)  # 128 at least
-    assert set(sample.keys.tolist()) != set(whole.keys[:46].tolist())
-    larger = lengths(drawn(whole, 60_000))
-    assert all(larger[key] >= size for key, size in lengths(sample).items())
+    assert sorted(lengths(sample).values()) == [6000 % 128] + [128] * 46  # 128 at least
+    assert set(sample.keys.tolist()) != set(whole.keys[:47].tolist())
     assert sample_sentence(sample, whole) == (
-        "46 documents, 5,980 tokens, sampled by hash from 300; 46 cut to 130 tokens"
+        "47 documents, 6,000 tokens, sampled by hash from 300; 47 cut to 128 tokens or fewer"
     )
 
 

@@ -40,7 +40,7 @@ def write_robustness(folder: RunFolder, step: int) -> None:
         pl.DataFrame(
             [
                 {"effect": effect, "definition": definition} | summary
-                for effect in ("coverage", "class", "direct")
+                for effect in ("coverage", "class", "total", "direct")
                 for definition in (ALL, SEPARABLE, "DET")
             ]
         ),

@@ -256,7 +256,8 @@ def _exposures(folder: RunFolder) -> None:
         | {"exclusion": "every feature", "definition": definition, "kind": "form"}
         | {"unit": unit, "exposure": None if unit is None else 20, "types": 30}
         | {"value": value, "low": value - 0.1, "high": nothing if value > 0 else value + 0.1}
-        for effect, unit in (("coverage", None), ("class", "documents"), ("direct", "documents"))
+        for effect in ("coverage", "class", "total", "direct")
+        for unit in (None if effect == "coverage" else "documents",)
         for rule, value in (("positive", -0.2), ("4 largest", 0.2))
         for definition in ("closed class", "with punctuation")
     ]

@@ -87,7 +87,7 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
             | {"class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"}
             | {"exposure-curve", "exposure-references", "exposure-sizes", "accumulation"}
             | {"feature-kinds"}
-            | {f"specifications-{effect}" for effect in ("coverage", "class", "direct")},
+            | {f"specifications-{effect}" for effect in ("coverage", "class", "total", "direct")},
         ),
     ],
 )

@@ -12,8 +12,18 @@ from functok.graph.contrasts import Sides
 from functok.retrieval.reactivation.balance import covariates, held, paired
 from functok.retrieval.reactivation.counting import counted
 from functok.retrieval.reactivation.design import BY_FEATURE, HELD, PAIRED, designed, following
-from functok.retrieval.reactivation.effects import Effect, agreement, effects, odds_table
+from functok.retrieval.reactivation.effects import (
+    UNKNOWN,
+    Effect,
+    agreement,
+    effects,
+    odds_table,
+    of_both,
+)
 from functok.retrieval.reactivation.odds import Trains, among, at_risk, shifted
+from functok.retrieval.reactivation.rows import rows
+from functok.stats import Estimate
+from functok.stats.two_way import Crossed, unknown
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL, class_array
 from functok.tokens.vocabulary import Vocabulary
 
@@ -228,3 +238,58 @@ def test_shifts_of_a_train_do_not_depend_on_how_features_are_numbered():
     world = planted(1.0, count=5)
     wide = Trains(world.row, 1000 * world.feature, world.offsets, world.classes)
     assert np.array_equal(shifted(world, 3).row, shifted(wide, 3).row)
+
+
+def effect(value: float, half: float, p: float) -> Effect:
+    beyond = Crossed(Estimate(value, value - half, value + half), half / 2, p)
+    return UNKNOWN._replace(observed=unknown(value + 1), beyond=beyond)
+
+
+def test_of_two_designs_the_interval_leaves_out_0_only_where_both_do():
+    strong, weak = effect(0.5, 0.1, 0.001), effect(0.3, 0.25, 0.02)
+    for pair in ((strong, weak), (weak, strong)):
+        both = of_both(*pair)
+        assert both.observed.estimate.value == 1.3, "the one with the larger p"
+        found = both.beyond.estimate
+        assert [found.value, found.low, found.high] == pytest.approx([0.3, 0.05, 0.6])
+        assert both.beyond.p_value == 0.02
+    apart = of_both(strong, effect(-0.5, 0.1, 0.002)).beyond
+    assert apart.estimate.low < 0 < apart.estimate.high
+    without = of_both(strong, effect(0.3, np.nan, np.nan)).beyond
+    assert np.isnan([without.estimate.low, without.estimate.high, without.p_value]).all()
+
+
+def test_the_row_beyond_the_control_needs_weights_and_pairs():
+    trains, encoded, vocabulary, sides = confounded()
+    everywhere, groups = np.ones(len(encoded), bool), np.arange(len(encoded)) % 32
+    top = Sides("most frequent", vocabulary.classes == FUNCTION, vocabulary.classes == CONTENT)
+    design = designed(trains, encoded, everywhere, vocabulary, sides, 0, [top])
+    found = effects(trains, design.columns, design.contrasts, np.arange(10), groups, 30, 0)
+    plain, equal = rows(design, found, "features", 10, 0)
+    assert plain.effect == found[BY_FEATURE].observed.estimate.value
+    assert plain.control_value == 0
+    both = of_both(found[HELD], found[PAIRED])
+    assert equal.effect == both.beyond.estimate.value
+    assert equal.effect_low < 0 < equal.effect_high
+    assert equal.effect == pytest.approx(equal.measured - equal.control_value)
+    again, _ = rows(design, found, "features", 10, 0, "most frequent")
+    assert again.effect == pytest.approx(plain.effect), "the same tokens under another name"
+    only = {name: one for name, one in found.items() if name != PAIRED}
+    _, without = rows(design, only, "features", 10, 0)
+    assert without.effect == found[HELD].beyond.estimate.value
+    assert np.isnan([without.effect_low, without.p_value]).all()
+    assert "undecided: fewer than 6 function types (closed class)" in without.unit
+    none = [name for name in found if name not in (HELD, PAIRED)]
+    _, nothing = rows(design, {name: found[name] for name in none}, "features", 10, 0)
+    assert "do not overlap in frequency; undecided: fewer than 6" in nothing.unit
+
+
+def test_a_definition_without_a_token_has_no_row_on_tokens_as_they_are():
+    trains, encoded, vocabulary, sides = confounded()
+    empty = Sides("empty", np.zeros(61, bool), sides.content)
+    everywhere = np.ones(len(encoded), bool)
+    design = designed(trains, encoded, everywhere, vocabulary, sides, 0, [empty])
+    assert design.called(BY_FEATURE, "empty") not in design.contrasts
+    found = dict.fromkeys(design.contrasts, UNKNOWN)
+    (only,) = rows(design, found, "features", 10, 0, "empty")
+    assert only.test == "E-reactivation"

@@ -7,11 +7,13 @@ import polars as pl
 import pytest
 import torch
 
+from functok.graph.contrasts import Sides
 from functok.models.dictionaries import Dictionary
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.steering.comparison import (
     CONTROLS,
     Gains,
+    by_definition,
     by_subclass,
     compared,
     less_favourable,
@@ -143,6 +145,33 @@ def test_sub_classes_of_the_last_token_are_told_apart_where_they_differ():
     assert one["difference"] == pytest.approx(alone.estimate.value)
     assert one["low"] == pytest.approx(alone.estimate.low)
     assert set(apart["control"]) == {"none", *CONTROLS}
+
+
+def test_a_definition_takes_the_prompts_whose_last_token_it_calls_function():
+    gains = study(4, prompts=60)
+    lasts = [1] * 20 + [2] * 20 + [3] * 19 + [4]
+    tokens = np.arange(5)
+    sides = [
+        Sides(name, function, ~function)
+        for name, function in (
+            ("wide", tokens > 0),
+            ("some", tokens < 3),
+            ("few", tokens < 2),
+            ("one", tokens == 4),
+        )
+    ]
+    table = by_definition(gains, lasts, sides)
+    assert table["answer"].to_list()[4:] == ["undecided"] * 2 + ["not run"] * 2
+    assert "20 documents are fewer than 32" in table.filter(definition="few")["unit"][0]
+    assert table["note"].to_list()[6:] == ["1 of the prompts end in a function token"] * 2
+    for name, chosen in (("wide", np.ones(60, bool)), ("some", np.arange(60) < 40)):
+        part, size = compared(gains.among(chosen)), int(chosen.sum())
+        plain, beyond = table.filter(definition=name).iter_rows(named=True)
+        assert plain["effect"] == part["none"].estimate.value
+        assert beyond["effect"] == part[less_favourable(part)].estimate.value
+        assert beyond["effect_low"] == part[less_favourable(part)].estimate.low
+        assert beyond["unit"] == f"held-out prompts × features ({size} × 12)"
+        assert beyond["units"] == size * 12
 
 
 def test_agreement_of_sub_classes_is_rejected_as_often_as_promised():

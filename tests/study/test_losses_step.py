@@ -98,6 +98,22 @@ def test_a_run_leaves_every_row_of_the_claim_and_its_parts_add_up(whole_run: Pat
         assert shares[name].to_list() == pytest.approx(shares[f"{name}_of_kinds"].to_list())
 
 
+def test_every_row_is_repeated_under_thresholds_and_readings(whole_run: Path) -> None:
+    folder = RunFolder(whole_run)
+    table = pl.read_parquet(folder.consolidation("loss_definitions"))
+    assert table["definition"].n_unique() == 8
+    for _, part in table.group_by("definition"):
+        assert {*part["test"]} >= TESTS
+    studied, declared = table.filter(definition="as studied"), _evidence(whole_run)
+    for row in studied.filter(pl.col("test").is_in([*TESTS])).iter_rows(named=True):
+        assert row["effect"] == pytest.approx(declared[row["test"]]["effect"], nan_ok=True)
+        assert row["unit"] == declared[row["test"]]["unit"]
+    shares = table.filter(test="O-loss-share").filter(
+        pl.col("definition").str.starts_with("most frequent")
+    )
+    assert shares["effect"].n_unique() > 1, "the classes differ"
+
+
 def test_an_untrained_model_alone_decides_nothing(
     whole_run: Path, tiny_study: Path, tmp_path: Path
 ) -> None:
@@ -112,6 +128,8 @@ def test_an_untrained_model_alone_decides_nothing(
     for row in found.values():
         assert math.isnan(row["effect_low"] + row["effect_high"] + row["p_value"])
         assert "the model predicts no better than token frequencies" in row["unit"]
+    repeated = pl.read_parquet(RunFolder(tmp_path / "run").consolidation("loss_definitions"))
+    assert {*repeated["answer"]} == {"undecided"}
     assert "function→content by the sub-class" in outcome.out
 
 

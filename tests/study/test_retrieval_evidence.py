@@ -30,6 +30,11 @@ def test_steering_leaves_an_observation_and_a_comparison(whole_run: Path) -> Non
     by_control = parts.group_by("control").agg(pl.col("prompts").sum())
     assert set(by_control["prompts"]) == {gains["document"].n_unique()}
     assert not folder.retrieval("steering_equal_kl").exists()
+    again = pl.read_parquet(folder.retrieval("steering_definitions"))
+    assert again["definition"].n_unique() == 8
+    whole = again.filter(test="E-steering", units=beyond["units"])
+    assert whole["effect"].to_list() == pytest.approx([beyond["effect"]] * len(whole))
+    assert len(whole) > 0, "every prompt ends in a function token as studied"
 
 
 def test_directions_that_leave_no_text_are_compared_at_equal_kl_or_decide_nothing(
@@ -63,6 +68,11 @@ def test_reactivation_says_over_which_features_and_what_it_cannot_answer(whole_r
         assert f"undecided: {passed} features pass the screen" in plain["unit"]
     assert "as studied" in plain["statistic"]
     assert "held equal" in beyond["statistic"]
+    assert "matched pairs" in beyond["statistic"]
+    repeated = pl.read_parquet(folder.retrieval("reactivation_definitions"))
+    assert repeated["definition"].n_unique() == 8
+    studied = repeated.filter(definition="as studied", test="O-reactivation")
+    assert studied["effect"].to_list() == pytest.approx([plain["effect"]], nan_ok=True)
     odds = pq.read_table(folder.retrieval("reactivation_odds"))
     assert b"4 features are active" in odds.schema.metadata[b"pooled"]
     estimates = pl.from_arrow(odds)["estimate"].unique(maintain_order=True).to_list()

@@ -33,6 +33,7 @@ from typing import Any, Literal
 
 from functok.claims.declared import RICHNESS
 from functok.claims.rule import ALPHA, interval, region
+from functok.claims.sizes import off_margin
 
 Account = Literal["artefact", "slot", "class", "undecided"]
 
@@ -82,7 +83,8 @@ class Reading:
     separation: float | None
     """P(a function type is more frequent than a content type); None if it is not known."""
     found: Mapping[str, Mapping[str, Any]]
-    """effect_low and effect_high of P1 to P4 and of ``SLOT``, as far as they were run."""
+    """Of P1 to P4 and of ``SLOT``, as far as they were run: effect_low and effect_high, and where
+    known effect, unit, units, and note (what is missing where there is no effect)."""
     adjusted: Mapping[str, float]
     """p of the primary tests after Holm's correction."""
 
@@ -121,8 +123,13 @@ def account(reading: Reading) -> Account:
     return "class" if survives and all(lies[test] == "above" for test in needed) else "undecided"
 
 
-def explain(readings: Sequence[Reading]) -> Explanation:
-    """The account on which all readings agree that can tell class from frequency."""
+def explain(readings: Sequence[Reading], tokens: int | None = None) -> Explanation:
+    """The account on which all readings agree that can tell class from frequency.
+
+    Args:
+        readings: what the tests say under each.
+        tokens: of the graph, from which its types come; None if that is not known.
+    """
     accounts: list[Account] = [account(one) for one in readings]
     voting = [one for one in readings if one.votes]
     given: set[Account] = {account(one) for one in voting}
@@ -139,7 +146,9 @@ def explain(readings: Sequence[Reading]) -> Explanation:
         why = "No reading of function tokens can tell class from frequency, so nothing is decided."
     elif len(given) > 1:
         why = "The readings disagree, so no account is decided."
-    short = [_sentence(one.called, _open(one)) for one in voting if account(one) == "undecided"]
+    short = [
+        _sentence(one.called, _open(one, tokens)) for one in voting if account(one) == "undecided"
+    ]
     return Explanation("undecided", " ".join([why, *short, *fewer, *beside]))
 
 
@@ -165,14 +174,16 @@ def _compared(readings: Sequence[Reading]) -> str:
     return f"less than {_percent()} % more features than"
 
 
-def _open(reading: Reading) -> str:
-    """How each test stands, where together they decide nothing."""
+def _open(reading: Reading, tokens: int | None) -> str:
+    """How each test stands, where together they decide nothing, and what it is short of."""
     stands: dict[str, list[str]] = {}
     for test in TESTS:
         row = reading.found.get(test)
         low, high = interval(row)
         if row is None:
             how = "not run"
+        elif row.get("note"):
+            how = f"not made ({row['note'].rstrip('.')})"
         elif math.isnan(low) or math.isnan(high):
             how = "without an interval"
         else:
@@ -180,6 +191,8 @@ def _open(reading: Reading) -> str:
             how = _STANDS[lies].format(margin=_percent())
             if lies == "open" and high < RICHNESS:
                 how = f"below {_percent()} %"
+            elif lies == "open" and (short := off_margin(row, RICHNESS, tokens)) is not None:
+                how += f" ({short})"
             if lies == "above" and test != "P1" and reading.adjusted.get(test, 1.0) >= ALPHA:
                 how += f" with p = {reading.adjusted.get(test, 1.0):.2g} after Holm's correction"
         stands.setdefault(how, []).append(f"{test} ({_ASKS[test]})")

@@ -57,12 +57,36 @@ def size(
     effect = abs(row["effect"])
     needed = max(effect, declared.margin - effect)
     times = math.inf if needed <= 0 else max((half / needed) ** 2, 1.0)
+    return f"{units}; {_more(times, row, tokens)}"
+
+
+def off_margin(row: Mapping[str, Any], margin: float, tokens: int | None = None) -> str | None:
+    """What a row is short of whose interval contains the margin, for all of it to lie on one side;
+    None where the row does not say how many units it has.
+
+    Args:
+        row: its evidence.
+        margin: of an account of the degree (``explanation.py``).
+        tokens: of the graph, from which the types of a row come; None if that is not known.
+    """
+    if row.get("units") is None:
+        return None
+    low, high = interval(row)
+    apart = abs(row["effect"] - margin)
+    times = math.inf if apart == 0 else max(((high - low) / 2 / apart) ** 2, 1.0)
+    return f"{row['units']:,} {row['unit']}; {_more(times, row, tokens)}"
+
+
+def _more(times: float, row: Mapping[str, Any], tokens: int | None) -> str:
+    """How many more units there would have to be."""
     if times > _MOST:
-        return f"{units}; more than {_MOST:,} times as many needed"
+        return f"more than {_MOST:,} times as many needed"
     if tokens is not None and "type" in row["unit"]:
         # Types are added more slowly than tokens.
-        return f"{units}; at least {_rounded(times * tokens)} tokens needed"
-    return f"{units}; about {_rounded(times * row['units'])} needed"
+        return f"at least {_rounded(times * tokens)} tokens needed"
+    if row["unit"].startswith("hash groups"):  # there are never more of these
+        return f"about {times:.2g} times as many documents needed"
+    return f"about {_rounded(times * row['units'])} needed"
 
 
 def amount(effect: float, unit: str) -> str:

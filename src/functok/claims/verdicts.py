@@ -51,6 +51,8 @@ class Judged:
     answers: Mapping[str, Answer]
     """To every declared row."""
     explained: Explanation
+    missing: Mapping[str, str]
+    """What those of P1 to P4 lacked that their controls could not make."""
 
     @classmethod
     def of(cls, run: RunFolder) -> "Judged":
@@ -65,8 +67,8 @@ class Judged:
         answers: dict[str, Answer] = {
             test: answer(row, found.get(test), adjusted) for test, row in ROWS.items()
         }
-        explained = explain(_readings(run, found, p_values))
-        return cls(found, p_values, adjusted, answers, explained)
+        explained = explain(_readings(run, found, p_values), _tokens(run))
+        return cls(found, p_values, adjusted, answers, explained, _missing(run))
 
     def observed(self, claim: Claim) -> Answer | None:
         """Whether this model shows what the paper reports; None if no row asks."""
@@ -111,8 +113,8 @@ def assemble(
     these both answers are the same.
 
     Of the row: test, kind (observation, primary, exploratory), asks (its question), answer, size
-    (what it is short of, or would have seen: ``sizes.py``), holm_p, effect_unit, margin, bound, and
-    the columns of ``Evidence``, empty if it was not run.
+    (what it is short of, or would have seen: ``sizes.py``; or why it could not be made), holm_p,
+    effect_unit, margin, bound, and the columns of ``Evidence``, empty if it was not run.
     """
     here, elsewhere = Judged.of(run), [Judged.of(other) for other in others]
     tokens = _tokens(run)
@@ -126,7 +128,9 @@ def assemble(
             test, evidence = row.test, here.found.get(row.test)
             given, adjusted = here.answers[test], here.adjusted.get(test)
             short = None
-            if evidence is not None:
+            if evidence is None:
+                short = here.missing.get(test)
+            else:
                 at = level(test, here.p_values)
                 short = size(row, evidence, given, adjusted, at, tokens)
             rows.append(
@@ -200,9 +204,8 @@ def _readings(
 ) -> list[Reading]:
     """What P1 to P4 say under each reading of "function", as far as the controls left it.
 
-    From the controls' table ``accounts``: columns reading, test (P1 to P4, and ``SLOT``),
-    separation, effect_low, effect_high, p_value. Without it there is the reading of the declared
-    tests alone.
+    From the controls' table ``accounts`` (``controls/suite/accounts.py``). Without it there is the
+    reading of the declared tests alone.
     """
     accounts, compared = (_control(run, name) for name in ("accounts", "compared"))
     if accounts is not None and len(accounts):
@@ -221,6 +224,15 @@ def _reading(rows: list[dict[str, Any]], p_values: Mapping[str, float | None]) -
     adjusted = corrected({**p_values, **dict.fromkeys(TESTS), **own})
     found = {row["test"]: row for row in rows}
     return Reading(rows[0]["reading"], rows[0]["separation"], found, adjusted)
+
+
+def _missing(run: RunFolder) -> dict[str, str]:
+    """By test, under the declared tests' reading."""
+    accounts, compared = (_control(run, name) for name in ("accounts", "compared"))
+    if accounts is None or compared is None:
+        return {}
+    rows = accounts.filter(pl.col("note").is_not_null(), reading=compared["reading"].item())
+    return dict(rows.select("test", "note").iter_rows())
 
 
 def _control(run: RunFolder, name: str) -> pl.DataFrame | None:

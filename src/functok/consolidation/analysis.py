@@ -1,69 +1,53 @@
 """What follows from the losses at each token of held-out text: tables, and rows of claims."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool
 
+from functok.claims.definitions import repeats, repeats_table
 from functok.claims.evidence import Evidence
 from functok.consolidation.decomposition import (
-    best_floor,
     class_effects,
+    effect_at_fixed_target,
     effects_at_fixed_target,
     shares,
 )
 from functok.consolidation.dominance import Dominance
-from functok.consolidation.floors import (
-    BIGRAM,
-    ORDER_5,
-    Floor,
-    KneserNeyBigram,
-    refusal,
-    unlearned,
-)
-from functok.consolidation.kneser_ney import KneserNey
-from functok.consolidation.learning import CHECKPOINTS, Curves, learned_first, sides_by_frequency
+from functok.consolidation.floors import Floor, refusal, unlearned
+from functok.consolidation.learning import learned_first
 from functok.consolidation.losses import GroupedLoss, Losses, subclass_table, target_table
-from functok.corpus.splits import half
-from functok.encoding.contexts import RowFormat
-from functok.encoding.documents import drawn
+from functok.consolidation.measured import Measured
 from functok.encoding.tokenizer import Encoded
-from functok.stats import Estimate
+from functok.graph.contrasts import Sides, declared_sides, definitions
 from functok.tokens.vocabulary import Vocabulary
 
-FITTED = 10_000_000
-"""Tokens of training text that all models of n-grams but the bigram are fitted to, at most."""
 DECOMPOSED = ("decomposition", "class_effects", "target_effects")
 """Tables under each floor."""
+LEARNED = "E-learned-first"
+_NOT_LEARNED = "too few function and content types of one frequency were predicted and learned"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """The losses of a model's checkpoints on held-out text."""
+    """The losses of a model's checkpoints, with what counts as function."""
 
-    train: Encoded
-    """What floors are fitted to."""
-    text: Encoded
-    """The held-out text."""
-    row_format: RowFormat
+    measured: Measured
     vocabulary: Vocabulary
-    left_out: Bool[np.ndarray, " tokens"]
-    """Tokens of the text at which no loss counts, in addition to special ones."""
-    losses: Mapping[int | None, Losses]
-    """Of each checkpoint, by step in order; read several times."""
+    sides: Sides | None = None
+    """Types that are compared in when they are learned; None: the study's own, or those by form
+    where these are frequency under another name."""
 
     @cached_property
     def tables(self) -> dict[str, pl.DataFrame]:
         """Shares at every checkpoint and effects at the last, under two floors; and the loss at the
         last by sub-class."""
-        return self._decomposed[0] | {
-            "loss_subclasses": subclass_table(
-                self._last, self.text, self._classes, self.vocabulary.subclasses, self.left_out
-            )
-        }
+        text, classes, left_out = self._counted
+        kinds = self.vocabulary.subclasses
+        by_kind = subclass_table(self.measured.last, text, classes, kinds, left_out)
+        return self._decomposed | {"loss_subclasses": by_kind}
 
     def tests(self, called: Mapping[int | None, str], seed: int) -> list[Evidence]:
         """The rows of the claims.
@@ -72,21 +56,17 @@ class Analysis:
             called: what sentences call the checkpoint of each step.
             seed: of the study.
         """
-        steps = [*self.losses]
-        grouped, last = self._grouped, self._grouped[steps[-1]]
-        unigram = KneserNey.fit(self._fitted, self._classes, order=1)
-        why = unlearned(last, self._of(unigram.losses(self.text, self.row_format)))
-        best, _ = best_floor(self.tables["decomposition"])
-        of_target = self.tables["target_effects"].filter(outcome="loss", targets="content")
-        trained = [step for step in steps if step]
+        steps, trained = [*self.measured.losses], [step for step in self.measured.losses if step]
         first = trained[0] if len(trained) > 1 else None
+        why = unlearned(self._last, self._of(self.measured.unigram))
+        by_target = target_table(self.measured.last, *self._counted)
         rows = Dominance(
-            last=last,
+            last=self._last,
             called=called[steps[-1]],
             unlearned=why,
-            floor=next(floor for floor in self._decomposed[1] if floor.name == best),
-            same_target=Estimate.of(of_target.row(0, named=True)),
-            first=grouped[first] if first else None,
+            floor=min(self._floors, key=lambda one: (one.refused is not None, one.mean)),
+            same_target=effect_at_fixed_target(by_target, "content"),
+            first=None if first is None else self._of(self.measured.losses[first]),
             first_called=called[first] if first else "",
             seed=seed,
         ).tests()
@@ -95,67 +75,71 @@ class Analysis:
             rows.append(learned if why is None else learned.undecided(why))
         return rows
 
+    def by_definition(self, called: Mapping[int | None, str], seed: int) -> pl.DataFrame:
+        """The same rows under each definition of "function" (``claims/definitions.py``).
+
+        As current and next tokens all that is not function is content; when types are learned is
+        compared between both sides of the definition.
+        """
+        rows = []
+        for one in definitions(self.vocabulary, self.measured.occurrences):
+            classes = one.as_classes(self.vocabulary.classes)
+            vocabulary = replace(self.vocabulary, classes=classes)
+            found = replace(self, vocabulary=vocabulary, sides=one).tests(called, seed)
+            tests = () if self.measured.curves is None else (LEARNED,)
+            rows += repeats(one.reading, found, tests, _NOT_LEARNED)
+        return repeats_table(rows, len(self.measured.text))
+
     def _learned_first(self, seed: int) -> Evidence | None:
-        steps = [step for step in self.losses if step is not None]
-        if len(steps) < CHECKPOINTS:
+        curves, occurrences = self.measured.curves, self.measured.occurrences
+        if curves is None:
             return None
-        known = self._classes
-        occurrences = np.bincount(self.train.ids, minlength=len(known))
-        sides = sides_by_frequency(known, self.vocabulary.subclasses, occurrences)
-        counted = (self.text, known, self.left_out)
-        curves = Curves.of({step: target_table(self.losses[step], *counted) for step in steps})
+        sides = self.sides or declared_sides(self.vocabulary, occurrences)
         return learned_first(curves, sides, occurrences, seed)
 
     @cached_property
-    def _decomposed(self) -> tuple[dict[str, pl.DataFrame], list[Floor]]:
-        counted = (self.text, self._classes, self.left_out)
-        last = self._grouped[[*self.losses][-1]]
-        parts: dict[str, list[pl.DataFrame]] = {name: [] for name in DECOMPOSED}
-        floors = []
-        for name, fit, text in (
-            (BIGRAM, KneserNeyBigram.fit, self.train),
-            (ORDER_5, KneserNey.fit, self._fitted),
-        ):
-            whole, less = (
-                [*fit(some, self._classes).losses(self.text, self.row_format)]
-                for some in (text, text.where(half(text.keys)))
-            )
-            loss = self._of(whole)
-            floor = Floor(name, loss, refusal(loss, self._of(less), last))
-            floors.append(floor)
-            by_step = [
-                shares(one, loss, None if one is last else last).select(
+    def _decomposed(self) -> dict[str, pl.DataFrame]:
+        measured, parts = self.measured, {name: list[pl.DataFrame]() for name in DECOMPOSED}
+        by_step = {step: self._of(found) for step, found in measured.losses.items()}
+        *_, last = by_step
+        by_step[last] = self._last
+        for floor in self._floors:
+            found = [
+                shares(one, floor.loss, None if step == last else self._last).select(
                     pl.lit(step, pl.Int64).alias("step"), pl.all()
                 )
-                for step, one in self._grouped.items()
+                for step, one in by_step.items()
             ]
-            targets = (target_table(one, *counted) for one in (self._last, whole))
+            targets = [
+                target_table(one, *self._counted)
+                for one in (measured.last, measured.floors[floor.name].whole)
+            ]
             tables = (
-                pl.concat(by_step),
-                class_effects(last, loss),
+                pl.concat(found),
+                class_effects(self._last, floor.loss),
                 effects_at_fixed_target(*targets),
             )
             refused = pl.lit(floor.refused, pl.String)
-            about = (pl.lit(name).alias("floor"), refused.alias("refused"))
+            about = (pl.lit(floor.name).alias("floor"), refused.alias("refused"))
             for some, table in zip(parts.values(), tables, strict=True):
                 some.append(table.select(*about, pl.all()))
-        return {name: pl.concat(some) for name, some in parts.items()}, floors
+        return {name: pl.concat(some) for name, some in parts.items()}
 
     @cached_property
-    def _grouped(self) -> dict[int | None, GroupedLoss]:
-        return {step: self._of(found) for step, found in self.losses.items()}
+    def _floors(self) -> list[Floor]:
+        found = []
+        for name, (whole, halved) in self.measured.floors.items():
+            loss = self._of(whole)
+            found.append(Floor(name, loss, refusal(loss, self._of(halved), self._last)))
+        return found
 
     @cached_property
-    def _fitted(self) -> Encoded:
-        return self.train if len(self.train.ids) <= FITTED else drawn(self.train, FITTED)
+    def _last(self) -> GroupedLoss:
+        return self._of(self.measured.last)
 
     def _of(self, losses: Losses) -> GroupedLoss:
-        return GroupedLoss.of(losses, self.text, self._classes, self.left_out)
+        return GroupedLoss.of(losses, *self._counted)
 
     @property
-    def _last(self) -> Losses:
-        return self.losses[[*self.losses][-1]]
-
-    @property
-    def _classes(self) -> np.ndarray:
-        return self.vocabulary.classes
+    def _counted(self) -> tuple[Encoded, np.ndarray, np.ndarray]:
+        return self.measured.text, self.vocabulary.classes, self.measured.left_out

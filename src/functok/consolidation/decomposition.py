@@ -145,21 +145,31 @@ def effects_at_fixed_target(loss: pa.Table, floor: pa.Table) -> pl.DataFrame:
     ``content`` tokens), value, low, high (nats), types (targets after both classes), tokens (at
     which they are predicted).
     """
-    keys = ["target", "target_class", "current_class", "document_group"]
-    assert loss.select(keys) == floor.select(keys), "loss and floor are of the same tokens"
-    target, target_class, current, group = (loss[name].to_numpy() for name in keys)
-    count = loss["count"].to_numpy()
+    assert loss.select(_KEYS) == floor.select(_KEYS), "loss and floor are of the same tokens"
     rows = []
     for outcome, sums in _outcomes(*(one["loss_sum"].to_numpy() for one in (loss, floor))).items():
         for targets in TARGETS:
-            some = (target_class == targets) | (targets == "all")
-            stratum = np.unique(target[some], return_inverse=True)[1]
-            cell = 2 * stratum + (current[some] == "content")
-            strata = _Strata(cell, group[some], sums[some], count[some])
+            strata = _strata(loss, sums, targets)
             types, tokens = strata.size()
             row = {"outcome": outcome, "targets": targets, **vars(strata.effect())}
             rows.append({**row, "types": types, "tokens": tokens})
     return pl.DataFrame(rows)
+
+
+def effect_at_fixed_target(loss: pa.Table, targets: str) -> Estimate:
+    """The effect on the loss alone, of some ``TARGETS``."""
+    return _strata(loss, loss["loss_sum"].to_numpy(), targets).effect()
+
+
+_KEYS = ["target", "target_class", "current_class", "document_group"]
+
+
+def _strata(table: pa.Table, sums: Float[np.ndarray, " cells"], targets: str) -> "_Strata":
+    target, target_class, current, group = (table[name].to_numpy() for name in _KEYS)
+    some = (target_class == targets) | (targets == "all")
+    stratum = np.unique(target[some], return_inverse=True)[1]
+    cell = 2 * stratum + (current[some] == "content")
+    return _Strata(cell, group[some], sums[some], table["count"].to_numpy()[some])
 
 
 def _outcomes(

@@ -121,6 +121,11 @@ class Floor(NamedTuple):
     def title(self) -> str:
         return TITLES[self.name]
 
+    @property
+    def mean(self) -> float:
+        """Of its losses, in nats."""
+        return self.loss.mean().value
+
 
 def refusal(floor: GroupedLoss, halved: GroupedLoss, model: GroupedLoss) -> str | None:
     """Why a floor cannot stand for what is left to learn; None where it is admitted.

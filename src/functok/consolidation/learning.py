@@ -9,7 +9,7 @@ What would surprise: by the paper's own definition no content token is as freque
 token, so that nothing can be compared; then class is taken by form (``graph/contrasts.py``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +18,10 @@ from jaxtyping import Bool, Float, Int
 
 from functok.claims.evidence import Evidence, as_columns
 from functok.corpus.splits import GROUPS
-from functok.graph.contrasts import GRAMMAR, STUDIED, Sides, primary
+from functok.graph.contrasts import Sides
 from functok.stats import Estimate
 from functok.stats.design import design
 from functok.stats.least_squares import fit
-from functok.tokens.counting.function_tokens import CONTENT, FUNCTION
-from functok.tokens.grammar.lexicon import CLOSED
 
 CHECKPOINTS = 4
 """Fewer have no course."""
@@ -77,21 +75,6 @@ class Curves(NamedTuple):
             gone = (above - half) / (above - below)
             time = log_steps[after - 1] + gone * (log_steps[after] - log_steps[after - 1])
         return np.where(loss[-1] < loss[0], time, np.nan)
-
-
-def sides_by_frequency(
-    classes: Int[np.ndarray, " vocabulary"],
-    subclasses: Sequence[str],
-    occurrences: Int[np.ndarray, " vocabulary"],
-) -> Sides:
-    """The study's classes, or those by form where the former are frequency under another name."""
-    named, occurs = np.asarray(subclasses), occurrences > 0
-    sides = [
-        Sides(STUDIED, (classes == FUNCTION) & occurs, (classes == CONTENT) & occurs),
-        Sides(GRAMMAR, np.isin(named, CLOSED) & occurs, (named == "content") & occurs),
-    ]
-    reading = primary(sides, occurrences)
-    return next(one for one in sides if one.reading == reading)
 
 
 def learned_first(

@@ -3,7 +3,7 @@
 CONTROL_NAMES = (
     *("exposure", "richness", "hubs", "permutation", "poisson", "factorial", "pairs"),
     *("regression", "degree", "slots", "homographs", "features", "context"),
-    *("baselines", "specification", "accounts"),
+    *("baselines", "specification", "accounts", "definitions"),
 )
 """Controls in the order in which they are run (``controls/suite/suite.py``)."""
 

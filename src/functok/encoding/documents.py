@@ -1,9 +1,10 @@
 """Samples of documents, as ids: drawn by the hash of their text, never a prefix of the corpus.
 
 A budget of tokens is spread over many documents, since the document is the unit of inference: the
-first of them by hash, all cut at one length, so that a book is not the whole sample. Where they are
-too short for the budget, further documents follow. So a smaller budget reads beginnings of what a
-larger one reads, on every machine and in every order of reading.
+first of them by hash until the budget is used up, none beyond a hundredth of it, so that a book is
+not the whole sample. Where there are too few documents for that, all are cut at the one length at
+which they fill the budget. So a smaller budget reads beginnings of what a larger one reads, on
+every machine and in every order of reading.
 """
 
 from collections.abc import Sequence
@@ -17,8 +18,9 @@ from functok.corpus.splits import mixed
 from functok.encoding.tokenizer import Encoded, Tokenizer, encode
 from functok.runtime.errors import UserError
 
-SPREAD = 64
-"""Documents over which a budget is spread, if there are as many: twice the jackknife's groups."""
+SPREAD = 100
+"""Documents over which a budget is spread, if there are as many: one is at most a hundredth of what
+is measured."""
 SHORTEST = 128
 """Tokens of a document below which no budget cuts it: less is hardly context."""
 LONGEST = 1000
@@ -79,8 +81,8 @@ def _within(pool: Sequence[Document], documents: int | None, tokens: int | None)
     order = hash_order(np.array([document.key for document in pool], np.int64))[:documents]
     if tokens is not None:
         sizes = np.array([len(pool[index].text) for index in order])
-        enough = int(np.searchsorted(np.cumsum(sizes), _CHARACTERS * tokens)) + 1
-        order = order[: max(enough, SPREAD, tokens // LONGEST)]
+        cut = np.minimum(sizes, _CHARACTERS * _longest(tokens))
+        order = order[: int(np.searchsorted(np.cumsum(cut), _CHARACTERS * tokens)) + 1]
     return [pool[index] for index in sorted(order)]
 
 
@@ -97,14 +99,13 @@ def drawn(encoded: Encoded, tokens: int | None, documents: int | None = None) ->
     """
     sizes = np.diff(encoded.offsets)
     order = check_budget(sizes, encoded.keys, tokens)[:documents]
-    if tokens is None or tokens >= sizes[order].sum():
-        return beginnings(encoded, order, sizes[order])
-    first = order[: min(max(SPREAD, tokens // LONGEST), max(tokens // SHORTEST, 1))]
-    if sizes[first].sum() > tokens:
-        return beginnings(encoded, first, np.minimum(sizes[first], _level(sizes[first], tokens)))
-    before = np.cumsum(sizes[order]) - sizes[order]
-    kept = before < tokens
-    return beginnings(encoded, order[kept], np.minimum(sizes[order], tokens - before)[kept])
+    sizes = sizes[order]
+    if tokens is None or tokens >= sizes.sum():
+        return beginnings(encoded, order, sizes)
+    cut = np.minimum(sizes, max(_longest(tokens), _level(sizes, tokens)))
+    before = np.cumsum(cut) - cut
+    lengths = np.minimum(cut, tokens - before).astype(np.int64)
+    return beginnings(encoded, order[lengths > 0], lengths[lengths > 0])
 
 
 def check_budget(
@@ -141,6 +142,14 @@ def check_budget(
 def hash_order(keys: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " documents"]:
     """Indices of the documents in the order in which they are drawn."""
     return np.argsort(mixed(keys, 6), kind="stable")
+
+
+def _longest(tokens: int) -> float:
+    """Tokens of a document, at most, in a budget that there are documents enough for.
+
+    Not a whole number, or the next larger budget could read less of the last document.
+    """
+    return max(min(tokens / SPREAD, LONGEST), SHORTEST)
 
 
 def _level(sizes: Int[np.ndarray, " documents"], tokens: int) -> int:
@@ -180,4 +189,6 @@ def sample_sentence(sample: Encoded, whole: Encoded, of: int | None = None) -> s
     sizes = np.diff(sample.offsets)
     shorter = sizes < np.diff(whole.offsets)[np.isin(whole.keys, sample.keys)]
     said += f", sampled by hash from {of:,}"
-    return f"{said}; {shorter.sum():,} cut to {sizes.max():,} tokens" if shorter.any() else said
+    if not shorter.any():
+        return said
+    return f"{said}; {shorter.sum():,} cut to {sizes.max():,} tokens or fewer"

@@ -17,6 +17,10 @@ Pieces of words, digits and markup are in neither side of the readings by form. 
 the reading that the declared tests use, by a rule that does not look at any outcome: the study's
 own, unless its classes differ in frequency almost without exception (a frequent set is
 taken on other text, hence the "almost"); then the closed class.
+
+Would another author's choice give the same answer? ``definitions`` are what every claim's row is
+repeated under: the readings of the whole class, and thresholds of frequency around the paper's.
+``each_left_out`` are a reading without each of its sub-classes in turn.
 """
 
 from dataclasses import dataclass
@@ -29,10 +33,13 @@ from functok.graph.labelled import LabelledGraph
 from functok.tokens.counting.function_tokens import CONTENT, FUNCTION, SPECIAL
 from functok.tokens.grammar.lexicon import CLOSED
 from functok.tokens.grammar.subclasses import SUBCLASSES
+from functok.tokens.vocabulary import Vocabulary
 
 STUDIED, GRAMMAR, WITH_MARKS = "as studied", "closed class", "with punctuation"
 WHOLE = (STUDIED, GRAMMAR, WITH_MARKS)
 """Readings of the whole class; the others are sub-classes."""
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6)
+"""Shares of the positions that the most frequent types cover; the paper's is 0.4."""
 _MARKS = ("punct-final", "punct-internal", "bracket-quote", "whitespace")
 _OPEN = "content"
 
@@ -69,11 +76,26 @@ class Sides:
         )
         return float(below.mean() / (2 * len(content)))
 
+    def as_classes(self, classes: Int[np.ndarray, " vocabulary"]) -> Int[np.ndarray, " vocabulary"]:
+        """The class of every token where each must have one: what is not function is content.
+
+        Args:
+            classes: as the study has them, which say what is special.
+        """
+        return np.where(
+            classes == SPECIAL, SPECIAL, np.where(self.function, FUNCTION, CONTENT)
+        ).astype(classes.dtype)
+
 
 def readings(subject: LabelledGraph) -> list[Sides]:
     """The three readings, then every sub-class that occurs in the graph."""
-    classes, named = subject.vocabulary.classes, np.array(subject.vocabulary.subclasses)
-    occurs = (subject.graph.token_occurrences.sum(0) > 0) & (classes != SPECIAL)
+    return readings_in(subject.vocabulary, subject.graph.token_occurrences.sum(0))
+
+
+def readings_in(vocabulary: Vocabulary, occurrences: Int[np.ndarray, " vocabulary"]) -> list[Sides]:
+    """The same in any text, by the occurrences of every token there."""
+    classes, named = vocabulary.classes, np.array(vocabulary.subclasses)
+    occurs = (occurrences > 0) & (classes != SPECIAL)
     by_form = {name: (named == name) & occurs for name in SUBCLASSES}
     open_class = by_form.pop(_OPEN)
     grammar = np.isin(named, CLOSED) & occurs
@@ -90,10 +112,42 @@ def readings(subject: LabelledGraph) -> list[Sides]:
     return found + [Sides(name, mask, open_class) for name, mask in by_form.items() if mask.any()]
 
 
+def by_threshold(
+    vocabulary: Vocabulary, occurrences: Int[np.ndarray, " vocabulary"], coverage: float
+) -> Sides:
+    """The most frequent types that cover a share of the positions, against all others."""
+    usual = (vocabulary.classes != SPECIAL) & (occurrences > 0)
+    frequent = frequent_set(np.where(usual, occurrences, 0), coverage) & usual
+    return Sides(f"most frequent {coverage:.0%}", frequent, usual & ~frequent)
+
+
+def definitions(vocabulary: Vocabulary, occurrences: Int[np.ndarray, " vocabulary"]) -> list[Sides]:
+    """What the rows of the claims are repeated under: thresholds, then readings."""
+    by_frequency = [by_threshold(vocabulary, occurrences, share) for share in THRESHOLDS]
+    return by_frequency + readings_in(vocabulary, occurrences)[: len(WHOLE)]
+
+
+def each_left_out(sides: Sides, vocabulary: Vocabulary) -> list[Sides]:
+    """``sides`` without each sub-class of its function types in turn."""
+    named, found = np.array(vocabulary.subclasses), []
+    for name in SUBCLASSES:
+        rest = sides.function & (named != name)
+        if 0 < rest.sum() < sides.function.sum():
+            found.append(Sides(f"{sides.reading} without {name}", rest, sides.content))
+    return found
+
+
 def primary(sides: list[Sides], occurrences: Int[np.ndarray, " vocabulary"]) -> str:
     """The reading that the declared tests use: it depends on frequencies alone."""
     studied = next(one for one in sides if one.reading == STUDIED)
     return STUDIED if studied.separation(occurrences) < SEPARATED else GRAMMAR
+
+
+def declared_sides(vocabulary: Vocabulary, occurrences: Int[np.ndarray, " vocabulary"]) -> Sides:
+    """The sides of ``primary`` in a text, by the occurrences of every token there."""
+    sides = readings_in(vocabulary, occurrences)
+    chosen = primary(sides, occurrences)
+    return next(one for one in sides if one.reading == chosen)
 
 
 def frequent_set(

@@ -5,6 +5,8 @@ The sentences are generated from the tables, by the same rule for every run: an 
 that it is generated from.
 """
 
+import math
+
 import polars as pl
 
 from functok.claims.explanation import SEPARATED
@@ -44,7 +46,7 @@ def frequency(folder: RunFolder) -> str:
     return (
         f'<p class="lead"><b>{escaped(lead)}</b></p>'
         f"<p>{escaped(basis(compared.row(0, named=True)))}</p>{_effects(effects)}"
-        f"{elsewhere(place)}{missing}"
+        f"{_accounts(folder)}{elsewhere(place)}{missing}"
     )
 
 
@@ -124,6 +126,38 @@ def _more(test: dict, below: str, above: str, neither: str) -> str:
 def _test(folder: RunFolder, name: str) -> dict | None:
     found = read(folder.test(name))
     return None if found is None else found.row(0, named=True)
+
+
+def _accounts(folder: RunFolder) -> str:
+    """P1 to P4 under each reading, their intervals over types beside those over documents alone."""
+    found = read(of_control("accounts")(folder))
+    if found is None:
+        return ""
+    rows = [
+        {
+            "function is": WORDS.get(row["reading"], row["reading"]),
+            "test": row["test"],
+            "log ratio": row["note"]
+            if row["effect"] is None
+            else interval(row["effect"], row["effect_low"], row["effect_high"]),
+            "over documents alone": _ends(row["documents_low"], row["documents_high"]),
+            "p": row["p_value"],
+            "units": "–" if row["units"] is None else f"{row['units']:,} {row['unit']}",
+        }
+        for row in found.to_dicts()
+    ]
+    return (
+        "<p>The tests that an account of the degree rests on. Types are a sample of those that a "
+        "language could have; closed classes are nearly a census, so the interval over documents "
+        "alone stands beside it.</p>" + table(pl.DataFrame(rows, infer_schema_length=None))
+    )
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    """An interval without its value."""
+    if low is None or high is None or not math.isfinite(high - low):
+        return "–"
+    return f"[{number(low)}, {number(high)}]"
 
 
 def _effects(effects: pl.DataFrame) -> str:

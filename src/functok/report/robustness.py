@@ -27,6 +27,7 @@ _READS = {
 _EFFECTS = {
     "coverage": "coverage at equal positions",
     "class": "effect of class at equal exposure",
+    "total": "effect of class given frequency",
     "direct": "effect of class given context",
 }
 _DEFINITIONS = {ALL: "all", SEPARABLE: "by form"}

@@ -18,6 +18,7 @@ import yaml
 
 from functok.figures.catalogue import PLANS, Figure, figures
 from functok.figures.draw import draw
+from functok.report.definitions import other_definitions
 from functok.report.findings import RULE, claims_table, learned, sae_health
 from functok.report.markup import escaped, paragraphs
 from functok.report.provenance import provenance
@@ -124,7 +125,7 @@ def _findings(folder: RunFolder, drawn: Sequence[Figure]) -> str:
     return (
         (f"<dl>{about}</dl>" if about else "")
         + f'{blocks}{claims}<p class="rule">{escaped(RULE)} {escaped(sae_health(folder))}</p>'
-        f"<h3>{escaped(asked)}</h3><p>{escaped(learned(folder))}</p>"
+        f"{other_definitions(folder)}<h3>{escaped(asked)}</h3><p>{escaped(learned(folder))}</p>"
     )
 
 

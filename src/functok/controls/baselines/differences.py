@@ -75,6 +75,8 @@ class Baselines(NamedTuple):
     learned: dict[str, dict[str, Any]]
     """P4 by reading: the row of ``differences`` against the re-initialised model; none without an
     untrained model, or without types."""
+    outcomes: dict[str, Outcome]
+    """log S(n₀) in every graph."""
 
 
 def baselines(
@@ -110,7 +112,7 @@ def baselines(
         for name in others:
             row = {"reading": one.reading, "baseline": name, "size": size}
             pair = outcomes["trained"], outcomes[name]
-            row |= _contrast(*pair, one, log_n, subject.seed, draws)
+            row |= contrast(*pair, one, log_n, subject.seed, draws)
             rows.append(row)
             if "value" in row:
                 found[name] = row
@@ -123,6 +125,7 @@ def baselines(
         pl.DataFrame([_described(name, graph) for name, graph in graphs.items()], _GRAPHS),
         pl.DataFrame(explained, {"reading": pl.String, "explanation": pl.String}),
         {row["reading"]: row for row in known.iter_rows(named=True)},
+        outcomes,
     )
 
 
@@ -147,7 +150,7 @@ def _same_sign(row: Mapping[str, Any]) -> bool:
     return row["control_high"] < 0
 
 
-def _contrast(
+def contrast(
     trained: Outcome,
     control: Outcome,
     sides: Sides,
@@ -155,6 +158,15 @@ def _contrast(
     seed: int,
     draws: int,
 ) -> dict[str, Any]:
+    """D in both and Δ, as in ``Baselines.differences``; without value and p where there is a note.
+
+    Args:
+        trained, control: the outcomes.
+        sides: one reading.
+        log_n: log occurrences of every type.
+        seed: of the permutations.
+        draws: of these.
+    """
     known = sides.among(np.isfinite(trained.values) & np.isfinite(control.values))
     used = known.function | known.content
     row: dict[str, Any] = {

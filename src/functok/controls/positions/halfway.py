@@ -13,7 +13,7 @@ more than 99 % of the features, nothing is decided (``docs/methods.md#equal-expo
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from functok.controls.positions.comparison import Comparison
@@ -83,23 +83,26 @@ class Halfway(NamedTuple):
         return SCHEMES[self.scheme][1] + ceiling
 
 
-def halfway(graph: TokenFeatureGraph, sides: Sides, seed: int, draws: int) -> Halfway | None:
-    """The comparison of any two sets of types.
+def halfway(
+    graph: TokenFeatureGraph, sets: Sequence[Sides], seed: int, draws: int
+) -> Iterator[Halfway | None]:
+    """The comparison of each of some sets of types with its reference.
 
     Args:
-        graph: of the positions.
-        sides: the set and its reference.
+        graph: of the positions; its edges are read once for all sets.
+        sets: each with its reference as the other side.
         seed: of the deals of class.
         draws: of these.
     """
     everywhere = Pool(graph.activity, graph.token_occurrences.sum(1))
-    ((mine, others),) = pools(graph, [(sides.function, sides.content)])
-    share = halfway_share(everywhere, mine, others)
-    comparison, drawn = Comparison(everywhere, mine), [round(share * graph.positions)]
-    contrasts = WholeTypes.of(graph).contrasts(sides, drawn, seed, draws)
-    rows = [*comparison.of_tables(others, share)]
-    rows += comparison.of_types(others, contrasts[:, 0], share)
-    return Halfway.of(rows)
+    types, masks = WholeTypes.of(graph), [(one.function, one.content) for one in sets]
+    for sides, (mine, others) in zip(sets, pools(graph, masks), strict=True):
+        share = halfway_share(everywhere, mine, others)
+        comparison, drawn = Comparison(everywhere, mine), [round(share * graph.positions)]
+        contrasts = types.contrasts(sides, drawn, seed, draws)
+        rows = [*comparison.of_tables(others, share)]
+        rows += comparison.of_types(others, contrasts[:, 0], share)
+        yield Halfway.of(rows)
 
 
 def halfway_share(everywhere: Pool, mine: Pool, others: Pool) -> float:

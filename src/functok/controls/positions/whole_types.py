@@ -89,7 +89,8 @@ def _contrast(
     n = np.minimum(np.asarray(drawn, np.int64), min(one[1], two[1]))
     found = np.zeros(len(n))
     for sign, (counts, positions) in ((1, one), (-1, two)):
-        times, number = np.unique(counts[counts > 0], return_counts=True)
-        reached = number @ -np.expm1(log_missed(times[:, None], positions, n))
+        features = np.bincount(counts)  # by the number of positions at which they are active
+        times = np.flatnonzero(features[1:]) + 1
+        reached = features[times] @ -np.expm1(log_missed(times[:, None], positions, n))
         found += sign * np.log(np.where(reached > 0, reached, np.nan))
     return found

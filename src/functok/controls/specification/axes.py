@@ -29,9 +29,8 @@ import numpy as np
 from functok.controls.features.kinds import features
 from functok.graph.activity import Rule, incidence
 from functok.graph.bipartite import TokenFeatureGraph
-from functok.graph.contrasts import STUDIED, Sides, frequent_set, readings
+from functok.graph.contrasts import STUDIED, Sides, by_threshold, readings
 from functok.graph.labelled import LabelledGraph
-from functok.tokens.counting.function_tokens import SPECIAL
 
 RULES = (
     Rule("positive"),
@@ -100,14 +99,8 @@ def has_store(graph: TokenFeatureGraph) -> bool:
 
 def definitions(subject: LabelledGraph) -> list[Sides]:
     """The readings, and two more shares of the most frequent tokens after the study's own."""
-    sides = readings(subject)
-    occurrences = subject.graph.token_occurrences.sum(0)
-    usual = (subject.vocabulary.classes != SPECIAL) & (occurrences > 0)
-    counted = np.where(usual, occurrences, 0)
-    more = []
-    for coverage in COVERAGES:
-        frequent = frequent_set(counted, coverage) & usual
-        more.append(Sides(f"most frequent {coverage:.0%}", frequent, usual & ~frequent))
+    sides, occurrences = readings(subject), subject.graph.token_occurrences.sum(0)
+    more = [by_threshold(subject.vocabulary, occurrences, share) for share in COVERAGES]
     assert sides[0].reading == STUDIED
     return [sides[0], *more, *sides[1:]]
 

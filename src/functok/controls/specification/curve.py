@@ -9,6 +9,7 @@ effect          meaning
 ==============  ================================================================================
 ``coverage``    features that function positions reach, over the same number of random positions
 ``class``       main effect of class in the 2×2
+``total``       effect of class given frequency (test P2)
 ``direct``      effect of class given frequency, neighbours and dispersion (test P3)
 ==============  ================================================================================
 
@@ -33,10 +34,10 @@ from functok.controls.positions.comparison import Comparison
 from functok.controls.positions.pools import Pool, pools
 from functok.controls.specification.axes import Chosen, axis_choices, definitions, missing
 from functok.controls.specification.joint import SEPARABLE, joint_test
+from functok.controls.types.alone import alone
 from functok.controls.types.contexts import by_token, context_table
 from functok.controls.types.factorial import class_alone
 from functok.controls.types.predictors import CONTEXT
-from functok.controls.types.regression import direct_alone
 from functok.graph.contrasts import SEPARATED, WHOLE, Sides
 from functok.richness.common_size import SIZE, SIZES
 from functok.richness.histograms import UNITS, Histograms
@@ -124,29 +125,28 @@ def _coverage(one: Chosen, sides: list[Sides]) -> Iterator[tuple[str, dict[str, 
 
 
 def _effects(
-    outcome: Outcome, sides: list[Sides], occurrences: np.ndarray, columns: Predictors | None
+    outcome: Outcome, sides: list[Sides], occurrences: np.ndarray, columns: Predictors
 ) -> Iterator[dict[str, Any]]:
-    """Both effects of class on one outcome, if there are enough types."""
+    """The effects of class on one outcome, if there are enough types."""
     for one in sides:
-        found: dict[str, tuple[Estimate, int] | None] = {
-            "class": class_alone(outcome.values, occurrences, one, outcome.left_out)
-        }
-        if columns is not None and found["class"] is not None:
-            found["direct"] = direct_alone(outcome.values, columns, one, outcome.left_out)
-        for effect, estimate in found.items():
-            if estimate is not None:
-                row = {"effect": effect, "definition": one.reading, "types": estimate[1]}
-                yield row | vars(estimate[0])
+        both = class_alone(outcome.values, occurrences, one, outcome.left_out)
+        if both is None:
+            continue
+        yield {"effect": "class", "definition": one.reading, "types": both[1]} | vars(both[0])
+        fitted = alone(outcome.values, columns, one, outcome.left_out)
+        for effect, row in fitted.effects.items():
+            told = {"effect": effect, "definition": one.reading, "types": fitted.types}
+            yield told | vars(Estimate.of(row))
 
 
-def _columns(given: Inputs) -> Predictors | None:
-    """Frequency and neighbours of every type; None without the documents."""
-    if given.encoded is None:
-        return None
-    vocabulary = given.subject.graph.vocabulary
-    table = context_table(given.encoded, vocabulary, SIZE, given.subject.seed)
+def _columns(given: Inputs) -> Predictors:
+    """Frequency of every type, and its neighbours if the documents are there."""
     with np.errstate(divide="ignore"):
         frequency = {"log_n": np.log(given.occurrences)}
+    if given.encoded is None:
+        return frequency
+    vocabulary = given.subject.graph.vocabulary
+    table = context_table(given.encoded, vocabulary, SIZE, given.subject.seed)
     return frequency | by_token(table, CONTEXT, vocabulary)
 
 

@@ -3,9 +3,8 @@
 Columns: reading, test (``P1`` to ``P4``, and ``slot``: P2 minus P3), separation (of the types that
 take part, P(a function type is more frequent than a content type): near 1 class is frequency under
 another name), effect with effect_low and effect_high (95 %) and p_value, documents_low and
-documents_high (the interval over documents alone), units (of the interval: token types, for P1
-perhaps hash groups of documents), note (what is missing; null where there is an effect). See
-``docs/methods.md#accounts``.
+documents_high (the interval over documents alone), unit and units (of the interval), note (what is
+missing; null where there is an effect). See ``docs/methods.md#accounts``.
 """
 
 from collections.abc import Iterator
@@ -50,6 +49,7 @@ def _positions(given: Inputs, one: Sides) -> dict[str, Any]:
         **as_columns("effect", half.effect),
         "p_value": half.p_value,
         **as_columns("documents", half.documents),
+        "unit": half.unit,
         "units": position_units(given, one, half),
     }
 
@@ -74,7 +74,7 @@ def _types(given: Inputs, one: Sides) -> Iterator[dict[str, Any]]:
 def _columns(row: dict[str, Any], p_value: float, units: int) -> dict[str, Any]:
     ends = {name: row[name] for name in ("documents_low", "documents_high")}
     effect = as_columns("effect", Estimate.of(row))
-    return effect | {"p_value": p_value, **ends, "units": units}
+    return effect | {"p_value": p_value, **ends, "unit": "token types", "units": units}
 
 
 def lacking(given: Inputs, sides: Sides) -> str:
@@ -118,6 +118,6 @@ def _uncompared(given: Inputs, sides: Sides) -> str:
 _COLUMNS = {
     "reading": pl.String, "test": pl.String, "separation": pl.Float64, "effect": pl.Float64,
     "effect_low": pl.Float64, "effect_high": pl.Float64, "p_value": pl.Float64,
-    "documents_low": pl.Float64, "documents_high": pl.Float64, "units": pl.Int64,
-    "note": pl.String,
+    "documents_low": pl.Float64, "documents_high": pl.Float64, "unit": pl.String,
+    "units": pl.Int64, "note": pl.String,
 }  # fmt: skip

@@ -9,7 +9,7 @@ from functok.controls.inputs import Inputs
 from functok.controls.positions.exposure import exposure_effect
 from functok.controls.positions.halfway import SCHEMES, Halfway
 from functok.controls.types.factorial import factorial
-from functok.controls.types.raw_degree import degree_gap, raw_degree
+from functok.controls.types.raw_degree import degree_gaps, raw_degree
 from functok.controls.types.regression import class_effects
 from functok.graph.contrasts import Sides
 from functok.graph.coverage import token_degrees
@@ -119,7 +119,7 @@ def raw_degrees(given: Inputs) -> Result:
     degree, studied = token_degrees(given.subject.graph), given.sides[0]
     found = raw_degree(degree, given.occurrences, given.sides)
     tables = {"degree_effects": found.effects, "overlap": found.overlap}
-    gap = degree_gap(given.subject.graph, studied)
+    (gap,) = degree_gaps(given.subject.graph, [studied])
     if gap is None:
         return Result(tables)
     test = Evidence(

@@ -23,6 +23,7 @@ control             question                                          tables
 ``baselines``       untrained models, shuffled text, frozen SAEs (P4) baselines, baseline_…
 ``specification``   every effect under other choices                  specifications, …_summary, …
 ``accounts``        P1 to P4 under every reading, side by side        accounts
+``definitions``     rows under other thresholds, without sub-classes  definitions
 ==================  ================================================  =============================
 """
 
@@ -30,7 +31,7 @@ from collections.abc import Sequence
 
 from functok.controls.control import Control
 from functok.controls.names import CONTROL_NAMES
-from functok.controls.suite import accounts, declared, features, tables
+from functok.controls.suite import accounts, declared, definitions, features, tables
 from functok.runtime.errors import check_name
 
 CONTROLS = (
@@ -74,6 +75,12 @@ CONTROLS = (
         "accounts",
         "P1 to P4 under every reading",
         accounts.side_by_side,
+        needs_baselines=True,
+    ),
+    Control(
+        "definitions",
+        "Coverage and hubs under other definitions of function",
+        definitions.under_definitions,
         needs_baselines=True,
     ),
 )

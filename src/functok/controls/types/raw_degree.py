@@ -9,7 +9,8 @@ The first takes the types on the common support only.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,8 +68,9 @@ def raw_degree(
     return RawDegree(pl.DataFrame(effects, _EFFECTS), pl.DataFrame(overlap, _OVERLAP))
 
 
-def degree_gap(graph: TokenFeatureGraph, sides: Sides) -> Estimate | None:
-    """Log ratio of geometric mean degrees, function to content types, at their own occurrences.
+def degree_gaps(graph: TokenFeatureGraph, sides: Sequence[Sides]) -> Iterator[Estimate | None]:
+    """Log ratio of geometric mean degrees, function to content types, at their own occurrences;
+    under each of some readings.
 
     The interval is a jackknife over hash groups of documents. None where a class has no type that
     reaches a feature.
@@ -76,13 +78,14 @@ def degree_gap(graph: TokenFeatureGraph, sides: Sides) -> Estimate | None:
     degrees = Degrees.of(graph)
     used = np.flatnonzero(graph.token_occurrences.sum(1))
 
-    def gap(kept: Bool[np.ndarray, " groups"]) -> float:
+    def gap(one: Sides, kept: Bool[np.ndarray, " groups"]) -> float:
         degree = degrees.without(used[~kept])
-        logs = [np.log(degree[side & (degree > 0)]) for side in (sides.function, sides.content)]
+        logs = [np.log(degree[side & (degree > 0)]) for side in (one.function, one.content)]
         return float(logs[0].mean() - logs[1].mean()) if all(map(len, logs)) else math.nan
 
-    found = jackknife(gap, len(used))
-    return found if math.isfinite(found.value) else None
+    for one in sides:
+        found = jackknife(partial(gap, one), len(used))
+        yield found if math.isfinite(found.value) else None
 
 
 _EFFECTS = {

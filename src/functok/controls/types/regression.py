@@ -32,7 +32,6 @@ from jaxtyping import Bool, Float
 from functok.controls.types.predictors import CONTEXT, GROUPS, MODELS
 from functok.graph.contrasts import GRAMMAR, STUDIED, WITH_MARKS, Sides
 from functok.richness.replicates import Replicates
-from functok.stats import Estimate
 from functok.stats.design import Design, Predictors, design
 from functok.stats.least_squares import Fit, between, fit
 from functok.stats.variance_shares import r_squared, variance_shares
@@ -128,26 +127,6 @@ def class_effects(found: Regressions, reading: str) -> dict[str, dict[str, Any]]
     if SLOT in by_model:
         by_model[SLOT] |= {"types": by_model["direct"]["types"]}
     return by_model
-
-
-def direct_alone(
-    outcome: Float[np.ndarray, " vocabulary"],
-    found: Predictors,
-    sides: Sides,
-    left_out: Replicates | None,
-) -> tuple[Estimate, int] | None:
-    """The direct effect of class without its p, and the types that take part.
-
-    None where there are too few, or class follows from the other predictors.
-    """
-    here = sides.among(complete(outcome, found))
-    types = here.function | here.content
-    made = designed(found, "direct", here, {CLASS: here.function})
-    if not isinstance(made, Design):
-        return None
-    without = None if left_out is None else left_out.of(types)
-    fitted = fit(outcome[types], made, (CLASS,), without, 0, 0)
-    return Estimate.of(class_row(fitted)), int(types.sum())
 
 
 def class_row(fitted: Fit) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def specification_rows(table: pl.DataFrame, effect: str) -> pl.DataFrame:
 
     Args:
         table: ``controls/specifications.parquet``.
-        effect: ``coverage``, ``class`` or ``direct``.
+        effect: ``coverage``, ``class``, ``total`` or ``direct``.
 
     Returns:
         Columns rank, value, low, high, outcome, the choices (in words), types.
@@ -102,6 +102,10 @@ def specification_curve(table: pl.DataFrame) -> ChartType:
 _CURVES = {
     "coverage": ("Coverage under other choices", "the same number of random positions reach"),
     "class": ("What class adds, under other choices", "content types of similar frequency reach"),
+    "total": (
+        "What class adds to frequency, under other choices",
+        "content types of equal frequency reach",
+    ),
     "direct": (
         "What class adds to context, under other choices",
         "content types of equal frequency, neighbours and dispersion reach",

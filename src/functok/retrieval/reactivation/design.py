@@ -9,17 +9,19 @@ contrast          function against content tokens
 ``matched pairs`` of the same reading, types of equal frequency and form, pair by pair
 a sub-class       its function tokens against all content tokens, of the study's own classes
 ================  ==============================================================================
+
+The first three are repeated under other definitions; ``Design.called`` says what each is called.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from functok.controls.types.assignment import Forms
 from functok.encoding.tokenizer import Encoded
-from functok.graph.contrasts import Sides
+from functok.graph.contrasts import STUDIED, Sides
 from functok.retrieval.reactivation.balance import covariates, held, paired
 from functok.retrieval.reactivation.counting import Columns
 from functok.retrieval.reactivation.odds import Trains
@@ -41,6 +43,13 @@ class Design:
     """Without those that the classes do not overlap enough for."""
     positions: dict[str, int]
     """Of each sub-class that is compared."""
+    reading: str
+    """Of the contrasts with weights."""
+
+    def called(self, contrast: str, definition: str) -> str:
+        """What one of ``CONTRASTS`` is called under a definition."""
+        own = STUDIED if contrast == BY_FEATURE else self.reading
+        return contrast if definition == own else f"{contrast} ({definition})"
 
 
 def designed(
@@ -50,6 +59,7 @@ def designed(
     vocabulary: Vocabulary,
     sides: Sides,
     seed: int,
+    others: Sequence[Sides] = (),
 ) -> Design:
     """The module's contrasts.
 
@@ -58,26 +68,40 @@ def designed(
         estimating: the documents in which they are estimated.
         sides: the reading of those with weights.
         seed: of the pairs.
+        others: definitions under which they are repeated.
     """
     ids, seen = encoded.ids, trains.classes != SPECIAL
     function = trains.classes == FUNCTION
     columns = {"function": 1.0 * function, "content": 1.0 * (trains.classes == CONTENT)}
-    contrasts = {BY_FEATURE: ("function", "content")}
+    sizes = _sizes(vocabulary.subclasses, ids[function & estimating[encoded.document_of()]])
+    design = Design(columns, {BY_FEATURE: ("function", "content")}, sizes, sides.reading)
     known = covariates(encoded, len(vocabulary))
     forms = Forms.of(vocabulary.shown, vocabulary.subclasses)
-    weighed = {HELD: held(sides, known), PAIRED: paired(sides, known, forms, seed)}
-    for name, weights in weighed.items():
-        if weights is not None:
-            contrasts[name] = (f"{name}, function", f"{name}, content")
-            for which, side in zip(contrasts[name], (sides.function, sides.content), strict=True):
-                columns[which] = seen * (weights * side)[ids]
-    here = function & estimating[encoded.document_of()]
-    sizes = _sizes(vocabulary.subclasses, ids[here])
+    for one in (sides, *others):
+        classes, two = one.as_classes(vocabulary.classes), (one.function, one.content)
+        plain = [1.0 * (classes == side) for side in (FUNCTION, CONTENT)]
+        kinds = {
+            BY_FEATURE: plain if all(side[ids].any() for side in plain) else None,
+            HELD: _weighed(held(one, known), *two),
+            PAIRED: _weighed(paired(one, known, forms, seed), *two),
+        }
+        for contrast, weights in kinds.items():
+            name = design.called(contrast, one.reading)
+            if weights is not None and name not in design.contrasts:
+                design.contrasts[name] = (f"{name}, function", f"{name}, content")
+                for column, of_types in zip(design.contrasts[name], weights, strict=True):
+                    columns[column] = seen * of_types[ids]
     for name in sizes:
         mine = np.array([one == name for one in vocabulary.subclasses])
         columns[f"sub-class {name}"] = 1.0 * (function & mine[ids])
-        contrasts[name] = (f"sub-class {name}", "content")
-    return Design(columns, contrasts, sizes)
+        design.contrasts[name] = (f"sub-class {name}", "content")
+    return design
+
+
+def _weighed(
+    weights: Float[np.ndarray, " vocabulary"] | None, *sides: Bool[np.ndarray, " vocabulary"]
+) -> list[np.ndarray] | None:
+    return None if weights is None else [weights * side for side in sides]
 
 
 def following(

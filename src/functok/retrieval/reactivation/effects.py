@@ -92,6 +92,22 @@ def effects(
     return {name: _effect(observed[name], control[name]) for name in contrasts}
 
 
+def of_both(one: Effect, two: Effect) -> Effect:
+    """A comparison that has to hold under both of two designs.
+
+    It is the one with the larger p, with an interval over both of theirs: so it lies above 0, below
+    0 or within a margin only where both do. Without an interval where either has none.
+    """
+    pair = (one.beyond, two.beyond)
+    weaker = one if one.beyond.p_value >= two.beyond.p_value else two
+    value = weaker.beyond.estimate.value
+    ends = [(each.estimate.low, each.estimate.high) for each in pair]
+    if not np.isfinite(ends).all():
+        return weaker._replace(beyond=unknown(value))
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    return weaker._replace(beyond=weaker.beyond._replace(estimate=Estimate(value, low, high)))
+
+
 def agreement(parts: Mapping[str, Effect], positions: Mapping[str, int]) -> pl.DataFrame:
     """One contrast for each sub-class of tokens, and whether these agree (Cochran's Q).
 

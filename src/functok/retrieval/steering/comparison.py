@@ -24,10 +24,13 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
+from functok.claims.definitions import repeat, repeats_table
+from functok.graph.contrasts import Sides
 from functok.retrieval.steering.limit import MOST
 from functok.stats import cochran_q
 from functok.stats.two_way import Crossed, crossed, left_out_means, unknown
 
+TESTS = ("O-steering", "E-steering")
 CONTROLS = {"random": "a random direction", "other": "other features' directions"}
 """The controls by name, in words."""
 
@@ -95,6 +98,45 @@ def compared(gains: Gains) -> dict[str, Crossed]:
 def less_favourable(found: dict[str, Crossed]) -> str:
     """The control by which a claim is judged."""
     return min(CONTROLS, key=lambda name: np.nan_to_num(found[name].estimate.low, nan=-np.inf))
+
+
+def claimed(gains: Gains) -> dict[str, tuple[str, Crossed]]:
+    """The rows of the claim by test: what each is compared with, in words, and how."""
+    found = compared(gains)
+    control = less_favourable(found)
+    return {
+        "O-steering": ("no steering", found["none"]),
+        "E-steering": (CONTROLS[control], found[control]),
+    }
+
+
+def by_definition(gains: Gains, lasts: Sequence[int], sides: Sequence[Sides]) -> pl.DataFrame:
+    """The rows among the prompts whose last token is a function token under each definition.
+
+    Every prompt ends in a function token of the study's own, so that a wider definition changes
+    nothing.
+
+    Args:
+        lasts: the last token of each prompt.
+        sides: the definitions.
+
+    Returns:
+        The columns of ``claims/definitions.py``.
+    """
+    tables, features = [], len(gains.features)
+    for one in sides:
+        chosen = one.function[np.asarray(lasts, np.int64)]
+        prompts = int(chosen.sum())
+        note = f"{prompts} of the prompts end in a function token"
+        rows = [repeat(one.reading, test, None, note=note) for test in TESTS]
+        if prompts > 1:
+            unit = f"held-out prompts × features ({prompts} × {features})"
+            rows = [
+                repeat(one.reading, test, found.estimate, found.p_value, unit, prompts * features)
+                for test, (_, found) in claimed(gains.among(chosen)).items()
+            ]
+        tables.append(repeats_table(rows, prompts))
+    return pl.concat(tables)
 
 
 def off_manifold(gains: Gains) -> str | None:

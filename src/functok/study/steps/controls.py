@@ -191,7 +191,7 @@ def _leaves(run: Run) -> Iterable[Path]:
 
 CONTROLS = Step(
     name="controls",
-    number=3,
+    number=4,
     title="Running the frequency controls",
     needs=("coverage", "baselines"),
     settings=_settings,
@@ -203,8 +203,8 @@ CONTROLS = Step(
     figures=(
         *("class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"),
         *("exposure-curve", "exposure-references", "exposure-sizes", "accumulation"),
-        *("specifications-coverage", "specifications-class", "specifications-direct"),
-        "feature-kinds",
+        *("specifications-coverage", "specifications-class", "specifications-total"),
+        *("specifications-direct", "feature-kinds"),
     ),
     summary="Is it frequency? Controls for degree and coverage.",
     shows=_shows,

@@ -62,7 +62,7 @@ def _coverage(run: Run, graph: TokenFeatureGraph) -> Iterator[Evidence]:
     mine = np.isin(np.arange(graph.vocabulary), order)
     seen = graph.token_occurrences.sum(0) > 0
     others = (run.vocabulary.classes == CONTENT) & seen & ~mine
-    half = halfway(graph, Sides("", mine, others), run.study.seed, DRAWS)
+    (half,) = halfway(graph, [Sides("", mine, others)], run.study.seed, DRAWS)
     if half is not None:
         yield Evidence(
             test="E-coverage",

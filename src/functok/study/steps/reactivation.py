@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from functok.encoding.tokenizer import Encoded
-    from functok.retrieval.reactivation.effects import Effect
     from functok.retrieval.reactivation.odds import Trains
 
 WINDOW = 32
@@ -127,17 +126,20 @@ def _predicting(run: Run, observed: Trains, text: Encoded, clause: str | None) -
     Returns:
         Rows of ``reactivation_odds``.
     """
+    from itertools import chain
+
     import numpy as np
     import polars as pl
 
+    from functok.claims.definitions import repeats, repeats_table
     from functok.claims.evidence import with_intervals
     from functok.corpus.splits import document_groups, half
     from functok.graph.bipartite import TokenFeatureGraph
-    from functok.graph.contrasts import primary, readings
-    from functok.graph.labelled import LabelledGraph
+    from functok.graph.contrasts import declared_sides, definitions
     from functok.retrieval.reactivation.design import BY_FEATURE, CONTRASTS, designed
     from functok.retrieval.reactivation.effects import agreement, effects, odds_table
     from functok.retrieval.reactivation.odds import among
+    from functok.retrieval.reactivation.rows import NO_TOKEN, rows
     from functok.runtime.store import write_table
 
     seed, groups = run.study.seed, document_groups(text.keys)
@@ -147,11 +149,10 @@ def _predicting(run: Run, observed: Trains, text: Encoded, clause: str | None) -
     features = screen.filter("predicts")["feature"].to_numpy()
     if reason is None and len(features) < 2:
         reason = f"{len(features)} features pass the screen on other documents"
-    graph = TokenFeatureGraph.load(run.judged)
-    sides = readings(LabelledGraph(graph, run.vocabulary, seed))
-    reading = primary(sides, graph.token_occurrences.sum(0))
-    side = next(one for one in sides if one.reading == reading)
-    design = designed(observed, text, estimating, run.vocabulary, side, seed)
+    occurrences = TokenFeatureGraph.load(run.judged).token_occurrences.sum(0)
+    sides = declared_sides(run.vocabulary, occurrences)
+    others = definitions(run.vocabulary, occurrences)
+    design = designed(observed, text, estimating, run.vocabulary, sides, seed, others)
     trains = among(observed, estimating)
     found = effects(trains, design.columns, design.contrasts, features, groups, WINDOW, seed)
     odds = dict(zip(("log_odds", "log_odds_shifted"), found[BY_FEATURE].by_feature, strict=True))
@@ -168,7 +169,13 @@ def _predicting(run: Run, observed: Trains, text: Encoded, clause: str | None) -
         clause,
     )
     unit = "; ".join(part for part in said if part)
-    _evidence(run, found, reading, unit, len(features) * size, documents)
+    given = (design, found, unit, len(features) * size, seed)
+    for row in rows(*given):
+        row.write(run.folder, documents)
+    names = [one.reading for one in others]
+    again = [repeats(name, rows(*given, name), TESTS, NO_TOKEN) for name in names]
+    table = repeats_table(chain(*again), documents).to_arrow()
+    write_table(run.folder.retrieval("reactivation_definitions"), table)
     table = odds_table({name: found[name] for name in CONTRASTS if name in found})
     return with_intervals(table.to_arrow(), documents)
 
@@ -207,61 +214,22 @@ def _screened(
     return table, None
 
 
-def _evidence(
-    run: Run, found: dict[str, Effect], reading: str, unit: str, units: int, documents: int
-) -> None:
-    """Are features re-activated at function tokens, and beyond what their rates and runs give?"""
-    from functok.claims.evidence import Evidence, as_columns
-    from functok.retrieval.reactivation.design import BY_FEATURE, HELD
-    from functok.retrieval.reactivation.effects import SHIFTS, UNKNOWN
-
-    plain, equal = found[BY_FEATURE], found.get(HELD, UNKNOWN)
-    odds = "log odds ratio of re-activation, function over content tokens, mean over features"
-    control = f"each feature's activity shifted around its document, mean of {SHIFTS} shifts"
-    held = f"{odds} ({reading}, token frequency and next-token entropy held equal)"
-    apart = f"; undecided: function and content types ({reading}) do not overlap in frequency"
-    for test, statistic, measured, against, value, effect, also in (
-        (
-            *("O-reactivation", f"{odds} (as studied)", plain.observed),
-            *("equal odds", 0.0, plain.observed, ""),
-        ),
-        (
-            *("E-reactivation", held, equal.observed),
-            *(control, equal.shifted.estimate.value, equal.beyond),
-            "" if HELD in found else apart,
-        ),
-    ):
-        Evidence(
-            test=test,
-            statistic=statistic,
-            **as_columns("measured", measured.estimate),
-            control=against,
-            control_value=value,
-            effect_name="difference in log odds ratio",
-            **as_columns("effect", effect.estimate),
-            p_value=effect.p_value,
-            unit=unit + also,
-            units=units,
-            seed=run.study.seed,
-        ).write(run.folder, documents)
-
-
 _TABLES = (
-    *("reactivation", "reactivation_odds"),
-    *("reactivation_features", "reactivation_subclasses"),
+    *("reactivation", "reactivation_odds", "reactivation_features"),
+    *("reactivation_subclasses", "reactivation_definitions"),
 )
-_TESTS = ("O-reactivation", "E-reactivation")
+TESTS = ("O-reactivation", "E-reactivation")
 
 REACTIVATION = Step(
     name="reactivation",
-    number=4,
+    number=5,
     title="Counting re-activations",
     needs=("graph",),
     work=_work,
     runs_model=True,
     tables=_TABLES,
     excuse=needs_sae,
-    evidence=_TESTS,
+    evidence=TESTS,
     figures=("reactivation", "reactivation-odds"),
     summary="Are features re-activated at function tokens? Compared with shifted activity.",
     shows=rows_of(

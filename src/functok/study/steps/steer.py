@@ -46,9 +46,10 @@ def _steer(run: Run) -> dict[str, float]:
 
     from functok.encoding.documents import drawn
     from functok.graph.bipartite import TokenFeatureGraph
+    from functok.graph.contrasts import definitions
     from functok.models.dictionaries.sites import residual_layer
     from functok.retrieval.questions import steered
-    from functok.retrieval.steering.comparison import by_subclass, off_manifold
+    from functok.retrieval.steering.comparison import by_definition, by_subclass, off_manifold
     from functok.retrieval.steering.gains import (
         following,
         function_prompts,
@@ -112,6 +113,9 @@ def _steer(run: Run) -> dict[str, float]:
         write_table(equal_kl, gains.table().to_arrow())
     lasts = [run.vocabulary.subclasses[prompt.ids[-1]] for prompt in prompts]
     write_table(run.folder.retrieval("steering_subclasses"), by_subclass(gains, lasts).to_arrow())
+    sides = definitions(run.vocabulary, graph.token_occurrences.sum(0))
+    again = by_definition(gains, [prompt.ids[-1] for prompt in prompts], sides)
+    write_table(run.folder.retrieval("steering_definitions"), again.to_arrow())
     _steering_evidence(run, gains, reason)
     best = (
         effects.filter(pl.col("direction") == "feature")
@@ -173,16 +177,9 @@ def _steering_evidence(run: Run, gains: Gains, equal_kl: str | None) -> None:
         equal_kl: why the directions are of equal KL instead of equal norm.
     """
     from functok.claims.evidence import Evidence, as_columns
-    from functok.retrieval.steering.comparison import (
-        CONTROLS,
-        compared,
-        less_favourable,
-        off_manifold,
-    )
+    from functok.retrieval.steering.comparison import claimed, off_manifold
     from functok.retrieval.steering.strength import NATS
 
-    found = compared(gains)
-    control = less_favourable(found)
     prompts, features = gains.own.shape
     unit = f"held-out prompts × features ({prompts} × {features})"
     if equal_kl is not None:
@@ -190,15 +187,14 @@ def _steering_evidence(run: Run, gains: Gains, equal_kl: str | None) -> None:
     if (reason := off_manifold(gains)) is not None:
         unit += f"; undecided: {reason}"
     same = "norm" if equal_kl is None else "KL"
-    for test, against, one in (
-        ("O-steering", "no steering", found["none"]),
-        ("E-steering", f"{CONTROLS[control]} of the same {same}", found[control]),
-    ):
+    told = claimed(gains)
+    _, plain = told["O-steering"]
+    for test, (against, one) in told.items():
         Evidence(
             test=test,
             statistic="log-probability gained by the tokens that follow the feature in text, nats",
-            **as_columns("measured", found["none"].estimate),
-            control=against,
+            **as_columns("measured", plain.estimate),
+            control=against if test == "O-steering" else f"{against} of the same {same}",
             control_value=float(gains.own.mean()) - one.estimate.value,
             effect_name="difference, nats",
             **as_columns("effect", one.estimate),
@@ -231,7 +227,10 @@ def _settings(run: Run) -> dict[str, Any]:
     return part | {"grid": without(part["grid"], chat=False)}
 
 
-_TABLES = ("steering", "steering_equal_kl", "steering_subclasses", "steered_text", "grid")
+_TABLES = (
+    *("steering", "steering_equal_kl", "steering_subclasses", "steering_definitions"),
+    *("steered_text", "grid"),
+)
 _TESTS = ("O-steering", "E-steering")
 
 STEER = Step(
@@ -244,7 +243,7 @@ STEER = Step(
     check=_check,
     tables=_TABLES,
     excuse=needs_sae,
-    number=5,
+    number=6,
     evidence=_TESTS,
     figures=("steering-gain",),
     summary="Add, set or ablate features at chosen tokens.",

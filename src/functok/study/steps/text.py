@@ -151,7 +151,8 @@ def _size(run: Run) -> int:
 
 def _what_is_encoded(run: Run) -> Any:
     part = run.study.graph
-    return [part.documents, part.tokens] if run.study.whole else run.study.held_out
+    how = "a hundredth each at most"
+    return [part.documents, part.tokens, how] if run.study.whole else run.study.held_out
 
 
 def _encoded_files(run: Run) -> Iterable[Path]:

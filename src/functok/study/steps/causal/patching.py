@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
@@ -141,6 +142,7 @@ def fillers(run: Run) -> Mapping[str, int]:
 
 def _evidence(run: Run, classes: pl.DataFrame, effects: pl.DataFrame) -> None:
     """P5, by the onset; P6, by the less favourable of its two effects."""
+    import numpy as np
     import polars as pl
 
     from functok.claims.evidence import Evidence
@@ -151,6 +153,13 @@ def _evidence(run: Run, classes: pl.DataFrame, effects: pl.DataFrame) -> None:
     types = read_frame(run.folder.retrieval("patching_types"))
     means = dict(types.group_by("final_class").agg(pl.col("onset").drop_nans().mean()).iter_rows())
     facts = onset["facts"]
+    unit = f"facts ({facts}) × last-token types"
+    if not math.isfinite(onset["low"]):
+        there = types.filter(pl.col("onset").is_finite())["final_class"].to_list()
+        unit += (
+            f" (no interval: {there.count('function')} function and {there.count('content')} "
+            "content types ever hold half of the answer, and two of each are needed)"
+        )
     Evidence(
         test="P5",
         statistic="depth at which half of the answer stands at the last position, content types",
@@ -162,11 +171,12 @@ def _evidence(run: Run, classes: pl.DataFrame, effects: pl.DataFrame) -> None:
         effect_low=onset["low"],
         effect_high=onset["high"],
         p_value=onset["p_value"],
-        unit=f"facts ({facts}) × last-token types",
+        unit=unit,
         units=onset["types"],
         seed=run.study.seed,
     ).write(run.folder, facts)
-    worst = effects.sort("low", nulls_last=True).row(0, named=True)
+    # one without an interval first: the claim needs both
+    worst = effects.sort(pl.col("low").is_finite(), "low").row(0, named=True)
     Evidence(
         test="P6",
         statistic="share of the answer at function positions inside the prompt, and the share that "
@@ -179,11 +189,21 @@ def _evidence(run: Run, classes: pl.DataFrame, effects: pl.DataFrame) -> None:
         effect=worst["value"],
         effect_low=worst["low"],
         effect_high=worst["high"],
-        p_value=max(effects["p_value"].to_list()),
-        unit="facts",
+        p_value=float(np.max(effects["p_value"].to_numpy())),
+        unit="facts" if math.isfinite(worst["low"]) else _no_interval(worst),
         units=worst["facts"],
         seed=run.study.seed,
     ).write(run.folder, worst["facts"])
+
+
+def _no_interval(effect: dict[str, Any]) -> str:
+    """The unit of an effect that two facts were not enough for."""
+    what = {
+        "inside": "prompts with function and content positions of like norm between subject and "
+        "last token",
+        "shift": "prompts of either class whose answer moves with the subject",
+    }
+    return f"facts (no interval: more {what[effect['effect']]} are needed)"
 
 
 def _settings(run: Run) -> Any:

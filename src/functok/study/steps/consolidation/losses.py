@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _TABLES = (
     *("losses", "floors", "loss_summary", "loss_subclasses", "integrity"),
-    *("decomposition", "class_effects", "target_effects"),
+    *("decomposition", "class_effects", "target_effects", "loss_definitions"),
 )
 _TESTS = tuple(
     row.test
@@ -39,6 +39,7 @@ def _work(run: Run, key: str) -> None:
     from functok.consolidation.checkpoints import steps_column
     from functok.consolidation.floors import BIGRAM, KneserNeyBigram
     from functok.consolidation.losses import loss_table, model_losses, summary
+    from functok.consolidation.measured import Measured
     from functok.encoding.documents import drawn, sample_sentence
     from functok.models.exclusions import Counts, with_exclusions
     from functok.runtime.progress import ticking
@@ -77,20 +78,24 @@ def _work(run: Run, key: str) -> None:
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     steps = [one.step for one in run.checkpoints]
-    analysis = Analysis(
+    measured = Measured(
         train=run.encoded("train"),
         text=held_out,
         row_format=run.row_format,
-        vocabulary=run.vocabulary,
+        classes=classes,
         left_out=massive,
         losses=dict(zip(steps, losses, strict=True)),
     )
-    for name, found in ({"loss_summary": summary(frame)} | analysis.tables).items():
+    analysis = Analysis(measured=measured, vocabulary=run.vocabulary)
+    called, seed = {one.step: one.called for one in run.checkpoints}, run.study.seed
+    tables = {"loss_summary": summary(frame), **analysis.tables}
+    tables["loss_definitions"] = analysis.by_definition(called, seed)
+    for name, found in tables.items():
         shown = with_intervals(found.to_arrow(), len(held_out))
         write_table(run.folder.consolidation(name), with_exclusions(shown, excluded))
     for test in _TESTS:
         remove_file(run.folder.test(test))  # of other settings
-    for row in analysis.tests({one.step: one.called for one in run.checkpoints}, run.study.seed):
+    for row in analysis.tests(called, seed):
         row.write(run.folder, len(held_out))
 
 
@@ -168,7 +173,7 @@ LOSSES = Step(
     title="Splitting the held-out loss by transition group",
     needs=("pretrain",),
     settings=_settings,
-    number=4,
+    number=5,
     work=_work,
     runs_model=True,
     leaves=lambda run: map(run.folder.consolidation, _TABLES),
