@@ -43,7 +43,7 @@ def report(
             show(bring(run, ["report"], replace), "report")
             return
         except UserError as error:
-            found = list(conditions(Runner(run, STEPS))) if run.reopened else []
+            found = list(conditions(Runner(run, STEPS, as_made=True))) if run.reopened else []
             if not any(one.damage for one in found):
                 raise
             refusal = str(error)
@@ -52,7 +52,7 @@ def report(
         assert output is not None
         run, place, refusal = open_run(target, ConsoleProgress()), RunFolder(output), ""
         require(not place.study.exists(), f"{output} is a run folder itself; give another with -o.")
-        found = list(conditions(Runner(run, STEPS)))
+        found = list(conditions(Runner(run, STEPS, as_made=True)))
     from functok.report.partial import report_of
 
     notes = report_of(run.folder, found, place)

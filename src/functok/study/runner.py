@@ -34,14 +34,19 @@ class Runner:
     keys: dict[str, str] = field(default_factory=dict)
     worked: list[str] = field(default_factory=list)
     """Names of the steps that were done, in order."""
+    as_made: bool = False
+    """Whether steps that were done when their number was lower count as done: they do where a run
+    is only read."""
 
     def key(self, name: str) -> str:
         """The fingerprint of everything that determines a step's results."""
         if name not in self.keys:
             step = self.step(name)
             needed = [self.key(other) for other in self.needs(name)]
-            parts = (step.number, self.run.study.seed, step.settings(self.run), needed)
-            self.keys[name] = fingerprint(name, *parts)
+            parts = (self.run.study.seed, step.settings(self.run), needed)
+            keys = [fingerprint(name, number, *parts) for number in range(step.number, 0, -1)]
+            made = self.run.folder.records.read(name).get("key") if self.as_made else None
+            self.keys[name] = made if made in keys else keys[0]
         return self.keys[name]
 
     def needs(self, name: str) -> list[str]:
@@ -76,8 +81,12 @@ class Runner:
             if not self._applies(step.name):
                 self.run.folder.records.forget(step.name)
 
-    def check(self, *names: str) -> None:
+    def check(self, *names: str, whole: bool = False) -> None:
         """Refuse what cannot be done, before anything is.
+
+        Args:
+            names: of the steps that are asked for.
+            whole: as ``is_whole`` takes it.
 
         Raises:
             UserError: if one of ``names`` does not apply to the study, or a step that is still to
@@ -87,6 +96,9 @@ class Runner:
             excuse = self.step(name).excuse(self.run.study)
             if excuse is not None:
                 raise UserError(excuse)
+        if self.as_made and not self.is_whole(names, whole):
+            self.as_made = False  # whoever continues a run compares the numbers of its steps
+            self.keys.clear()
         left = self._left(names)
         steps = [step for step in self.steps if step.name in left]
         for step in steps:
