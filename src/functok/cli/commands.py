@@ -23,6 +23,7 @@ from functok.cli.feature import feature
 from functok.cli.find_feature import find_feature
 from functok.cli.graph import graph
 from functok.cli.models import models, studies
+from functok.cli.plan import plan
 from functok.cli.pretrain import pretrain
 from functok.cli.report import check, figure, report
 from functok.cli.steer import steer
@@ -83,6 +84,9 @@ def run(
     _bring_and_show(
         study, "report", output, replace, where, workers, allow_python, settings=settings or ()
     )
+
+
+app.command()(plan)
 
 
 def _bring_and_show(

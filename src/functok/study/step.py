@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.runtime.store import read_frame
+from functok.study.plan.cost import Cost
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from functok.study.plan.forecast import Forecast
     from functok.study.run import Run
     from functok.study.settings import Study
 
@@ -36,8 +38,8 @@ class Step:
     """What, in addition to the steps it needs, determines its results."""
     work: Callable[[Run, str], dict[str, Any] | None]
     """Does it, given the step's key; returns facts to record that no table holds."""
-    disk: Callable[[Run], int] = lambda run: 0
-    """Bytes that its work will write, about; where that is not known before, 0."""
+    cost: Callable[[Run, Forecast], Cost] = lambda run, forecast: Cost()
+    """What its work takes, about, as far as that can be told before it begins."""
     leaves: Callable[[Run], Iterable[Path]]
     """Files and folders that it wrote; those that are not there are passed over."""
     heals: bool = False

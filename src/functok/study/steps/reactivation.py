@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from functok.runtime.errors import UserError
 from functok.runtime.store import read_json
 from functok.study.opening import views
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae, rows_of
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from functok.encoding.tokenizer import Encoded
     from functok.retrieval.reactivation.effects import Effect
     from functok.retrieval.reactivation.odds import Trains
+    from functok.study.plan.forecast import Forecast
 
+_ALWAYS, _FIRING, _HELD = 5.0, 1e-5, 200
+"""Seconds of ``Forecast.work``, for each active feature at a position, and bytes that one takes."""
 WINDOW = 32
 """Positions after which a feature no longer counts as established."""
 EVENTS = 50
@@ -248,6 +252,16 @@ def _evidence(
         ).write(run.folder, documents)
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Of each SAE: the counts of its firings, and of their shifts."""
+    cost, tokens = Cost(), forecast.tokens("graph")
+    for part in run.study.dictionaries:
+        firings = tokens * forecast.probe.sae(part).l0
+        counts = forecast.work(_ALWAYS + _FIRING * firings, round(_HELD * firings))
+        cost += forecast.loading() + counts.with_held(forecast.model)
+    return cost
+
+
 def _leaves(run: Run) -> Iterable[Path]:
     for seen in views(run):
         yield from map(seen.folder.retrieval, _TABLES)
@@ -268,6 +282,7 @@ REACTIVATION = Step(
     settings=lambda run: None,
     work=_work,
     runs_model=True,
+    cost=_cost,
     leaves=_leaves,
     excuse=needs_sae,
     evidence=_TESTS,

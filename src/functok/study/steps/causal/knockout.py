@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functok.runtime.store import read_frame, write_table
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step
-from functok.study.steps.causal.facts import excuse
-from functok.study.steps.causal.pairs import drawn_pairs, fact_groups
+from functok.study.steps.causal.facts import PROMPT, excuse
+from functok.study.steps.causal.pairs import drawn_pairs, fact_groups, pairs_expected
 
 if TYPE_CHECKING:
+    from functok.study.plan.forecast import Forecast
     from functok.study.step import Shown
 
 TABLES = ("knockout", "knockout_classes", "knockout_pairs")
@@ -31,6 +33,15 @@ def _work(run: Run, key: str) -> None:
         write_table(run.folder.retrieval(name), table.to_arrow())
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Each prompt once, and its last token under every subset of the classes of keys."""
+    from functok.models.interventions.cut_edges import VARIANTS
+    from functok.retrieval.causal.knockout import SUBSETS
+
+    tokens = PROMPT + len(SUBSETS) * len(VARIANTS)
+    return forecast.loading() + forecast.passes(pairs_expected(run) * tokens)
+
+
 def _shows(run: Run) -> Shown:
     """Shapley values of the classes, in every variant, and where the rest is."""
     import polars as pl
@@ -49,6 +60,7 @@ KNOCKOUT = Step(
     settings=lambda run: run.study.facts and run.study.facts.patched,
     work=_work,
     runs_model=True,
+    cost=_cost,
     leaves=lambda run: map(run.folder.retrieval, TABLES),
     excuse=excuse,
     figures=("knockout",),
