@@ -8,9 +8,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import hypothesis
 
-from system.fixtures import run_copy, tiny_study, whole_run
+from system.fixtures import own_cache, run_copy, tiny_study, whole_run
 
-__all__ = ["run_copy", "tiny_study", "whole_run"]
+__all__ = ["own_cache", "run_copy", "tiny_study", "whole_run"]
 
 # The same examples on every machine; no deadline, since types are checked and machines are shared.
 hypothesis.settings.register_profile("gate", max_examples=40, deadline=None, derandomize=True)

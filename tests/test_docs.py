@@ -1,5 +1,7 @@
 """Every command that the README and the docs show is run, on the tiny study in the demo's place."""
 
+import ast
+import json
 import re
 import shlex
 import shutil
@@ -8,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import polars as pl
 import pytest
 import torch
@@ -136,6 +139,32 @@ def test_the_code_for_a_notebook_runs(workspace: Path) -> None:
     assert len(names["run"].claims) > 5
     assert (names["function"].classes == 0).sum() == len(names["function"].ids)
     assert names["sae"].dictionary.features == names["asked"].subject.dictionary.features
+
+
+def test_the_notebook_runs(workspace: Path) -> None:
+    """Cell by cell, as a notebook does: what a cell ends with is shown."""
+    model = workspace / "path/to/model"
+    shutil.copytree(model / "step1000", model, dirs_exist_ok=True)
+    book = json.loads((ROOT / "docs/notebook.ipynb").read_text("utf-8"))
+    names: dict[str, Any] = {}
+    shown = []
+    for cell in book["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            *before, last = ast.parse("".join(cell["source"])).body
+            assert isinstance(last, ast.Expr), "a cell ends with what it shows"
+            exec(compile(ast.Module(before, []), "cell", "exec"), names)
+            shown.append(eval(compile(ast.Expression(last.value), "cell", "eval"), names))
+    charts = [one for one in shown if isinstance(one, alt.Chart)]
+    assert [one.to_dict()["mark"]["type"] for one in charts] == ["rect", "bar"]
+    frames = [one for one in shown if isinstance(one, pl.DataFrame)]
+    assert all(len(frame) for frame in frames)
+    assert {"feature", "random", "none"} == set(frames[2]["direction"])
+    plain, own, ten = (
+        part["log_probability"].to_list() for part in frames[3].partition_by("trial")
+    )
+    assert plain != own
+    assert plain != ten
 
 
 def test_the_code_on_the_facts_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,12 +119,13 @@ def test_a_name_that_is_no_device_is_refused_before_torch_is_asked() -> None:
             Resources(sae_device=name)
 
 
-def test_rays_tasks_get_no_accelerator_unasked(machine) -> None:
-    machine(cuda=1)
+def test_rays_tasks_take_the_accelerator_that_ray_gives_them(machine) -> None:
+    machine(cuda=2)
     assert Resources().placement().device == "cuda"
-    found = Resources(cluster="ray").placement(own="float32")
-    assert found.said == "cpu: Ray tasks request CPU cores only, float32 as the model's own"
-    assert Resources(cluster="ray", device="cuda").placement().device == "cuda"
+    assert Resources(cluster="ray").placement().device == "cuda"
+    for one in ({"device": "cuda:1"}, {"sae_device": "cuda:1"}):
+        with pytest.raises(UserError, match="GPU of its own; give cuda in place of cuda:1"):
+            Resources(cluster="ray", **one)
 
 
 def test_a_model_is_spread_where_the_first_device_does_not_hold_it(monkeypatch) -> None:

@@ -17,6 +17,8 @@ from functok.runtime.errors import UserError
 from functok.runtime.progress import Silent
 from functok.runtime.store import RunFolder, write_text, writing, writing_folder
 from functok.study.opening import open_run
+from functok.study.plan.cost import Cost
+from functok.study.plan.forecast import Forecast
 from functok.study.run import Run
 from functok.study.runner import Runner
 from functok.study.settings import load_study
@@ -90,7 +92,11 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_it_begins(
     free = shutil.disk_usage(tmp_path)._replace(free=1 << 30)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: free)
     run = Run(load_study(tiny_study), RunFolder(tmp_path / "run"))
-    step = replace(STEPS[0], disk=lambda run: 1 << 40, work=lambda run, key: pytest.fail("begun"))
+    step = replace(
+        STEPS[0],
+        cost=lambda run, forecast: Cost(disk=1 << 40),
+        work=lambda run, key: pytest.fail("begun"),
+    )
     with pytest.raises(
         UserError, match=r"needs about 1,024.00 GiB of disk, but only 1.00 GiB are free"
     ):
@@ -106,4 +112,5 @@ def test_every_costly_step_says_what_it_writes(run_copy: Path) -> None:
         if step.name in ("documents", "pretrain", "dictionaries", "graph"):
             names = run.folder.records.read(step.name)["files"]
             there = sum(file["size"] for file in names.values())
-            assert there / 3 < step.disk(run) < 30 * there, step.name
+            told = step.cost(run, Forecast(run, quick=True)).disk
+            assert there / 3 < told < 30 * there, step.name

@@ -80,6 +80,31 @@ def test_workers_give_the_result_of_this_process(job: Squares, tmp_path: Path) -
     assert job.worked() == sorted(SHARDS)
 
 
+class Threads(Squares):
+    """Leaves what a worker may keep busy."""
+
+    def run(self, shard: int) -> Sum:
+        names = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS")
+        with open(self.log, "a") as log:
+            log.write(" ".join(os.environ[name] for name in names) + "\n")
+        return Sum((shard,))
+
+
+def test_workers_divide_the_cores_among_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functok.runtime.threads._cores", lambda: 5)
+    for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    log = tmp_path / "log.txt"
+    run_shards(Threads(log), SHARDS, tmp_path / "two", Workers(2))
+    assert set(log.read_text().splitlines()) == {"2 2 2"}
+    log.unlink()
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    run_shards(Threads(log), SHARDS, tmp_path / "told", Workers(2))
+    assert set(log.read_text().splitlines()) == {"3 2 2"}
+
+
 def test_partial_results_merge_in_the_order_of_the_shards(job: Squares, tmp_path: Path) -> None:
     assert run_shards(job, SHARDS, tmp_path / "partials", Backwards()) == MERGED
 

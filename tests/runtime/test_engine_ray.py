@@ -97,3 +97,37 @@ def test_what_a_user_can_mend_comes_back_as_one_sentence(two_nodes, tmp_path: Pa
     job = Refused(0.0, tmp_path / "log")
     with pytest.raises(UserError, match="Shard 3 cannot be read; fix it"):
         run_shards(job, [3], tmp_path / "two", RayCluster(two_nodes.address))
+
+
+class OnGpu(SlowCounts):
+    """Notes which GPUs it was given."""
+
+    device = "cuda"
+
+    def run(self, shard: int) -> TokenCounts:
+        with open(self.log, "a") as log:
+            log.write(f"{os.environ['CUDA_VISIBLE_DEVICES']} {os.environ['OMP_NUM_THREADS']}\n")
+        return TokenCounts(np.arange(5) * shard, np.arange(5), 1)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_a_shard_on_a_gpu_asks_for_one(
+    gpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="ray is not installed: the extra functok[ray]")
+    import ray
+
+    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", here)
+    ray.init(num_cpus=1, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
+    job = OnGpu(0.0, tmp_path / "log")
+    try:
+        if gpus:
+            run_shards(job, [3, 4], tmp_path / "parts", RayCluster())
+            assert job.log.read_text().splitlines() == ["0 1", "0 1"]
+        else:
+            with pytest.raises(UserError, match="asks Ray for 1 GPU, and the cluster has 0; give"):
+                run_shards(job, [3], tmp_path / "parts", RayCluster())
+    finally:
+        ray.shutdown()

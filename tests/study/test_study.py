@@ -338,6 +338,29 @@ def test_a_step_of_another_number_is_done_again(tmp_path: Path) -> None:
     assert done == ["b", "d"]
 
 
+def test_a_run_that_is_only_read_is_what_an_older_version_made(tmp_path: Path) -> None:
+    done: list[str] = []
+    run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
+    steps = toy(DIAMOND, done)
+    Runner(run, steps).bring("d")
+    newer = tuple(replace(one, number=3) if one.name in "bd" else one for one in steps)
+    done.clear()
+    reading = Runner(run, newer, as_made=True)
+    reading.check("d", whole=True)
+    reading.bring("d", whole=True)
+    assert reading.as_made
+    assert done == []
+    (tmp_path / "c").unlink()
+    continuing = Runner(run, newer, as_made=True)
+    continuing.check("d", whole=True)  # something has to be made, so all numbers count
+    continuing.bring("d", whole=True)
+    assert not continuing.as_made
+    assert sorted(done) == ["b", "c", "d"]
+    done.clear()
+    Runner(run, newer).bring("d")
+    assert done == []
+
+
 def test_time_adds_up_over_sittings(tmp_path: Path) -> None:
     run = Run(Study(name="toy"), RunFolder(tmp_path), Silent())
     (tmp_path / "timings.json").write_text('{"a": 100.0, "z": 5.0}')

@@ -1,6 +1,7 @@
 """The tiny study and one finished run of it, made once for all tests and all workers."""
 
 import fcntl
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -11,6 +12,12 @@ import pytest
 
 from system.tiny import functok, settings, write_corpus, write_study
 from system.writes import Writes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The user's own cache is left alone."""
+    os.environ["FUNCTOK_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from functok.cli.feature import feature
 from functok.cli.find_feature import find_feature
 from functok.cli.graph import graph
 from functok.cli.models import models, studies
+from functok.cli.plan import plan
 from functok.cli.pretrain import pretrain
 from functok.cli.prompts import steer, trace
 from functok.cli.report import check, compare, figure, report
@@ -62,6 +63,9 @@ def run(study: Target, options: RunOptions, settings: Set = None) -> None:
     from functok.cli.work import show_step
 
     show_step(study, "report", options, settings or ())
+
+
+app.command()(plan)
 
 
 def _add(name: str, summary: str, by_sae: bool) -> None:

@@ -41,7 +41,7 @@ def report(target: Target, options: RunOptions) -> None:
             show(bring(run, ["report"], options.replace), "report")
             return
         except UserError as error:
-            found = list(conditions(Runner(run, STEPS))) if run.reopened else []
+            found = list(conditions(Runner(run, STEPS, as_made=True))) if run.reopened else []
             if not any(one.damage for one in found):
                 raise
             refusal = str(error)
@@ -50,7 +50,7 @@ def report(target: Target, options: RunOptions) -> None:
         assert output is not None
         run, place, refusal = _opened(target), RunFolder(output), ""
         require(not place.study.exists(), f"{output} is a run folder itself; give another with -o.")
-        found = list(conditions(Runner(run, STEPS)))
+        found = list(conditions(Runner(run, STEPS, as_made=True)))
     from functok.report.partial import report_of
 
     notes = report_of(run.folder, found, place)

@@ -74,11 +74,11 @@ def bring(run: Run, names: Sequence[str], replace: bool = False, whole: bool = F
         UserError: if a step does not apply to the study, or anything on the way cannot be used.
         StoppedError: if the user stops it; what is finished is kept.
     """
-    runner = Runner(run, STEPS)
     run.reopened = run.reopened and not replace
+    runner = Runner(run, STEPS, as_made=run.reopened)
     run.corpus_fingerprint  # noqa: B018 (a corpus that is not there is refused before the rest)
     try:
-        runner.check(*names)
+        runner.check(*names, whole=whole)
         if run.reopened and _is_finished(runner, names, whole):
             return run  # what only reads takes no lock, and opens read-only media too
         with run.folder.opened():
@@ -109,7 +109,7 @@ def bring_controls(run: Run, only: Sequence[str], replace: bool, seen: Run) -> N
     bring(run, ["coverage", "baselines"] if compares else ["coverage"], replace)
 
     with run.folder.opened():
-        control_run(seen, only, Runner(run, STEPS).key("controls"))
+        control_run(seen, only, Runner(run, STEPS, as_made=run.reopened).key("controls"))
 
 
 def show_step(target: Path, name: str, options: RunOptions, changes: Sequence[str] = ()) -> None:

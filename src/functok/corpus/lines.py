@@ -149,6 +149,11 @@ class _WholeFrames(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    @property
+    def taken(self) -> int:
+        """Bytes of the file that have been read."""
+        return self._file.tell()
+
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         while not self._ready:
             compressed = self._frame.unused_data or self._file.read(_FED)

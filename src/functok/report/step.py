@@ -6,19 +6,29 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step
 from functok.study.steps import STEPS as STUDY_STEPS
 from functok.study.steps.claims import CLAIMS
 
 if TYPE_CHECKING:
+    from functok.study.plan.forecast import Forecast
     from functok.study.step import Shown
+
+_DRAWING, _ENGINE = 30.0, 300 << 20
+"""Seconds of ``Forecast.work``, and bytes that the engine takes."""
 
 
 def _work(run: Run, key: str) -> None:
     from functok.report.write import write_report
 
     write_report(run.folder)
+
+
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """All figures, by a browser's engine."""
+    return forecast.work(_DRAWING, _ENGINE)
 
 
 def _leaves(run: Run) -> Iterable[Path]:
@@ -45,6 +55,7 @@ REPORT = Step(
     needs=("tokens", "claims", "trace", "reactivation", "traits", "knockout", "answers"),
     settings=lambda run: run.study.trace.features,
     work=_work,
+    cost=_cost,
     leaves=_leaves,
     reads=("claims", "losses"),
     summary="Draw the figures and write the report.",

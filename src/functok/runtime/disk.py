@@ -9,6 +9,14 @@ LEAST = 16 << 20
 """Bytes that any work needs for its tables."""
 
 
+def free_bytes(folder: Path) -> int:
+    """What is free where ``folder`` is, or is going to be."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
 def check_disk(size: int, folder: Path, what: str) -> None:
     """Refuse work that would fill the disk, before it begins.
 
@@ -20,10 +28,7 @@ def check_disk(size: int, folder: Path, what: str) -> None:
     Raises:
         UserError: if there is not as much free.
     """
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    free = free_bytes(folder)
     if max(size, LEAST) > free:
         raise UserError(
             f"{what} needs about {max(size, LEAST) / 2**30:,.2f} GiB of disk, but only "

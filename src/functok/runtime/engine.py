@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from functok.runtime.errors import UserError
 from functok.runtime.progress import Progress, Silent, Task, ticking
 from functok.runtime.store import fingerprint, writing_folder
+from functok.runtime.threads import limit_threads, share
 
 
 @runtime_checkable
@@ -82,8 +83,8 @@ class Workers:
 
     def each(self, work: Sequence[Callable[[], None]]) -> Iterator[None]:
         # spawn, not fork: a forked child of a process that has used threads can hang.
-        context = get_context("spawn")
-        with ProcessPoolExecutor(self.count, context, _end_with_parent) as pool:
+        context, threads = get_context("spawn"), (share(self.count),)
+        with ProcessPoolExecutor(self.count, context, _begin, threads) as pool:
             pending = [pool.submit(piece) for piece in work]
             try:
                 for future in as_completed(pending):
@@ -92,8 +93,10 @@ class Workers:
                 pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """Let this worker end when its parent does, even by kill -9: it would wait for ever."""
+def _begin(threads: int) -> None:
+    """Give this worker its threads, and let it end when its parent does, even by kill -9: it would
+    wait for ever."""
+    limit_threads(threads)
     parent = parent_process()
     assert parent is not None
 
@@ -111,6 +114,12 @@ class _Piece:
     job: Job
     shard: object
     folder: Path
+
+    @property
+    def gpus(self) -> int:
+        """How many it computes on."""
+        places = (getattr(self.job, name, "cpu") for name in ("device", "sae_device"))
+        return int(any(place.startswith("cuda") for place in places))
 
     def __call__(self) -> None:
         if self.folder.exists():  # a machine that was given up for dead has finished it after all

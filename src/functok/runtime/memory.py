@@ -1,6 +1,8 @@
 """Whether what is about to be allocated fits into this machine's memory."""
 
 import os
+import resource
+import sys
 
 from functok.runtime.errors import UserError
 
@@ -15,6 +17,16 @@ def available() -> int:
     except OSError:
         pass
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def held() -> int:
+    """Bytes of memory that this process holds; where the system does not say, at its peak."""
+    try:
+        with open("/proc/self/statm") as counts:
+            return int(counts.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        unit = 1 if sys.platform == "darwin" else 1 << 10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def check_memory(size: int, what: str) -> None:

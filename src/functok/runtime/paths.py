@@ -12,6 +12,15 @@ def folder_name(text: str) -> str:
     return re.sub(r"[^\w.-]+", "-", text).strip("-.")
 
 
+def user_cache() -> Path:
+    """functok's folder in the user's cache, whether or not it is there: ``$FUNCTOK_CACHE``, or one
+    in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    own = os.environ.get("FUNCTOK_CACHE")
+    if own:
+        return user_path(own)
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "functok"
+
+
 def require_unicode(path: Path) -> None:
     """Refuse a name that is no UTF-8: what reads and writes weights and tokenizers cannot open it.
 

@@ -2,8 +2,8 @@
 
 A shard is a Ray task. A node that dies loses the shards in flight; Ray runs them again elsewhere.
 Partial results are written where the run keeps them, so that folder and the corpus must be
-visible under the same path on every machine. A shard uses one core: encoding does not spread
-over cores that Ray has given to others.
+visible under the same path on every machine. A shard uses one core, and a GPU of its own where its
+job computes on one: nothing spreads over what Ray has given to others.
 """
 
 import os
@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from functok.runtime.errors import UserError, first_line
+from functok.runtime.errors import UserError, first_line, require
+from functok.runtime.threads import limit_threads
 
 RETRIES = 20
 """How often a shard is tried again after its node or process has died."""
@@ -29,7 +30,7 @@ directory, which may be a folder of somebody else's."""
 
 
 def _alone(piece: Callable[[], None], here: str) -> None:
-    os.environ["RAYON_NUM_THREADS"] = "1"  # read by tokenizers and gigatoken when first used
+    limit_threads(1)
     if os.path.isdir(here):
         os.chdir(here)
     piece()
@@ -50,7 +51,14 @@ class RayCluster:
         if mine:
             self._connect(ray)
         try:
-            task = ray.remote(num_cpus=1, max_retries=RETRIES)(_alone)
+            gpus = max((getattr(piece, "gpus", 0) for piece in work), default=0)
+            there = ray.cluster_resources().get("GPU", 0)
+            require(
+                gpus <= there,
+                f"Each shard asks Ray for {gpus} GPU, and the cluster has {there:g}; give --device "
+                "cpu, or a cluster with GPUs.",
+            )
+            task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_alone)
             pending = [task.remote(piece, os.getcwd()) for piece in work]
             while pending:
                 done, pending = ray.wait(pending, num_returns=1)

@@ -1,6 +1,7 @@
 """Threads: how many, map a stream in order, or run tasks in one background thread."""
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,18 +13,28 @@ One = TypeVar("One")
 Other = TypeVar("Other")
 
 
+_BUDGETS = ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "POLARS_MAX_THREADS")
+"""What tokenizer libraries, torch with pyarrow, and polars take their number of threads from."""
+
+
 def threads_here() -> int:
-    """Threads that this process may keep busy: one in a worker, else one per core.
+    """Threads that this process may keep busy: its budget in a worker, else one per core."""
+    told = os.environ.get(_BUDGETS[0], "")
+    return int(told) if told.isdecimal() and int(told) else _cores()
 
-    Engines that give each shard one core say so with ``RAYON_NUM_THREADS``, which the tokenizer
-    libraries obey as well.
-    """
-    import multiprocessing
 
-    told = os.environ.get("RAYON_NUM_THREADS", "")
-    if told.isdecimal() and int(told):
-        return int(told)
-    return 1 if multiprocessing.parent_process() is not None else _cores()
+def share(workers: int) -> int:
+    """Threads for each of so many workers on this machine: its cores, divided among them."""
+    return max(_cores() // workers, 1)
+
+
+def limit_threads(count: int) -> None:
+    """Let this process, a worker, keep ``count`` threads busy; what the user has set goes first."""
+    for name in _BUDGETS:
+        os.environ.setdefault(name, str(count))
+    torch = sys.modules.get("torch")
+    if torch is not None:  # which has read its number already
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def wait_asleep() -> None:

@@ -5,6 +5,7 @@ tokens come from a folder of counts, or else are closed-class words, punctuation
 feature is left out as too dense.
 """
 
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -13,7 +14,7 @@ import numpy as np
 
 from functok.corpus import Document
 from functok.encoding.contexts import row_format
-from functok.encoding.tokenizer import Encoded, Tokenizer, encode, load_tokenizer
+from functok.encoding.tokenizer import Encoded, Tokenizer, encode, load_tokenizer, special_ids
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.dictionaries.activations import probe_activations
 from functok.models.dictionaries.sae import measured_factor
@@ -30,11 +31,16 @@ from functok.models.language.model import (
     load_model,
     own_precision,
 )
-from functok.models.language.row_start import RowStart, measured_start, set_start
+from functok.models.language.row_start import PROBE, RowStart, measured_start, set_start
+from functok.models.placement import device_of
 from functok.retrieval.prompts.subject import Subject
+from functok.runtime.errors import UserError
 from functok.runtime.gguf import is_gguf
-from functok.runtime.paths import user_path
+from functok.runtime.paths import user_cache, user_path
 from functok.runtime.progress import Progress, Silent
+from functok.runtime.store import fingerprint, write_json
+from functok.runtime.store.records import read_record
+from functok.runtime.versions import package_version, sha256
 from functok.study.resources import Resources
 from functok.study.run import Run
 from functok.tokens.counting.function_tokens import FunctionTokens
@@ -126,9 +132,9 @@ def subject_named(
     dtype = where.exact if exact else where.dtype
     model = load_model(names.model, names.revision, where.device, dtype)
     check_tokenizer(model, tokenizer, names.model)
-    size, folder = model.get_input_embeddings().weight.shape[0], user_path(names.model)
+    size, folder = model.get_input_embeddings().weight.shape[0], _folder(names)
     place = placed(sae, names.layer, model, names.site)
-    start = _start(model, tokenizer, names.row_start)
+    start = _start(model, tokenizer, names)
     if names.norm_factor == "auto":
         sae = sae.with_factor(_factor(model, tokenizer, place, start))
     return Subject(
@@ -140,15 +146,53 @@ def subject_named(
         vocabulary=Vocabulary.of(tokenizer, size, _function(tokenizer, names.function_tokens)),
         density=np.zeros(sae.dictionary.features),
         note=sae.note,
-        origin=origin_of(beside(folder) if is_gguf(folder) else folder),
+        origin=origin_of(folder),
     )
 
 
-def _start(model: Model, tokenizer: Tokenizer, asked: str | None) -> RowStart:
-    """What prompts begin with where there is no corpus to measure it on."""
-    if asked not in (None, "auto"):
-        return set_start(tokenizer, asked)
-    return measured_start(model, tokenizer, _passages(tokenizer), "passages of plain English")
+def _folder(names: Named) -> Path:
+    """Where the model's weights are, if they are in a folder."""
+    folder = user_path(names.model)
+    return beside(folder) if is_gguf(folder) else folder
+
+
+def _start(model: Model, tokenizer: Tokenizer, names: Named) -> RowStart:
+    """What prompts begin with where there is no corpus to measure it on.
+
+    It is measured once for each model and tokenizer, and kept in the user's cache.
+    """
+    if names.row_start not in (None, "auto"):
+        return set_start(tokenizer, names.row_start)
+    place = _kept(model, tokenizer, names)
+    known = {} if place is None else read_record(place)
+    if known.keys() == RowStart.__dataclass_fields__.keys():
+        return RowStart(**known)
+    found = measured_start(model, tokenizer, _passages(tokenizer), "passages of plain English")
+    if place is not None:
+        with suppress(UserError):  # a cache that cannot be written only costs time
+            write_json(place, vars(found))
+    return found
+
+
+def _kept(model: Model, tokenizer: Tokenizer, names: Named) -> Path | None:
+    """The file of a model's start, named after all that it depends on; None where telling the
+    weights takes longer than the probe: those of a folder that an accelerator runs."""
+    folder = _folder(names)
+    device = device_of(model).type
+    if not folder.is_dir():
+        weights = [names.model, getattr(model.config, "_commit_hash", None)]
+    elif device == "cpu":
+        made_of = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+        weights = [[file.name, sha256(file)] for file in made_of]
+    else:
+        weights = [None]
+    if weights[-1] is None:
+        return None
+    own = [tokenizer.backend_tokenizer.to_str(), tokenizer.bos_token_id, tokenizer.eos_token_id]
+    versions = [PROBE, _lines(), *map(package_version, ("torch", "transformers"))]
+    place = [device, str(model.dtype)]
+    key = fingerprint("row start", versions, weights, own, special_ids(tokenizer), place)
+    return user_cache() / "row-starts" / f"{key}.json"
 
 
 def _factor(model: Model, tokenizer: Tokenizer, place: HookPoint, start: RowStart) -> float:
@@ -161,9 +205,12 @@ def _factor(model: Model, tokenizer: Tokenizer, place: HookPoint, start: RowStar
 
 def _passages(tokenizer: Tokenizer) -> Encoded:
     """Plain English, on which a model is tried where no corpus is at hand."""
-    lines = (files(__package__ or "") / "passages.txt").read_text("utf-8").splitlines()
-    texts = [Document(f"passage {number}", text) for number, text in enumerate(lines)]
+    texts = [Document(f"passage {number}", text) for number, text in enumerate(_lines())]
     return encode(texts, tokenizer)
+
+
+def _lines() -> list[str]:
+    return (files(__package__ or "") / "passages.txt").read_text("utf-8").splitlines()
 
 
 def _function(tokenizer: Tokenizer, counts: Path | None) -> list[int] | None:

@@ -1,7 +1,7 @@
 """*Where* a study runs: devices, memory, processes. What is measured is in the study itself."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from functok.runtime.errors import require
@@ -46,6 +46,12 @@ class Resources:
             self.memory >= LEAST_MEMORY, "--memory must be at least 32m: one batch needs that much."
         )
         require(self.address is None or self.cluster == "ray", "--address needs --engine ray.")
+        places = (self.device, self.sae_device)
+        numbered = next((place for place in places if place and ":" in place), None)
+        require(
+            self.cluster != "ray" or numbered is None,
+            f"Ray gives each shard a GPU of its own; give cuda in place of {numbered}.",
+        )
 
     def placement(self, dtype: str = "auto", own: str | None = None) -> "Placement":
         """Where a model and its SAEs go (``models/placement.py``).
@@ -55,9 +61,6 @@ class Resources:
         """
         from functok.models.placement import decide
 
-        if self.device == "auto" and self.cluster == "ray":
-            found = decide("cpu", self.sae_device, dtype, own)
-            return replace(found, why="Ray tasks request CPU cores only")
         return decide(self.device, self.sae_device, dtype, own)
 
     def engine(self) -> "Engine":

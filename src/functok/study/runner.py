@@ -19,10 +19,16 @@ from functok.runtime.disk import check_disk
 from functok.runtime.errors import UserError
 from functok.runtime.store import fingerprint, write_json
 from functok.runtime.store.records import MISSING, read_record
+from functok.study.plan.cost import Cost
+from functok.study.plan.forecast import Forecast
+from functok.study.plan.words import expected
 from functok.study.provenance import PLACED, write_provenance
 from functok.study.run import Run
 from functok.study.settling import settle
 from functok.study.step import Step
+
+LONG = 60.0
+"""Seconds from which on it is said before a step what it takes."""
 
 
 @dataclass
@@ -34,14 +40,22 @@ class Runner:
     keys: dict[str, str] = field(default_factory=dict)
     worked: list[str] = field(default_factory=list)
     """Names of the steps that were done, in order."""
+    as_made: bool = False
+    """Whether steps that were done when their number was lower count as done: they do where a run
+    is only read."""
+
+    def __post_init__(self) -> None:
+        self.forecast = Forecast(self.run, quick=True)
 
     def key(self, name: str) -> str:
         """The fingerprint of everything that determines a step's results."""
         if name not in self.keys:
             step = self.step(name)
             needed = [self.key(other) for other in self.needs(name)]
-            parts = (step.number, self.run.study.seed, step.settings(self.run), needed)
-            self.keys[name] = fingerprint(name, *parts)
+            parts = (self.run.study.seed, step.settings(self.run), needed)
+            keys = [fingerprint(name, number, *parts) for number in range(step.number, 0, -1)]
+            made = self.run.folder.records.read(name).get("key") if self.as_made else None
+            self.keys[name] = made if made in keys else keys[0]
         return self.keys[name]
 
     def needs(self, name: str) -> list[str]:
@@ -78,8 +92,12 @@ class Runner:
         if not self.run.folder.provenance.exists():
             self._write_provenance()
 
-    def check(self, *names: str) -> None:
+    def check(self, *names: str, whole: bool = False) -> None:
         """Refuse what cannot be done, before anything is.
+
+        Args:
+            names: of the steps that are asked for.
+            whole: as ``is_whole`` takes it.
 
         Raises:
             UserError: if one of ``names`` does not apply to the study, or a step that is still to
@@ -89,6 +107,9 @@ class Runner:
             excuse = self.step(name).excuse(self.run.study)
             if excuse is not None:
                 raise UserError(excuse)
+        if self.as_made and not self.is_whole(names, whole):
+            self.as_made = False  # whoever continues a run compares the numbers of its steps
+            self.keys.clear()
         left = self._left(names)
         steps = [step for step in self.steps if step.name in left]
         for step in steps:
@@ -123,8 +144,11 @@ class Runner:
         for other in [name] if again else self._following(name):
             records.spoil(other, name)
         title = step.title_of(self.run.study)
-        check_disk(step.disk(self.run), self.run.folder.root, title)
+        cost = self._cost(step)
+        check_disk(cost.disk, self.run.folder.root, title)
         self.run.progress.say(title)
+        if cost.seconds >= LONG:
+            self.run.progress.say(f"  {name}: {expected(cost)}")
         started = time.monotonic()
         try:
             facts = step.work(self.run, self.key(name)) or {}
@@ -143,6 +167,14 @@ class Runner:
 
     def _write_provenance(self) -> None:
         write_provenance(self.run, [step.name for step in self.steps])
+
+    def _cost(self, step: Step) -> Cost:
+        """What a step takes, about; of a long one by measured speeds."""
+        cost = step.cost(self.run, self.forecast)
+        if step.runs_model and cost.seconds >= LONG and self.forecast.quick:
+            self.forecast = Forecast(self.run)
+            cost = step.cost(self.run, self.forecast)
+        return cost
 
     def _clear(self, step: Step, before: dict[str, Any]) -> None:
         """Remove what a step left of other input, or what of it is damaged."""
@@ -172,6 +204,11 @@ class Runner:
 
     def _applies(self, name: str) -> bool:
         return self.step(name).excuse(self.run.study) is None
+
+    def undone(self, name: str) -> list[Step]:
+        """What is still to do for ``name`` and for all that it is made from, in order."""
+        names = (*self._before(name), name)
+        return [self.step(one) for one in names if not self.is_done(one)]
 
     def _left(self, names: Sequence[str]) -> set[str]:
         """The steps still to do on the way to ``names``, with themselves."""

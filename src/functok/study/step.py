@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from functok.runtime.store import RunFolder, read_frame, write_table
 from functok.study.opening import views
+from functok.study.plan.cost import Cost
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from functok.study.plan.forecast import Forecast
     from functok.study.run import Run
     from functok.study.settings import Study
 
@@ -37,8 +39,8 @@ class Step:
     """What, in addition to the steps it needs, determines its results."""
     work: Callable[[Run, str], dict[str, Any] | None]
     """Does it, given the step's key; returns facts to record that no table holds."""
-    disk: Callable[[Run], int] = lambda run: 0
-    """Bytes that its work will write, about; where that is not known before, 0."""
+    cost: Callable[[Run, Forecast], Cost] = lambda run, forecast: Cost()
+    """What its work takes, about, as far as that can be told before it begins."""
     leaves: Callable[[Run], Iterable[Path]] = lambda run: ()
     """Files and folders that it wrote besides ``tables`` and ``evidence``."""
     tables: tuple[str, ...] = ()

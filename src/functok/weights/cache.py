@@ -1,10 +1,9 @@
 """Where weights lie on this machine: one folder for each model, in the user's cache."""
 
-import os
 from pathlib import Path
 
 from functok.runtime.errors import UserError
-from functok.runtime.paths import user_path
+from functok.runtime.paths import user_cache, user_path
 from functok.runtime.store.records import read_record
 from functok.weights.known import KNOWN, Weights
 
@@ -13,13 +12,8 @@ ORIGIN = "weights.json"
 
 
 def place(weights: Weights) -> Path:
-    """The folder of a model, whether or not it is there: below ``$FUNCTOK_CACHE``, by default
-    functok's folder in the user's cache."""
-    cache = os.environ.get("FUNCTOK_CACHE")
-    if cache:
-        return user_path(cache) / "models" / weights.title
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return user_path(cache) / "functok" / "models" / weights.title
+    """The folder of a model in the user's cache, whether or not it is there."""
+    return user_cache() / "models" / weights.title
 
 
 def origin(weights: Weights) -> str | None:

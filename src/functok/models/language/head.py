@@ -56,10 +56,7 @@ def token_losses(
     hidden = hidden[counted.to(hidden.device)]
     if not len(wanted):
         return losses
-    size = model.get_input_embeddings().weight.shape[0]
-    rows = max(chunk_rows(size, device), _ROWS)
-    if memory is not None:
-        rows = min(rows, max(memory // (4 * _COPIES * size), 1))
+    rows = _rows(model.get_input_embeddings().weight.shape[0], device, memory)
     # Written in place: a small tensor kept for every chunk would lie between the large ones, and
     # the allocator would find no room for the next chunk where the last one was.
     found = torch.empty(len(wanted), device=device)
@@ -68,6 +65,17 @@ def token_losses(
         found[here] = _losses(_logits(model, type(output), hidden[here]), wanted[here])
     losses[counted] = found
     return losses
+
+
+def logit_bytes(vocabulary: int, device: str, memory: int | None = None) -> int:
+    """Bytes that the logits of some positions take at a time."""
+    return 4 * _COPIES * vocabulary * _rows(vocabulary, torch.device(device), memory)
+
+
+def _rows(vocabulary: int, device: torch.device, memory: int | None) -> int:
+    """Positions whose logits are computed at a time."""
+    rows = max(chunk_rows(vocabulary, device), _ROWS)
+    return rows if memory is None else min(rows, max(memory // (4 * _COPIES * vocabulary), 1))
 
 
 @torch.no_grad()

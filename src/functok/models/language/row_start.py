@@ -27,6 +27,8 @@ from functok.stats import jackknife_ratio
 
 DOCUMENTS, TOKENS = 32, 64
 """Of the probe."""
+PROBE = 1
+"""Number of the probe, raised when it may find something else in the same text."""
 GUESSING = 0.1
 """Nats below the logarithm of the vocabulary from which on a model knows anything of the text."""
 NOTHING = "none"

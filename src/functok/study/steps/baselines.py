@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from functok.runtime.store import baseline, read_frame, read_json, remove_folder
 from functok.study.health import quality_table
 from functok.study.opening import controlled
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.samples import drop_sample, kept_sample, recipe_of
 from functok.study.step import Step, needs_sae
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from functok.controls.baselines.build import Trained
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.stats import Estimate
+    from functok.study.plan.forecast import Forecast
 
 QUALITY = 4_096
 """Tokens on which a baseline's SAE is measured where the study measures none."""
@@ -147,6 +149,28 @@ def _settings(run: Run) -> Any:
     return [part.baselines, part.of] if part.of else part.baselines
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """A graph of each baseline, for some of them another SAE, and its quality."""
+    from functok.controls.baselines.build import named_baselines
+
+    cost = Cost()
+    for seen in controlled(run):
+        part = seen.main
+        tokens = forecast.tokens("graph", part.quality_tokens or QUALITY)
+        for one in named_baselines(run.study.controls.baselines):
+            can_train = part.recipe is not None and not run.study.whole
+            starts = run.checkpoints[0].step == 0 and not _has_start(seen)
+            if (one.trains and not can_train) or (one.name == _START and not starts):
+                continue
+            if one.trains:
+                cost += forecast.sae_training(part)
+            if one.model != "trained":
+                cost += forecast.sampling([part])
+            cost += forecast.loading(3) + forecast.graphs([part])
+            cost += forecast.quality(part, tokens, losses=False)
+    return cost
+
+
 def _leaves(run: Run) -> Iterable[Path]:
     for seen in controlled(run):
         for name in run.study.controls.baselines:
@@ -161,6 +185,7 @@ BASELINES = Step(
     settings=_settings,
     work=_work,
     runs_model=True,
+    cost=_cost,
     leaves=_leaves,
     excuse=needs_sae,
 )

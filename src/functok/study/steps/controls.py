@@ -18,6 +18,7 @@ from functok.runtime.errors import require
 from functok.runtime.paths import user_path
 from functok.runtime.store import control_table, read_frame, remove_file, write_table
 from functok.study.opening import controlled
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 from functok.study.steps.baselines import compared
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
 
     from functok.controls.control import Control, Result
     from functok.controls.inputs import Inputs
+    from functok.study.plan.forecast import Forecast
     from functok.study.step import Shown
 
 TESTS = ("P1", "P2", "P3", "P4", "O-hubs")
+_ALWAYS, _FIRING, _HELD = 30.0, 3e-5, 200
+"""Seconds of ``Forecast.work`` of all controls, the same for each active feature at a position, and
+bytes that one takes."""
 
 
 def _work(run: Run, key: str) -> None:
@@ -160,10 +165,14 @@ def _shows(run: Run) -> Shown:
     yield f"Tables: {control_table(place, 'ran').parent}"
 
 
+def _which(run: Run) -> list[str]:
+    part = run.study.controls
+    return [name for name in CONTROL_NAMES if not part.only or name in part.only]
+
+
 def _settings(run: Run) -> Any:
     part, names = run.study.controls, run.study.tokens
-    which = [name for name in CONTROL_NAMES if not part.only or name in part.only]
-    found = [which, part.unit, part.exposure, names.languages, _treebank_key(run)]
+    found = [_which(run), part.unit, part.exposure, names.languages, _treebank_key(run)]
     return [*found, part.of] if part.of else found
 
 
@@ -184,6 +193,16 @@ def _check(run: Run) -> None:
         read_treebank(user_path(run.study.controls.treebank))
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Of each SAE that has controls: so long for a control, and for its graph's firings."""
+    tokens, cost = forecast.tokens("graph"), Cost()
+    share = len(_which(run)) / len(CONTROL_NAMES)
+    for seen in controlled(run):
+        firings = tokens * forecast.probe.sae(seen.main).l0
+        cost += forecast.work(share * (_ALWAYS + _FIRING * firings), round(_HELD * firings))
+    return cost
+
+
 def _leaves(run: Run) -> Iterable[Path]:
     for seen in controlled(run):
         yield control_table(seen.judged, "any").parent
@@ -196,6 +215,7 @@ CONTROLS = Step(
     needs=("coverage", "baselines"),
     settings=_settings,
     work=_work,
+    cost=_cost,
     leaves=_leaves,
     excuse=needs_sae,
     check=_check,

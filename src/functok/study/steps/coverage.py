@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 from functok.runtime.store import graph_table, read_frame
 from functok.study.opening import views
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae, rows_of
 
 if TYPE_CHECKING:
     from functok.claims.evidence import Evidence
     from functok.graph.bipartite import TokenFeatureGraph
+    from functok.study.plan.forecast import Forecast
     from functok.study.step import Shown
 
 TESTS = ("O-coverage", "E-coverage", "O-power-law")
+_DEALT = 4.0
+"""Seconds of ``Forecast.work`` for each SAE."""
 DRAWS = 499
 """Deals of whole types."""
 
@@ -125,12 +129,17 @@ def _shows(run: Run) -> Shown:
     yield from _of_one(run)
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    return forecast.work(_DEALT * len(run.study.dictionaries))
+
+
 COVERAGE = Step(
     name="coverage",
     number=3,
     title="Comparing coverage with content tokens",
     needs=("graph",),
     work=_work,
+    cost=_cost,
     excuse=needs_sae,
     reads=("graph",),
     evidence=TESTS,

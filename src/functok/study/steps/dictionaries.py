@@ -12,12 +12,14 @@ from functok.runtime.errors import require
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, read_json, write_json, write_table
 from functok.study.health import health_sentences, quality_table
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
-from functok.study.samples import recipe_of, train_saes
+from functok.study.samples import train_saes
 from functok.study.settling import stamps
 from functok.study.step import ROWS, Step, known, needs_sae, without
 
 if TYPE_CHECKING:
+    from functok.study.plan.forecast import Forecast
     from functok.study.settings import DictionaryPart, Study
     from functok.study.step import Shown
 
@@ -228,13 +230,18 @@ def _said(part: DictionaryPart) -> dict[str, Any]:
     return said if part.recipe is None else said | {"recipe": without(said["recipe"], **LATER)}
 
 
-def _disk(run: Run) -> int:
-    """Encoder and decoder of every SAE that is trained here, and the samples of one checkpoint, in
-    fp32."""
-    trained = [part for part in run.study.dictionaries if part.load is None]
-    rows = sum(recipe_of(run, part).activations for part in trained)
-    rows += 2 * sum(recipe_of(run, one).width for one, _ in _each(run) if one.load is None)
-    return 4 * rows * run.architecture.get_input_embeddings().weight.shape[1]
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """At each checkpoint one pass for the samples, the trainings, a probe, and the quality."""
+    cost = forecast.loading()
+    for _, parts in by_checkpoint(run).items():
+        trained = [part for part in parts if part.load is None]
+        cost += forecast.sampling(trained) if trained else forecast.loading()
+        for part in trained:
+            cost += forecast.sae_training(part)
+        for part in parts:
+            cost += forecast.loading(2) + forecast.probing(forecast.probe.sae(part).layers)
+            cost += forecast.quality(part, forecast.measured(part.quality_tokens))
+    return cost
 
 
 def _leaves(run: Run) -> Iterable[Path]:
@@ -258,7 +265,7 @@ DICTIONARIES = Step(
     leaves=_leaves,
     excuse=needs_sae,
     check=_check,
-    disk=_disk,
+    cost=_cost,
     heals=True,
     figures=("sae-quality",),
     summary="Train SAEs at the chosen checkpoints, or verify published ones; measure quality.",

@@ -17,8 +17,9 @@ from functok.runtime.store import (
     write_table,
 )
 from functok.study.health import health_sentences, qualities, write_health
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
-from functok.study.samples import recipe_of, seeds_of_main
+from functok.study.samples import seeds_of_main
 from functok.study.step import Step, needs_sae
 from functok.study.steps.dictionaries import by_checkpoint, verified_sentences
 
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     from functok.encoding.tokenizer import Encoded
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.graph.construction.shards import GraphJob, Reading
+    from functok.study.plan.forecast import Forecast
     from functok.study.settings import DictionaryPart
     from functok.study.step import Shown
 _TESTS = ("O-growth", "E-growth", "O-slope")
+_TABLES = 12.0
+"""Seconds of ``Forecast.work``: the tables of a graph, most of them the power law's test of fit."""
 
 
 def _work(run: Run, key: str) -> dict[str, Any]:
@@ -250,20 +254,12 @@ def _places(run: Run) -> list[Path]:
     ]
 
 
-def _disk(run: Run) -> int:
-    """Firings as they are spilled and as they are kept, from each SAE's L0 on the probe."""
-    from functok.graph.occurrences import store_size
-
-    text = run.folder.encoded("graph" if run.study.whole else "held-out")
-    tokens, most = text.stat().st_size // 4, run.study.graph.tokens
-    tokens = tokens if most is None else min(tokens, most)
-    size = 0
-    for checkpoint, parts in by_checkpoint(run).items():
-        for part in parts:
-            file = run.folder.verified(part.name, checkpoint.step)
-            l0 = read_json(file).get("l0") if file.exists() else recipe_of(run, part).k
-            size += 2 * store_size(tokens, float(l0 or 0))
-    return size
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """One pass for the SAEs of each checkpoint, and the tables of each SAE's last graph."""
+    cost = forecast.work(_TABLES * len(run.study.dictionaries))
+    for _, parts in by_checkpoint(run).items():
+        cost += forecast.loading() + forecast.graphs(parts, run.study.graph.with_loss)
+    return cost
 
 
 def _leaves(run: Run) -> Iterable[Path]:
@@ -284,7 +280,7 @@ GRAPH = Step(
     needs=("dictionaries",),
     settings=lambda run: run.study.graph.model_dump(),
     number=3,
-    disk=_disk,
+    cost=_cost,
     work=_work,
     runs_model=True,
     leaves=_leaves,

@@ -15,6 +15,7 @@ from functok.runtime.errors import UserError, require
 from functok.runtime.gguf import is_gguf
 from functok.runtime.paths import user_path
 from functok.runtime.store import read_frame, remove_folder, write_table, writing_folder
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.settling import stamps
 from functok.study.step import ROWS, Step, known, needs_model
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from functok.models.language.row_start import RowStart
     from functok.models.training.metrics import JsonLines
     from functok.models.training.trackers import Watch
+    from functok.study.plan.forecast import Forecast
     from functok.study.step import Shown
+
+_PROBED = 5 * 32 * 64
+"""Tokens of the probe of what rows begin with: documents behind each candidate."""
 
 
 def pretrain(run: Run, key: str) -> dict[str, Any]:
@@ -186,18 +191,18 @@ def _settings(run: Run) -> Any:
     return [trained, run.study.checkpoint_steps()]
 
 
-def _disk(run: Run) -> int:
-    """Every checkpoint, and two states of weights and moments; of a GGUF file, its weights in
-    fp32."""
-    part = run.model_part
-    if part.load and is_gguf(part.load):
-        return 4 * sum(weight.numel() for weight in run.architecture.parameters())
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Every update, every checkpoint, and two states of weights and moments; of a loaded model its
+    loading and the probe of its rows, of a GGUF file also its weights in fp32."""
+    part, size = run.model_part, 4 * forecast.probe.shape.weights
     if part.load:
-        return 0
-    from functok.models.training.llama import weight_bytes
-
-    copies = len(run.study.checkpoint_steps()) + 2 * 3
-    return copies * weight_bytes(part.shape, len(run.tokenizer))
+        cost = forecast.loading(len(run.checkpoints)) + forecast.passes(_PROBED)
+        return cost + Cost(disk=size if is_gguf(part.load) else 0)
+    how = part.training
+    tokens = how.batch * how.context
+    layers = 1 if how.gradient_checkpointing else part.shape.layers
+    cost = forecast.updates(how.steps * tokens, tokens // how.accumulation, layers)
+    return cost + Cost(disk=(len(run.study.checkpoint_steps()) + 2 * 3) * size)
 
 
 def _leaves(run: Run) -> Iterable[Path]:
@@ -281,7 +286,7 @@ PRETRAIN = Step(
     leaves=_leaves,
     excuse=needs_model,
     check=_check,
-    disk=_disk,
+    cost=_cost,
     figures=("training-loss",),
     precious=True,
     summary="Pre-train the model, or check the loaded one.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from functok.runtime.errors import UserError
 from functok.runtime.store import read_json
 from functok.study.opening import views
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae, rows_of
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
     from functok.encoding.tokenizer import Encoded
     from functok.retrieval.reactivation.odds import Trains
+    from functok.study.plan.forecast import Forecast
 
+_ALWAYS, _FIRING, _HELD = 5.0, 1e-5, 200
+"""Seconds of ``Forecast.work``, for each active feature at a position, and bytes that one takes."""
 WINDOW = 32
 """Positions after which a feature no longer counts as established."""
 EVENTS = 50
@@ -214,6 +218,16 @@ def _screened(
     return table, None
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Of each SAE: the counts of its firings, and of their shifts."""
+    cost, tokens = Cost(), forecast.tokens("graph")
+    for part in run.study.dictionaries:
+        firings = tokens * forecast.probe.sae(part).l0
+        counts = forecast.work(_ALWAYS + _FIRING * firings, round(_HELD * firings))
+        cost += forecast.loading() + counts.with_held(forecast.model)
+    return cost
+
+
 _TABLES = (
     *("reactivation", "reactivation_odds", "reactivation_features"),
     *("reactivation_subclasses", "reactivation_definitions"),
@@ -228,6 +242,7 @@ REACTIVATION = Step(
     work=_work,
     runs_model=True,
     tables=_TABLES,
+    cost=_cost,
     excuse=needs_sae,
     evidence=TESTS,
     figures=("reactivation", "reactivation-odds"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from functok.runtime.errors import UserError, require
 from functok.runtime.store import read_frame, remove_file, write_table
 from functok.study.opening import views
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae, without
 from functok.study.steps.trace import check_chat
@@ -14,6 +15,7 @@ from functok.study.steps.traits import check_rules, trusted
 
 if TYPE_CHECKING:
     from functok.retrieval.steering.comparison import Gains
+    from functok.study.plan.forecast import Forecast
     from functok.study.step import Shown
 
 
@@ -222,11 +224,29 @@ def _shows(run: Run) -> Shown:
     yield f"One prompt, steered: {path}"
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Of each SAE: the text that says what follows its features, and a token in each trial."""
+    part = run.study.steer
+    trials = part.prompts * (_PROMPT + 2 * part.features) + _STRENGTH
+    cost = Cost()
+    for one in run.study.dictionaries:
+        size = forecast.probe.sae(one)
+        tokens = forecast.measured(part.tokens) / 2
+        cost += forecast.loading(2) + forecast.passes(tokens, size.layers)
+        cost += forecast.encoding(size, tokens) + forecast.passes(trials)
+        cost += forecast.generating(part.generated, 3)
+    grid = part.grid
+    answers = len(grid.prompts) * (2 * len(grid.conditions) + 1)
+    return cost + forecast.generating(grid.generated, answers)
+
+
 def _settings(run: Run) -> dict[str, Any]:
     part = run.study.steer.model_dump(exclude={"classes"})
     return part | {"grid": without(part["grid"], chat=False)}
 
 
+_PROMPT, _STRENGTH = 32, 8 * (32 + 84)
+"""Tokens of a prompt at most, and those that the search for the strength takes."""
 _TABLES = (
     *("steering", "steering_equal_kl", "steering_subclasses", "steering_definitions"),
     *("steered_text", "grid"),
@@ -242,6 +262,7 @@ STEER = Step(
     runs_model=True,
     check=_check,
     tables=_TABLES,
+    cost=_cost,
     excuse=needs_sae,
     number=6,
     evidence=_TESTS,

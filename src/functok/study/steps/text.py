@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, needs_model
 
 if TYPE_CHECKING:
     from functok.encoding.stored import EncodedWriter
+    from functok.study.plan.forecast import Forecast
     from functok.study.settings import Study
 
 
@@ -160,6 +162,22 @@ def _encoded_files(run: Run) -> Iterable[Path]:
     return [run.folder.tokens("documents"), *map(run.folder.encoded, splits)]
 
 
+def _cost_of_training(run: Run, forecast: Forecast) -> Cost:
+    """The corpus read once, and a tokenizer trained on it."""
+    if run.study.tokenizer.load or not forecast.known:
+        return Cost()
+    return forecast.reading(encoded=False) + Cost(seconds=forecast.probe.text.training)
+
+
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """The corpus read to its end; four bytes a token, as many as it has in files."""
+    if not forecast.known:
+        bounded = run.study.whole and run.study.graph.tokens is not None
+        return Cost(disk=0 if bounded else _size(run))
+    kept = forecast.tokens("graph" if run.study.whole else "corpus")
+    return forecast.reading() + Cost(disk=4 * kept)
+
+
 TOKENIZER = Step(
     name="tokenizer",
     title=lambda study: (
@@ -169,6 +187,7 @@ TOKENIZER = Step(
     work=_make_tokenizer,
     leaves=lambda run: [run.folder.tokenizer],
     check=_check_tokenizer,
+    cost=_cost_of_training,
 )
 DOCUMENTS = Step(
     name="documents",
@@ -178,5 +197,5 @@ DOCUMENTS = Step(
     work=_encode,
     leaves=_encoded_files,
     excuse=needs_model,
-    disk=lambda run: _size(run) if run.study.graph.tokens is None or not run.study.whole else 0,
+    cost=_cost,
 )

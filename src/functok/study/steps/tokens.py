@@ -19,6 +19,7 @@ from functok.study.counting import (
     sample_counts,
     text_counts,
 )
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.settling import treebank_fingerprints
 from functok.study.step import ROWS, Step
@@ -26,6 +27,7 @@ from functok.study.step import ROWS, Step
 if TYPE_CHECKING:
     import polars as pl
 
+    from functok.study.plan.forecast import Forecast
     from functok.study.settings import Study
     from functok.study.step import Shown
     from functok.tokens.counting.corpus import Counted
@@ -252,12 +254,21 @@ def _shows(run: Run) -> Shown:
     yield f"All function tokens: {folder.tokens('function_tokens')}"
 
 
-_PER_SHARD = 3 << 19
-"""Bytes that counting keeps of a shard: two hash tables of pairs and the neighbours of tokens."""
+_DESCRIBING, _PER_SHARD = 10.0, 3 << 19
+"""Seconds of ``Forecast.work`` for the tables on the choice; and bytes that counting keeps of a
+shard: two hash tables of pairs and the neighbours of tokens."""
 
 
-def _disk(run: Run) -> int:
-    return 0 if run.study.whole else _PER_SHARD * len(run.corpus.shards())
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """The corpus is read once for the counts and once for the rest, or the graph's text is."""
+    part, whole = run.study.tokens, run.study.whole
+    cost = forecast.work(0.0 if part.plain else _DESCRIBING)
+    if whole:
+        return cost
+    sampled = part.tokens is not None or part.documents is not None
+    readings = 1 if part.plain or sampled else 2
+    cost += forecast.reading().times(readings / run.resources.workers)
+    return cost + Cost(disk=_PER_SHARD * len(run.corpus.shards()))
 
 
 def _settings(run: Run) -> Any:
@@ -282,7 +293,7 @@ TOKENS = Step(
     work=_count,
     leaves=_files,
     check=_check,
-    disk=_disk,
+    cost=_cost,
     figures=("token-frequency", "token-bins", "document-coverage", "threshold-sweep"),
     summary="Count tokens and find the function tokens of a corpus or a run.",
     shows=_shows,

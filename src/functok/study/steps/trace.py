@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
 from functok.runtime.store import read_frame, write_table
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 
 if TYPE_CHECKING:
     from functok.retrieval.prompts.subject import Subject
+    from functok.study.plan.forecast import Forecast
     from functok.study.step import Shown
 
 
@@ -72,6 +74,11 @@ def check_chat(run: Run, prompts: Sequence[str]) -> None:
         chat_ids(tokenizer, prompt)
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """The model and the SAE loaded, and the prompts, of perhaps a row together."""
+    return forecast.loading() + forecast.passes(run.context)
+
+
 def _shows(run: Run) -> Shown:
     from functok.retrieval.prompts.trace import first_and_again
 
@@ -97,6 +104,7 @@ TRACE = Step(
     runs_model=True,
     check=_check,
     tables=("traces",),
+    cost=_cost,
     excuse=needs_sae,
     figures=("trace", "trace-difference"),
     summary="Which token of a prompt activates which feature.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
 from functok.runtime.store import read_frame, write_table
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae
 from functok.study.steps.trace import check_chat
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from functok.models.dictionaries import Dictionary
     from functok.retrieval.prompts.subject import Subject
     from functok.retrieval.questions import Search
+    from functok.study.plan.forecast import Forecast
     from functok.study.settings import DictionaryPart, Study
     from functok.study.settings.measures import TraitPart
     from functok.study.step import Shown
 
+_SETS = 9
+"""Of features that are tried, about: the search halves those that are active."""
 _TABLES = ("traits", "traits_by_layer", "traits_search", "traits_answers")
 
 
@@ -173,6 +177,16 @@ def trusted(run: Run) -> list[Path]:
     return [Path(file) for file in run.resources.python]
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Of each trait: answers to its test prompts at each layer, and for some sets of features, with
+    the vector and with a random one."""
+    cost, layers = forecast.loading(), forecast.probe.shape.layers
+    for trait in run.study.traits:
+        tried = 1 + 2 * (len(set(trait.layers)) or layers) + 2 * _SETS
+        cost += forecast.generating(tried * trait.generated, len(trait.tests))
+    return cost
+
+
 def _excuse(study: Study) -> str | None:
     if study.traits:
         return needs_sae(study)
@@ -204,6 +218,7 @@ TRAITS = Step(
     runs_model=True,
     check=_check,
     tables=_TABLES,
+    cost=_cost,
     excuse=_excuse,
     figures=("trait-layers",),
     summary="Find the features of the study's own traits, on the SAE of the best layer.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functok.runtime.store import read_frame, write_table
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step
 
@@ -12,12 +13,17 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from functok.study.plan.forecast import Forecast
     from functok.study.settings import Study
     from functok.study.step import Shown
     from functok.world.profiles import TrainedWorld
 
 FRAME = "is"
 """In which the traced prompts and the grid ask: a function token before the answer."""
+_TAUGHT, _ANSWERED = {"default": 90.0, "ci": 20.0}, {"default": 30.0, "ci": 5.0}
+"""Seconds of ``Forecast.work`` by profile."""
+_MEMORY = 400 << 20
+"""Bytes that its training takes."""
 _TABLES = ("world_traces", "world_swapped", "world_swaps", "world_grid")
 _PROBE = 200
 """Held-out documents on which a feature's density is measured."""
@@ -109,6 +115,15 @@ def _shows(run: Run) -> Shown:
     yield swaps_by_place(tables["swaps"]).select("latent", "place", "method", swapped)
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Its model and SAE are the same on every machine."""
+    return forecast.work(_TAUGHT[run.study.world.profile or "ci"], _MEMORY)
+
+
+def _cost_of_answers(run: Run, forecast: Forecast) -> Cost:
+    return forecast.work(_ANSWERED[run.study.world.profile or "ci"], _MEMORY)
+
+
 def _has_world(study: Study) -> str | None:
     if study.world.profile is not None:
         return None
@@ -120,6 +135,7 @@ WORLD = Step(
     title="Training a model on the tiny world",
     settings=lambda run: run.study.world.model_dump(),
     work=_teach,
+    cost=_cost,
     leaves=lambda run: [run.folder.world],
     excuse=_has_world,
 )
@@ -129,6 +145,7 @@ ANSWERS = Step(
     needs=("world",),
     work=_answer,
     tables=_TABLES,
+    cost=_cost_of_answers,
     excuse=_has_world,
     figures=("world-trace", "world-trace-difference", "world-swaps"),
     summary="Trace and steer in a study's tiny world, with known right answers.",

@@ -8,6 +8,7 @@ from functok.runtime.errors import require
 from functok.runtime.paths import user_path
 from functok.runtime.store import fingerprint, read_frame
 from functok.runtime.versions import sha256
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, needs_model, write_tables
 
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from functok.retrieval.causal.facts.fact import FactSet
+    from functok.study.plan.forecast import Forecast
     from functok.study.settings import Study
     from functok.study.step import Shown
 
+PROMPT = 12
+"""Tokens of a question, about."""
 TABLES = ("facts", "fact_frames", "fact_classes", "fact_pairs")
 
 
@@ -27,7 +31,12 @@ def facts_part(run: Run) -> Any:
     return run.study.facts
 
 
-def _facts(run: Run) -> FactSet:
+def facts_of(run: Run) -> FactSet:
+    """The study's facts with their frames.
+
+    Raises:
+        UserError: if they cannot be read.
+    """
     from functok.retrieval.causal.facts.reading import read_facts, read_frames, shipped_facts
 
     part = facts_part(run)
@@ -45,7 +54,7 @@ def _work(run: Run, key: str) -> None:
 
     part, seed = facts_part(run), run.study.seed
     asked = ask(
-        _facts(run),
+        facts_of(run),
         run.tokenizer,
         run.vocabulary,
         run.row_format.start,
@@ -86,7 +95,21 @@ def _content(place: Path) -> str:
 
 def _check(run: Run) -> None:
     """Refuse facts that cannot be read, before anything is computed."""
-    _facts(run)
+    facts_of(run)
+
+
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Every fact in every frame of its relation; what stands before the questions is shared."""
+    return forecast.loading() + forecast.passes(PROMPT * sum(asked(run)))
+
+
+def asked(run: Run) -> list[int]:
+    """Prompts of each relation of the study's facts, about: of each fact in each frame."""
+    most = facts_part(run).per_class
+    return [
+        len(facts) * (len(frames) if most is None else min(3 * most, len(frames)))
+        for facts, frames in facts_of(run).relations.values()
+    ]
 
 
 def excuse(study: Study) -> str | None:
@@ -117,6 +140,7 @@ FACTS = Step(
     runs_model=True,
     check=_check,
     tables=TABLES,
+    cost=_cost,
     excuse=excuse,
     summary="Which facts does the model know, whatever class of token the prompt ends in?",
     shows=_shows,

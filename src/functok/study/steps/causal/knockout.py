@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functok.runtime.store import read_frame
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, write_tables
-from functok.study.steps.causal.facts import excuse
-from functok.study.steps.causal.pairs import drawn_pairs, fact_groups
+from functok.study.steps.causal.facts import PROMPT, excuse
+from functok.study.steps.causal.pairs import drawn_pairs, fact_groups, pairs_expected
 
 if TYPE_CHECKING:
+    from functok.study.plan.forecast import Forecast
     from functok.study.step import Shown
 
 TABLES = ("knockout", "knockout_classes", "knockout_pairs")
@@ -28,6 +30,15 @@ def _work(run: Run, key: str) -> None:
         found = knockout(model, pairs, run.vocabulary)
     tables = (found, by_class(found, fact_groups(pairs, run.study.seed)), by_pair(found))
     write_tables(run.folder, TABLES, tables)
+
+
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Each prompt once, and its last token under every subset of the classes of keys."""
+    from functok.models.interventions.cut_edges import VARIANTS
+    from functok.retrieval.causal.knockout import SUBSETS
+
+    tokens = PROMPT + len(SUBSETS) * len(VARIANTS)
+    return forecast.loading() + forecast.passes(pairs_expected(run) * tokens)
 
 
 def _shows(run: Run) -> Shown:
@@ -49,6 +60,7 @@ KNOCKOUT = Step(
     work=_work,
     runs_model=True,
     tables=TABLES,
+    cost=_cost,
     excuse=excuse,
     figures=("knockout",),
     summary="From which class of keys does the last position retrieve? Attention knockout.",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from functok.runtime.store import read_frame
 from functok.study.run import Run
-from functok.study.steps.causal.facts import facts_part
+from functok.study.steps.causal.facts import asked, facts_of, facts_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,14 @@ def drawn_pairs(run: Run) -> pl.DataFrame:
         chosen = np.random.default_rng(run.study.seed).choice(len(facts), most, replace=False)
         pairs = pairs.filter(pl.col("fact").is_in(facts[sorted(chosen)].implode()))
     return pairs.with_columns(fact=pl.col("fact").rank("dense").cast(pl.Int64) - 1)
+
+
+def pairs_expected(run: Run) -> int:
+    """Rows that ``drawn_pairs`` will have, about: half of the facts are known."""
+    most, prompts = facts_part(run).patched, sum(asked(run))
+    facts = sum(len(facts) for facts, _ in facts_of(run).relations.values())
+    known = facts / 2 if most is None else min(facts / 2, most)
+    return round(known * prompts / max(facts, 1))
 
 
 def fact_groups(pairs: pl.DataFrame, seed: int) -> np.ndarray:

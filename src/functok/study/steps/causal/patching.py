@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
 from functok.runtime.store import read_frame
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, write_tables
-from functok.study.steps.causal.facts import excuse, facts_part
-from functok.study.steps.causal.pairs import drawn_pairs, fact_groups
+from functok.study.steps.causal.facts import PROMPT, excuse, facts_part
+from functok.study.steps.causal.pairs import drawn_pairs, fact_groups, pairs_expected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from functok.models.language.model import Model
     from functok.retrieval.causal.patching import Patch
+    from functok.study.plan.forecast import Forecast
     from functok.study.step import Shown
 
 TABLES = (
@@ -206,6 +208,13 @@ def _no_interval(effect: dict[str, Any]) -> str:
     return f"facts (no interval: more {what[effect['effect']]} are needed)"
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Each patch runs what follows it, about half of a question through half of the layers."""
+    layers = len(set(facts_part(run).patching.layers)) or forecast.probe.shape.layers // EVERY + 1
+    patches = 2 * pairs_expected(run) * layers * (PROMPT + 2 + 2 * 2)
+    return forecast.loading() + forecast.passes(patches * PROMPT / 4)
+
+
 def _settings(run: Run) -> Any:
     part = facts_part(run)
     return part.patched, part.patching.model_dump()
@@ -236,6 +245,7 @@ PATCHING = Step(
     work=_work,
     runs_model=True,
     tables=TABLES,
+    cost=_cost,
     excuse=excuse,
     evidence=("P5", "P6"),
     figures=("patching",),

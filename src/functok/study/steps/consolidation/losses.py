@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from functok.claims.declared import CLAIMS
 from functok.runtime.store import read_frame, remove_file
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import ROWS, Step, known, needs_held_out
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from functok.encoding.tokenizer import Encoded
     from functok.models.language.hooks import HookPoint
     from functok.models.language.model import Model
+    from functok.study.plan.forecast import Forecast
     from functok.study.step import Shown
 
 _TABLES = (
@@ -26,6 +28,9 @@ _TESTS = tuple(
     for row in claim.rows
     if row.test != "E-loss-gradient"  # of the step gradients
 )
+_ALWAYS, _FITTED, _GROUPED = 3.0, 2e-6, 1e-5
+"""Seconds of ``Forecast.work``: tables whatever the text, the floors for each token that they are
+fitted to, and the tables for each loss."""
 
 
 def _work(run: Run, key: str) -> None:
@@ -168,6 +173,17 @@ def _settings(run: Run) -> object:
     return [run.study.losses.tokens, run.study.graph.massive, layers, overlap]
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Every checkpoint to its end, the floors, and the tables of each."""
+    count = len(run.checkpoints)
+    tokens = forecast.tokens("held-out", run.study.losses.tokens)
+    cost = forecast.passes(count * tokens) + forecast.loading(2 * count)
+    cost += forecast.probing(forecast.probe.deepest).times(count)
+    fitted = _FITTED * forecast.tokens("train")
+    tables = forecast.work(_ALWAYS + fitted + _GROUPED * count * tokens)
+    return cost + tables.with_held(Cost(memory=8 * count * tokens))
+
+
 LOSSES = Step(
     name="losses",
     title="Splitting the held-out loss by transition group",
@@ -179,6 +195,7 @@ LOSSES = Step(
     leaves=lambda run: map(run.folder.consolidation, _TABLES),
     excuse=needs_held_out,
     evidence=_TESTS,
+    cost=_cost,
     figures=("held-out-loss", "loss-share"),
     summary="Held-out loss by transition group: means, shares, and the excess over a floor.",
     shows=_shows,
