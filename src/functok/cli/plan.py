@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from functok.cli.arguments import Output, Set, Target, Workers, runs_model
+from functok.cli.arguments import RunOptions, Set, Target, run_options
 from functok.runtime.errors import UserError
-from functok.study.resources import Resources
 
 if TYPE_CHECKING:
     from functok.study.plan.cost import Cost
@@ -16,18 +14,13 @@ if TYPE_CHECKING:
     from functok.study.step import Step
 
 
-@runs_model
-def plan(
-    study: Target,
-    where: Resources,
-    settings: Set = None,
-    output: Output = None,
-    workers: Workers = 1,
-) -> None:
-    """Say what a study takes on this machine: tokens, products, memory, disk and time.
+@run_options("sae", "replace", "allow_python")
+def plan(study: Target, options: RunOptions, settings: Set = None) -> None:
+    """Estimate what a study takes on this machine: tokens, FLOPs, memory, disk and time.
 
-    Sizes follow from the study and a sample of its text, speeds from a probe of seconds. What does
-    not fit is refused, with the smallest change that would. Nothing is written.
+    Sizes follow from the study and a sample of its text, speeds from a probe of a few seconds. A
+    study that does not fit is refused, with the smallest change that would make it fit. Nothing is
+    written.
     """
     import polars as pl
 
@@ -38,7 +31,7 @@ def plan(
     from functok.study.plan.planning import Plan
     from functok.study.runner import Runner
 
-    run = find(study, output, dataclasses.replace(where, workers=workers), settings or ())
+    run = find(study, options.output, options.resources, settings or ())
     runner = Runner(run, STEPS, as_made=run.reopened)
     quiet_libraries()
     runner.check("report")

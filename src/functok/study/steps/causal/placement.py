@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import require
 from functok.runtime.store import read_frame
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, needs_sae, write_tables
 
 if TYPE_CHECKING:
     from functok.retrieval.steering.classes import Pair
     from functok.retrieval.steering.comparison import Gains
+    from functok.study.plan.forecast import Forecast
     from functok.study.settings import Study
     from functok.study.step import Shown
 
 _TABLES = ("steering_classes",)
+_PROMPT = 32
+"""Tokens of a prompt at most."""
 
 
 def _work(run: Run, key: str) -> dict[str, Any]:
@@ -109,6 +113,17 @@ def _evidence(
     return {name: list(one.estimate) for name, one in found.items()}
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """The text that says what follows a feature; then a token in each trial."""
+    part = run.study.steer.classes
+    assert part is not None
+    size = forecast.probe.sae(run.main)
+    tokens = forecast.measured(run.study.steer.tokens) / 2
+    trials = 2 * 2 * part.pairs * (_PROMPT + part.features)
+    cost = forecast.loading() + forecast.passes(tokens, size.layers)
+    return cost + forecast.encoding(size, tokens) + forecast.passes(trials)
+
+
 def _excuse(study: Study) -> str | None:
     if study.steer.classes is not None:
         return needs_sae(study)
@@ -134,6 +149,7 @@ PLACEMENT = Step(
     needs=("graph",),
     settings=lambda run: [run.study.steer.classes, run.study.steer.tokens],
     work=_work,
+    cost=_cost,
     runs_model=True,
     tables=_TABLES,
     excuse=_excuse,

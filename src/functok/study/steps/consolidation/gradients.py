@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functok.runtime.store import read_frame
+from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, known, needs_held_out
 
 if TYPE_CHECKING:
     from functok.consolidation.gradients import GroupGradients
     from functok.encoding.tokenizer import Encoded
+    from functok.study.plan.forecast import Forecast
     from functok.study.settings import Study
     from functok.study.step import Shown
 
@@ -60,6 +62,15 @@ def _unlearned(run: Run, text: Encoded, found: GroupGradients) -> str | None:
     return unlearned_sums(found.losses.T - floor.sums[:, floor.used], used)
 
 
+def _cost(run: Run, forecast: Forecast) -> Cost:
+    """Of each checkpoint, two forward and at most five backward passes, each of two products."""
+    count = len(run.checkpoints)
+    tokens = forecast.measured(run.study.losses.gradients)
+    weights = forecast.model.times(1)
+    held = Cost(memory=3 * weights.memory, device=3 * weights.device)
+    return forecast.loading(count) + forecast.passes(12 * count * tokens).with_held(held)
+
+
 def _excuse(study: Study) -> str | None:
     if study.losses.gradients is not None:
         return needs_held_out(study)
@@ -86,6 +97,7 @@ GRADIENTS = Step(
     needs=("losses",),
     settings=lambda run: run.study.losses.gradients,
     work=_work,
+    cost=_cost,
     runs_model=True,
     leaves=lambda run: [run.folder.consolidation("gradients")],
     excuse=_excuse,
