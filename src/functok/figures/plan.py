@@ -42,6 +42,8 @@ class Plan:
     """The tables to draw, from the run folder and the features of a trace: which, or how many."""
     chart: Callable[[pl.DataFrame], ChartType]
     """Without its titles."""
+    folded: bool = False
+    """Whether the report folds it away below the section's main figures."""
     alone: tuple[str, str, str] | None = None
     """Subtitle, reading and control where the table is of one model, not several checkpoints."""
 

@@ -145,6 +145,7 @@ PLANS = (
         name="token-bins",
         section="tokens",
         title="Where in the corpus two tokens occur",
+        subtitle="dashes: an even spread",
         reading="Each bar is a hundredth of the documents; above, an evenly dispersed token, "
         "below, the burstiest of the thousand most frequent ones. Scales differ.",
         control="The dashed line is the count expected under an even spread.",
@@ -155,6 +156,7 @@ PLANS = (
     Plan(
         name="document-coverage",
         section="tokens",
+        folded=True,
         title="In how many documents each token occurs",
         reading="Tokens at the top occur in nearly every document; orange points further down are "
         "frequent but bursty.",
@@ -166,7 +168,9 @@ PLANS = (
     Plan(
         name="threshold-sweep",
         section="tokens",
+        folded=True,
         title="Transition groups by threshold",
+        subtitle="thin dashes: if neighbours were independent",
         reading="Each line is a group's share of all pairs of neighbours, if the function tokens "
         "are those that cover the share on the x axis; the two mixed groups coincide. The paper "
         "uses 40 % and gives no reason.",

@@ -8,6 +8,7 @@ from functok.study.steps.claims import CLAIMS
 from functok.study.steps.controls import CONTROLS
 from functok.study.steps.coverage import COVERAGE
 from functok.study.steps.dictionaries import DICTIONARIES
+from functok.study.steps.features import FEATURES
 from functok.study.steps.graph import GRAPH
 from functok.study.steps.losses import LOSSES
 from functok.study.steps.pretrain import PRETRAIN
@@ -22,6 +23,6 @@ from functok.study.steps.world import ANSWERS, WORLD
 STEPS = (
     *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, DICTIONARIES, GRAPH, COVERAGE),
     *(BASELINES, CONTROLS, TRACE, REACTIVATION, STEER, TRAITS, FACTS, PATCHING, KNOCKOUT),
-    *(WORLD, ANSWERS, CLAIMS),
+    *(WORLD, ANSWERS, FEATURES, CLAIMS),
 )
 """Each stands after those it needs."""
