@@ -51,7 +51,7 @@ class Figure:
 
     @property
     def folded(self) -> bool:
-        """Whether it stands below the main ones: as its plan says, and after the first of several."""
+        """Whether it stands below the main ones: by its plan, or after the first of several."""
         return self.plan.folded or self.name not in (self.plan.name, f"{self.plan.name}-1")
 
     @cached_property

@@ -49,7 +49,11 @@ class Plan:
 
     def drawn(self, table: pl.DataFrame) -> ChartType:
         """The chart of one table, in the common theme under its titles."""
-        return styled(self.chart(table), self.title, self._words(table)[0])
+        return styled(self.chart(table), self.title, self.words_under(table))
+
+    def words_under(self, table: pl.DataFrame) -> str:
+        """What is said under the title of the figure of ``table``."""
+        return self._words(table)[0]
 
     def words(self, table: pl.DataFrame) -> tuple[str, str]:
         """How to read the figure of ``table``, and what its control is."""

@@ -23,11 +23,11 @@ def figure_block(figure: Figure, folder: RunFolder) -> str:
         folder.figure(figure.name, "svg").read_bytes(),
         f'<a href="{escaped(path)}">{escaped(path)}</a>',
         face_links(folder, named),
-        folder.sae,
+        folder.sae and f"SAE {folder.sae}",
     )
 
 
-def block(figure: Figure, svg: bytes, place: str, links: str = "", sae: str | None = None) -> str:
+def block(figure: Figure, svg: bytes, place: str, links: str = "", run: str | None = None) -> str:
     """The block of a figure.
 
     Args:
@@ -35,13 +35,13 @@ def block(figure: Figure, svg: bytes, place: str, links: str = "", sae: str | No
         svg: the static picture, which is shown until the chart is drawn, and if scripts do not run.
         place: where all rows of its data are, as HTML.
         links: to the features that it names, as HTML.
-        sae: whose results are shown, if it is not the first one's.
+        run: which SAE or run it is of, where there are several.
     """
     spec = dict(figure.specification)
     subtitle = " ".join(spec.pop("title", {}).get("subtitle", []))
     reading, control = figure.plan.words(figure.table)
-    title = figure.plan.title + (f": SAE {sae}" if sae else "")
-    name = identity("spec", figure.name, *([sae] if sae else []))
+    title = figure.plan.title + (f": {run}" if run else "")
+    name = identity("spec", figure.name, *([run] if run else []))
     rows = min(ROWS, len(figure.table))
     data = folded(
         f"Data: {rows:,d} of {len(figure.table):,d} rows; all in {place}",
@@ -70,4 +70,3 @@ def blocks(figures: Sequence[Figure], folder: RunFolder) -> str:
     titles = "; ".join(dict.fromkeys(figure.plan.title for figure in others))
     more = "".join(figure_block(figure, folder) for figure in others)
     return shown + folded(f"<b>More figures.</b> {escaped(titles)}", more, kind="more")
-

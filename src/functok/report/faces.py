@@ -62,7 +62,8 @@ def _card(folder: RunFolder, row: dict, texts: pl.DataFrame | None) -> str:
     if row["tokens"]:
         tokens = zip(row["tokens"], row["shares"], strict=True)
         listed = " ".join(f"{_code(token)} {percent(share)}" for token, share in tokens)
-        parts.append(f"<h4>Tokens with most of its activation, and how often each has it</h4>{_p(listed)}")
+        what = "Tokens with most of its activation, and how often each has it"
+        parts.append(f"<h4>{what}</h4>{_p(listed)}")
     mine = [] if texts is None else texts.filter(feature=row["feature"]).to_dicts()
     if mine:
         parts.append("<h4>Where it fires most</h4>" + "".join(map(_context, mine)))

@@ -2,8 +2,8 @@
 
 Corpus text, prompts and continuations are untrusted. In the page they pass ``escaped``; in a
 ``<script>`` block of JSON they pass ``script_json``, whose output contains no ``<`` at all, so that
-neither ``</script>`` nor ``<!--`` can end or alter the block. Control characters are shown by signs:
-one that turns the order of letters round could make a page say the opposite of its text.
+neither ``</script>`` nor ``<!--`` can end or alter the block. Control characters are shown by
+signs: one that turns the order of letters round could make a page say the opposite of its text.
 """
 
 import html

@@ -10,6 +10,11 @@ from functok.study.summary import summary
 
 
 def provenance(folder: RunFolder) -> str:
+    """The section."""
+    return f'<section id="provenance"><h2>Provenance</h2>{contents(folder)}</section>'
+
+
+def contents(folder: RunFolder) -> str:
     """A short list, then the files themselves."""
     parts = []
     if folder.provenance.exists():
@@ -22,12 +27,15 @@ def provenance(folder: RunFolder) -> str:
             {"part": list(times), "seconds": [float(value) for value in times.values()]}
         )
         parts.append(folded(f"Seconds by part: {sum(times.values()):,.0f} in all", table(frame)))
+    if folder.study.exists():
+        again = "functok run study.yaml -o NEW"
+        parts.append(f"<p>The same again, with the study.yaml below: <code>{again}</code></p>")
     for path in (folder.study, folder.provenance):
         if path.exists():
             parts.append(
                 folded(escaped(path.name), f"<pre>{escaped(path.read_text('utf-8'))}</pre>")
             )
-    return f'<section id="provenance"><h2>Provenance</h2>{"".join(parts)}</section>'
+    return "".join(parts)
 
 
 def _entries(found: dict[str, Any]) -> list[tuple[str, str]]:

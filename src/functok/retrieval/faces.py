@@ -57,7 +57,8 @@ def faces(
     """
     graph, texts = TokenFeatureGraph.load(place), list(shown)
     near = {feature: neighbours(dictionary, feature) for feature in features}
-    named = labels(place, {*features, *(one for table in near.values() for one in table["feature"])})
+    alike = [one for table in near.values() for one in table["feature"]]
+    named = labels(place, {*features, *alike})
     rows, strongest = [], []
     for feature in features:
         tokens = top_tokens(graph, feature, texts)

@@ -8,7 +8,6 @@ from functok.study.steps.claims import CLAIMS
 from functok.study.steps.controls import CONTROLS
 from functok.study.steps.coverage import COVERAGE
 from functok.study.steps.dictionaries import DICTIONARIES
-from functok.study.steps.features import FEATURES
 from functok.study.steps.graph import GRAPH
 from functok.study.steps.losses import LOSSES
 from functok.study.steps.pretrain import PRETRAIN
@@ -16,7 +15,7 @@ from functok.study.steps.reactivation import REACTIVATION
 from functok.study.steps.steer import STEER
 from functok.study.steps.text import DOCUMENTS, TOKENIZER
 from functok.study.steps.tokens import TOKENS
-from functok.study.steps.trace import TRACE
+from functok.study.steps.trace import FEATURES, TRACE
 from functok.study.steps.traits import TRAITS
 from functok.study.steps.world import ANSWERS, WORLD
 
