@@ -79,6 +79,8 @@ def _tokens(folder: RunFolder) -> None:
         for place in range(10)
     ]
     save(folder.tokens("bins"), pl.DataFrame(bins))
+    fit = {"first_rank": 1, "last_rank": 20, "exponent": 1.5, "low": 1.4, "high": 1.6}
+    save(folder.tokens("zipf"), pl.DataFrame([fit]))
     sweep = [
         {"coverage": c, "tokens": int(100 * c), "ff": c * c, "fc": c - c * c, "cf": c - c * c}
         | {"cc": (1 - c) ** 2}
@@ -140,6 +142,9 @@ def _graph(folder: RunFolder) -> None:
         "random_degree": np.linspace(40, 1, size),
     }
     folder.judge(folder.graph("main", STEPS[-1]))
+    meta = {"sae": HOSTILE[0], "hook": "blocks.1.hook_resid_post", "features": 64, "l0": 8.0}
+    meta |= {"positions": 900, "features_active": 40, "corpus": {"documents": 60, "tokens": 990}}
+    write_json(folder.graph("main", STEPS[-1]) / "meta.json", meta)
     save(graph_table(folder.graph("main", STEPS[-1]), "degree"), pl.DataFrame(degree))
     share = np.linspace(0.3, 0.8, 10)
     coverage = {

@@ -126,6 +126,16 @@ def test_one_model_is_drawn_as_dots_and_its_captions_speak_of_no_step(folder: Ru
     draw(found, folder)
 
 
+def test_control_characters_do_not_reach_a_chart(folder: RunFolder):
+    path = graph_table(folder.graph("main", STEPS[-1]), "degree")
+    table = pl.read_parquet(path)
+    table.with_columns(token=pl.format("\u202e{}\x1b[2J", "token")).write_parquet(path)
+    (figure,) = figures(folder, only=["token-degree"])
+    assert figure.table["token"].str.starts_with("⟨U+202E⟩").all()
+    drawn = figure.chart.to_json(ensure_ascii=False)
+    assert not {"\u202e", "\x1b"} & set(drawn)
+
+
 def test_an_empty_folder_has_no_figures(tmp_path):
     assert figures(RunFolder(tmp_path)) == []
 

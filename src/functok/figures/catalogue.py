@@ -116,8 +116,17 @@ def _is_one(name: str, plan: str) -> bool:
     return name == plan or (name.startswith(f"{plan}-") and name[len(plan) + 1 :].isdigit())
 
 
+_LONGEST = 300
+"""Characters of a text in a chart."""
+
+
+def _text(text: str) -> str:
+    return visible(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
+
+
 def _drawable(table: pl.DataFrame) -> pl.DataFrame:
     """The table as a chart can show it: an interval that is not given is NaN in a table and null in
-    a chart, which knows no NaN; and control characters in a text would turn its letters round."""
-    shown = table.select(pl.col(pl.String).map_elements(visible, pl.String))
+    a chart, which knows no NaN; control characters in a text would turn its letters round, and one
+    of a million letters would take minutes to measure."""
+    shown = table.select(pl.col(pl.String).map_elements(_text, pl.String))
     return table.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None), *shown)

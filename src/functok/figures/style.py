@@ -186,7 +186,7 @@ def token_labels(base: alt.Chart, y: alt.Y, above: int = 9, size: int = 10) -> a
     return (
         base.transform_filter("isValid(datum.label)")
         .mark_text(dy=-above, fontSize=size, font=TOKEN_FONT, limit=140)
-        .encode(y=y, text="label:N")
+        .encode(y=y, text="label:N", color=alt.value(INK))
     )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from functok.report.markup import escaped, folded, table
+from functok.report.markup import escaped, folded, shortened, table
 from functok.runtime.store import RunFolder, read_json
 from functok.study.summary import summary
 
@@ -19,7 +19,10 @@ def contents(folder: RunFolder) -> str:
     parts = []
     if folder.provenance.exists():
         entries = [*summary(folder).items(), *_entries(read_json(folder.provenance))]
-        items = (f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in entries)
+        items = (
+            f"<dt>{escaped(name)}</dt><dd>{escaped(shortened(value, 2000))}</dd>"
+            for name, value in entries
+        )
         parts.append(f"<dl>{''.join(items)}</dl>")
     if folder.timings.exists():
         times = read_json(folder.timings)

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from functok.report.findings import sae_health
-from functok.report.markup import escaped
+from functok.report.markup import escaped, shortened
 from functok.runtime.store import RunFolder
 from functok.runtime.store.records import read_record
 from functok.study.summary import summary
@@ -36,7 +36,7 @@ def facts(folder: RunFolder) -> dict[str, str]:
 def facts_box(folder: RunFolder) -> str:
     """The same as a list; empty where nothing is known."""
     items = "".join(
-        f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>"
+        f"<dt>{escaped(name)}</dt><dd>{escaped(shortened(value, 1000))}</dd>"
         for name, value in facts(folder).items()
     )
     return f'<dl class="facts">{items}</dl>' if items else ""
