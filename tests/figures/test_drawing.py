@@ -83,7 +83,7 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
         (lambda folder: folder.consolidation("growth"), {"features-firing"}),
         (
             lambda folder: folder.graphs / "judged.json",
-            {"token-degree", "cumulative-coverage", "cover-orders"}
+            {"token-degree", "cumulative-coverage", "cover-orders", "effects-by-layer"}
             | {"class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"}
             | {"exposure-curve", "exposure-references", "exposure-sizes", "accumulation"}
             | {"feature-kinds"}

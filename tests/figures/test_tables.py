@@ -213,6 +213,16 @@ def test_effects_of_one_unit_share_a_scale_and_those_of_others_do_not():
     assert nothing["at"].to_list() == [0.0], "a unit whose effects are all 0"
 
 
+def test_effects_by_layer_are_those_of_every_sae_on_its_own_layer(folder: RunFolder):
+    drawn = claims.layer_rows(folder)
+    assert drawn.select("test", "sae", "layer", "effect").rows() == [
+        ("E-coverage", "the first", 1, -0.4),
+        ("E-coverage", "wide", 2, 0.1),
+    ]
+    folder.of("wide").test("E-coverage").unlink()
+    assert claims.layer_rows(folder).is_empty(), "one layer has no course"
+
+
 def test_the_law_has_as_many_occurrences_in_its_range_as_the_tokens(folder: RunFolder):
     counts = pl.read_parquet(folder.tokens("counts"))
     drawn = tokens.tokens_by_rank(counts, pl.read_parquet(folder.tokens("function_tokens")))

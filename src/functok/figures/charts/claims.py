@@ -1,17 +1,33 @@
-"""The effects that all verdicts rest on: a forest plot, claim by claim.
+"""The effects that all verdicts rest on: a forest plot, claim by claim; and each of them by layer.
 
-Effects have several units, so no axis has numbers: each unit has its own scale, on which its
-furthest interval reaches the border, and every row says its numbers.
+Effects have several units, so no axis of the forest has numbers: each unit has its own scale, on
+which its furthest interval reaches the border, and every row says its numbers.
 """
 
 import math
+import re
+from collections.abc import Sequence
 
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.plan import Plan, made_from
-from functok.figures.style import CONTROL, VERDICTS, tips, value_tips, zero_line
+from functok.claims.declared import ROWS
+from functok.figures.plan import Plan, made_from, read
+from functok.figures.style import (
+    CONTROL,
+    MEASURED,
+    VERDICTS,
+    WIDTH,
+    spread,
+    tips,
+    value_tips,
+    zero_line,
+)
+from functok.runtime.store import RunFolder
+from functok.runtime.store.records import read_record
+from functok.runtime.store.yaml_file import read_yaml
+from functok.study.summary import other_saes
 
 _SCALED = ("at", "at_low", "at_high", "within_low", "within_high")
 _ROW, _PANEL = 19, 300
@@ -127,6 +143,67 @@ def _facets(layers: alt.LayerChart, table: pl.DataFrame, runs: list, several: bo
     return found.resolve_scale(y="independent").properties(spacing=3)
 
 
+def layer_rows(folder: RunFolder) -> pl.DataFrame:
+    """The effects of every SAE of a study, by the layer that it decomposes.
+
+    Returns:
+        Columns test, asks, unit, sae, layer, effect, effect_low, effect_high; of the tests that
+        were run on two layers or more.
+    """
+    study = read_yaml(folder.study) if folder.study.exists() else {}
+    places = [folder, *other_saes(folder, study if isinstance(study, dict) else {})]
+    rows = []
+    for place in places:
+        meta = {} if place.judged is None else read_record(place.judged / "meta.json")
+        found = re.match(r"blocks\.(\d+)\.", str(meta.get("hook", "")))
+        for test, declared in ROWS.items() if found is not None else ():
+            evidence = read(place.test(test))
+            if evidence is not None and found is not None:
+                row = evidence.row(0, named=True)
+                about = {"test": test, "asks": declared.asks, "unit": declared.unit}
+                about |= {"sae": place.sae or "the first", "layer": int(found[1])}
+                rows.append(about | {name: row[name] for name in _EFFECT})
+    table = pl.DataFrame(rows, schema=_BY_LAYER)
+    return table.filter(pl.col("layer").n_unique().over("test") > 1)
+
+
+_EFFECT = ("effect", "effect_low", "effect_high")
+_BY_LAYER = {
+    **dict.fromkeys(("test", "asks", "unit", "sae"), pl.String),
+    "layer": pl.Int64,
+    **dict.fromkeys(_EFFECT, pl.Float64),
+}
+
+
+def effects_by_layer(table: pl.DataFrame) -> ChartType:
+    """A panel for each effect, over the layers."""
+    order = table["test"].unique(maintain_order=True).to_list()
+    ticks = spread(sorted(set(table["layer"])), 8)
+    base = alt.Chart(table, width=WIDTH // 3 - 30, height=90).encode(
+        x=alt.X("layer:Q", title="layer").axis(values=ticks, format="d").scale(padding=10),
+        tooltip=[
+            *tips("test:N asks:N sae:N layer:Q"),
+            *value_tips("effect", ".3f", "effect"),
+            "unit:N",
+        ],
+    )
+    y = alt.Y("effect:Q", title=None)
+    bars = base.transform_filter("isValid(datum.effect_low)").mark_rule(color=MEASURED)
+    points = base.mark_line(color=MEASURED, point=alt.OverlayMarkDef(color=MEASURED)).encode(y=y)
+    layers = (
+        zero_line(table, across=True)
+        + bars.encode(y=alt.Y("effect_low:Q", title=None), y2="effect_high:Q")
+        + points
+    )
+    panels = layers.facet(alt.Facet("test:N", title=None, sort=order), columns=3)
+    return panels.resolve_scale(y="independent")
+
+
+def _layers(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
+    found = layer_rows(folder)
+    return [found] if len(found) else []
+
+
 PLANS = (
     Plan(
         name="claims",
@@ -141,5 +218,19 @@ PLANS = (
         absent="No row of a claim was run, so there are no effects to draw.",
         tables=made_from(effect_rows, lambda folder: folder.claims),
         chart=forest,
+    ),
+    Plan(
+        name="effects-by-layer",
+        section="findings",
+        folded=True,
+        title="Every effect by the layer that the SAE decomposes",
+        subtitle="bars: 95 % intervals; dashes: no more than the control, or the paper's bound",
+        reading="Each panel is a declared row, each point the SAE of one layer; a finding about "
+        "the model, and not about one layer, lies on the same side of the dashes throughout.",
+        control="As in the figure above, on the same layer; verdicts rest on the study's first "
+        "SAE alone.",
+        absent="All SAEs are of one layer; list some of other layers under dictionaries.",
+        tables=_layers,
+        chart=effects_by_layer,
     ),
 )
