@@ -8,9 +8,10 @@ import pytest
 from figures.hostile import HOSTILE
 from figures.small_run import write_small_run
 from functok.report.faces import cards, face_link, face_links
+from functok.report.findings import how_to_run
 from functok.report.opening.facts import MADE, duration, facts
 from functok.report.opening.lead import lead
-from functok.report.opening.unrun import how_to_run, unrun
+from functok.report.opening.unrun import unrun
 from functok.runtime.store import RunFolder, read_json, write_json
 from report.page import Page
 

@@ -1,14 +1,14 @@
 """The first part of the report: every claim with its verdict, and whether the model learned."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
 from functok.claims.verdicts import beside
 from functok.report.markup import escaped, folded, identity, interval, number
-from functok.report.opening.unrun import how_to_run
 from functok.runtime.store import RunFolder, read_frame, read_json
 from functok.stats import jackknife_ratio
+from functok.study.steps import STEPS
 from functok.study.summary import model_name
 
 RULE = (
@@ -21,6 +21,9 @@ RULE = (
 )
 """``claims.rule`` in short."""
 
+COMMANDS = {step.name: step.name if step.summary else "run" for step in STEPS}
+"""The command that does each step."""
+_OF_TEST = {test: COMMANDS[step.name] for step in STEPS for test in step.evidence}
 _HEADS = ("Verdict", "Claim", "The paper reports", "Observed?", "Beyond its control?")
 _ROW_HEADS = ("Question", "Answer", "Measured", "Control", "Effect")
 
@@ -72,6 +75,17 @@ def _claim(rows: list[dict]) -> str:
         _row(_HEADS, cells, identity("claim", claim["claim"]))
         + f'<tr><td class="under" colspan="{len(_HEADS)}">{under}</td></tr>'
     )
+
+
+def how_to_run(tests: Iterable[str]) -> str:
+    """Which commands run these tests, in a sentence each."""
+    by: dict[str, list[str]] = {}
+    for test in tests:
+        by.setdefault(_OF_TEST.get(test, ""), []).append(test)
+    nowhere = by.pop("", [])
+    said = [f"functok {name} RUN measures {', '.join(found)}." for name, found in by.items()]
+    said += [f"No command measures {', '.join(nowhere)} yet."] * bool(nowhere)
+    return " ".join(said)
 
 
 def _answered(answer: str | None, rows: list[dict]) -> str:

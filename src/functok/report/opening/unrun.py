@@ -1,28 +1,16 @@
 """What was not run, and the command that runs it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from functok.figures.catalogue import PLANS
+from functok.report.findings import COMMANDS
 from functok.report.markup import escaped, paragraphs
 from functok.runtime.errors import UserError
 from functok.runtime.store import RunFolder
 from functok.study.settings import Study, load_study
 from functok.study.steps import STEPS
 
-_COMMAND = {step.name: step.name if step.summary else "run" for step in STEPS}
-_OF_TEST = {test: _COMMAND[step.name] for step in STEPS for test in step.evidence}
 _OF_FIGURE = {figure: step for step in STEPS for figure in step.figures}
-
-
-def how_to_run(tests: Iterable[str]) -> str:
-    """Which commands run these tests, in a sentence each."""
-    by: dict[str, list[str]] = {}
-    for test in tests:
-        by.setdefault(_OF_TEST.get(test, ""), []).append(test)
-    nowhere = by.pop("", [])
-    said = [f"functok {name} RUN measures {', '.join(found)}." for name, found in by.items()]
-    said += [f"No command measures {', '.join(nowhere)} yet."] * bool(nowhere)
-    return " ".join(said)
 
 
 def unrun(folder: RunFolder, drawn: Collection[str], partial: bool = False) -> str:
@@ -52,7 +40,7 @@ def unrun_list(folder: RunFolder, drawn: Collection[str], partial: bool = False)
         step = _OF_FIGURE[plan.name]
         excuse = None if study is None else step.excuse(study)
         why = f"{plan.title}." if partial else f"{plan.title}: {plan.absent}"
-        said = by.setdefault(f"functok {_COMMAND[step.name]} RUN", [])
+        said = by.setdefault(f"functok {COMMANDS[step.name]} RUN", [])
         said += [why, *([excuse] if excuse else [])]
     if not by:
         return ""
