@@ -37,6 +37,8 @@ gemma3: $(venv)/ready
 	$(bin)/functok run gemma-3-270m
 
 test: $(venv)/ready-to-test
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || echo \
+		"No Chromium is here, so the browser tests are skipped: apt-get install chromium"
 	$(bin)/pytest -n 2
 
 lint: $(venv)/ready-to-test

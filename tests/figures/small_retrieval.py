@@ -1,5 +1,7 @@
 """The part of a small made-up run that the section on retrieval shows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -84,6 +86,25 @@ def write_retrieval(folder: RunFolder, random: np.random.Generator) -> None:
     save(folder.retrieval("grid"), pl.DataFrame(cells))
     _traits(folder)
     _facts(folder)
+    write_faces(folder)
+
+
+def write_faces(folder: RunFolder, tokens: Sequence[str] = ("␣the", *HOSTILE)) -> None:
+    """Faces of some of the features that the tables above name, one of them silent."""
+    rows = [
+        {"feature": feature, "label": f"{feature} · {tokens[-1]}", "active": 10 * feature}
+        | {"positions": 900, "maximum": 4.5, "tokens": list(tokens), "shares": [0.5] * len(tokens)}
+        | {"neighbours": [f"9 · {token}" for token in tokens], "cosines": [0.25] * len(tokens)}
+        | {"promotes": list(tokens), "suppresses": [] if feature else list(tokens)}
+        for feature in (0, 1, 2, 3, 7)
+    ]
+    save(folder.retrieval("features"), pl.DataFrame(rows))
+    texts = [
+        {"feature": feature, "value": 4.5, "tokens": [*tokens, "␣end"]}
+        | {"activations": [4.5, *[None] * (len(tokens) - 1), 0.0]}
+        for feature in (1, 3, 3)
+    ]
+    save(folder.retrieval("feature_contexts"), pl.DataFrame(texts))
 
 
 def _facts(folder: RunFolder) -> None:

@@ -1,5 +1,6 @@
 """A run folder with every table in it, small and made up, and hostile text wherever it fits."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ GROUPS = ("ff", "fc", "cf", "cc")
 def write_small_run(root: Path) -> RunFolder:
     """Write it, and return its folder."""
     folder, random = RunFolder(root), np.random.default_rng(0)
-    study = {"name": "small <run>", "trace": {"features": 4}}
+    saes = [{"name": "main"}, {"name": "wide"}]
+    study = {"name": "small <run>", "trace": {"features": 4}, "dictionaries": saes}
     write_text(folder.study, yaml.safe_dump(study))
     versions = {"functok": "0", "x": HOSTILE[0]}
     write_json(folder.provenance, {"seed": 0, "corpus": {"spec": HOSTILE[0]}, "versions": versions})
@@ -33,7 +35,7 @@ def write_small_run(root: Path) -> RunFolder:
     _controls(folder)
     write_retrieval(folder, random)
     write_world(folder)
-    Evidence(
+    evidence = Evidence(
         test="E-coverage",
         statistic=f"share {HOSTILE[0]}",
         measured=0.5,
@@ -49,7 +51,9 @@ def write_small_run(root: Path) -> RunFolder:
         unit="groups",
         units=32,
         seed=0,
-    ).write(folder, 60)
+    )
+    evidence.write(folder, 60)
+    replace(evidence, effect=0.1, effect_low=-0.1, effect_high=0.3).write(folder.of("wide"), 60)
     assemble(folder)
     return folder
 
@@ -79,6 +83,8 @@ def _tokens(folder: RunFolder) -> None:
         for place in range(10)
     ]
     save(folder.tokens("bins"), pl.DataFrame(bins))
+    fit = {"first_rank": 1, "last_rank": 20, "exponent": 1.5, "low": 1.4, "high": 1.6}
+    save(folder.tokens("zipf"), pl.DataFrame([fit]))
     sweep = [
         {"coverage": c, "tokens": int(100 * c), "ff": c * c, "fc": c - c * c, "cf": c - c * c}
         | {"cc": (1 - c) ** 2}
@@ -140,6 +146,11 @@ def _graph(folder: RunFolder) -> None:
         "random_degree": np.linspace(40, 1, size),
     }
     folder.judge(folder.graph("main", STEPS[-1]))
+    meta = {"sae": HOSTILE[0], "hook": "blocks.1.hook_resid_post", "features": 64, "l0": 8.0}
+    meta |= {"positions": 900, "features_active": 40, "corpus": {"documents": 60, "tokens": 990}}
+    write_json(folder.graph("main", STEPS[-1]) / "meta.json", meta)
+    deeper = meta | {"hook": "blocks.2.hook_resid_post"}
+    write_json(folder.graph("wide", STEPS[-1]) / "meta.json", deeper)
     save(graph_table(folder.graph("main", STEPS[-1]), "degree"), pl.DataFrame(degree))
     share = np.linspace(0.3, 0.8, 10)
     coverage = {
@@ -156,7 +167,8 @@ def _graph(folder: RunFolder) -> None:
         "log_ratio_low": share - 1.1,
         "log_ratio_high": share - 0.9,
     }
-    save(graph_table(folder.graph("main", STEPS[-1]), "coverage"), pl.DataFrame(coverage))
+    for name in ("main", "wide"):
+        save(graph_table(folder.graph(name, STEPS[-1]), "coverage"), pl.DataFrame(coverage))
     cover = {
         "ordering": ["frequency"] * size + ["random"] * size,
         "rank": [*range(1, size + 1)] * 2,

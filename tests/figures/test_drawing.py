@@ -83,7 +83,7 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
         (lambda folder: folder.consolidation("growth"), {"features-firing"}),
         (
             lambda folder: folder.graphs / "judged.json",
-            {"token-degree", "cumulative-coverage", "cover-orders"}
+            {"token-degree", "cumulative-coverage", "cover-orders", "effects-by-layer"}
             | {"class-effects", "frequency-by-class", "matched-pairs", "common-frequencies"}
             | {"exposure-curve", "exposure-references", "exposure-sizes", "accumulation"}
             | {"feature-kinds"}
@@ -124,6 +124,16 @@ def test_one_model_is_drawn_as_dots_and_its_captions_speak_of_no_step(folder: Ru
             == {"held-out-loss": 5, "loss-share": 8, "sae-quality": 1}[figure.plan.name]
         )
     draw(found, folder)
+
+
+def test_control_characters_do_not_reach_a_chart(folder: RunFolder):
+    path = graph_table(folder.graph("main", STEPS[-1]), "degree")
+    table = pl.read_parquet(path)
+    table.with_columns(token=pl.format("\u202e{}\x1b[2J", "token")).write_parquet(path)
+    (figure,) = figures(folder, only=["token-degree"])
+    assert figure.table["token"].str.starts_with("⟨U+202E⟩").all()
+    drawn = figure.chart.to_json(ensure_ascii=False)
+    assert not {"\u202e", "\x1b"} & set(drawn)
 
 
 def test_an_empty_folder_has_no_figures(tmp_path):

@@ -9,6 +9,7 @@ from functok.figures.catalogue import figures
 from functok.graph.faces import labels
 from functok.report.sections import section
 from functok.runtime.store import RunFolder
+from report.page import Page
 
 
 def test_rows_of_traces_and_of_steering_are_called_by_their_top_tokens(whole_run: Path) -> None:
@@ -37,6 +38,7 @@ def test_the_report_names_the_features_of_steered_prompts_and_conditions(
     text = folder.study.read_text("utf-8")
     condition = f"conditions: [{{name: Both, features: {{'{other}': 1.5, '{steered}': 2}}}}]"
     folder.study.write_text(re.sub(r"conditions: \[\]", condition, text), "utf-8")
-    page = section("retrieval", folder, [])
-    assert f"Where feature {named[steered]} is active in text" in page.replace("&#x27;", "'")
-    assert f"{named[other]} × 1.5; {named[steered]} × 2" in page.replace("&#x27;", "'")
+    page = Page(section("retrieval", folder, []))
+    assert f"Where feature {named[steered]} is active in text" in page.read
+    assert f"{named[other]} × 1.5; {named[steered]} × 2" in page.read
+    assert f"#feature-{steered}" in [link["href"] for link in page.attributes("a")]

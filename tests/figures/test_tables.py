@@ -15,7 +15,7 @@ from functok.figures.charts import (
     tokens,
     traces,
 )
-from functok.figures.style import spread, thinned
+from functok.figures.style import spread, thinned, uncrowded
 from functok.runtime.store import RunFolder, control_table, graph_table
 
 
@@ -123,7 +123,7 @@ def test_features_that_are_named_have_a_row_each_in_their_order_also_where_they_
     assert silent.select("position", "activation").rows() == [(None, None)]
     cells = drawn.filter(pl.col("feature") == 7)["activation"].to_list()
     assert cells == trace.filter(pl.col("feature") == 7)["activation"].to_list()
-    heat, names = traces.trace_heat_map(drawn).to_dict()["layer"]
+    heat, _, names = traces.trace_heat_map(drawn).to_dict()["layer"]
     assert heat["encoding"]["y"]["scale"]["domain"] == ["999", "7", "10"]
     assert names["encoding"]["x"]["scale"]["domain"] == [1, 2, 3, 4, 5]
 
@@ -177,8 +177,74 @@ def test_every_effect_that_was_run_is_drawn_with_the_margin_of_its_row(folder: R
     assert (compared["answer"], compared["effect"]) == ("contradicted", -0.4)
     assert (compared["low"], compared["high"]) == pytest.approx((-np.log(1.1), np.log(1.1)))
     assert seen["low"] is seen["high"] is None, "an observation has a bound and no margin"
-    panels = claims.forest(claims.effect_rows(both)).to_dict()["vconcat"]
-    assert len(panels) == 2, "units that differ share no axis"
+    assert compared["link"] == "#row-E-coverage"
+    chart = claims.forest(claims.effect_rows(both)).to_dict()
+    assert chart["facet"]["row"]["field"] == "claim"
+    assert {layer["encoding"].get("href", {}).get("field") for layer in chart["spec"]["layer"]} == {
+        "link",
+        None,  # the line at 0
+    }
+
+
+def test_effects_of_one_unit_share_a_scale_and_those_of_others_do_not():
+    rows = pl.DataFrame(
+        {
+            "test": ["P1", "P2", "P5", "P7"],
+            "unit": ["log ratio", "log ratio", "nats", "nats"],
+            "effect": [0.5, -0.1, 20.0, 0.0],
+            "effect_low": [0.25, -0.2, None, float("nan")],
+            "effect_high": [1.0, 0.0, None, float("nan")],
+            "low": [-0.1, None, -5.0, None],
+            "high": [0.1, None, 5.0, None],
+        }
+    )
+    drawn = claims.on_scales(rows)
+    assert drawn["at"].to_list() == [0.5, -0.1, 1.0, 0.0]
+    assert drawn["at_low"].to_list() == [0.25, -0.2, None, None]
+    assert drawn["at_high"].to_list() == [1.0, 0.0, None, None]
+    assert drawn["within_high"].to_list() == [0.1, None, 0.25, None]
+    assert drawn["numbers"].to_list() == [
+        "0.50 [0.25, 1.00] log ratio",
+        "−0.100 [−0.200, 0.000] log ratio",
+        "20 nats",
+        "0 nats",
+    ]
+    nothing = claims.on_scales(rows.filter(pl.col("effect") == 0).with_columns(effect=0.0))
+    assert nothing["at"].to_list() == [0.0], "a unit whose effects are all 0"
+
+
+def test_effects_by_layer_are_those_of_every_sae_on_its_own_layer(folder: RunFolder):
+    drawn = claims.layer_rows(folder)
+    assert drawn.select("test", "sae", "layer", "effect").rows() == [
+        ("E-coverage", "the first", 1, -0.4),
+        ("E-coverage", "wide", 2, 0.1),
+    ]
+    folder.of("wide").test("E-coverage").unlink()
+    assert claims.layer_rows(folder).is_empty(), "one layer has no course"
+
+
+def test_the_law_has_as_many_occurrences_in_its_range_as_the_tokens(folder: RunFolder):
+    counts = pl.read_parquet(folder.tokens("counts"))
+    drawn = tokens.tokens_by_rank(counts, pl.read_parquet(folder.tokens("function_tokens")))
+    columns = ("first_rank", "last_rank", "exponent", "low", "high")
+    rows = [(1, 20, 1.5, 1.4, 1.6), (1, 9000, 2.0, 1.9, 2.1), (10, 20, 3.0, 2.9, 3.1)]
+    fitted = tokens.with_fit(drawn, pl.DataFrame(rows, columns, orient="row"))
+    inside = fitted.filter(pl.col("rank") <= 20)
+    assert inside["fitted"].sum() == pytest.approx(inside["fraction"].sum())
+    ratio = inside["fitted"] / inside["rank"].cast(pl.Float64) ** -1.5
+    assert ratio.to_list() == pytest.approx([ratio[0]] * 20)
+    assert fitted.filter(pl.col("rank") > 20)["fitted"].null_count() == len(fitted) - 20
+    assert fitted["alpha"].unique().to_list() == [1.5]
+    assert tokens.with_fit(drawn, None).equals(drawn)
+
+
+def test_of_labels_that_would_lie_on_each_other_the_first_stays():
+    table = pl.DataFrame(
+        {"x": [1.0, 1.01, 100.0, 10.0], "y": [5.0, 5.0, 5.0, 1.0], "label": ["a", "bb", "c", None]}
+    )
+    assert uncrowded(table, "x", "y")["label"].to_list() == ["a", None, "c", None]
+    assert uncrowded(table.head(1), "x", "y", log=False)["label"].to_list() == ["a"]
+    assert uncrowded(table.clear(), "x", "y").is_empty()
 
 
 def test_both_comparisons_that_decide_stand_at_every_number_of_positions(folder: RunFolder):

@@ -46,10 +46,8 @@ def test_the_choices_are_given_in_numbers_with_what_was_not_varied(folder: RunFo
         "most (60.00 % of their variance)."
     ) in text
     given = text.split("Effect of class given context: over 12 specifications")[1]
-    assert "75.00 % have the same sign.Above" in given, (
-        "an effect without axes says nothing of them"
-    )
-    assert "Not varied further: the layer. Only one layer was read." in text
+    assert "75.00 % have the same sign.All" in given, "an effect without axes says nothing of them"
+    assert "The same in all of them: the layer. Only one layer was read." in text
     assert "DET" not in text
 
 

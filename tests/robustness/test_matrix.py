@@ -58,7 +58,9 @@ DAMAGES: dict[str, Callable[[Path, Path], object]] = {
 }
 
 
-_PASSING = re.compile(r'src="data:image[^"]*"|<summary>Seconds by part.*?</table>', re.DOTALL)
+_PASSING = re.compile(
+    r'src="data:image[^"]*"|<dt>Made</dt>.*?</dd>|<summary>Seconds by part.*?</table>', re.DOTALL
+)
 """What of a page is not compared: pictures, which are not drawn here, and the time it took."""
 
 

@@ -79,6 +79,8 @@ def test_a_study_leaves_every_table_that_the_claims_rest_on(whole_run: Path) -> 
         "retrieval/reactivation.parquet",
         "retrieval/reactivation_odds.parquet",
         "retrieval/steering.parquet",
+        "retrieval/features.parquet",
+        "retrieval/feature_contexts.parquet",
         "tests/E-reactivation.parquet",
     ):
         assert name in found, name
@@ -166,7 +168,7 @@ def test_replace_computes_only_what_depends_on_the_changed_settings(
     kept = {part: stamps(run_copy / part) for part in ("models", "dictionaries", "graph", "tokens")}
     outcome = functok("run", other, "-o", run_copy, "--replace")
     assert outcome.code == 0, outcome.err
-    assert worked == ["steer", "claims", "report"]
+    assert worked == ["steer", "features", "claims", "report"]
     assert kept == {part: stamps(run_copy / part) for part in kept}
     worked.clear()
     assert functok("run", other, "-o", run_copy).code == 0

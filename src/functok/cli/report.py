@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,12 +22,27 @@ if TYPE_CHECKING:
 
 
 @run_options("sae")
-def report(target: Target, options: RunOptions) -> None:
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="A run folder or a study file (.yaml); or several run folders, for one report "
+            "in the file -o.",
+        ),
+    ],
+    options: RunOptions,
+) -> None:
     """Draw the figures and write the report.
 
     With a run folder and -o, figures and report go there and the run is not changed. The report
     omits what is damaged and cannot be recomputed, and says so; the exit code is then 1.
     """
+    if len(runs) > 1:
+        _report_of_several(runs, options.output)
+        return
+    target = there(runs[0])
+    assert target is not None
     from functok.cli.console import print_line
     from functok.cli.work import bring, find, show
     from functok.report.step import STEPS
@@ -54,12 +70,50 @@ def report(target: Target, options: RunOptions) -> None:
     from functok.report.partial import report_of
 
     notes = report_of(run.folder, found, place)
-    for note in [*notes, refusal]:
-        if note:
-            print(visible(f"Missing from the report: {note}", lines=False), file=sys.stderr)
+    _missing([*notes, *([refusal] if refusal else [])])
     print_line(f"Report: {place.report}")
     if notes:
         raise typer.Exit(1)
+
+
+def _report_of_several(places: list[Path], output: Path | None) -> None:
+    """One report of several runs, as one file; of each run, what can be brought as far as claims.
+
+    Raises:
+        UserError: if there is no such file to write, or one of the runs is none.
+    """
+    from functok.cli.console import print_line
+    from functok.cli.work import bring
+    from functok.report.partial import what_is_missing, whole_part
+    from functok.report.several import write_several
+    from functok.report.step import STEPS
+    from functok.study.condition import conditions
+    from functok.study.runner import Runner
+
+    if output is None or output.suffix != ".html":
+        raise UserError("A report of several runs is one file; name it with -o FILE.html.")
+    parent = output.absolute().parent
+    require(parent.is_dir(), f"There is no folder {output.parent}; make it first.")
+    folders, notes = {}, []
+    with ExitStack() as views:
+        for name, run in _named(places).items():
+            folders[name] = run.folder
+            try:
+                bring(run, ["claims"])
+            except UserError as error:
+                found = list(conditions(Runner(run, STEPS)))
+                folders[name] = views.enter_context(whole_part(run.folder, found))
+                notes += [f"{name}: {note}" for note in [*what_is_missing(found), str(error)]]
+        write_several(folders, output, notes)
+    _missing(notes)
+    print_line(f"Report: {output}")
+    if notes:
+        raise typer.Exit(1)
+
+
+def _missing(notes: list[str]) -> None:
+    for note in notes:
+        print(visible(f"Missing from the report: {note}", lines=False), file=sys.stderr)
 
 
 def figure(
@@ -133,13 +187,9 @@ def compare(
 
     require(len(runs) > 1, "functok compare needs two run folders or more.")
     found, folders = {}, {}
-    for place in runs:
-        folder = there(place)
-        assert folder is not None
-        name = folder.name if folder.name not in found else str(place)
-        require(name not in found, f"{place} is named twice; give each run once.")
-        run = bring(_opened(folder), ["claims"])
-        found[name], folders[name] = read_frame(run.folder.claims), run.folder
+    for name, run in _named(runs).items():
+        found[name] = read_frame(bring(run, ["claims"]).folder.claims)
+        folders[name] = run.folder
         print_line(f"{name}: {summary(run.folder).get('Model', 'no model')}")
     table = compared(found)
     printed([sentences(found), *_shown(table), *_gains(folders)])
@@ -169,6 +219,22 @@ def _gains(folders: dict[str, RunFolder]) -> Iterator[str | pl.DataFrame]:
             yield gains(losses[first], losses[other])
         except UserError as error:
             yield str(error)
+
+
+def _named(places: list[Path]) -> dict[str, Run]:
+    """The runs in several folders, by a name for each.
+
+    Raises:
+        UserError: if one is no run, or named twice.
+    """
+    found: dict[str, Run] = {}
+    for place in places:
+        folder = there(place)
+        assert folder is not None
+        name = folder.name if folder.name not in found else str(place)
+        require(name not in found, f"{place} is named twice; give each run once.")
+        found[name] = _opened(folder)
+    return found
 
 
 def _opened(folder: Path) -> Run:

@@ -17,6 +17,7 @@ from functok.figures import charts
 from functok.figures.plan import Plan
 from functok.runtime.errors import UserError
 from functok.runtime.store import RunFolder
+from functok.runtime.visible import visible
 from functok.study.steps import STEPS
 
 _CHARTS = f"{charts.__name__}."
@@ -47,6 +48,11 @@ class Figure:
     table: pl.DataFrame
     """The exact data drawn."""
     chart: ChartType
+
+    @property
+    def folded(self) -> bool:
+        """Whether it stands below the main ones: by its plan, or after the first of several."""
+        return self.plan.folded or self.name not in (self.plan.name, f"{self.plan.name}-1")
 
     @cached_property
     def specification(self) -> dict[str, Any]:
@@ -80,7 +86,7 @@ def figures(
             if not partial:
                 raise
             continue
-        for number, table in enumerate(map(_without_nan, tables), start=1):
+        for number, table in enumerate(map(_drawable, tables), start=1):
             name = plan.name if len(tables) == 1 else f"{plan.name}-{number}"
             found.append(Figure(name, plan, table, plan.drawn(table)))
     return found
@@ -110,6 +116,17 @@ def _is_one(name: str, plan: str) -> bool:
     return name == plan or (name.startswith(f"{plan}-") and name[len(plan) + 1 :].isdigit())
 
 
-def _without_nan(table: pl.DataFrame) -> pl.DataFrame:
-    """An interval that is not given is NaN in a table and null in a chart, which knows no NaN."""
-    return table.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+_LONGEST = 300
+"""Characters of a text in a chart."""
+
+
+def _text(text: str) -> str:
+    return visible(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
+
+
+def _drawable(table: pl.DataFrame) -> pl.DataFrame:
+    """The table as a chart can show it: an interval that is not given is NaN in a table and null in
+    a chart, which knows no NaN; control characters in a text would turn its letters round, and one
+    of a million letters would take minutes to measure."""
+    shown = table.select(pl.col(pl.String).map_elements(_text, pl.String))
+    return table.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None), *shown)

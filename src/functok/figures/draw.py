@@ -33,14 +33,18 @@ def draw(drawn: Iterable[Figure], folder: RunFolder) -> None:
 
 def write_figure(figure: Figure, folder: RunFolder) -> list[Path]:
     """Write one figure; where its files lie."""
-    spec = _with_note(figure.specification)
-    # No address is allowed: a specification must contain all that is needed to draw it.
-    svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
+    svg = picture(figure)
     write_text(folder.figure(figure.name, "svg"), svg)
     with writing(folder.figure(figure.name, "png")) as temporary:
         temporary.write_bytes(vl_convert.svg_to_png(svg, scale=_SCALE))
     write_table(folder.figure(figure.name, "parquet"), figure.table.to_arrow())
     return [folder.figure(figure.name, suffix) for suffix in ("png", "svg", "parquet")]
+
+
+def picture(figure: Figure) -> str:
+    """The figure as SVG."""
+    # No address is allowed: a specification must contain all that is needed to draw it.
+    return vl_convert.vegalite_to_svg(_with_note(figure.specification), allowed_base_urls=[])
 
 
 def draw_some(
@@ -57,6 +61,5 @@ def _with_note(spec: dict[str, Any]) -> dict[str, Any]:
     title = spec.get("title")
     if note is None or not isinstance(title, dict):
         return spec
-    under = title.get("subtitle") or []
-    lines = [under] if isinstance(under, str) else list(under)
-    return {**spec, "title": {**title, "subtitle": [*lines, *wrap(note, 100)]}}
+    lines = [*title.get("subtitle", []), *wrap(note, 100)]
+    return {**spec, "title": {**title, "subtitle": lines}}

@@ -68,7 +68,7 @@ def write_for_paper(figure: Figure, path: Path, inches: float) -> Path:
 def caption(figure: Figure) -> list[str]:
     """What the picture does not say itself: title, how to read it, its control, missing fonts."""
     title = figure.specification.get("title", {})
-    under = title.get("subtitle", "")
+    under = " ".join(title.get("subtitle", []))
     first = f"{title.get('text', figure.plan.title)}{f': {under}' if under else ''}"
     note = fonts_note(json.dumps(figure.specification, ensure_ascii=False))
     return [f"{first.rstrip('.')}.", *figure.plan.words(figure.table), *([note] if note else [])]

@@ -42,12 +42,18 @@ class Plan:
     """The tables to draw, from the run folder and the features of a trace: which, or how many."""
     chart: Callable[[pl.DataFrame], ChartType]
     """Without its titles."""
+    folded: bool = False
+    """Whether the report folds it away below the section's main figures."""
     alone: tuple[str, str, str] | None = None
     """Subtitle, reading and control where the table is of one model, not several checkpoints."""
 
     def drawn(self, table: pl.DataFrame) -> ChartType:
         """The chart of one table, in the common theme under its titles."""
-        return styled(self.chart(table), self.title, self._words(table)[0])
+        return styled(self.chart(table), self.title, self.words_under(table))
+
+    def words_under(self, table: pl.DataFrame) -> str:
+        """What is said under the title of the figure of ``table``."""
+        return self._words(table)[0]
 
     def words(self, table: pl.DataFrame) -> tuple[str, str]:
         """How to read the figure of ``table``, and what its control is."""

@@ -2,10 +2,12 @@
 
 The colours are Okabe and Ito's, which are distinguishable under every common colour blindness. A
 colour has the same meaning everywhere: orange is function, blue is content, green is a measured
-quantity that belongs to neither, and grey dashes are always the control.
+quantity that belongs to neither, and grey dashes are always the control. What is drawn in INK has
+the colour of the text around it, on light pages and on dark ones.
 """
 
 from collections.abc import Iterable
+from textwrap import wrap
 from typing import Any
 
 import altair as alt
@@ -17,6 +19,7 @@ from functok.figures.code_points import register
 from functok.tokens.counting.function_tokens import ARROWS
 
 FUNCTION, CONTENT, MEASURED, CONTROL = "#d55e00", "#0072b2", "#009e73", "#808080"
+INK = "currentColor"
 DASHES = [5, 4]
 WIDTH, HEIGHT = 620, 340
 TOKEN_FONT = "DejaVu Sans, Noto Sans Symbols2, sans-serif"
@@ -37,7 +40,17 @@ _GROUPS = dict(zip(ARROWS.values(), (FUNCTION, "#cc79a7", "#e69f00", CONTENT), s
 ALL_TOKENS = "all tokens"
 """What the four transition groups are together."""
 GROUP_SCALE = alt.Scale(domain=[*_GROUPS], range=[*_GROUPS.values()])
-LOSS_SCALE = alt.Scale(domain=[*_GROUPS, ALL_TOKENS], range=[*_GROUPS.values(), "#333333"])
+LOSS_SCALE = alt.Scale(domain=[*_GROUPS, ALL_TOKENS], range=[*_GROUPS.values(), INK])
+_YES, _NO, _SMALL = "#009e73", "#c2568c", "#7a5fc0"
+VERDICTS = {
+    "observed": _YES,
+    "supported": _YES,
+    "not observed": _NO,
+    "contradicted": _NO,
+    "negligible": _SMALL,
+    "undecided": CONTROL,
+}
+"""Of the answers to declared rows, as in the report's table."""
 
 _TEXT = {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal"}
 _CONFIG: dict[str, Any] = {
@@ -54,7 +67,7 @@ _CONFIG: dict[str, Any] = {
         "subtitleFontSize": 12,
         "offset": 12,
     },
-    "axis": {**_TEXT, "gridOpacity": 0.35, "titlePadding": 8},
+    "axis": {**_TEXT, "gridOpacity": 0.35, "titlePadding": 8, "labelSeparation": 6},
     "legend": {
         **_TEXT,
         "orient": "top",
@@ -70,9 +83,14 @@ _CONFIG: dict[str, Any] = {
 }
 
 
+_LINE = 100
+"""Characters in a line below a title: the width of a chart."""
+
+
 def styled(chart: ChartType, title: str, subtitle: str = "") -> ChartType:
     """``chart`` in the common theme under its title."""
-    heading = alt.TitleParams(title, subtitle=subtitle) if subtitle else alt.TitleParams(title)
+    lines = wrap(subtitle, _LINE)
+    heading = alt.TitleParams(title, subtitle=lines) if lines else alt.TitleParams(title)
     return chart.properties(title=heading).configure(**_CONFIG)
 
 
@@ -167,9 +185,48 @@ def token_labels(base: alt.Chart, y: alt.Y, above: int = 9, size: int = 10) -> a
     """The text of ``label`` a little above each point of ``base`` that has one."""
     return (
         base.transform_filter("isValid(datum.label)")
-        .mark_text(dy=-above, fontSize=size, font=TOKEN_FONT)
-        .encode(y=y, text="label:N")
+        .mark_text(dy=-above, fontSize=size, font=TOKEN_FONT, limit=140)
+        .encode(y=y, text="label:N", color=alt.value(INK))
     )
+
+
+def uncrowded(table: pl.DataFrame, x: str, y: str, log: bool = True) -> pl.DataFrame:
+    """``table`` without the labels that would lie on one before them.
+
+    Args:
+        table: with a column label.
+        x: column on the horizontal axis, which is logarithmic.
+        y: on the vertical one.
+        log: whether that is logarithmic, too.
+    """
+    places = zip(
+        _pixels(table[x], True, 0.6 * WIDTH), _pixels(table[y], log, HEIGHT), table["label"],
+        strict=True,
+    )  # fmt: skip
+    kept: list[tuple[float, float, float]] = []
+    labels: list[str | None] = []
+    for across, up, label in places:
+        half = 0.35 * _LETTER * len(label or "")
+        free = label is not None and not any(
+            abs(across - other) < half + reach and abs(up - above) < _LETTER + 3
+            for other, above, reach in kept
+        )
+        if free:
+            kept.append((across, up, half))
+        labels.append(label if free else None)
+    return table.with_columns(label=pl.Series(labels, dtype=pl.String))
+
+
+_LETTER = 11
+"""Pixels: the size of a label's letters."""
+
+
+def _pixels(values: pl.Series, log: bool, length: float) -> list[float]:
+    """Where numbers lie on an axis of some length."""
+    numbers = values.to_numpy().astype(float)
+    numbers = np.log(np.maximum(numbers, 1e-12)) if log else numbers
+    span = numbers.max() - numbers.min() if len(numbers) else 0.0
+    return (length * (numbers - numbers.min()) / span if span else 0 * numbers).tolist()
 
 
 def readings_in_words(column: str = "reading") -> pl.Expr:

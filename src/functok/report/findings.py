@@ -1,13 +1,14 @@
 """The first part of the report: every claim with its verdict, and whether the model learned."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
 from functok.claims.verdicts import beside
-from functok.report.markup import escaped, folded, interval, number
+from functok.report.markup import escaped, folded, identity, interval, number
 from functok.runtime.store import RunFolder, read_frame, read_json
 from functok.stats import jackknife_ratio
+from functok.study.steps import STEPS
 from functok.study.summary import model_name
 
 RULE = (
@@ -20,15 +21,27 @@ RULE = (
 )
 """``claims.rule`` in short."""
 
+COMMANDS = {step.name: step.name if step.summary else "run" for step in STEPS}
+"""The command that does each step."""
+_OF_TEST = {test: COMMANDS[step.name] for step in STEPS for test in step.evidence}
 _HEADS = ("Verdict", "Claim", "The paper reports", "Observed?", "Beyond its control?")
 _ROW_HEADS = ("Question", "Answer", "Measured", "Control", "Effect")
 
 
 def claims_table(claims: pl.DataFrame) -> str:
     """``claims.parquet`` as a table: one row per claim, and folded below it what each verdict
-    rests on."""
-    parts = claims.partition_by("claim", maintain_order=True)
-    body = "".join(_claim(part.to_dicts()) for part in parts)
+    rests on. The claims of which nothing was run are folded below."""
+    parts = [part.to_dicts() for part in claims.partition_by("claim", maintain_order=True)]
+    ran = [rows for rows in parts if any(row["effect"] is not None for row in rows)]
+    left = [rows for rows in parts if rows not in ran]
+    said = ", ".join(str(rows[0]["claim"]).replace("-", " ") for rows in left)
+    return (_table(ran) if ran else "") + (
+        folded(f"<b>Claims not measured.</b> {escaped(said)}", _table(left)) if left else ""
+    )
+
+
+def _table(claims: Sequence[list[dict]]) -> str:
+    body = "".join(map(_claim, claims))
     return f'<table class="findings">{_head(_HEADS)}<tbody>{body}</tbody></table>'
 
 
@@ -44,23 +57,41 @@ def _claim(rows: list[dict]) -> str:
         _answered(claim["verdict"], [row for row in rows if row["kind"] != "observation"]),
     )
     ran = [row for row in rows if row["effect"] is not None]
-    missing = ", ".join(row["test"] for row in rows if row["effect"] is None)
-    what = f"{len(ran)} of {len(rows)} rows were run" + f"; not run: {missing}" * bool(missing)
+    left = [row["test"] for row in rows if row["effect"] is None]
+    what = f"{len(ran)} of {len(rows)} rows were run"
+    what += f"; not run: {', '.join(left)}" * bool(left)
+    how = f'<p class="unrun">{escaped(how_to_run(left))}</p>' if left else ""
     if ran:
-        body = "".join(_row(_ROW_HEADS, _measured(row)) for row in ran)
+        body = "".join(
+            _row(_ROW_HEADS, _measured(row), identity("row", row["test"])) for row in ran
+        )
         table = f"<table>{_head(_ROW_HEADS)}<tbody>{body}</tbody></table>"
-        under = folded(escaped(what), table)
+        under = folded(escaped(what), table + how)
     else:
-        under = f'<p class="unrun">{escaped(what)}</p>'
+        under = f'<p class="unrun">{escaped(what)}</p>{how}'
     if claim["reason"]:
         under = f"<p>{escaped(claim['reason'])}</p>{under}"
-    return f'{_row(_HEADS, cells)}<tr><td class="under" colspan="{len(_HEADS)}">{under}</td></tr>'
+    return (
+        _row(_HEADS, cells, identity("claim", claim["claim"]))
+        + f'<tr><td class="under" colspan="{len(_HEADS)}">{under}</td></tr>'
+    )
+
+
+def how_to_run(tests: Iterable[str]) -> str:
+    """Which commands run these tests, in a sentence each."""
+    by: dict[str, list[str]] = {}
+    for test in tests:
+        by.setdefault(_OF_TEST.get(test, ""), []).append(test)
+    nowhere = by.pop("", [])
+    said = [f"functok {name} RUN measures {', '.join(found)}." for name, found in by.items()]
+    said += [f"No command measures {', '.join(nowhere)} yet."] * bool(nowhere)
+    return " ".join(said)
 
 
 def _answered(answer: str | None, rows: list[dict]) -> str:
     """The answer to one of a claim's two questions, and what its rows are short of."""
     short = [f"{row['test']}: {row['size']}" for row in rows if row["size"]]
-    return "–" if answer is None else _badge(answer) + _small(short)
+    return "–" if answer is None else badge(answer) + _small(short)
 
 
 def _measured(row: dict) -> tuple[str, ...]:
@@ -79,14 +110,20 @@ def _measured(row: dict) -> tuple[str, ...]:
     return (
         escaped(f"{_capital(row['asks'])}?")
         + _small([f"{row['test']}, {row['kind']}: tests/{row['test']}.parquet"]),
-        _badge(row["answer"]) + _small([row["size"]]),
+        badge(row["answer"]) + _small([row["size"]]),
         measured + _small([row["statistic"]]),
         f"<b>{number(row['control_value'])}</b>" + _small([row["control"]]),
         effect + _small([compared, *within, p_value, by]),
     )
 
 
-def _badge(answer: str) -> str:
+def how_reached() -> str:
+    """``RULE``, folded."""
+    return folded("<b>How verdicts are reached</b>", f'<p class="rule">{escaped(RULE)}</p>')
+
+
+def badge(answer: str) -> str:
+    """An answer in its colour."""
     return f'<span class="badge {answer.replace(" ", "-")}">{escaped(answer)}</span>'
 
 
@@ -99,11 +136,11 @@ def _head(heads: tuple[str, ...]) -> str:
     return f"<thead><tr>{cells}</tr></thead>"
 
 
-def _row(heads: tuple[str, ...], cells: tuple[str, ...]) -> str:
-    """``cells`` are HTML."""
+def _row(heads: tuple[str, ...], cells: tuple[str, ...], id: str) -> str:
+    """``cells`` are HTML; ``id`` is where links lead to."""
     named = zip(heads, cells, strict=True)
     body = "".join(f'<td data-head="{head}">{cell}</td>' for head, cell in named)
-    return f"<tr>{body}</tr>"
+    return f'<tr id="{id}">{body}</tr>'
 
 
 def _capital(text: str) -> str:

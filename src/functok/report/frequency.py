@@ -13,7 +13,15 @@ from functok.claims.explanation import SEPARATED
 from functok.controls.effects import effect_table
 from functok.figures.plan import of_control, read
 from functok.graph.contrasts import GRAMMAR, STUDIED
-from functok.report.markup import escaped, interval, number, paragraphs, percent, table
+from functok.report.markup import (
+    escaped,
+    folded,
+    interval,
+    number,
+    paragraphs,
+    percent,
+    table,
+)
 from functok.report.robustness import elsewhere
 from functok.runtime.store import RunFolder, read_json
 
@@ -42,7 +50,11 @@ def frequency(folder: RunFolder) -> str:
     if folder.provenance.exists():
         unmade = read_json(folder.provenance).get("baselines_missing", {})
         absent += [f"Baseline {name}: {reason}" for name, reason in unmade.items()]
-    missing = f'<div class="absent">{paragraphs(absent)}</div>' if absent else ""
+    missing = (
+        folded(f"<b>Controls that could not be run.</b> {len(absent)}", paragraphs(absent))
+        if absent
+        else ""
+    )
     return (
         f'<p class="lead"><b>{escaped(lead)}</b></p>'
         f"<p>{escaped(basis(compared.row(0, named=True)))}</p>{_effects(effects)}"
@@ -165,8 +177,9 @@ def _effects(effects: pl.DataFrame) -> str:
         return ""
     shown = effects.with_columns(pl.col("reading").replace(WORDS))
     titles = {"effect": "held equal", "reading": "function is", "value": "log ratio"}
-    return (
+    return folded(
+        "<b>Every effect of class in numbers</b>",
         "<p>Every row is the log ratio of features, function to content types. Values above 0 "
         "support the claim that function tokens are hubs because of their class.</p>"
-        + table(shown, "effect reading value low high p_value types", {**titles, "p_value": "p"})
+        + table(shown, "effect reading value low high p_value types", {**titles, "p_value": "p"}),
     )

@@ -49,7 +49,8 @@ def grid_table(grid: pl.DataFrame, columns: int) -> str:
             )
         rows.append("<tr>" + "".join(f"<td>{escaped(text)}</td>" for text in texts) + "</tr>")
     titles = "".join(f'<th scope="col">{escaped(head)}</th>' for head in heads)
+    kind = "wide grid" if counted else "wide"  # the rates stay in sight
     return (
-        f'<div class="wide"><table><thead><tr>{titles}</tr></thead>'
+        f'<div class="{kind}"><table><thead><tr>{titles}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )

@@ -2,21 +2,38 @@
 
 Corpus text, prompts and continuations are untrusted. In the page they pass ``escaped``; in a
 ``<script>`` block of JSON they pass ``script_json``, whose output contains no ``<`` at all, so that
-neither ``</script>`` nor ``<!--`` can end or alter the block.
+neither ``</script>`` nor ``<!--`` can end or alter the block. Control characters are shown by
+signs: one that turns the order of letters round could make a page say the opposite of its text.
 """
 
 import html
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import polars as pl
 
+from functok.runtime.visible import visible
+
+_LONGEST = 400
+"""Characters of a text in a table's cell."""
+
 
 def escaped(text: object) -> str:
     """``text`` as HTML text or as a quoted attribute's value."""
-    return html.escape(str(text), quote=True)
+    return html.escape(visible(str(text)), quote=True)
+
+
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """``text``, or its beginning and its length."""
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
+
+
+def identity(*parts: object) -> str:
+    """An identifier of an element, made of names that may hold anything."""
+    return re.sub(r"[^\w-]+", "-", "-".join(str(part) for part in parts))
 
 
 def script_json(value: object) -> str:
@@ -85,7 +102,8 @@ def table(
     def cell(name: str, value: object) -> str:
         show = formats.get(name) or (str if name in plain else number)
         kind = ' class="n"' if name in right else ""
-        return f"<td{kind}>{escaped('–' if value is None else show(value))}</td>"
+        text = "–" if value is None else shortened(show(value))
+        return f"<td{kind}>{escaped(text)}</td>"
 
     def head(name: str) -> str:
         kind = ' class="n"' if name in right else ""
@@ -101,9 +119,11 @@ def table(
     )
 
 
-def folded(summary: str, content: str) -> str:
-    """Content that opens on a click; ``summary`` and ``content`` are HTML."""
-    return f"<details><summary>{summary}</summary>{content}</details>"
+def folded(summary: str, content: str, id: str = "", kind: str = "") -> str:
+    """Content that opens on a click, or where a link leads to it; all but ``id`` are HTML."""
+    named = f' id="{escaped(id)}"' if id else ""
+    classed = f' class="{kind}"' if kind else ""
+    return f"<details{named}{classed}><summary>{summary}</summary>{content}</details>"
 
 
 def paragraphs(sentences: Sequence[str]) -> str:

@@ -22,9 +22,8 @@ def report_of(folder: RunFolder, found: list[Condition], output: RunFolder) -> l
     Returns:
         What is missing from the report, a sentence each.
     """
-    notes = [f"{name} {wrong}." for one in found for name, wrong in one.damage.items()]
-    notes += [f"The step {one.step.name} is not up to date." for one in found if not one.current]
-    with _view(folder, found) as seen:
+    notes = what_is_missing(found)
+    with whole_part(folder, found) as seen:
         write_report(seen, notes)
         for file in [*sorted(seen.figures.glob("*")), seen.report]:
             with writing(output.root / file.relative_to(seen.root)) as temporary:
@@ -32,8 +31,16 @@ def report_of(folder: RunFolder, found: list[Condition], output: RunFolder) -> l
     return notes
 
 
+def what_is_missing(found: list[Condition]) -> list[str]:
+    """What is damaged or out of date in a run, a sentence each."""
+    notes = [f"{name} {wrong}." for one in found for name, wrong in one.damage.items()]
+    return notes + [
+        f"The step {one.step.name} is not up to date." for one in found if not one.current
+    ]
+
+
 @contextmanager
-def _view(folder: RunFolder, found: list[Condition]) -> Iterator[RunFolder]:
+def whole_part(folder: RunFolder, found: list[Condition]) -> Iterator[RunFolder]:
     """The run without what is damaged or out of date, as links in a folder of their own."""
     names = {name for one in found if one.current for name in one.files if name not in one.damage}
     names = {name for name in names if Path(name).parts[0] not in ("figures", "report.html")}

@@ -4,17 +4,25 @@ from typing import Any
 
 import polars as pl
 
-from functok.report.markup import escaped, folded, table
+from functok.report.markup import escaped, folded, shortened, table
 from functok.runtime.store import RunFolder, read_json
 from functok.study.summary import summary
 
 
 def provenance(folder: RunFolder) -> str:
+    """The section."""
+    return f'<section id="provenance"><h2>Provenance</h2>{contents(folder)}</section>'
+
+
+def contents(folder: RunFolder) -> str:
     """A short list, then the files themselves."""
     parts = []
     if folder.provenance.exists():
         entries = [*summary(folder).items(), *_entries(read_json(folder.provenance))]
-        items = (f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in entries)
+        items = (
+            f"<dt>{escaped(name)}</dt><dd>{escaped(shortened(value, 2000))}</dd>"
+            for name, value in entries
+        )
         parts.append(f"<dl>{''.join(items)}</dl>")
     if folder.timings.exists():
         times = read_json(folder.timings)
@@ -22,12 +30,15 @@ def provenance(folder: RunFolder) -> str:
             {"part": list(times), "seconds": [float(value) for value in times.values()]}
         )
         parts.append(folded(f"Seconds by part: {sum(times.values()):,.0f} in all", table(frame)))
+    if folder.study.exists():
+        again = "functok run study.yaml -o NEW"
+        parts.append(f"<p>The same again, with the study.yaml below: <code>{again}</code></p>")
     for path in (folder.study, folder.provenance):
         if path.exists():
             parts.append(
                 folded(escaped(path.name), f"<pre>{escaped(path.read_text('utf-8'))}</pre>")
             )
-    return f'<section id="provenance"><h2>Provenance</h2>{"".join(parts)}</section>'
+    return "".join(parts)
 
 
 def _entries(found: dict[str, Any]) -> list[tuple[str, str]]:

@@ -12,7 +12,15 @@ import polars as pl
 
 from functok.controls.specification.curve import ALL, SEPARABLE
 from functok.figures.plan import read
-from functok.report.markup import escaped, interval, number, paragraphs, percent, table
+from functok.report.markup import (
+    escaped,
+    folded,
+    interval,
+    number,
+    paragraphs,
+    percent,
+    table,
+)
 from functok.runtime.store import control_table
 
 _READS = {
@@ -67,12 +75,12 @@ def learned(control: Callable[[str], pl.DataFrame | None]) -> str:
     titles = {"control": "its gap", "value": "difference", "p_value": "p", "l0": "its L0"}
     titles |= {"explained_variance": "explained", "spearman": "ρ of degree"}
     columns = "baseline trained control value low high p_value l0 explained_variance spearman"
-    return (
-        f"<h3>Is it learned?</h3><p>Taken together: {escaped(_READS[said])}.</p>"
+    return f"<h3>Is it learned?</h3><p>Taken together: {escaped(_READS[said])}.</p>" + folded(
+        "<b>Every baseline in numbers</b>",
         "<p>A gap is the log ratio of features at equal exposure and frequency, function to "
         "content types; each row compares the trained model's gap with that of a baseline. The "
         "last columns describe the baseline: its L0, the variance that its SAE explains, and "
-        "Spearman's ρ of degree and frequency.</p>" + table(rows, columns, titles)
+        "Spearman's ρ of degree and frequency.</p>" + table(rows, columns, titles),
     )
 
 
@@ -88,17 +96,21 @@ def choices(control: Callable[[str], pl.DataFrame | None]) -> str:
     formats = dict.fromkeys(("same_sign", "above", "below"), percent)
     left = control("specification_missing")
     absent = [] if left is None else left.rows()
-    reasons = [f"Not varied further: {_AXES[axis]}. {reason}" for axis, reason in absent]
+    reasons = [f"The same in all of them: {_AXES[axis]}. {reason}" for axis, reason in absent]
+    rows = shown.with_columns(
+        pl.col("effect").replace(_EFFECTS), pl.col("definition").replace(_DEFINITIONS)
+    )
     return (
         "<h3>Under other choices</h3>"
         f"<p>{escaped(' '.join(_said(row, shares) for row in _whole(summary)))}</p>"
-        "<p>Above and below 0 refer to whole intervals. Specifications share their data, so these "
-        "shares are not votes; p comes from one permutation test for the whole curve.</p>"
-        + table(shown.with_columns(pl.col("effect").replace(_EFFECTS),
-                                   pl.col("definition").replace(_DEFINITIONS)),
-                f"{columns} p_median p_sign", titles, formats)
-        + paragraphs(reasons)
-    )  # fmt: skip
+        + folded(
+            "<b>All choices in numbers</b>",
+            "<p>Above and below 0 refer to whole intervals. Specifications share their data, so "
+            "these shares are not votes; p comes from one permutation test for the whole curve.</p>"
+            + table(rows, f"{columns} p_median p_sign", titles, formats)
+            + paragraphs(reasons),
+        )
+    )
 
 
 def _whole(summary: pl.DataFrame) -> list[dict]:

@@ -1,6 +1,5 @@
 """The report's sections between findings and provenance, in the order of the paper."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -8,21 +7,15 @@ from types import MappingProxyType
 import polars as pl
 import yaml
 
-from functok.figures.catalogue import PLANS, Figure
+from functok.figures.catalogue import Figure
 from functok.graph.faces import labels
 from functok.graph.tables import side_by_side
+from functok.report.blocks import blocks, figure_block
+from functok.report.faces import face_link
 from functok.report.frequency import frequency
 from functok.report.grids import grid_table
 from functok.report.losses import losses_by_group
-from functok.report.markup import (
-    escaped,
-    folded,
-    number,
-    paragraphs,
-    percent,
-    script_json,
-    table,
-)
+from functok.report.markup import escaped, folded, number, paragraphs, percent, table
 from functok.report.traits import traits_found
 from functok.retrieval.steering.limit import control_kl, warning
 from functok.runtime.store import RunFolder, graph_table, read_frame
@@ -36,8 +29,8 @@ TITLES = {
     "world": "The tiny world: retrieval with known answers",
     "consolidation": "Consolidation: losses, SAEs and growth",
 }
-_ROWS = 50
-"""Most rows of a table in the page; the Parquet file has all of them."""
+_FIRST, _TOKENS = 10, 500
+"""Function tokens shown, and those that are folded below them."""
 
 
 def section(
@@ -46,58 +39,45 @@ def section(
     figures: list[Figure],
     others: Mapping[RunFolder, list[Figure]] = MappingProxyType({}),
 ) -> str:
-    """One section: its tables, its figures, and what was not run.
+    """One section: its tables and its figures; empty where nothing of it was run.
 
     Args:
         others: the places of the study's other SAEs, with their figures.
     """
-    here = [figure for figure in figures if figure.plan.section == name]
-    drawn = {figure.plan.name for figure in here}
-    absent = [plan.absent for plan in PLANS if plan.section == name and plan.name not in drawn]
     before = {
-        "tokens": function_tokens(folder),
-        "controls": frequency(folder),
-        "consolidation": losses_by_group(folder),
-    }.get(name, "")
+        "tokens": function_tokens,
+        "graph": schematic,
+        "controls": frequency,
+        "consolidation": losses_by_group,
+    }.get(name, lambda folder: "")(folder)
     after = {
-        "graph": first_tokens(folder, [*others]) + degrees(others),
-        "retrieval": continuations(folder) + traits_found(folder) + steering_grid(folder),
-        "world": world_grid(folder),
-    }.get(name, "")
-    missing = f'<div class="absent">{paragraphs(absent)}</div>' if absent else ""
-    body = "".join(figure_block(figure, folder) for figure in here)
-    return (
-        f'<section id="{name}"><h2>{escaped(TITLES[name])}</h2>{before}{body}{after}{missing}'
-        "</section>"
-    )
+        "graph": lambda: first_tokens(folder, [*others]) + degrees(others),
+        "retrieval": lambda: continuations(folder) + traits_found(folder) + steering_grid(folder),
+        "world": lambda: world_grid(folder),
+    }.get(name, lambda: "")()
+    body = blocks([figure for figure in figures if figure.plan.section == name], folder)
+    if not (before or body or after):
+        return ""
+    return f'<section id="{name}"><h2>{escaped(TITLES[name])}</h2>{before}{body}{after}</section>'
 
 
-def figure_block(figure: Figure, folder: RunFolder) -> str:
-    """A chart, how to read it, its control, and its data; of the SAE whose folder it is."""
-    spec = dict(figure.specification)
-    heading = spec.pop("title", {})
-    subtitle = heading.get("subtitle", "") if isinstance(heading, dict) else ""
-    # The static picture is shown until the chart is drawn, and if scripts do not run.
-    svg = base64.b64encode(folder.figure(figure.name, "svg").read_bytes()).decode("ascii")
-    path = folder.figure(figure.name, "parquet").relative_to(folder.root).as_posix()
-    rows = min(_ROWS, len(figure.table))
-    link = f'<a href="{escaped(path)}">{escaped(path)}</a>'
-    data = folded(
-        f"Data: {rows:,d} of {len(figure.table):,d} rows; all in {link}",
-        table(figure.table.drop("text", strict=False), limit=_ROWS),
-    )
-    reading, control = figure.plan.words(figure.table)
-    of_sae, named = ("", "") if folder.sae is None else (f": SAE {folder.sae}", f"-{folder.sae}")
-    title, identity = escaped(figure.plan.title + of_sae), escaped(f"spec-{figure.name}{named}")
-    return (
-        f"<h3>{title}</h3>"
-        f'<figure data-chart="{identity}"><p class="sub">{escaped(subtitle)}</p>'
-        f'<div class="chart" role="img" aria-label="{title}">'
-        f'<img alt="{title}" src="data:image/svg+xml;base64,{svg}"></div>'
-        f"<figcaption><p><b>Reading.</b> {escaped(reading)}</p>"
-        f"<p><b>Control.</b> {escaped(control)}</p></figcaption></figure>{data}"
-        f'<script type="application/json" id="{identity}">{script_json(spec)}</script>'
-    )
+def schematic(folder: RunFolder) -> str:
+    """Extract, decompose, connect: how the graph was made, with this run's numbers."""
+    place = folder.judged
+    if place is None or not (place / "meta.json").exists():
+        return ""
+    meta, degree = read_record(place / "meta.json"), graph_table(place, "degree")
+    edges = int(read_frame(degree)["degree"].sum()) if degree.exists() else None
+    steps = {
+        "Extract": f"the activations at {meta['hook']} at {meta['positions']:,d} positions of text",
+        "Decompose": f"each into some of the SAE's {meta['features']:,d} features, "
+        f"{number(float(meta['l0']))} of them on average",
+        "Connect": "each token with the features that fire at it: "
+        + (f"{edges:,d} edges to " if edges is not None else "")
+        + f"{meta['features_active']:,d} active features",
+    }
+    items = (f"<li><b>{name}</b> {escaped(said)}</li>" for name, said in steps.items())
+    return f'<ol class="schematic">{"".join(items)}</ol>'
 
 
 def function_tokens(folder: RunFolder) -> str:
@@ -118,9 +98,11 @@ def function_tokens(folder: RunFolder) -> str:
     columns = "rank token subclass fraction cumulative document_coverage"
     titles = {"subclass": "sub-class"}
     formats = dict.fromkeys(columns.split()[3:], percent)
-    first, rest = (table(part, columns, titles, formats) for part in (chosen.head(15), chosen[15:]))
-    more = f"Ranks 16 to {min(len(chosen), 15 + _ROWS)}; all in tokens/function_tokens.parquet"
-    return f"<p>{escaped(summary)}</p>{first}" + folded(escaped(more), rest) * (len(chosen) > 15)
+    first = table(chosen.head(_FIRST), columns, titles, formats)
+    rest = table(chosen[_FIRST:], columns, titles, formats, _TOKENS)
+    last = min(len(chosen), _FIRST + _TOKENS)
+    more = f"Ranks {_FIRST + 1} to {last}; all in tokens/function_tokens.parquet"
+    return f"<p>{escaped(summary)}</p>{first}" + folded(more, rest) * (len(chosen) > _FIRST)
 
 
 def first_tokens(folder: RunFolder, others: Sequence[RunFolder] = ()) -> str:
@@ -134,14 +116,15 @@ def first_tokens(folder: RunFolder, others: Sequence[RunFolder] = ()) -> str:
     titles = {"of_active": "of active features", "of_all": "of all features"}
     titles |= {"random": "random positions"}
     shares = columns.split()[2:-1]
-    return (
-        "<h3>Cumulative coverage, as in the paper's Table 1</h3>"
+    rows = table(read_frame(path), columns, titles, dict.fromkeys(shares, percent))
+    said = (
         "<p>A log ratio below 0 means that the tokens reach fewer features than the same number of "
         f"random positions. Graph {escaped(graph.relative_to(folder.graphs).as_posix())}.</p>"
-        + table(read_frame(path), columns, titles, dict.fromkeys(shares, percent))
-        + _beside(folder, others)
-        + scaling(graph)
     )
+    return folded(
+        "<b>Cumulative coverage, as in the paper's Table 1</b>",
+        said + rows + _beside(folder, others),
+    ) + scaling(graph)
 
 
 def _beside(folder: RunFolder, others: Sequence[RunFolder]) -> str:
@@ -159,15 +142,17 @@ def _beside(folder: RunFolder, others: Sequence[RunFolder]) -> str:
 
 def degrees(others: Mapping[RunFolder, list[Figure]]) -> str:
     """The degrees in the graphs of other SAEs, and where their other figures lie."""
-    blocks = [
+    if not others:
+        return ""
+    shown = "".join(
         figure_block(figure, folder)
         for folder, figures in others.items()
         for figure in figures
         if figure.plan.name == "token-degree"
-    ]
+    )
     places = ", ".join(folder.figures.relative_to(folder.root).as_posix() for folder in others)
     said = f"The other figures for the study's other SAEs are in {places}."
-    return "".join(blocks) + (paragraphs([said]) if others else "")
+    return folded("<b>Degrees in the graphs of other SAEs</b>", shown + paragraphs([said]))
 
 
 def scaling(graph: Path) -> str:
@@ -175,10 +160,11 @@ def scaling(graph: Path) -> str:
     path = graph_table(graph, "scaling")
     if not path.exists():
         return ""
-    return (
-        "<h3>Is the graph scale-free?</h3><p>The paper says so from log-log plots (§7). A power "
-        "law is rejected if its p is below 0.1, and a log-normal fits better if the ratio is "
-        "negative.</p>" + table(read_frame(path), "note value low high", {"note": "statistic"})
+    return folded(
+        "<b>Is the graph scale-free?</b> Heaps' exponent and the power law",
+        "<p>The paper says so from log-log plots (§7). A power law is rejected if its p is below "
+        "0.1, and a log-normal fits better if the ratio is negative.</p>"
+        + table(read_frame(path), "note value low high", {"note": "statistic"}),
     )
 
 
@@ -194,7 +180,8 @@ def continuations(folder: RunFolder) -> str:
         "random": "Steered in a random direction (control)",
     }
     one = rows[0]
-    feature = escaped(labels(folder.judged, [one["feature"]])[one["feature"]])
+    label = labels(folder.judged, [one["feature"]])[one["feature"]]
+    feature = face_link(folder, one["feature"], label)
     texts = "".join(
         f"<div><h4>{escaped(names.get(row['direction'], row['direction']))}</h4>"
         f"<pre>{escaped(row['answer'])}</pre></div>"
@@ -249,8 +236,11 @@ def _conditions(folder: RunFolder) -> str:
     for one in study.get("steer", {}).get("grid", {}).get("conditions", ()):
         strengths = {int(feature): float(by) for feature, by in one["features"].items()}
         named = labels(folder.judged, strengths)
-        added = "; ".join(f"{named[feature]} × {number(by)}" for feature, by in strengths.items())
-        items.append(f"<dt>{escaped(one['name'])}</dt><dd>{escaped(added)}</dd>")
+        added = "; ".join(
+            f"{face_link(folder, feature, named[feature])} × {number(by)}"
+            for feature, by in strengths.items()
+        )
+        items.append(f"<dt>{escaped(one['name'])}</dt><dd>{added}</dd>")
     return f"<dl>{''.join(items)}</dl>" if items else ""
 
 

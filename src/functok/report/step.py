@@ -52,7 +52,11 @@ def _shows(run: Run) -> Shown:
 REPORT = Step(
     name="report",
     title="Drawing the figures, writing the report",
-    needs=("tokens", "claims", "trace", "reactivation", "traits", "knockout", "answers"),
+    number=2,
+    needs=(
+        *("tokens", "claims", "trace", "reactivation", "traits", "knockout", "answers"),
+        "features",
+    ),
     settings=lambda run: run.study.trace.features,
     work=_work,
     cost=_cost,

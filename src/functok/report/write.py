@@ -12,20 +12,26 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.resources import files
 from string import Template
+from typing import Any
 
 import vl_convert
 import yaml
 
-from functok.figures.catalogue import PLANS, Figure, figures
+from functok.figures.catalogue import Figure, figures
 from functok.figures.draw import draw
+from functok.report.blocks import blocks
 from functok.report.definitions import other_definitions
-from functok.report.findings import RULE, claims_table, learned, sae_health
-from functok.report.markup import escaped, paragraphs
+from functok.report.faces import cards
+from functok.report.findings import claims_table, how_reached, learned
+from functok.report.markup import escaped, folded, paragraphs
+from functok.report.opening.facts import facts_box
+from functok.report.opening.lead import lead
+from functok.report.opening.unrun import unrun
 from functok.report.provenance import provenance
-from functok.report.sections import TITLES, figure_block, section
+from functok.report.sections import TITLES, section
 from functok.runtime.errors import UserError, first_line
 from functok.runtime.store import RunFolder, read_frame, write_text
-from functok.study.summary import model_name, other_saes, summary
+from functok.study.summary import model_name, other_saes
 
 _INCOMPLETE = "This report is incomplete: something in the run folder is damaged or out of date."
 
@@ -38,7 +44,7 @@ def write_report(folder: RunFolder, missing: Sequence[str] = ()) -> None:
         missing: sentences about what the run lacks; the page says them first, and whatever cannot
             be drawn without is left out.
     """
-    study = yaml.safe_load(folder.study.read_text("utf-8")) if folder.study.exists() else {}
+    study = study_of(folder)
     features = study.get("trace", {}).get("features", 16)
     drawn = figures(folder, features, partial=bool(missing))
     draw(drawn, folder)
@@ -56,11 +62,14 @@ def write_report(folder: RunFolder, missing: Sequence[str] = ()) -> None:
             what = f"{escaped(name)}: left out, since something is missing"
             return f'<p class="absent">{what} ({escaped(first_line(error))}).</p>'
 
+    known = {figure.plan.name for figure in drawn}
     parts = [
         *(
             part(title, partial(section, name, folder, drawn, others))
             for name, title in TITLES.items()
         ),
+        part("Features", partial(cards, [folder, *others])),
+        part("Not run", partial(unrun, folder, known, bool(missing))),
         part("Provenance", partial(provenance, folder)),
     ]
     findings = part("Findings", partial(_findings, folder, drawn))
@@ -69,10 +78,16 @@ def write_report(folder: RunFolder, missing: Sequence[str] = ()) -> None:
     write_text(folder.report, page(study.get("name", folder.root.name), findings, "".join(parts)))
 
 
+def study_of(folder: RunFolder) -> dict[str, Any]:
+    """The study as it was written out; empty where there is none."""
+    return yaml.safe_load(folder.study.read_text("utf-8")) if folder.study.exists() else {}
+
+
 def page(name: str, findings: str, body: str) -> str:
     """The whole page; ``findings`` and ``body`` are HTML, ``name`` is the study's."""
     library, script = vega(), _part("draw.js")
-    contents = {**TITLES, "provenance": "Provenance"}
+    named = {**TITLES, "features": "Features", "unrun": "Not run", "provenance": "Provenance"}
+    contents = {key: text for key, text in named.items() if f'<section id="{key}">' in body}
     return Template(_part("page.html")).substitute(
         name=escaped(name),
         policy=policy([library, script]),
@@ -107,25 +122,19 @@ def vega() -> str:
 
 
 def _findings(folder: RunFolder, drawn: Sequence[Figure]) -> str:
-    here = [figure for figure in drawn if figure.plan.section == "findings"]
-    blocks = "".join(figure_block(figure, folder) for figure in here)
-    if not here:
-        absent = [plan.absent for plan in PLANS if plan.section == "findings"]
-        blocks = f'<div class="absent">{paragraphs(absent)}</div>'
-    if folder.claims.exists():
-        claims = claims_table(read_frame(folder.claims))
-    else:
-        claims = '<p class="absent">The claims were not assembled.</p>'
-    name = model_name(folder)
+    """The first screen: the facts, the paragraph, every effect, and the table behind them."""
+    about = facts_box(folder)
+    if not folder.claims.exists():
+        return f'{about}<p class="absent">The claims were not assembled.</p>'
+    claims, name = read_frame(folder.claims), model_name(folder)
+    forest = blocks([figure for figure in drawn if figure.plan.section == "findings"], folder)
     asked = "Did the model learn?" if name is None else f"Does {name} know more than word pairs?"
-    about = "".join(
-        f"<dt>{escaped(name)}</dt><dd>{escaped(said)}</dd>"
-        for name, said in summary(folder).items()
-    )
     return (
-        (f"<dl>{about}</dl>" if about else "")
-        + f'{blocks}{claims}<p class="rule">{escaped(RULE)} {escaped(sae_health(folder))}</p>'
-        f"{other_definitions(folder)}<h3>{escaped(asked)}</h3><p>{escaped(learned(folder))}</p>"
+        f'{about}<p class="lead">{escaped(lead(claims, name))}</p>{forest}'
+        f'<h3 id="claims">Claim by claim</h3>{claims_table(claims)}'
+        + how_reached()
+        + folded(f"<b>{escaped(asked)}</b>", f"<p>{escaped(learned(folder))}</p>")
+        + other_definitions(folder)
     )
 
 

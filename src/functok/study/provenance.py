@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from functok.runtime.store import read_json, write_json
@@ -26,7 +27,7 @@ PLACED = "placement"
 
 
 def write_provenance(run: Run, steps: Iterable[str]) -> None:
-    """Versions, machine, commit, seed, corpus, and the facts that the finished steps recorded.
+    """Date, versions, machine, commit, seed, corpus, and the facts that finished steps recorded.
 
     Among these facts: how the text was encoded and what could not be read of it, the function
     tokens, what was excluded, fingerprints of tokenizer, models and SAEs, every graph, and where
@@ -35,6 +36,7 @@ def write_provenance(run: Run, steps: Iterable[str]) -> None:
     inputs, resources = run.folder.inputs, run.resources
     known = read_json(inputs)["corpus"] if inputs.exists() else None
     found = {
+        "date": datetime.now(UTC).date().isoformat(),
         "versions": {name: package_version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "machine": platform.machine(),

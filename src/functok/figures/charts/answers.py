@@ -10,7 +10,7 @@ from altair.typing import ChartType
 
 from functok.calibration.summary import METHODS, swaps_by_place
 from functok.figures.plan import NO_WORLD, Plan, made_from
-from functok.figures.style import CONTROL, DASHES, MEASURED, tips, value_tips, with_intervals
+from functok.figures.style import CONTROL, DASHES, INK, MEASURED, tips, value_tips, with_intervals
 
 
 def swap_success(table: pl.DataFrame) -> ChartType:
@@ -21,7 +21,7 @@ def swap_success(table: pl.DataFrame) -> ChartType:
         y=alt.Y("place:N", title=None, sort=order, axis=alt.Axis(labelLimit=260)),
         yOffset=alt.YOffset("method:N", sort=methods),
         color=alt.Color("method:N", sort=methods).scale(
-            domain=methods, range=["#000000", MEASURED, CONTROL]
+            domain=methods, range=[INK, MEASURED, CONTROL]
         ),
         tooltip=[
             *tips("latent:N place:N method:N"),

@@ -1,30 +1,37 @@
-"""The effects behind all verdicts, each with its interval, its margin and its answer."""
+"""The effects that all verdicts rest on: a forest plot, claim by claim; and each of them by layer.
+
+Effects have several units, so no axis of the forest has numbers: each unit has its own scale, on
+which its furthest interval reaches the border, and every row says its numbers.
+"""
+
+import math
+import re
+from collections.abc import Sequence
 
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.plan import Plan, made_from
+from functok.claims.declared import ROWS
+from functok.figures.plan import Plan, made_from, read
 from functok.figures.style import (
-    CONTENT,
     CONTROL,
-    FUNCTION,
     MEASURED,
+    VERDICTS,
     WIDTH,
+    spread,
     tips,
     value_tips,
-    with_intervals,
     zero_line,
 )
+from functok.runtime.store import RunFolder
+from functok.runtime.store.records import read_record
+from functok.runtime.store.yaml_file import read_yaml
+from functok.study.summary import other_saes
 
-_COLOURS = {
-    "observed": MEASURED,
-    "supported": MEASURED,
-    "not observed": FUNCTION,
-    "contradicted": FUNCTION,
-    "negligible": CONTENT,
-    "undecided": CONTROL,
-}
+_SCALED = ("at", "at_low", "at_high", "within_low", "within_high")
+_ROW, _PANEL = 19, 300
+"""Pixels: the height of a row, the width of a run's effects."""
 
 
 def effect_rows(claims: pl.DataFrame) -> pl.DataFrame:
@@ -34,44 +41,167 @@ def effect_rows(claims: pl.DataFrame) -> pl.DataFrame:
         claims: ``claims.parquet``.
 
     Returns:
-        Columns row (claim and test), asks, answer, effect with effect_low and effect_high, unit,
-        low and high (the margin either way; null without one), size.
+        Columns row (claim and test), claim, test, asks, answer, effect with effect_low and
+        effect_high, unit, low and high (the margin either way; null without one), size, and the
+        columns of ``on_scales``.
     """
     margin = pl.when(pl.col("margin") > 0).then("margin")
-    return claims.filter(pl.col("effect").is_finite()).select(
-        pl.format("{}: {}", "claim", "test").alias("row"),
-        *("asks", "answer", "effect", "effect_low", "effect_high"),
-        pl.col("effect_unit").alias("unit"),
-        (-margin).alias("low"),
-        margin.alias("high"),
-        "size",
+    ran = claims.filter(pl.col("effect").is_finite())
+    return on_scales(
+        ran.select(
+            pl.format("{}: {}", "claim", "test").alias("row"),
+            *("claim", "test", "asks", "answer", "effect", "effect_low", "effect_high"),
+            pl.col("effect_unit").alias("unit"),
+            (-margin).alias("low"),
+            margin.alias("high"),
+            "size",
+        )
     )
 
 
+def on_scales(rows: pl.DataFrame) -> pl.DataFrame:
+    """Effects on the scale of their unit, of one run or of several.
+
+    Returns:
+        The rows with at, at_low, at_high, within_low and within_high: effect, interval and margin
+        as shares of the largest end of an interval of that unit; numbers, the effect and its
+        interval as text; and link, to the row in the report.
+    """
+    ends = pl.col("effect", "effect_low", "effect_high").fill_nan(None)
+    rows = rows.with_columns(ends)
+    furthest = pl.max_horizontal(pl.col("effect", "effect_low", "effect_high").abs())
+    scale = furthest.max().over("unit")
+    scale = pl.when(scale > 0).then(scale).otherwise(1.0)
+    values = zip(("effect", "effect_low", "effect_high", "low", "high"), _SCALED, strict=True)
+    shares = [(pl.col(name) / scale).clip(-1, 1).alias(share) for name, share in values]
+    shown = rows.select("effect", "effect_low", "effect_high", "unit").iter_rows()
+    return rows.with_columns(
+        *shares,
+        pl.Series("numbers", [_numbers(*row) for row in shown], pl.String),
+        pl.format("#row-{}", "test").alias("link"),
+    )
+
+
+def _numbers(effect: float, low: float | None, high: float | None, unit: str) -> str:
+    if low is None or high is None:
+        return f"{effect:.3g} {unit}"
+    largest = max(abs(effect), abs(low), abs(high))
+    digits = max(0, 2 - math.floor(math.log10(largest))) if largest else 0
+    value, *ends = (f"{one:.{digits}f}".replace("-", "−") for one in (effect, low, high))
+    return f"{value} [{', '.join(ends)}] {unit}"
+
+
 def forest(table: pl.DataFrame) -> ChartType:
-    """One panel for each unit, since effects in different units share no axis."""
-    answers = [name for name in _COLOURS if name in table["answer"].unique()]
-    scale = alt.Scale(domain=answers, range=[_COLOURS[name] for name in answers])
-    parts: list[ChartType] = []
-    for unit in table["unit"].unique(maintain_order=True):
-        part = table.filter(unit=unit)
-        base = alt.Chart(table, width=WIDTH - 160, height=24 * len(part)).encode(
-            y=alt.Y("row:N", title=None, sort=part["row"].to_list()).axis(labelLimit=220),
-            color=alt.Color("answer:N", scale=scale),
-            tooltip=[
-                *tips("row:N asks:N answer:N"),
-                *value_tips("effect", ".3f", unit),
-                alt.Tooltip("size:N"),
-            ],
-        )
-        base = base.transform_filter(f"datum.unit == '{unit}'")
-        within = base.transform_filter("isValid(datum.low)").mark_bar(opacity=0.15, height=18)
-        parts.append(
-            within.encode(x="low:Q", x2="high:Q", color=alt.value(CONTROL))
-            + zero_line(table)
-            + with_intervals(base, alt.X("effect:Q", title=unit), "effect_low", "effect_high", 50)
-        )
-    return alt.vconcat(*parts).resolve_scale(color="shared")
+    """A row for every effect, in the colour of its answer; a column for each run, if several."""
+    several = "run" in table.columns
+    answers = [name for name in VERDICTS if name in table["answer"].unique()]
+    scale = alt.Scale(domain=answers, range=[VERDICTS[name] for name in answers])
+    tests = table["test"].unique(maintain_order=True).to_list()
+    runs = table["run"].unique(maintain_order=True).to_list() if several else [""]
+    width = max(_PANEL // len(runs), 110)
+    base = alt.Chart(table, width=width, height=alt.Step(_ROW)).encode(
+        y=alt.Y("test:N", title=None, sort=tests).axis(ticks=False, domain=False, grid=True),
+        color=alt.Color("answer:N", scale=scale),
+        href="link:N",
+        tooltip=[
+            *tips("run:N claim:N test:N" if several else "claim:N test:N"),
+            alt.Tooltip("asks:N", title="question"),
+            "answer:N",
+            *value_tips("effect", ".3f", "effect"),
+            *tips("unit:N size:N"),
+        ],
+    )
+    x = alt.X("at:Q", title="each unit on its own scale").scale(domain=[-1.05, 1.05], nice=False)
+    x = x.axis(values=[0], format="d", grid=False, ticks=False)
+    within = base.transform_filter("isValid(datum.within_low)").mark_bar(
+        opacity=0.18, height=_ROW - 5
+    )
+    bars = base.transform_filter("isValid(datum.at_low)").mark_rule(strokeWidth=2)
+    layers = [
+        within.encode(x=alt.X("within_low:Q"), x2="within_high:Q", color=alt.value(CONTROL)),
+        zero_line(table),
+        bars.encode(x=alt.X("at_low:Q"), x2="at_high:Q"),
+        base.mark_point(opacity=1, size=52).encode(x=x),
+    ]
+    if not several:
+        # What is called wide is left out where there is no room for it.
+        words = base.mark_text(align="left", style="wide", fontSize=11)
+        ink = alt.value("currentColor")
+        layers.append(words.encode(x=alt.value(width + 10), text="numbers:N", color=ink))
+    return _facets(alt.layer(*layers), table, runs, several)
+
+
+def _facets(layers: alt.LayerChart, table: pl.DataFrame, runs: list, several: bool) -> ChartType:
+    claims = table["claim"].unique(maintain_order=True).to_list()
+    heading = alt.Header(labelAngle=0, labelAlign="left", labelFontWeight=600, labelLimit=120)
+    row = alt.Row("claim:N", title=None, sort=claims, header=heading)
+    if several:
+        column = alt.Column("run:N", title=None, sort=runs).header(labelLimit=200)
+        found = layers.facet(row=row, column=column)
+    else:
+        found = layers.facet(row=row)
+    return found.resolve_scale(y="independent").properties(spacing=3)
+
+
+def layer_rows(folder: RunFolder) -> pl.DataFrame:
+    """The effects of every SAE of a study, by the layer that it decomposes.
+
+    Returns:
+        Columns test, asks, unit, sae, layer, effect, effect_low, effect_high; of the tests that
+        were run on two layers or more.
+    """
+    study = read_yaml(folder.study) if folder.study.exists() else {}
+    places = [folder, *other_saes(folder, study if isinstance(study, dict) else {})]
+    rows = []
+    for place in places:
+        meta = {} if place.judged is None else read_record(place.judged / "meta.json")
+        found = re.match(r"blocks\.(\d+)\.", str(meta.get("hook", "")))
+        for test, declared in ROWS.items() if found is not None else ():
+            evidence = read(place.test(test))
+            if evidence is not None and found is not None:
+                row = evidence.row(0, named=True)
+                about = {"test": test, "asks": declared.asks, "unit": declared.unit}
+                about |= {"sae": place.sae or "the first", "layer": int(found[1])}
+                rows.append(about | {name: row[name] for name in _EFFECT})
+    table = pl.DataFrame(rows, schema=_BY_LAYER)
+    return table.filter(pl.col("layer").n_unique().over("test") > 1)
+
+
+_EFFECT = ("effect", "effect_low", "effect_high")
+_BY_LAYER = {
+    **dict.fromkeys(("test", "asks", "unit", "sae"), pl.String),
+    "layer": pl.Int64,
+    **dict.fromkeys(_EFFECT, pl.Float64),
+}
+
+
+def effects_by_layer(table: pl.DataFrame) -> ChartType:
+    """A panel for each effect, over the layers."""
+    order = table["test"].unique(maintain_order=True).to_list()
+    ticks = spread(sorted(set(table["layer"])), 8)
+    base = alt.Chart(table, width=WIDTH // 3 - 30, height=90).encode(
+        x=alt.X("layer:Q", title="layer").axis(values=ticks, format="d").scale(padding=10),
+        tooltip=[
+            *tips("test:N asks:N sae:N layer:Q"),
+            *value_tips("effect", ".3f", "effect"),
+            "unit:N",
+        ],
+    )
+    y = alt.Y("effect:Q", title=None)
+    bars = base.transform_filter("isValid(datum.effect_low)").mark_rule(color=MEASURED)
+    points = base.mark_line(color=MEASURED, point=alt.OverlayMarkDef(color=MEASURED)).encode(y=y)
+    layers = (
+        zero_line(table, across=True)
+        + bars.encode(y=alt.Y("effect_low:Q", title=None), y2="effect_high:Q")
+        + points
+    )
+    panels = layers.facet(alt.Facet("test:N", title=None, sort=order), columns=3)
+    return panels.resolve_scale(y="independent")
+
+
+def _layers(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
+    found = layer_rows(folder)
+    return [found] if len(found) else []
 
 
 PLANS = (
@@ -79,7 +209,8 @@ PLANS = (
         name="claims",
         section="findings",
         title="Every effect with its verdict",
-        subtitle="bars: 95 % intervals; grey: effects too small to matter, as declared",
+        subtitle="bars: 95 % intervals; dashes: no more than the control, or the paper's bound; "
+        "grey bands: too small to matter, as declared",
         reading="Right of the dashed line an observation (O-…) is what the paper reports, and a "
         "comparison (P…, E-…) is more than its control; within the grey band it is negligible.",
         control="Each row names its own; at 0 the measurement equals its control, or the bound "
@@ -87,5 +218,19 @@ PLANS = (
         absent="No row of a claim was run, so there are no effects to draw.",
         tables=made_from(effect_rows, lambda folder: folder.claims),
         chart=forest,
+    ),
+    Plan(
+        name="effects-by-layer",
+        section="findings",
+        folded=True,
+        title="Every effect by the layer that the SAE decomposes",
+        subtitle="bars: 95 % intervals; dashes: no more than the control, or the paper's bound",
+        reading="Each panel is a declared row, each point the SAE of one layer; a finding about "
+        "the model, and not about one layer, lies on the same side of the dashes throughout.",
+        control="As in the figure above, on the same layer; verdicts rest on the study's first "
+        "SAE alone.",
+        absent="All SAEs are of one layer; list some of other layers under dictionaries.",
+        tables=_layers,
+        chart=effects_by_layer,
     ),
 )

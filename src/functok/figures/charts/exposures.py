@@ -206,7 +206,7 @@ PLANS = (
         name="exposure-curve",
         section="controls",
         title="Coverage over k, at equal exposure",
-        subtitle="band: 95 % interval",
+        subtitle="band: 95 % interval; dashes: the same number of positions of other kinds",
         reading="Where the orange curve lies below another, the k most frequent tokens reach fewer "
         "features than the same number of positions of that kind.",
         control="The same number of positions anywhere, of other tokens, and with an equal "
@@ -219,6 +219,7 @@ PLANS = (
     Plan(
         name="exposure-references",
         section="controls",
+        folded=True,
         title="The same number of other positions",
         subtitle="right of 0: the set reaches more features; bars: 95 % intervals",
         reading="To the left of 0, the set reaches fewer features than the same number of "
@@ -231,6 +232,7 @@ PLANS = (
     Plan(
         name="exposure-sizes",
         section="controls",
+        folded=True,
         title="More features than content positions, by how many positions",
         subtitle="above 0: function positions reach more features; bands: 95 %; ring: the test",
         reading="Every set reaches everything at enough positions, so the log ratio goes to 0 on "
@@ -244,6 +246,7 @@ PLANS = (
     Plan(
         name="accumulation",
         section="controls",
+        folded=True,
         title="Features by exposures",
         subtitle="orange: the group named; blue: open-class words; bands: 95 %; dotted: "
         "extrapolated",

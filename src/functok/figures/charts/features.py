@@ -59,6 +59,7 @@ PLANS = (
     Plan(
         name="feature-kinds",
         section="controls",
+        folded=True,
         title="What features are about",
         subtitle="share of features that fire, and of all firings; bars: 95 % intervals",
         reading="Green is the share of features of a kind, grey their share of the activity; a "

@@ -24,6 +24,7 @@ from functok.figures.style import (
     readings_in_words,
     tips,
     token_labels,
+    uncrowded,
     value_tips,
     with_intervals,
     zero_line,
@@ -118,9 +119,10 @@ def pair_points(pairs: pl.DataFrame, labelled: int = 12) -> pl.DataFrame:
     )
     rank = pl.col("difference").abs().rank("ordinal", descending=True).over("reading")
     label = pl.when(rank <= labelled // 2).then(pl.format("{} / {}", "function", "content"))
-    return matched.with_columns(readings_in_words(), label=label).select(
+    found = matched.with_columns(readings_in_words(), label=label).select(
         "reading", "function", "content", "function_n", "content_n", "difference", "label"
     )
+    return uncrowded(found, "function_n", "difference", log=False)
 
 
 def matched_pairs(table: pl.DataFrame) -> ChartType:
@@ -193,6 +195,7 @@ PLANS = (
     Plan(
         name="frequency-by-class",
         section="controls",
+        folded=True,
         title="Frequency × class",
         subtitle="bars: 95 % intervals over token types",
         reading="The gap between the colours is the effect of class, the slope that of frequency; "
@@ -205,6 +208,7 @@ PLANS = (
     Plan(
         name="matched-pairs",
         section="controls",
+        folded=True,
         title="Pairs of equal frequency",
         subtitle="each point is a function type matched with a content type of nearly the same "
         "frequency",
@@ -219,6 +223,7 @@ PLANS = (
     Plan(
         name="common-frequencies",
         section="controls",
+        folded=True,
         title="Overlap of the classes in frequency",
         subtitle="token types by number of occurrences, in steps of a factor of two",
         reading="Where only one colour is drawn, a comparison at that frequency is an "

@@ -22,6 +22,7 @@ from functok.figures.style import (
     thinned,
     tips,
     token_labels,
+    uncrowded,
     value_tips,
 )
 
@@ -33,7 +34,7 @@ def degrees(degree: pl.DataFrame, labelled: int = 8) -> pl.DataFrame:
 
     Args:
         degree: ``graph/step-…/degree.parquet``.
-        labelled: how many tokens of highest degree are labelled.
+        labelled: how many tokens of highest degree are labelled, where there is room.
 
     Returns:
         ``degree`` with ``label``: the token; null for the others.
@@ -41,7 +42,7 @@ def degrees(degree: pl.DataFrame, labelled: int = 8) -> pl.DataFrame:
     seen = degree.filter((pl.col("degree") > 0) & pl.col("class").is_in(["function", "content"]))
     top = seen.sort("degree", "rank", descending=[True, False]).head(labelled)["rank"].to_list()
     label = pl.when(pl.col("rank").is_in(top)).then(pl.col("token"))
-    return thinned(seen.with_columns(label.alias("label")))
+    return uncrowded(thinned(seen.with_columns(label.alias("label"))), "rank", "degree")
 
 
 def token_degree(table: pl.DataFrame) -> ChartType:

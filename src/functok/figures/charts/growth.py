@@ -116,6 +116,7 @@ PLANS = (
     Plan(
         name="sae-quality",
         section="consolidation",
+        folded=True,
         title="Quality of the SAEs",
         subtitle="held-out tokens; bars: 95 % intervals; step 0, if present, is the untrained "
         "model",

@@ -213,6 +213,7 @@ PLANS = (
     Plan(
         name="training-loss",
         section="consolidation",
+        folded=True,
         title="Training loss by transition group",
         reading="Each line is the mean loss of the next-token predictions of one group, or of "
         "all, binned over steps.",

@@ -11,15 +11,17 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.plan import Plan, made_from, of_last_graph
-from functok.figures.style import CONTENT, CONTROL, FUNCTION, HEIGHT, MEASURED, WIDTH, tips
+from functok.figures.style import CONTROL, FUNCTION, HEIGHT, MEASURED, WIDTH, tips
 
 _COLOURS = {
     "frequency": FUNCTION,
     "degree": "#e69f00",
-    "greedy": CONTENT,
+    "greedy": "#cc79a7",
     "greedy per occurrence": MEASURED,
     "random": CONTROL,
 }
+_TICKS = [10.0**power for power in range(-7, 1)]
+"""One for each power of ten: more have no room for their labels."""
 _BY = {"share_of_types": "share of the token types", "share_of_positions": "share of positions"}
 
 
@@ -53,7 +55,7 @@ def cover_orders(table: pl.DataFrame) -> ChartType:
     line = alt.Chart(table, width=WIDTH // 2 - 20, height=HEIGHT - 60).mark_line()
     return (
         line.encode(
-            x=alt.X("share:Q", title=None).scale(type="log").axis(format=".2~%"),
+            x=alt.X("share:Q", title=None).scale(type="log").axis(values=_TICKS, format="~%"),
             y=alt.Y("of_active:Q", title="share of the active features").axis(format=".0%"),
             color=alt.Color("ordering:N", scale=colour),
             tooltip=[*tips("ordering:N", share=".2%"), "of_active:Q"],
@@ -67,11 +69,12 @@ PLANS = (
     Plan(
         name="cover-orders",
         section="graph",
+        folded=True,
         title="Coverage along five orders of the tokens",
-        subtitle="log scales",
+        subtitle="log scales; left: as many tokens, right: as many positions",
         reading="A higher curve reaches more features with the same share of types (left) or of "
         "positions (right); adding tokens by frequency is orange.",
-        control="Grey adds tokens at random; green and blue are greedy, close to the best that "
+        control="Grey adds tokens at random; green and pink are greedy, close to the best that "
         "any set of tokens can do.",
         absent="Orders of the tokens were not compared.",
         tables=made_from(orders, of_last_graph("cover")),

@@ -106,7 +106,8 @@ PLANS = (
         section="retrieval",
         title="Is it the token's class or its position?",
         subtitle="activation patching on facts that the model answers in frames of every class; "
-        "share of the logit difference that moves with one position's residual stream",
+        "share of the logit difference that moves with one position's residual stream; dashes: "
+        "tokens inside the prompt",
         reading="Solid lines: the last token of the prompt, by its class. If a class retrieves, "
         "its line rises earlier than the others. Dashes: tokens between the subject and the last "
         "one; if function tokens retrieve wherever they stand, theirs is above that of content.",
@@ -124,6 +125,7 @@ PLANS = (
     Plan(
         name="knockout",
         section="retrieval",
+        folded=True,
         title="From which tokens does the last position retrieve the answer?",
         subtitle="attention edges from the last position to each class of keys, removed in all 32 "
         "combinations; bars: 95 % over facts; dashes: none",

@@ -100,6 +100,7 @@ PLANS = (
     Plan(
         name="reactivation",
         section="retrieval",
+        folded=True,
         title="Re-activation by class",
         subtitle="share of positions at which a previously active feature is active again; "
         "dashes: equal",

@@ -118,9 +118,10 @@ def _curve(effect: str) -> Plan:
     return Plan(
         name=f"specifications-{effect}",
         section="controls",
+        folded=effect != "class",
         title=title,
         subtitle="each column is one combination of choices, in order of effect; bars: 95 % "
-        "intervals",
+        "intervals; dashes: what frequency alone would give",
         reading="A robust finding has the same sign along the whole curve; ticks concentrated on "
         "one side of a row show a choice that matters.",
         control=f"Each effect is a log ratio to what {reference} under the same choices; 0 is what "

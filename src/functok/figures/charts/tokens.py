@@ -5,13 +5,14 @@ rank, the border between the colours is a cut along the horizontal axis: a defin
 finding.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import altair as alt
 import polars as pl
 from altair.typing import ChartType
 
-from functok.figures.plan import Plan, made_from
+from functok.figures.plan import Plan, made_from, read
 from functok.figures.style import (
     CLASS_COLOUR,
     CONTROL,
@@ -25,6 +26,7 @@ from functok.figures.style import (
     thinned,
     tips,
 )
+from functok.runtime.store import RunFolder
 from functok.tokens.counting.function_tokens import ARROWS, TRANSITIONS
 
 
@@ -42,12 +44,73 @@ def tokens_by_rank(counts: pl.DataFrame, function: pl.DataFrame) -> pl.DataFrame
     )
 
 
+def with_fit(table: pl.DataFrame, zipf: pl.DataFrame | None) -> pl.DataFrame:
+    """``tokens_by_rank`` with the power law fitted to its most frequent tokens.
+
+    Args:
+        zipf: ``tokens/zipf.parquet``; None if it was not fitted.
+
+    Returns:
+        The table with fitted (share of all occurrences by the law, as many within the range as
+        there are; null outside it), alpha, alpha_low and alpha_high.
+    """
+    chosen = [] if zipf is None else zipf.filter(first_rank=1).sort("last_rank").to_dicts()
+    if not chosen:
+        return table
+    # The widest range of ranks that are few enough for one law; the whole vocabulary follows none.
+    fit = ([one for one in chosen if one["last_rank"] <= _FITTED] or chosen[:1])[-1]
+    inside = pl.col("rank") <= fit["last_rank"]
+    law = pl.when(inside).then(pl.col("rank").cast(pl.Float64) ** -fit["exponent"])
+    return table.with_columns(
+        fitted=law * pl.col("fraction").filter(inside).sum() / law.sum(),
+        alpha=pl.lit(fit["exponent"]),
+        alpha_low=pl.lit(fit["low"]),
+        alpha_high=pl.lit(fit["high"]),
+        alpha_ranks=pl.lit(fit["last_rank"]),
+    )
+
+
+_FITTED = 1_000
+_RANK = rank_axis("rank by frequency (log scale)")
+
+
+def token_frequency(table: pl.DataFrame) -> ChartType:
+    """Every token's share against its rank, and the power law."""
+    points = by_rank("fraction", "share of all occurrences", table)
+    if "fitted" not in table.columns:
+        return points
+    law = (
+        alt.Chart(table)
+        .transform_filter("isValid(datum.fitted)")
+        .mark_line(color=CONTROL, strokeDash=DASHES)
+    )
+    y = alt.Y("fitted:Q", title="share of all occurrences (log scale)").axis(format="~%")
+    return points + law.encode(x=_RANK, y=y.scale(type="log", nice=False))
+
+
+def _law(table: pl.DataFrame) -> str:
+    """The power law in words, if there is one."""
+    if "fitted" not in table.columns:
+        return ""
+    fit = table.row(0, named=True)
+    ends = "" if fit["alpha_low"] is None else f" [{fit['alpha_low']:.2f}, {fit['alpha_high']:.2f}]"
+    return (
+        f"dashes: frequency = rank^−α with α = {fit['alpha']:.2f}{ends}, fitted to ranks 1 to "
+        f"{fit['alpha_ranks']:,d}"
+    )
+
+
+def _frequencies(folder: RunFolder, features: int | Sequence[int]) -> list[pl.DataFrame]:
+    zipf = read(folder.tokens("zipf"))
+    return [with_fit(table, zipf) for table in _BY_RANK(folder, features)]
+
+
 def by_rank(column: str, title: str, table: pl.DataFrame) -> ChartType:
     """A share of every token (``column``, called ``title``) against its rank, log-log."""
     points = alt.Chart(table, width=WIDTH, height=HEIGHT).mark_point(opacity=0.6, size=16)
     y = alt.Y(f"{column}:Q", title=f"{title} (log scale)").axis(format="~%")
     return points.encode(
-        x=rank_axis("rank by frequency (log scale)"),
+        x=_RANK,
         y=y.scale(type="log", nice=False),
         color=CLASS_COLOUR,
         tooltip=tips(
@@ -134,17 +197,19 @@ PLANS = (
         name="token-frequency",
         section="tokens",
         title="How frequent each token is",
+        subtitle=_law,
         reading="Every point is a token; a straight line is Zipf's law. The function tokens "
         "(orange) are chosen by this rank.",
         control="None is needed: this shows the definition, not a finding.",
         absent="Tokens were not counted.",
-        tables=_BY_RANK,
-        chart=partial(by_rank, "fraction", "share of all occurrences"),
+        tables=_frequencies,
+        chart=token_frequency,
     ),
     Plan(
         name="token-bins",
         section="tokens",
         title="Where in the corpus two tokens occur",
+        subtitle="dashes: an even spread",
         reading="Each bar is a hundredth of the documents; above, an evenly dispersed token, "
         "below, the burstiest of the thousand most frequent ones. Scales differ.",
         control="The dashed line is the count expected under an even spread.",
@@ -155,6 +220,7 @@ PLANS = (
     Plan(
         name="document-coverage",
         section="tokens",
+        folded=True,
         title="In how many documents each token occurs",
         reading="Tokens at the top occur in nearly every document; orange points further down are "
         "frequent but bursty.",
@@ -166,7 +232,9 @@ PLANS = (
     Plan(
         name="threshold-sweep",
         section="tokens",
+        folded=True,
         title="Transition groups by threshold",
+        subtitle="thin dashes: if neighbours were independent",
         reading="Each line is a group's share of all pairs of neighbours, if the function tokens "
         "are those that cover the share on the x axis; the two mixed groups coincide. The paper "
         "uses 40 % and gives no reason.",

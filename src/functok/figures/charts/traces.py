@@ -1,7 +1,8 @@
 """Which token of a prompt activates which feature, and how prompts differ: paper §3.2, Figure 6.
 
 Columns are positions, not tokens: a token that occurs twice has two columns. Its name is below
-them, in the colour of its class.
+them, under a bar in the colour of its class. Under the pointer, a cell or a token shows its row and
+its column alone; a click keeps them, a double click frees them.
 """
 
 from collections.abc import Sequence
@@ -11,12 +12,21 @@ import polars as pl
 from altair.typing import ChartType
 
 from functok.figures.plan import NO_WORLD, Plan, Tables, read, with_labels
-from functok.figures.style import CLASS_COLOUR, MEASURED, TOKEN_FONT, feature_axis, tips
+from functok.figures.style import (
+    CLASS_COLOUR,
+    INK,
+    MEASURED,
+    TOKEN_FONT,
+    feature_axis,
+    tips,
+)
 from functok.retrieval.prompts.trace import how_many, rows_shown
 from functok.retrieval.prompts.trace_pairs import paired
 from functok.runtime.store import RunFolder
 
-_COLUMN, _ROW = 26, 18
+_COLUMN, _ROW, _BAR = 26, 18, 4
+_PALE = 0.25
+"""Opacity of what is not in the row and the column under the pointer."""
 _SHOWN = 90
 """Characters of the prompt in a static figure's subtitle."""
 _MORE_FIRST, _EQUAL, _MORE_SECOND = "#762a83", "#f7f7f7", "#1b7837"
@@ -54,7 +64,7 @@ def traced(
 
 def trace_heat_map(table: pl.DataFrame) -> ChartType:
     """Features × positions, coloured by activation; a green edge where a feature first fires."""
-    heat, names, height = _heat(table, "position")
+    heat, below, height = _heat(table, "position")
     heat = heat.encode(
         color=alt.Color("activation:Q")
         .scale(zero=True)
@@ -67,8 +77,8 @@ def trace_heat_map(table: pl.DataFrame) -> ChartType:
             *tips(density=(".2%", "active in the corpus at")),
         ],
     )
-    names = names.transform_filter("!isValid(datum.feature)")
-    return _scrolled(heat, names.encode(tooltip=tips("position:Q token:N class:N")))
+    below = below.transform_filter("!isValid(datum.feature)")
+    return _scrolled(heat, below.encode(tooltip=tips("position:Q token:N class:N")), height)
 
 
 def differences(
@@ -97,7 +107,7 @@ def differences(
 def trace_difference(table: pl.DataFrame) -> ChartType:
     """Features × pairs of positions: green if the second prompt has more, purple if the first."""
     largest = float(table["difference"].abs().max())  # type: ignore[arg-type]
-    heat, names, height = _heat(table, "column")
+    heat, below, height = _heat(table, "column")
     heat = heat.encode(
         color=alt.Color("difference:Q")
         .scale(domain=[-largest, 0, largest], range=[_MORE_FIRST, _EQUAL, _MORE_SECOND])
@@ -108,45 +118,66 @@ def trace_difference(table: pl.DataFrame) -> ChartType:
             second=(".2f", "in the second"),
         ),
     )
-    return _scrolled(heat, names.transform_aggregate(groupby=["column", "token", "class"]))
+    below = below.transform_aggregate(groupby=["column", "token", "class"])
+    return _scrolled(heat, below, height)
 
 
 def _heat(table: pl.DataFrame, column: str) -> tuple[alt.Chart, alt.Chart, int]:
-    """A cell for each feature and ``column``, the names below the columns, and the height."""
+    """A cell for each feature and ``column``, what stands below the columns, and the height."""
     columns = table[column].drop_nulls().unique().sort().to_list()
     order = table.drop_nulls("feature").unique("row").sort("row")["label"].to_list()
     height = _ROW * max(len(order), 1)
     x = alt.X(f"{column}:O", title=None).scale(domain=columns, paddingInner=0.06)
-    base = alt.Chart(table, width=_COLUMN * len(columns), height=height)
+    # With a name of its own, what it is called does not depend on the charts made before.
+    base = alt.Chart(table, width=_COLUMN * len(columns), height=height, name="cells")
     placed = f"isValid(datum.feature) && isValid(datum.{column})"
     cells = base.transform_filter(placed).mark_rect()
-    names = base.mark_text(
-        angle=300, align="right", baseline="middle", fontSize=11, font=TOKEN_FONT
+    points = {
+        f"{event}_{field}": alt.selection_point(
+            name=f"{event}_{field}", fields=[field], on=event, clear=clear
+        )
+        for event, clear in (("pointerover", "pointerout"), ("click", "dblclick"))
+        for field in ("label", column)
+    }
+    over, kept = (
+        points[f"{event}_label"] | points[f"{event}_{column}"] for event in ("pointerover", "click")
     )
+    shown = alt.when(over & kept).then(alt.value(1)).otherwise(alt.value(_PALE))
     return (
         cells.encode(
             x=x.axis(labels=False, ticks=False, domain=False),
             y=feature_axis(order).scale(domain=order, paddingInner=0.06),
-        ),
-        names.encode(x=x, y=alt.value(height + 10), text="token:N", color=CLASS_COLOUR),
+            opacity=shown,
+        ).add_params(*points.values()),
+        alt.Chart(table).encode(x=x),
         height,
     )
 
 
-def _scrolled(heat: alt.Chart, names: alt.Chart) -> ChartType:
-    """A long prompt is scrolled rather than squeezed: ``scroll`` tells the report to."""
-    layers = alt.layer(heat, names).resolve_scale(color="independent")
+def _scrolled(heat: alt.Chart, below: alt.Chart, height: int) -> ChartType:
+    """The cells with class and name of each column below them; a long prompt is scrolled rather
+    than squeezed: ``scroll`` tells the report to."""
+    top = height + 4
+    bars = below.mark_rect().encode(y=alt.value(top), y2=alt.value(top + _BAR), color=CLASS_COLOUR)
+    names = below.mark_text(
+        angle=300, align="right", baseline="middle", fontSize=11, font=TOKEN_FONT, limit=120
+    ).encode(y=alt.value(top + _BAR + 8), text="token:N", color=alt.value(INK))
+    layers = alt.layer(heat, bars, names).resolve_scale(color="independent")
     return layers.properties(usermeta={"scroll": True})
 
 
-def _text(table: pl.DataFrame) -> str:
+def _prompts(table: pl.DataFrame, longest: int = _SHOWN) -> str:
     """The prompts in one line."""
-    return " ".join(str(table["text"][0]).split())
+    text = " ".join(str(table["text"][0]).split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def _short(table: pl.DataFrame) -> str:
-    text = _text(table)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+def _traced(table: pl.DataFrame) -> str:
+    return f"{_prompts(table)} (green edge: where a feature fires first)"
+
+
+def _compared(table: pl.DataFrame) -> str:
+    return f"{_prompts(table, 2 * _SHOWN)} (green: more in the second prompt; purple: in the first)"
 
 
 def each_trace(name: str, judged: bool = True) -> Tables:
@@ -185,7 +216,7 @@ PLANS = (
         name="trace",
         section="retrieval",
         title="Which token activates which feature",
-        subtitle=_short,
+        subtitle=_traced,
         reading="Columns are the prompt's positions, rows the features that the study names, or "
         "those that vary most within the prompt, in the order in which they first fire; a green "
         "edge is where a feature fires first, further cells in a row are re-activations.",
@@ -199,7 +230,7 @@ PLANS = (
         name="world-trace",
         section="world",
         title="Which token activates which feature",
-        subtitle=_short,
+        subtitle=_traced,
         reading="Columns are the prompt's positions, rows the features that vary most within the "
         "prompt, in the order in which they first fire; the two prompts differ in one word, the "
         "entity that they ask about.",
@@ -212,7 +243,7 @@ PLANS = (
         name="trace-difference",
         section="retrieval",
         title="Differences between two prompts",
-        subtitle=_text,
+        subtitle=_compared,
         reading="Columns are aligned tokens of the two prompts; a cell is green if the feature "
         "is stronger in the second prompt and purple if in the first. Colour to the right of the "
         "words that differ is context carried forward.",
@@ -225,7 +256,7 @@ PLANS = (
         name="world-trace-difference",
         section="world",
         title="Differences between two prompts",
-        subtitle=_text,
+        subtitle=_compared,
         reading="Green if a feature is stronger in the second prompt, purple if in the first: at "
         "the entity itself, and at positions to its right that carry it.",
         control="Columns to the left of the entity: nothing can differ there.",

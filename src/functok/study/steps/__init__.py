@@ -17,7 +17,7 @@ from functok.study.steps.reactivation import REACTIVATION
 from functok.study.steps.steer import STEER
 from functok.study.steps.text import DOCUMENTS, TOKENIZER
 from functok.study.steps.tokens import TOKENS
-from functok.study.steps.trace import TRACE
+from functok.study.steps.trace import FEATURES, TRACE
 from functok.study.steps.traits import TRAITS
 from functok.study.steps.world import ANSWERS, WORLD
 
@@ -35,6 +35,6 @@ STEPS = (
         PATCHING,
         KNOCKOUT,
     ),
-    *(WORLD, ANSWERS, CLAIMS),
+    *(WORLD, ANSWERS, FEATURES, CLAIMS),
 )
 """Each stands after those it needs."""

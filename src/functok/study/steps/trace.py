@@ -1,4 +1,5 @@
-"""Which token of a prompt activates which feature: the study's own prompts."""
+"""Which token of a prompt activates which feature: the study's own prompts. And what the features
+look like that this and other results name."""
 
 from __future__ import annotations
 
@@ -6,10 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from functok.runtime.errors import UserError, require
-from functok.runtime.store import read_frame, write_table
+from functok.runtime.store import RunFolder, read_frame, remove_file, write_table
+from functok.study.opening import views
 from functok.study.plan.cost import Cost
 from functok.study.run import Run
-from functok.study.step import Step, needs_sae
+from functok.study.step import Step, needs_sae, write_tables
 
 if TYPE_CHECKING:
     from functok.retrieval.prompts.subject import Subject
@@ -109,4 +111,60 @@ TRACE = Step(
     figures=("trace", "trace-difference"),
     summary="Which token of a prompt activates which feature.",
     shows=_shows,
+)
+
+
+def _describe(run: Run, key: str) -> None:
+    """The faces of the features that results name, of each SAE (``retrieval/faces.py``)."""
+    from functok.models.dictionaries.sites import placed
+    from functok.retrieval.faces import faces
+
+    models: dict[Any, Any] = {}
+    for seen in views(run):
+        if not (features := _named(seen)):
+            for name in _FACES:
+                remove_file(seen.folder.retrieval(name))  # of other settings
+            continue
+        if seen.last not in models:
+            models[seen.last] = seen.model(seen.last)
+        sae, model = seen.sae(seen.main, seen.last), models[seen.last]
+        hook = placed(sae, seen.main.layer, model, seen.main.site)
+        found = faces(seen.judged, sae.dictionary, model, hook, features, run.vocabulary.shown)
+        write_tables(seen.folder, _FACES, found)
+
+
+def _named(seen: Run) -> list[int]:
+    """The features that the results of one SAE name, ascending."""
+    from functok.retrieval.prompts.trace import rows_shown
+    from functok.retrieval.prompts.trace_pairs import paired
+
+    shown, place = seen.study.trace.features, seen.folder.retrieval
+    found: set[int] = set()
+    if place("traces").exists():
+        first, *others = read_frame(place("traces")).partition_by("prompt", maintain_order=True)
+        found |= {one for trace in (first, *others) for one in rows_shown(trace, shown)}
+        for other in others:
+            found |= {*paired(first, other, shown)["feature"].drop_nulls()}
+    if place("steering").exists():
+        found |= {*read_frame(place("steering"))["feature"]}
+    if place("grid").exists():
+        found |= {one for part in seen.study.steer.grid.conditions for one in part.features}
+    traits = RunFolder(seen.folder.root).retrieval("traits")
+    if traits.exists():  # of all SAEs
+        found |= {*read_frame(traits).drop_nulls("feature").filter(sae=seen.main.name)["feature"]}
+    return sorted(found)
+
+
+_FACES = ("features", "feature_contexts")
+
+FEATURES = Step(
+    name="features",
+    title="Describing the features that results name",
+    needs=("trace", "steer", "traits"),
+    settings=lambda run: run.study.trace.features,
+    work=_describe,
+    runs_model=True,
+    tables=_FACES,
+    excuse=needs_sae,
+    by_sae=True,
 )

@@ -1,0 +1,1 @@
+"""The first screen of the report, and what it has to say of what is not in it."""
