@@ -50,7 +50,7 @@ def test_prompts_are_the_texts_that_one_would_write(tokenizer, words, examples, 
         assert row["rivals"] == sorted(others - {row["answer_id"]})
     assert asked.left_out.height == examples
     if examples:
-        assert set(asked.left_out["why"]) == {"they or their answers stand in the examples"}
+        assert set(asked.left_out["why"]) == {"they or their answers appear in the examples"}
 
 
 def test_examples_follow_from_the_seed_and_are_the_same_for_a_relation(tokenizer, words):
@@ -120,7 +120,7 @@ def test_answers_are_told_apart_by_their_first_differing_token(tokenizer, words)
         assert row["final"] == "␣Cairo"
     assert any("have several tokens; each is judged by its first" in note for note in asked.notes)
     same = FactSet((Fact("capital", "Peru", "Cairo", "Cuba", "Cairo Oslo"),), capitals().frames)
-    with pytest.raises(UserError, match="no token tells their answers from their counterfactuals'"):
+    with pytest.raises(UserError, match="no token separates their answers from their counterfactuals'"):
         ask(same, tokenizer, words, 0, examples=0)
 
 
