@@ -191,10 +191,10 @@ def test_an_sae_of_another_width_than_the_model_is_refused(tmp_path: Path, name:
     [
         (gemma_scope_2, "config.json", {"architecture": "topk"}, "is not a JumpReLU SAE"),
         (gemma_scope_2, "config.json", {"hf_hook_point_in": "lm_head.output"}, "reads 'lm_head"),
-        (gemma_scope_2, "config.json", {"width": 99}, "says d_sae 99"),
+        (gemma_scope_2, "config.json", {"width": 99}, "has d_sae 99"),
         (gemma_scope_2, "config.json", {"l0": "medium"}, "l0 'medium'"),
         (llama_scope, "hyperparams.json", {"act_fn": "topk"}, "with act_fn 'topk'"),
-        (llama_scope, "hyperparams.json", {"d_sae": 3}, "says d_sae 3"),
+        (llama_scope, "hyperparams.json", {"d_sae": 3}, "has d_sae 3"),
         (llama_scope, "hyperparams.json", {"jump_relu_threshold": None}, "cannot be read"),
         (llama_scope, "hyperparams.json", {"hook_point_in": None}, "does not name its site"),
         (llama_scope, "hyperparams.json", {"d_model": "wide"}, "cannot be read"),

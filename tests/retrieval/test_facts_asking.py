@@ -120,7 +120,9 @@ def test_answers_are_told_apart_by_their_first_differing_token(tokenizer, words)
         assert row["final"] == "␣Cairo"
     assert any("have several tokens; each is judged by its first" in note for note in asked.notes)
     same = FactSet((Fact("capital", "Peru", "Cairo", "Cuba", "Cairo Oslo"),), capitals().frames)
-    with pytest.raises(UserError, match="no token separates their answers from their counterfactuals'"):
+    with pytest.raises(
+        UserError, match="no token separates their answers from their counterfactuals'"
+    ):
         ask(same, tokenizer, words, 0, examples=0)
 
 
