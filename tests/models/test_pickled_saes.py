@@ -122,7 +122,7 @@ def test_qwen_scope_says_what_it_misses(tmp_path: Path) -> None:
         ({"dict_class": "CrossCoder"}, "of dict_class 'CrossCoder'"),
         ({"dict_class": None}, "of dict_class None"),
         ({"dict_class": ["AutoEncoder"]}, "which functok does not support"),
-        ({"activation_dim": 3 * D}, f"says d_in {3 * D}"),
+        ({"activation_dim": 3 * D}, f"has d_in {3 * D}"),
         ({"dict_size": 2 * N}, f"has d_sae {2 * N}"),
     ],
 )
