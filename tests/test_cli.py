@@ -261,7 +261,7 @@ def test_a_full_disk_ends_in_one_sentence_and_the_run_continues_when_there_is_ro
     assert said.returncode == 2, said.stderr
     last = said.stderr.splitlines()[-1]
     assert last.startswith("functok: Cannot write "), last
-    assert "run the same command again, finished work is kept." in last
+    assert "run the same command again (finished work is kept)." in last
     assert "Traceback" not in said.stderr
     assert unfinished(folder) == []
     outcome = functok("pretrain", tiny_study, "-o", folder)
@@ -360,7 +360,7 @@ def test_a_checkpoint_that_a_loaded_model_does_not_have_is_refused(
     model = str(whole_run / "models" / "step-000024")
     study = a_study(tmp_path, model={"load": model}, tokenizer={"load": model})
     complaint = functok("run", study, "-o", tmp_path / "run").complaint
-    assert "names the steps [0, 24], but model step-000024 is loaded as it is; omit" in complaint
+    assert "names the steps [0, 24], but model step-000024 has only one; omit" in complaint
 
 
 def test_a_tokenizer_that_is_not_there_is_refused(tmp_path: Path) -> None:

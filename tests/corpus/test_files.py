@@ -99,7 +99,7 @@ def test_an_unknown_option_is_named_with_the_known_ones(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(_lines())
     sentence = _refusal(f"{tmp_path}/a.jsonl?feild=body")
     assert "'feild'" in sentence
-    assert "it knows field" in sentence
+    assert "this kind of corpus accepts field" in sentence
     assert "python-docs" in _refusal("python-docs?field=body")
 
 

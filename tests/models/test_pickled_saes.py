@@ -111,7 +111,7 @@ def test_qwen_scope_says_what_it_misses(tmp_path: Path) -> None:
     folder = layout.file.parent
     assert "name one of its files" in refusal(str(folder))
     renamed = folder.rename(tmp_path / "SAE-Res-Qwen3-1.7B-Base-W2K-L0_9")
-    assert "says d_sae 2048" in refusal(str(renamed / layout.file.name))
+    assert "has d_sae 2048" in refusal(str(renamed / layout.file.name))
     nowhere = renamed.rename(tmp_path / "here")
     assert "how many features are active" in refusal(str(nowhere / layout.file.name))
 
@@ -122,8 +122,8 @@ def test_qwen_scope_says_what_it_misses(tmp_path: Path) -> None:
         ({"dict_class": "CrossCoder"}, "of dict_class 'CrossCoder'"),
         ({"dict_class": None}, "of dict_class None"),
         ({"dict_class": ["AutoEncoder"]}, "which functok does not support"),
-        ({"activation_dim": 3 * D}, f"says d_in {3 * D}"),
-        ({"dict_size": 2 * N}, f"says d_sae {2 * N}"),
+        ({"activation_dim": 3 * D}, f"has d_in {3 * D}"),
+        ({"dict_size": 2 * N}, f"has d_sae {2 * N}"),
     ],
 )
 def test_trainers_that_do_not_fit_are_one_sentence(tmp_path: Path, changes, said: str) -> None:

@@ -50,7 +50,7 @@ def test_prompts_are_the_texts_that_one_would_write(tokenizer, words, examples, 
         assert row["rivals"] == sorted(others - {row["answer_id"]})
     assert asked.left_out.height == examples
     if examples:
-        assert set(asked.left_out["why"]) == {"they or their answers stand in the examples"}
+        assert set(asked.left_out["why"]) == {"they or their answers appear in the examples"}
 
 
 def test_examples_follow_from_the_seed_and_are_the_same_for_a_relation(tokenizer, words):
@@ -83,9 +83,9 @@ def test_the_vocabulary_decides_the_class_and_a_wrong_frame_is_named(tokenizer, 
     )
     rare = Vocabulary.of(tokenizer, len(tokenizer), function=encoded(tokenizer, " called"))
     asked = ask(capitals(), tokenizer, rare, 0)
-    assert [note.split("that it")[0] for note in asked.notes if "Frame" in note] == [
-        "Frame 'The capital city of {} is' says ",
-        "Frame 'So {} has a capital called' says ",
+    assert [note.split(" is declared")[0] for note in asked.notes if "Frame" in note] == [
+        "Frame 'The capital city of {} is'",
+        "Frame 'So {} has a capital called'",
     ]
     colon = encoded(tokenizer, ":")[0]
     assert final_class(rare, colon) == "punctuation", "whatever its frequency"
@@ -120,7 +120,9 @@ def test_answers_are_told_apart_by_their_first_differing_token(tokenizer, words)
         assert row["final"] == "␣Cairo"
     assert any("have several tokens; each is judged by its first" in note for note in asked.notes)
     same = FactSet((Fact("capital", "Peru", "Cairo", "Cuba", "Cairo Oslo"),), capitals().frames)
-    with pytest.raises(UserError, match="no token tells their answers from their counterfactuals'"):
+    with pytest.raises(
+        UserError, match="no token separates their answers from their counterfactuals'"
+    ):
         ask(same, tokenizer, words, 0, examples=0)
 
 

@@ -11,9 +11,9 @@ from functok.runtime.threads import BackgroundThread, torch_threads
 def test_the_number_of_threads_is_said_and_never_follows_the_load(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert torch_threads().startswith("torch takes 3 threads")
+    assert torch_threads().startswith("torch uses 3 threads")
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    assert torch_threads().startswith("torch takes 8 threads")
+    assert torch_threads().startswith("torch uses 8 threads")
 
 
 def test_the_owner_goes_on_while_one_piece_is_done_and_waits_with_the_next():

@@ -38,7 +38,7 @@ def test_one_setting_is_replaced_and_the_rest_stays(change, where, value):
     [
         ("graph.tokens", "sets nothing; write it as --set KEY=VALUE"),
         ("=3", "sets nothing"),
-        ("graph.tokens={", "is no YAML"),
+        ("graph.tokens={", "is not valid YAML"),
         ("graph.tokens.more=3", "names no setting: the study has no 'more'"),
         ("dictionaries.2.layer=3", "names no setting: the study has no '2'"),
     ],

@@ -241,7 +241,7 @@ def test_controls_of_an_sae_that_there_is_not_are_refused(made: Made, tmp_path: 
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"seeds": 0}, "seeds is a number from 1 to 100"),
+        ({"seeds": 0}, "seeds must be a whole number from 1 to 100"),
         ({"seeds": 2, "seed": 1}, "in place of seed"),
         ({"load": "some/sae", "seed": 1}, "a loaded SAE has no seed"),
     ],

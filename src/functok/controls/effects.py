@@ -18,109 +18,91 @@ from functok.controls.types.regression import CLASS, RICHNESS
 from functok.graph.contrasts import GRAMMAR, STUDIED, WITH_MARKS
 from functok.runtime.store import control_table, read_frame
 
+Read = Callable[[str], pl.DataFrame | None]
+"""A control's table by name; None if there is none."""
+
 _SCHEMA = {
     "control": pl.String, "effect": pl.String, "reading": pl.String, "value": pl.Float64,
     "low": pl.Float64, "high": pl.Float64, "p_value": pl.Float64, "types": pl.Int64,
 }  # fmt: skip
-_WHOLE = (STUDIED, GRAMMAR, WITH_MARKS)
+_ALL = pl.lit(True)
+_WHOLE = pl.col("reading").is_in((STUDIED, GRAMMAR, WITH_MARKS))
+_BOTH = pl.col("function") + pl.col("content")
+_DESIGNS = {
+    "matched": "pairs of equal frequency",
+    "thinned": "pairs, the more frequent type thinned",
+    "rare": "pairs, rare function types",
+}
+_MODELS = {
+    "total": "frequency (total effect)",
+    "direct": "frequency and context (direct effect)",
+}
 
 
 def effect_table(place: Path) -> pl.DataFrame:
     """The module's columns, of the graph in folder ``place``; no rows if no control was run."""
-    return effect_rows(lambda name: _read(place, name))
+
+    def read(name: str) -> pl.DataFrame | None:
+        path = control_table(place, name)
+        return read_frame(path) if path.exists() else None
+
+    return effect_rows(read)
 
 
-def effect_rows(
-    read: Callable[[str], pl.DataFrame | None], subclasses: bool = False
-) -> pl.DataFrame:
+def effect_rows(read: Read, subclasses: bool = False) -> pl.DataFrame:
     """The module's columns.
 
     Args:
-        read: a control's table by name; None if there is none.
+        read: where the controls' tables are found.
         subclasses: whether to include them.
     """
-    parts = [part for part in _parts(read, subclasses) if len(part)]
     columns = [pl.col(name).cast(kind) for name, kind in _SCHEMA.items()]
-    found = pl.concat([pl.DataFrame(schema=_SCHEMA), *(part.select(columns) for part in parts)])
-    return found.filter(pl.col("value").is_finite())
+    parts = [part.select(columns) for part in _parts(read, _ALL if subclasses else _WHOLE)]
+    return pl.concat([pl.DataFrame(schema=_SCHEMA), *parts]).filter(pl.col("value").is_finite())
 
 
-def _parts(read: Callable[[str], pl.DataFrame | None], subclasses: bool) -> Iterator[pl.DataFrame]:
-    """Each control's rows, if its table exists."""
-    whole = pl.lit(True) if subclasses else pl.col("reading").is_in(_WHOLE)
-    if (table := read("hub_gaps")) is not None:
-        yield table.filter(whole).with_columns(
-            control=pl.lit("hubs"),
-            effect=pl.lit("labels permuted over the corpus"),
-            types=pl.col("function") + pl.col("content"),
-        )
-    if (table := read("hub_gaps_in_document")) is not None:
-        yield table.filter(whole).with_columns(
-            control=pl.lit("permutation"),
-            effect=pl.lit("labels permuted within documents"),
-            types=pl.col("function") + pl.col("content"),
-        )
-    if (table := read("factorial_effects")) is not None:
-        rows = table.filter(whole & (pl.col("effect") == "class") & (pl.col("split") == "balanced"))
-        yield rows.with_columns(
-            control=pl.lit("factorial"), effect=pl.lit("2×2 of frequency and class")
-        )
-    if (table := read("pair_effects")) is not None:
-        names = {
-            "matched": "pairs of equal frequency",
-            "thinned": "pairs, the more frequent type thinned",
-            "rare": "pairs, rare function types",
-        }
-        yield table.filter(whole).with_columns(
-            control=pl.lit("pairs"),
-            effect=pl.col("design").replace_strict(names),
-            types=pl.col("pairs"),
-        )
-    if (table := read("coefficients")) is not None:
-        names = {
-            "total": "frequency (total effect)",
-            "direct": "frequency and context (direct effect)",
-        }
-        fits = read("fits")
-        keys = ["reading", "outcome", "support", "model"]
-        rows = table.filter(
-            whole
-            & (pl.col("term") == CLASS)
-            & (pl.col("outcome") == RICHNESS)
-            & (pl.col("support") == "all")
-            & pl.col("model").is_in(list(names))
-        ).with_columns(p_value=pl.coalesce("p_permutation", "p_value"))
-        assert fits is not None
-        yield rows.join(fits.select(*keys, "types"), on=keys, how="left").with_columns(
-            control=pl.lit("regression"), effect=pl.col("model").replace_strict(names)
-        )
+def _parts(read: Read, whole: pl.Expr) -> Iterator[pl.DataFrame]:
+    """Each control's rows, if its table exists and has any."""
+
+    def rows(
+        name: str, control: str, effect: pl.Expr, kept: pl.Expr = whole, **columns: pl.Expr
+    ) -> Iterator[pl.DataFrame]:
+        table = read(name)
+        if table is not None and len(table := table.filter(kept)):
+            yield table.with_columns(control=pl.lit(control), effect=effect, **columns)
+
+    permuted = pl.lit("labels permuted over the corpus")
+    yield from rows("hub_gaps", "hubs", permuted, types=_BOTH)
+    permuted = pl.lit("labels permuted within documents")
+    yield from rows("hub_gaps_in_document", "permutation", permuted, types=_BOTH)
+    kept = whole & (pl.col("effect") == "class") & (pl.col("split") == "balanced")
+    yield from rows("factorial_effects", "factorial", pl.lit("2×2 of frequency and class"), kept)
+    designs = pl.col("design").replace_strict(_DESIGNS)
+    yield from rows("pair_effects", "pairs", designs, types=pl.col("pairs"))
+    yield from _regression(read, whole)
     compared = read("compared")
-    main = STUDIED if compared is None else compared["reading"].item()
-    if (table := read("slot_effects")) is not None:
-        yield table.with_columns(
-            control=pl.lit("slots"),
-            effect=pl.format("slot: {}", "matching"),
-            reading=pl.lit(main),
-            types=pl.col("function") + pl.col("content"),
-        )
-    if (table := read("baseline_differences")) is not None:
-        rows = table.filter(
-            whole & (pl.col("baseline") == UNTRAINED) & pl.col("value").is_not_null()
-        )
-        yield rows.with_columns(
-            control=pl.lit("baselines"),
-            effect=pl.lit("trained minus untrained model"),
-            types=pl.col("function") + pl.col("content"),
-        )
-    if (table := read("use_effects")) is not None:
-        yield table.filter(pl.col("measure") == "log S").with_columns(
-            control=pl.lit("homographs"),
-            effect=pl.lit("one string, two classes"),
-            reading=pl.lit("part of speech"),
-            types=pl.col("strings"),
-        )
+    main = pl.lit(STUDIED if compared is None else compared["reading"].item())
+    slots = pl.format("slot: {}", "matching")
+    yield from rows("slot_effects", "slots", slots, _ALL, reading=main, types=_BOTH)
+    kept = whole & (pl.col("baseline") == UNTRAINED)
+    trained = pl.lit("trained minus untrained model")
+    yield from rows("baseline_differences", "baselines", trained, kept, types=_BOTH)
+    strings = {"reading": pl.lit("part of speech"), "types": pl.col("strings")}
+    two = pl.lit("one string, two classes")
+    yield from rows("use_effects", "homographs", two, pl.col("measure") == "log S", **strings)
 
 
-def _read(place: Path, name: str) -> pl.DataFrame | None:
-    path = control_table(place, name)
-    return read_frame(path) if path.exists() else None
+def _regression(read: Read, whole: pl.Expr) -> Iterator[pl.DataFrame]:
+    """Class given frequency, with the number of types that each fit rests on."""
+    table, fits = read("coefficients"), read("fits")
+    if table is None or fits is None:
+        return
+    keys = ["reading", "outcome", "support", "model"]
+    rows = table.filter(
+        whole, pl.col("model").is_in([*_MODELS]), term=CLASS, outcome=RICHNESS, support="all"
+    )
+    yield rows.join(fits.select(*keys, "types"), on=keys, how="left").with_columns(
+        p_value=pl.coalesce("p_permutation", "p_value"),
+        control=pl.lit("regression"),
+        effect=pl.col("model").replace_strict(_MODELS),
+    )

@@ -85,10 +85,7 @@ def token_table(subject: LabelledGraph, h: Histograms) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "unit": np.full(len(tokens), h.unit),
-            "token_id": tokens,
-            "token": [subject.vocabulary.shown[token] for token in tokens],
-            "class": [CLASS_NAMES[subject.vocabulary.classes[token]] for token in tokens],
-            "subclass": [subject.vocabulary.subclasses[token] for token in tokens],
+            **subject.vocabulary.columns(tokens),
             "exposure": h.exposure[tokens],
             **{name: values[tokens] for name, values in columns.items()},
         }

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from functok.encoding.tokenizer import Tokenizer, shown_tokens, special_ids
-from functok.tokens.counting.function_tokens import class_array
+from functok.tokens.counting.function_tokens import CLASS_NAMES, class_array
 from functok.tokens.grammar.closed_class import ClosedClass
 from functok.tokens.grammar.lexicon import lexicon
 from functok.tokens.grammar.subclasses import subclass_names
@@ -30,6 +30,15 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.shown)
+
+    def columns(self, tokens: Int[np.ndarray, " tokens"]) -> dict[str, list]:
+        """token_id, token (as shown), class and subclass of each of ``tokens``."""
+        return {
+            "token_id": tokens.tolist(),
+            "token": [self.shown[token] for token in tokens],
+            "class": [CLASS_NAMES[self.classes[token]] for token in tokens],
+            "subclass": [self.subclasses[token] for token in tokens],
+        }
 
     @classmethod
     def of(

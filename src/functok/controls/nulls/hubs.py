@@ -31,7 +31,7 @@ from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import primary, readings
 from functok.graph.coverage import chance_reached, frequency_order
 from functok.graph.labelled import LabelledGraph
-from functok.tokens.counting.function_tokens import CLASS_NAMES, SPECIAL
+from functok.tokens.counting.function_tokens import SPECIAL
 
 LEAST = 20
 """Occurrences below which a token's hub index is too noisy to take part in the gaps."""
@@ -74,7 +74,7 @@ def hubs(subject: LabelledGraph, least: int = LEAST) -> Hubs:
         strength -= np.log(seen.strength.sum() / graph.positions)
     table = pl.DataFrame(
         {
-            **token_columns(subject, order),
+            **subject.vocabulary.columns(order),
             "occurrences": occurrences[order],
             "degree": degree,
             "expected": expected,
@@ -94,16 +94,6 @@ def hubs(subject: LabelledGraph, least: int = LEAST) -> Hubs:
     main = primary(sides, occurrences)
     gaps, headline = gap_table(sides, main, ids, values, occurrences[ids], subject.seed, left_out)
     return Hubs(table, gaps, headline)
-
-
-def token_columns(subject: LabelledGraph, tokens: Int[np.ndarray, " tokens"]) -> dict[str, list]:
-    """token_id, token (as shown), class and subclass of each of ``tokens``."""
-    return {
-        "token_id": tokens.tolist(),
-        "token": [subject.vocabulary.shown[token] for token in tokens],
-        "class": [CLASS_NAMES[subject.vocabulary.classes[token]] for token in tokens],
-        "subclass": [subject.vocabulary.subclasses[token] for token in tokens],
-    }
 
 
 def pool_curve(

@@ -18,7 +18,7 @@ import polars as pl
 from jaxtyping import Int
 
 from functok.controls.nulls.gaps import gap_table
-from functok.controls.nulls.hubs import LEAST, Hubs, token_columns
+from functok.controls.nulls.hubs import LEAST, Hubs
 from functok.graph.contrasts import primary, readings
 from functok.graph.labelled import LabelledGraph
 from functok.graph.occurrences import read_occurrences
@@ -87,7 +87,7 @@ def permuted(
     order = np.argsort(-occurrences, kind="stable")
     table = pl.DataFrame(
         {
-            **token_columns(subject, store.ids[order]),
+            **subject.vocabulary.columns(store.ids[order]),
             "occurrences": occurrences[order],
             "degree": degree[order],
             "expected": expected[order],

@@ -25,7 +25,6 @@ import polars as pl
 from jaxtyping import Float, Int
 from scipy.special import gammainc
 
-from functok.controls.nulls.hubs import token_columns
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.graph.contrasts import readings
 from functok.graph.labelled import LabelledGraph
@@ -77,7 +76,7 @@ def poisson(subject: LabelledGraph, unit: Unit = "documents") -> PoissonEdges:
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     tokens = pl.DataFrame(
         {
-            **token_columns(subject, order),
+            **subject.vocabulary.columns(order),
             "count": counts[order],
             "edges": edges[order],
             "expected": expected[order],
@@ -92,7 +91,7 @@ def poisson(subject: LabelledGraph, unit: Unit = "documents") -> PoissonEdges:
         sides=_by_side(subject, edges, expected, specific),
         specific=pl.DataFrame(
             {
-                **token_columns(subject, pairs.token[listed]),
+                **subject.vocabulary.columns(pairs.token[listed]),
                 "feature": pairs.feature[listed],
                 "count": pairs.count[listed],
                 "expected": mean[listed],

@@ -222,7 +222,7 @@ def _difference(backend: Backend, folder: Path | None) -> str | None:
     if any(vocabulary.get(token) != index for token, index in listed.items()):
         return "transformers gives different ids from its vocabulary file"
     if backend.pre_tokenizer is None and backend.normalizer is None:
-        return "nothing there says how text is split"
+        return "none of its files defines how text is split into tokens"
     return None
 
 

@@ -50,7 +50,7 @@ def check_model_folder(folder: Path) -> None:
         if any(word in last for word in (*_COUNTED, *_SIZED)):
             require(
                 value <= numbers,
-                f"{folder / 'config.json'} says {key} {value:,}, but its weights have at most "
+                f"{folder / 'config.json'} gives {key} as {value:,}, but its weights have at most "
                 f"{numbers:,} numbers; correct it.",
             )
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from functok.runtime.store import baseline, read_frame, read_json, remove_folder
-from functok.study.health import quality_table
+from functok.runtime.store import baseline, read_json, remove_folder
+from functok.study.health import qualities
 from functok.study.opening import controlled
 from functok.study.plan.cost import Cost
 from functok.study.run import Run
@@ -81,9 +81,9 @@ def compared(run: Run) -> Compared:
     from functok.graph.bipartite import TokenFeatureGraph
     from functok.stats import Estimate
 
-    last, quality = run.last.step, quality_table(run, run.main)
-    rows = read_frame(quality).iter_rows(named=True) if quality.exists() else ()
-    explained = {row["step"]: Estimate.of(row, _SHARE) for row in rows}
+    last = run.last.step
+    measured = qualities(run, run.main)
+    explained = {step: Estimate.of(row, _SHARE) for step, row in measured.items()}
     found = Compared({}, {}, {"trained": explained[last]} if last in explained else {})
     for one in named_baselines(run.study.controls.baselines):
         place = baseline(run.judged, one.name)

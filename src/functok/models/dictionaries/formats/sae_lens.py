@@ -80,7 +80,7 @@ def assembled(
     for name, size in sizes.items():
         require(
             config.get(name) in (None, size),
-            f"SAE {place} says {name} {config.get(name)} in its settings, but its weights have "
+            f"SAE {place} has {name} {config.get(name)} in its settings, but its weights have "
             f"{size}; download it again.",
         )
     subtract = config.get("apply_b_dec_to_input", True) if transcoder is None else False

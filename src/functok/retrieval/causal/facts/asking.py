@@ -142,7 +142,7 @@ def _why_not(fact: Fact, shots: list[Fact], examples: int) -> str:
     if len(shots) < examples:
         return f"their relation has fewer than {examples} facts with different answers for examples"
     if names_of(with_counterfactuals([fact])) & names_of(shots):
-        return "they or their answers stand in the examples"
+        return "they or their answers appear in the examples"
     return ""
 
 
@@ -191,7 +191,7 @@ def _in_frame(
         if not all(answers[side.answer] for side in sides):
             yield fact, "their answers merge with the last token of a frame"
         elif lead is None:
-            yield fact, "no token tells their answers from their counterfactuals'"
+            yield fact, "no token separates their answers from their counterfactuals'"
         elif any(prompts[side.subject].last < 0 for side in sides):
             yield fact, "the tokenizer has no token for their subjects"
         elif len({_shape(prompts[side.subject]) for side in sides}) > 1:
