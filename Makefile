@@ -1,4 +1,4 @@
-.PHONY: setup demo models smollm2 gemma3 test lint bench calibrate robustness fuzz clean
+.PHONY: setup demo scratch models smollm2 gemma3 test lint bench calibrate robustness fuzz clean
 
 python ?= python3
 venv := .venv
@@ -21,6 +21,9 @@ setup: $(venv)/ready-to-test
 
 demo: $(venv)/ready
 	$(bin)/functok demo
+
+scratch: $(venv)/ready
+	$(bin)/functok run scratch
 
 models: $(venv)/ready
 	$(pip) gguf
@@ -68,6 +71,7 @@ robustness: $(venv)/ready-to-test
 fuzz: $(venv)/ready-to-test
 	FUNCTOK_FUZZ=20000 $(bin)/pytest tests/robustness/test_fuzz.py
 
+# about an hour; stopped, it goes on where it was
 calibrate: setup
 	$(bin)/python benchmarks/calibrate.py
 

@@ -1,62 +1,65 @@
-"""Do the tests on the graph accept true nulls, and find planted effects?
+"""Worlds in which it is known what explains the degree, for the tests on the graph.
 
-Every test is run on worlds of ``synthetic.py``, in which the answer is known:
+Every test is run on worlds of ``synthetic.py``:
 
 =============  =====================================  ==========================================
 world          what is true                           what must come out
 =============  =====================================  ==========================================
-``frequency``  features depend on nothing             at most 16 of 200 rejected at α = .05
-``types``      types differ, classes do not           likewise
-``enriched``   the frequent are richer, and more      likewise, of P2, P3 and P4
+``frequency``  features depend on nothing             nulls
+``types``      types differ, classes do not           nulls, but for E-coverage
+``enriched``   the frequent are richer, and more      nulls of P2, P3 and P4
                often function tokens
-``named``      every token has a feature of its own   likewise, of all
-``hub``        function tokens are truly richer       at least .8 rejected, on the right side
+``named``      every token has a feature of its own   nulls, but for E-coverage
+``hub``        function tokens are truly richer       found, on the right side
 =============  =====================================  ==========================================
 
-16 is the largest number of 200 whose lower 95 % Clopper–Pearson bound is not above .05. The tests
-are ``N1``, the gap of the hub index (``docs/methods.md#n1``), the declared tests P1 to P4 as the
-suite runs them (``docs/methods.md#declared-tests``), and ``slot``, P2 minus P3. For P4 the
-untrained world has the same text.
+The tests are ``N1``, the gap of the hub index (``docs/methods.md#n1``), E-coverage, the declared
+tests P1 to P4 as the suite runs them (``docs/methods.md#declared-tests``), and ``slot``, P2 minus
+P3. For P4 the untrained world has the same text.
 
 What would surprise: in ``enriched`` function positions do reach more features, since frequent
 tokens do; P1 rightly reports it, and says nothing of class by itself. N1 holds frequency equal
-within strata only. So that world is a null of neither.
+within strata only. So that world is a null of neither. Nor are ``types`` and ``named`` of
+E-coverage: ten tokens have ten names, and as many positions of other types have more.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import polars as pl
-from scipy.stats import binomtest
 
+from functok.calibration.planted import Row, World, row
 from functok.calibration.synthetic import Kind, PlantedSettings, synthetic_world
 from functok.controls.baselines.differences import UNTRAINED
 from functok.controls.inputs import Inputs
 from functok.controls.nulls.hubs import hubs
+from functok.controls.positions.halfway import Halfway, halfway
 from functok.controls.suite.declared import (
     class_given_context,
     equal_positions,
     trained_or_not,
 )
 from functok.controls.types.regression import SLOT, class_effects
+from functok.graph.contrasts import Sides
+from functok.graph.coverage import frequency_order
+from functok.graph.labelled import LabelledGraph
+from functok.graph.tables import TOP
+from functok.stats import Estimate
+from functok.tokens.counting.function_tokens import CONTENT
 
-ALPHA = 0.05
-POWER = 0.8
-NULLS: tuple[Kind, ...] = ("frequency", "types", "enriched", "named")
-NOT_NULL = {("enriched", "N1"), ("enriched", "P1"), ("hub", SLOT)}
-"""Worlds in which it is not known what a test must say."""
-TESTS = ("N1", "P1", "P2", "P3", SLOT, "P4")
+TESTS = ("E-coverage", "N1", "P1", "P2", "P3", SLOT, "P4")
 SETTINGS = PlantedSettings(features=1600)
 """So many features that function positions do not reach them all."""
+DRAWS = 499
+"""Deals of class over whole types, of E-coverage."""
 _FORM = "subword"
 """Sub-class of every token, so that the classes as studied are all there is to compare."""
 
 
-def every_test(kind: Kind, seed: int, settings: PlantedSettings = SETTINGS) -> list[dict]:
-    """Every test in one world: world, seed, test, value (of the effect), low, high, p_value."""
+def every_test(kind: Kind, seed: int, settings: PlantedSettings = SETTINGS) -> list[Row]:
+    """Every test in one world."""
     world = synthetic_world(kind, seed, settings)
     untrained = synthetic_world(kind, seed, settings, trained=False).graph()
     with TemporaryDirectory() as folder:
@@ -65,51 +68,48 @@ def every_test(kind: Kind, seed: int, settings: PlantedSettings = SETTINGS) -> l
         subject = replace(subject, vocabulary=vocabulary)
         given = Inputs(subject, world.encoded(), baselines={UNTRAINED: untrained})
         found = {
-            row.test: (row.effect, row.effect_low, row.effect_high, row.p_value)
+            one.test: (Estimate(one.effect, one.effect_low, one.effect_high), one.p_value)
             for work in (equal_positions, class_given_context, trained_or_not)
-            for row in work(given).tests
+            for one in work(given).tests
         }
         assert given.regressed is not None
         slot = class_effects(given.regressed, given.main.reading)[SLOT]
-        found[SLOT] = (slot["value"], slot["low"], slot["high"], slot["p_value"])
+        found[SLOT] = (Estimate.of(slot), slot["p_value"])
         hub = hubs(subject).headline
+        ten = _ten_tokens(subject)
         assert hub is not None
-        found["N1"] = (*vars(hub.effect).values(), hub.p_value)
+        assert ten is not None
+        found |= {"N1": (hub.effect, hub.p_value), "E-coverage": (ten.effect, ten.p_value)}
     assert found.keys() == set(TESTS), "the world is too small for its tests"
-    return [
-        {"world": kind, "seed": seed, "test": test}
-        | dict(zip(("value", "low", "high", "p_value"), found[test], strict=True))
-        for test in TESTS
-    ]
+    return [row(kind, seed, test, *found[test]) for test in TESTS]
 
 
-def rejections(rows: Iterable[dict]) -> pl.DataFrame:
-    """How often each test rejects in each world of which it is known whether it must.
+def _ten_tokens(subject: LabelledGraph) -> Halfway | None:
+    """The most frequent tokens against the other content tokens."""
+    graph, classes = subject.graph, subject.vocabulary.classes
+    mine = np.isin(np.arange(graph.vocabulary), frequency_order(graph)[:TOP])
+    others = (classes == CONTENT) & (graph.token_occurrences.sum(0) > 0) & ~mine
+    (found,) = halfway(graph, [Sides("", mine, others)], subject.seed, DRAWS)
+    return found
 
-    Columns: world, test, worlds, rejected (at α = .05; in ``hub`` with a positive effect), rate
-    with low and high (95 %, Clopper–Pearson), good (whether it is as it must be).
-    """
-    table = pl.DataFrame(list(rows))
-    found = []
-    for (world, test), part in table.group_by(["world", "test"], maintain_order=True):
-        if (world, test) in NOT_NULL:
-            continue
-        hits = part["p_value"].to_numpy() <= ALPHA
-        null = world in NULLS
-        if not null:
-            hits &= part["value"].to_numpy() > 0
-        count = int(np.count_nonzero(hits))
-        low, high = binomtest(count, len(hits)).proportion_ci(method="exact")
-        found.append(
-            {
-                "world": world,
-                "test": test,
-                "worlds": len(hits),
-                "rejected": count,
-                "rate": count / len(hits),
-                "low": float(low),
-                "high": float(high),
-                "good": low <= ALPHA if null else count >= POWER * len(hits),
-            }
-        )
-    return pl.DataFrame(found)
+
+_OF_CLASS = ("N1", "P1", "P2", "P3", SLOT, "P4")
+WORLDS = (
+    World("frequency", "features depend on nothing", partial(every_test, "frequency"), null=TESTS),
+    World("types", "types differ, classes do not", partial(every_test, "types"), null=_OF_CLASS),
+    World(
+        "enriched",
+        "the frequent are richer, and more often function tokens",
+        partial(every_test, "enriched"),
+        null=("P2", "P3", SLOT, "P4"),
+    ),
+    World(
+        "named", "a token has a feature of its own", partial(every_test, "named"), null=_OF_CLASS
+    ),
+    World(
+        "hub",
+        "function tokens are richer",
+        partial(every_test, "hub"),
+        there=("N1", "P1", "P2", "P3", "P4"),
+    ),
+)
