@@ -93,7 +93,7 @@ def full(
             vectors = torch.stack([change.vector for change in part])[here]
 
             def hook(module: torch.nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
-                output[rows[here], places] += vectors
+                output[rows[here], places] += vectors.to(output)
                 return output
 
             return hook

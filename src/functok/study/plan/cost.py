@@ -11,9 +11,9 @@ class Cost:
 
     tokens: int = 0
     """Read by a model, each as often as it is read; where no model runs, encoded."""
-    flops: float = 0.0
+    flops: int | float = 0.0
     """Floating-point operations of matrix products."""
-    seconds: float = 0.0
+    seconds: int | float = 0.0
     memory: int = 0
     """Bytes of this machine's memory at the peak, on top of what functok itself takes."""
     device: int = 0
@@ -32,7 +32,7 @@ class Cost:
             self.disk + other.disk,
         )
 
-    def times(self, count: float) -> Cost:
+    def times(self, count: int | float) -> Cost:
         """The same work so many times, one after another."""
         return replace(
             self,

@@ -93,7 +93,7 @@ class Forecast:
         spent = text.reading + (text.encoding if encoded else 0.0)
         return Cost(tokens=tokens, seconds=tokens * spent)
 
-    def passes(self, tokens: float, layers: int | None = None) -> Cost:
+    def passes(self, tokens: int | float, layers: int | None = None) -> Cost:
         """Text through so many decoder layers; None: to the end, logits and losses included."""
         from functok.models.forward import POSITIONS
         from functok.models.language.head import logit_bytes
@@ -154,7 +154,7 @@ class Forecast:
         here = (place.sae_device if sae else place.device) == "cpu"
         return Cost(memory=size) if here else Cost(device=size)
 
-    def encoding(self, size: SaeSize, tokens: float) -> Cost:
+    def encoding(self, size: SaeSize, tokens: int | float) -> Cost:
         """An SAE's features at so many positions."""
         flops = 2.0 * tokens * size.weights
         return Cost(flops=flops, seconds=flops / self.probe.machine.products)
@@ -204,7 +204,7 @@ class Forecast:
         collected = min(round(tokens * sum(size.l0 for size in sizes) * _COLLECTED), memory // 4)
         return cost.with_held(self.placed(block + collected, sae=True))
 
-    def generating(self, tokens: float, at_once: int) -> Cost:
+    def generating(self, tokens: int | float, at_once: int) -> Cost:
         """So many tokens after each of some prompts, one after another."""
         shape, rate = self.probe.shape, self.probe.machine.reading
         one = max(at_once * self.probe.speed.seconds(), self.itemsize * shape.weights / rate)
@@ -212,6 +212,6 @@ class Forecast:
         found = replace(self.model, tokens=count, flops=count * shape.flops())
         return replace(found, seconds=tokens * one)
 
-    def work(self, seconds: float, memory: int = 0) -> Cost:
+    def work(self, seconds: int | float, memory: int = 0) -> Cost:
         """Work on tables that took so long on the machine of ``tables.REFERENCE``."""
-        return Cost(seconds=seconds * slowness(), memory=memory)
+        return Cost(seconds=seconds * (1.0 if self.quick else slowness()), memory=memory)

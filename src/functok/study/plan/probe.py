@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from functok.consolidation.checkpoints import stamp
 from functok.encoding.contexts import RowFormat, row_format
 from functok.encoding.documents import drawn
 from functok.encoding.tokenizer import Encoded, separator_id
@@ -153,9 +154,7 @@ class Probe:
         these are elsewhere."""
         if user_path(spec).exists():
             factor = 1.0 if part.norm_factor == "auto" else part.norm_factor
-            sae = open_sae(spec, norm_factor=factor)
-            width, features = sae.dictionary.W_enc.shape
-            return features, width, sae.published_l0 or float(sae.dictionary.k or L0), sae.hook
+            return _opened(spec, factor, tuple(stamp(user_path(spec))))
         number, unit = _found(_WIDTH, spec) or ("16", "x")
         features = int(number) * (_UNITS.get(unit.lower()) or self.shape.d_model)
         l0, layer = _found(_ACTIVE, spec), _found(_LAYER, spec)
@@ -188,6 +187,16 @@ class Probe:
     def _read(self) -> Encoded:
         """Documents as they are read for the graph, cut where those are."""
         return drawn(self.sample, self.run.study.graph.tokens)
+
+
+@lru_cache
+def _opened(
+    spec: str, factor: float | None, files: tuple[tuple[str, int, int], ...]
+) -> tuple[int, int, float, HookPoint | None]:
+    """Features, width, L0 and hook of an SAE whose files are these."""
+    sae = open_sae(spec, norm_factor=factor)
+    width, features = sae.dictionary.W_enc.shape
+    return features, width, sae.published_l0 or float(sae.dictionary.k or L0), sae.hook
 
 
 def _found(pattern: re.Pattern[str], text: str) -> list[str]:

@@ -65,7 +65,7 @@ class Shape:
             context=context,
         )
 
-    def flops(self, layers: int | None = None) -> float:
+    def flops(self, layers: int | None = None) -> int:
         """Of one token through so many decoder layers; None: to the end, logits included."""
         count = self.layers if layers is None else layers
         attention = 2 * self.context * self.d_model

@@ -15,7 +15,7 @@ def expected(cost: Cost) -> str:
     return f"{tokens}about {duration(cost.seconds)}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: int | float) -> str:
     """``20 s``, ``4 min``, ``2.5 h``, ``3 days``."""
     if seconds < 99.5:
         return f"{max(round(seconds), 1)} s"
@@ -26,7 +26,7 @@ def duration(seconds: float) -> str:
     return f"{round(seconds / 86400):,} days"
 
 
-def size(bytes_: float) -> str:
+def size(bytes_: int | float) -> str:
     """Bytes with two or three digits: ``340 MiB``, ``1.3 GiB``."""
     if bytes_ < 1 << 20:
         return f"{math.ceil(bytes_ / 1024)} KiB" if bytes_ else ""
@@ -35,7 +35,7 @@ def size(bytes_: float) -> str:
     return f"{bytes_ / 2**30:,.1f} GiB"
 
 
-def operations(flops: float) -> str:
+def operations(flops: int | float) -> str:
     """Floating-point operations: ``8.4 TFLOP``."""
     if not flops:
         return ""
