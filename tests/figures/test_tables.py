@@ -9,12 +9,12 @@ from functok.figures.charts import (
     claims,
     exposures,
     graph,
-    losses,
     reactivation,
     steering,
     tokens,
     traces,
 )
+from functok.figures.charts.consolidation import losses
 from functok.figures.style import spread, thinned, uncrowded
 from functok.runtime.store import RunFolder, control_table, graph_table
 

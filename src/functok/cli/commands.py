@@ -10,8 +10,7 @@ from functok.cli.controls import controls
 from functok.cli.feature import feature
 from functok.cli.find_feature import find_feature
 from functok.cli.graph import graph
-from functok.cli.models import models, studies
-from functok.cli.plan import plan
+from functok.cli.models import models, plan, studies
 from functok.cli.pretrain import pretrain
 from functok.cli.prompts import steer, trace
 from functok.cli.report import check, compare, figure, report

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import Any
 
 import polars as pl
@@ -25,7 +25,8 @@ _CHARTS = f"{charts.__name__}."
 
 def _plans() -> tuple[Plan, ...]:
     """The plans of every module in ``figures/charts``: first what was found, then by step."""
-    modules = [import_module(found.name) for found in iter_modules(charts.__path__, _CHARTS)]
+    found = [one.name for one in walk_packages(charts.__path__, _CHARTS) if not one.ispkg]
+    modules = [import_module(name) for name in found]
     plans = {plan.name: plan for module in modules for plan in module.PLANS}
     steps = sorted(STEPS, key=lambda step: step.name != "claims")
     order = [name for step in steps for name in step.figures]

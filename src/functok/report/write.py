@@ -20,10 +20,10 @@ import yaml
 from functok.figures.catalogue import Figure, figures
 from functok.figures.draw import draw
 from functok.report.blocks import blocks
-from functok.report.definitions import other_definitions
 from functok.report.faces import cards
 from functok.report.findings import claims_table, how_reached, learned
 from functok.report.markup import escaped, folded, paragraphs
+from functok.report.opening.definitions import other_definitions
 from functok.report.opening.facts import facts_box
 from functok.report.opening.lead import lead
 from functok.report.opening.unrun import unrun
