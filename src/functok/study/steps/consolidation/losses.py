@@ -1,5 +1,7 @@
 """The paper's §4 without an SAE: the loss by transition group on held-out text."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 from functok.claims.declared import CLAIMS
