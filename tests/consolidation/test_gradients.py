@@ -127,7 +127,8 @@ def test_fewer_buckets_than_weights_keep_the_products(
     small = group_gradients(model, text, CLASSES, RowFormat(CONTEXT, 0), seed=3)
     exact, found = measured.inner[0, 0], small.inner[0, 0]
     length = np.sqrt(np.einsum("ngng->ng", exact))
-    error = (found - exact) / np.multiply.outer(length, length)
+    there = np.multiply.outer(length, length) > 0  # not every micro-batch holds all groups
+    error = (found - exact)[there] / np.multiply.outer(length, length)[there]
     assert np.abs(error).max() < 6 / np.sqrt(512)
     assert np.abs(error).mean() > 0, "these do not fit"
 

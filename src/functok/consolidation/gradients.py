@@ -97,7 +97,7 @@ def group_gradients(
         for number, batch in enumerate(batches):
             for group, found, loss in _losses(model, batch, classes, row_format):
                 counts[number, group] += len(found)
-                losses[number, group] += float(loss)
+                losses[number, group] += float(loss.detach())
                 gradient = torch.autograd.grad(
                     loss, [*weights.values()], retain_graph=True, allow_unused=True
                 )
