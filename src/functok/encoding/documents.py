@@ -144,7 +144,7 @@ def hash_order(keys: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " documen
     return np.argsort(mixed(keys, 6), kind="stable")
 
 
-def _longest(tokens: int) -> float:
+def _longest(tokens: int) -> int | float:
     """Tokens of a document, at most, in a budget that there are documents enough for.
 
     Not a whole number, or the next larger budget could read less of the last document.
