@@ -3,8 +3,8 @@
     gain_g = (Σ loss of the one − Σ loss of the other) / tokens       of transition group g, nats
 
 and, as the paper's claim has it, the gain at content targets less that at function targets
-(``docs/methods.md#sizes``). What would surprise: a group with a higher loss has more to gain, so
-that the relative gain, gain / loss of the first, stands next to it.
+(``docs/methods.md#two-sizes``). What would surprise: a group with a higher loss has more to gain,
+so that the relative gain, gain / loss of the first, stands next to it.
 """
 
 import numpy as np

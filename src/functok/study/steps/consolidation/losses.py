@@ -123,7 +123,7 @@ def _compare_weights(run: Run) -> None:
             run.progress.say(f"  Warning: checkpoint {row['checkpoint']}: {row['problem']}.")
 
 
-def _point(run: Run) -> "HookPoint | None":
+def _point(run: Run) -> HookPoint | None:
     """Where massive positions are told by their norm: after the layer of the first SAE."""
     from functok.models.language.hooks import HookPoint
     from functok.models.language.layers import middle_layer
@@ -134,7 +134,7 @@ def _point(run: Run) -> "HookPoint | None":
     return HookPoint.residual(parts[0].layer_in(model) if parts else middle_layer(model))
 
 
-def _limit(run: Run, model: "Model", text: "Encoded", point: "HookPoint | None") -> float:
+def _limit(run: Run, model: Model, text: Encoded, point: HookPoint | None) -> float:
     from functok.models.dictionaries.activations import probe_activations
 
     if point is None:
@@ -143,12 +143,12 @@ def _limit(run: Run, model: "Model", text: "Encoded", point: "HookPoint | None")
     return run.exclusions.norm_limit(probe)
 
 
-def _shows(run: Run) -> "Shown":
+def _shows(run: Run) -> Shown:
     """The last checkpoint by group, then f→c by what stands before, then the course of training."""
     from functok.consolidation.decomposition import at_the_end, best_floor
     from functok.consolidation.floors import TITLES
 
-    def table(name: str) -> "pl.DataFrame":
+    def table(name: str) -> pl.DataFrame:
         return read_frame(run.folder.consolidation(name))
 
     whole, groups = table("decomposition"), table("loss_summary")
