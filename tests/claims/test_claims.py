@@ -100,6 +100,7 @@ def test_parts_of_an_observation_are_told_apart(tmp_path):
     _write(run, "O-loss-drop", -0.1, 0.01, 0.001)
     _write(run, "E-loss", 0.3, float("nan"), float("nan"))
     _write(run, "E-loss-target", 0.01, 0.05, 0.7)
+    _write(run, "E-loss-gradient", 0.0, 0.01, 0.9)
     rows = _rows(assemble(run))
     assert rows["E-loss"]["observed"] == "observed in part"
     assert rows["E-loss"]["answer"] == "undecided"

@@ -68,7 +68,7 @@ def rejects(said: Mapping[str, Any]) -> bool:
     """Whether a row says that there is an effect."""
     test = said["test"]
     if test not in ROWS or test in PRIMARY:
-        return said["p_value"] <= ALPHA
+        return bool(said["p_value"] <= ALPHA)
     ends = {"effect_low": said["low"], "effect_high": said["high"]}
     return answer(ROWS[test], ends, {}) in ("supported", "contradicted", "observed")
 

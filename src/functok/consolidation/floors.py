@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 
 from functok.consolidation.losses import GroupedLoss
 from functok.encoding.contexts import ContextRows, RowFormat, context_rows
@@ -163,7 +163,7 @@ def unlearned(model: GroupedLoss, unigram: GroupedLoss) -> str | None:
 
 
 def unlearned_sums(
-    excess: Float[np.ndarray, "transitions groups"], counts: Int[np.ndarray, "transitions groups"]
+    excess: Float[np.ndarray, "transitions groups"], counts: Num[np.ndarray, "transitions groups"]
 ) -> str | None:
     """The same from sums: the model's loss less that of token frequencies, and tokens."""
     mean = jackknife_ratio(excess.sum(0), counts.sum(0))

@@ -149,7 +149,7 @@ def _longest(tokens: int) -> int | float:
 
     Not a whole number, or the next larger budget could read less of the last document.
     """
-    return max(min(tokens / SPREAD, LONGEST), SHORTEST)
+    return float(max(min(tokens / SPREAD, LONGEST), SHORTEST))
 
 
 def _level(sizes: Int[np.ndarray, " documents"], tokens: int) -> int:

@@ -2,7 +2,7 @@
 
 A model's losses are drawn: what the target costs, a document's own share, noise, and what was
 planted; a floor lies .3 nats below what the target costs. Floors themselves are tried with real
-ones, fitted to little text.
+ones, fitted to little text. Gradients are drawn for each micro-batch and transition group.
 """
 
 from functools import partial
@@ -16,12 +16,14 @@ from functok.consolidation.analysis import Analysis
 from functok.consolidation.decomposition import effect_at_fixed_target
 from functok.consolidation.dominance import Dominance
 from functok.consolidation.floors import ORDER_5, Floor
+from functok.consolidation.gradients import BLOCKS, OPTIMISERS, GroupGradients, gradient_test
 from functok.consolidation.losses import GroupedLoss, Losses, target_table
 from functok.consolidation.measured import Measured
 from functok.encoding.contexts import context_rows
 from functok.tokens.counting.function_tokens import TRANSITIONS, transitions
 
-COMPARED = ("E-loss", "E-loss-target")
+COMPARED, GRADIENT = ("E-loss", "E-loss-target"), "E-loss-gradient"
+BATCHES, COORDINATES = 32, 200
 FITTED = 16
 """Documents that the small floors are fitted to."""
 
@@ -83,7 +85,37 @@ def _small_floor(world: str, seed: int) -> list[Row]:
     return rows_of(world, seed, tests)
 
 
+def _gradient(world: str, seed: int, planted: float = 1.0) -> list[Row]:
+    """The row on gradients: one direction for all groups, and much noise.
+
+    Args:
+        planted: how many times as long it is for content after function tokens.
+    """
+    chance, shape = np.random.default_rng(seed), (BATCHES, len(TRANSITIONS))
+    counts = chance.poisson(60.0, shape) + 1
+    length = np.where(np.arange(len(TRANSITIONS)) == TRANSITIONS.index("fc"), planted, 1.0)
+    mean = chance.normal(size=COORDINATES) / np.sqrt(COORDINATES)
+    noise = np.sqrt(counts / 10)[..., None] * chance.normal(size=(*shape, COORDINATES))
+    found = ((counts * length)[..., None] * mean + noise).reshape(-1, COORDINATES)
+    inner = (found @ found.T).reshape(*shape, *shape)
+    every = np.broadcast_to(inner, (len(OPTIMISERS), len(BLOCKS), *inner.shape))
+    gradients = GroupGradients(every, counts, np.zeros(shape))
+    return rows_of(world, seed, [gradient_test(gradients, "the model", seed)])
+
+
 WORLDS = (
+    World(
+        "no steepest group",
+        "every token pulls alike",
+        partial(_gradient, "no steepest group"),
+        null=(GRADIENT,),
+    ),
+    World(
+        "steeper after function",
+        "content after function tokens pulls twice as hard",
+        partial(_gradient, "steeper after function", planted=2.0),
+        there=(GRADIENT,),
+    ),
     World(
         "no hardest group",
         "every target costs as much",

@@ -5,10 +5,13 @@ from functools import partial
 import numpy as np
 
 from functok.calibration.planted import Row, World, row
+from functok.retrieval.steering.classes import Pair, class_effect
 from functok.retrieval.steering.comparison import TESTS, Gains, claimed
 
 PROMPTS, FEATURES = 64, 24
 """As many as a study steers."""
+PAIRS, LAST_TYPES = 128, 40
+"""Documents with a cut of either class, and types of last token of each."""
 
 
 def _said(
@@ -56,7 +59,45 @@ def _world(name: str, truth: str, **gains: float) -> tuple[str, str, partial[lis
     return name, truth, partial(_said, name, **gains)
 
 
+def _by_class(world: str, seed: int, better: float = 0.0) -> list[Row]:
+    """P7, on gains that depend on the document, the feature and the type of the last token.
+
+    Args:
+        better: gain of features' own directions after function tokens, beyond that after content
+            tokens.
+    """
+    chance = np.random.default_rng(seed)
+    feature = 0.8 * chance.normal(size=FEATURES)
+    pairs, gains = [], []
+    lasts = chance.integers(0, LAST_TYPES, (2, PAIRS)) + LAST_TYPES * np.arange(2)[:, None]
+    by_type = 0.3 * chance.normal(size=2 * LAST_TYPES)
+    at = np.arange(FEATURES)
+    for last, more in zip(lasts, (better, 0.0), strict=True):
+        added = chance.normal(size=(PAIRS, FEATURES, FEATURES))
+        added += 0.3 * chance.normal(size=(PAIRS, 1, 1))
+        own = feature + 0.3 * chance.normal(size=FEATURES) + by_type[last][:, None] + more
+        added[:, at, at] += own
+        kls = np.ones((PAIRS, FEATURES))
+        gains.append(Gains(np.arange(PAIRS), at, added, kls, 0 * kls, 0 * kls))
+    for number, (one, two) in enumerate(lasts.T.tolist()):
+        pairs.append(Pair(number, ([one], [two])))
+    effect = class_effect(pairs, *gains)
+    return [row(world, seed, "P7", effect.estimate, effect.p_value)]
+
+
 WORLDS = (
+    World(
+        "no better place",
+        "types of last token differ, classes do not",
+        partial(_by_class, "no better place"),
+        null=("P7",),
+    ),
+    World(
+        "a better place",
+        "directions gain 0.6 nats more after function tokens",
+        partial(_by_class, "a better place", better=0.6),
+        there=("P7",),
+    ),
     World(*_world("no steering", "no direction changes anything"), null=TESTS),
     World(
         *_world("any direction", "every feature's direction does as much", own=1.0, other=1.0),

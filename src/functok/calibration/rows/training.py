@@ -1,4 +1,4 @@
-"""Growth over SAE seeds, and learning times, in which it is known what training did."""
+"""Growth and slope over SAE seeds, and learning times, in which it is known what training did."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from functok.consolidation.learning import Curves, learned_first
 from functok.corpus.splits import GROUPS
 from functok.graph.contrasts import GRAMMAR, Sides
 
-GROWTH = ("O-growth", "E-growth")
+GROWTH = ("O-growth", "O-slope", "E-growth")
 LEARNED = "E-learned-first"
 SPREAD = 0.03
 """Standard deviation of the log count over SAE seeds, as it is in fact."""
@@ -28,11 +28,11 @@ def _grown(
     full: float = 0.4,
     apart: float = 0.0,
 ) -> list[Row]:
-    """The rows on growth.
+    """The rows on growth and slope.
 
     Args:
         seeds: SAEs of the model.
-        grown: log ratio of the last count over the others.
+        grown: log ratio of the last count over the others, and difference of the slopes.
         full: share of the SAE's latents that fire.
         apart: by how much more of the variance the last SAE explains.
     """
@@ -46,6 +46,7 @@ def _grown(
                 "positions": 60_000,
                 "features": round(width * full * np.exp(grown * last + SPREAD * chance.normal())),
                 "width": width,
+                "steepness": 1.0 + grown * last + SPREAD * chance.normal(),
                 "explained_variance": 0.8 + apart * last,
             }
             for number in range(seeds)
@@ -99,7 +100,7 @@ WORLDS = (
     ),
     World(
         "growth",
-        "a third more features late",
+        "a third more features late, and a steeper slope",
         partial(_grown, "growth", grown=0.3),
         there=GROWTH,
     ),
