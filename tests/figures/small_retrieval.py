@@ -58,6 +58,13 @@ def write_retrieval(folder: RunFolder, random: np.random.Generator) -> None:
         for way in ("feature", "random", "other")
     ]
     save(folder.retrieval("steering"), pl.DataFrame(steering))
+    classes = [
+        {"constraint": name, "class": kind, "own": random.normal(1), "other": random.normal(0)}
+        for name in ("norm", "kl")
+        for kind in ("function", "content")
+        for _ in range(6)
+    ]
+    save(folder.retrieval("steering_classes"), pl.DataFrame(classes))
     texts = [
         {
             "direction": way,

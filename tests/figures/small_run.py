@@ -18,6 +18,7 @@ from functok.runtime.store import RunFolder, control_table, graph_table, write_j
 TOKENS = ["⏎", "␣the", *HOSTILE, *(f"w{index}" for index in range(24))]
 STEPS = [0, 2, 8]
 GROUPS = ("ff", "fc", "cf", "cc")
+_ENDS = ("", "_low", "_high")
 
 
 def write_small_run(root: Path) -> RunFolder:
@@ -123,6 +124,15 @@ def _consolidation(folder: RunFolder, random: np.random.Generator) -> None:
         for group, n in zip((*GROUPS, "special"), (3, 4, 5, 6, 1), strict=True)
     ]
     save(folder.consolidation("training"), pl.DataFrame(rows))
+    pulls = [
+        {"step": step, "optimiser": optimiser, "block": "all", "group": group}
+        | {f"{name}{end}": 0.25 for name in ("share_of_tokens", "share") for end in _ENDS}
+        | {"signal_to_noise": 0.5}
+        for step in STEPS
+        for optimiser in ("sgd", "adam")
+        for group in GROUPS
+    ]
+    save(folder.consolidation("gradients"), pl.DataFrame(pulls))
     quality = {"step": STEPS, "width": [64] * 3}
     for name in ("l0", "explained_variance", "ce_recovered"):
         quality |= {name: [0.5, 0.6, 0.7], f"{name}_low": [0.4, 0.5, 0.6]}

@@ -1,5 +1,6 @@
 // Runs first in a copy of the page. When all charts are drawn it measures the page as it opens and
 // again with everything unfolded, and posts what it found.
+(() => {
 const errors = [], dialogs = [];
 addEventListener("error", (event) => errors.push(String(event.message)), true);
 addEventListener("unhandledrejection", (event) => errors.push(String(event.reason)));
@@ -98,7 +99,7 @@ function pale() {
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const element = node.parentElement;
     if (!node.textContent.trim() || element.closest("script, style, title")) continue;
-    if (hidden(element) || !element.getClientRects().length) continue;
+    if (hidden(element) || !element.checkVisibility()) continue;
     const size = parseFloat(getComputedStyle(element).fontSize);
     const ratio = contrast(element);
     if (ratio < (size >= 24 ? 3 : 4.5)) {
@@ -126,7 +127,7 @@ function charts() {
 
 function order() {
   const levels = [...document.querySelectorAll("h1, h2, h3, h4")]
-    .filter((one) => one.getClientRects().length)
+    .filter((one) => one.checkVisibility())
     .map((one) => [Number(one.tagName[1]), one.textContent.slice(0, 40)]);
   return levels.slice(1).filter(([level], index) => level > levels[index][0] + 1).map((one) => one[1]);
 }
@@ -163,3 +164,4 @@ addEventListener("load", async () => {
     dark: matchMedia("(prefers-color-scheme: dark)").matches, width: innerWidth,
   }), "*");
 });
+})();

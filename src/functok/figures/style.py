@@ -221,7 +221,7 @@ _LETTER = 11
 """Pixels: the size of a label's letters."""
 
 
-def _pixels(values: pl.Series, log: bool, length: float) -> list[float]:
+def _pixels(values: pl.Series, log: bool, length: int | float) -> list[float]:
     """Where numbers lie on an axis of some length."""
     numbers = values.to_numpy().astype(float)
     numbers = np.log(np.maximum(numbers, 1e-12)) if log else numbers

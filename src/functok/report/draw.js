@@ -148,18 +148,20 @@ async function drawn(chart, room) {
   }
   const spec = made(), rows = rowsOf(spec), plots = across(spec, rows) || 1;
   const tokens = spec.usermeta && spec.usermeta.scroll ? plots / 26 : 0;
-  const least = tokens ? TOKEN * tokens / plots : LEAST;
+  const least = tokens ? TOKEN * tokens / plots : LEAST, most = tokens ? 1.5 : Infinity;
   const before = across(JSON.parse(chart.spec), rows) || 1;
-  let share = Math.max(least, chart.whole ? (room - (chart.whole - before)) / plots : 1);
+  const fitting = (wanted) => Math.min(most, Math.max(least, wanted));
+  let share = fitting(chart.whole ? (room - (chart.whole - before)) / plots : 1);
   let found = null;
   for (let round = 0; round < 3; round++) {
     const next = await embedded(chart, scaled(made(), share));
     if (found) { found.view.finalize(); found.stage.remove(); }
     found = next;
     const over = found.width - room;
-    if ((over <= 0 && over > -40) || (over > 0 && share <= least)) break;
-    if (over <= 0 && round) break;
-    share = Math.max(least, share - (over + (over > 0 ? 2 : 8)) / plots);
+    if ((over <= 0 && over > -40) || (over <= 0 && round)) break;
+    const last = share;
+    share = fitting(share - (over + (over > 0 ? 2 : 8)) / plots);
+    if (share === last) break;
   }
   chart.place.classList.toggle("scroll", Boolean(tokens) && found.width > room);
   if (chart.view) { chart.view.view.finalize(); chart.view.stage.remove(); }

@@ -63,18 +63,18 @@ def _card(folder: RunFolder, row: dict, texts: pl.DataFrame | None) -> str:
         tokens = zip(row["tokens"], row["shares"], strict=True)
         listed = " ".join(f"{_code(token)} {percent(share)}" for token, share in tokens)
         what = "Tokens with most of its activation, and how often each has it"
-        parts.append(f"<h4>{what}</h4>{_p(listed)}")
+        parts.append(f"<h3>{what}</h3>{_p(listed)}")
     mine = [] if texts is None else texts.filter(feature=row["feature"]).to_dicts()
     if mine:
-        parts.append("<h4>Where it fires most</h4>" + "".join(map(_context, mine)))
+        parts.append("<h3>Where it fires most</h3>" + "".join(map(_context, mine)))
     if row["neighbours"]:
         near = zip(row["neighbours"], row["cosines"], strict=True)
         listed = "; ".join(f"{escaped(name)} ({number(cosine)})" for name, cosine in near)
-        parts.append(f"<h4>Most similar decoder directions (cosine)</h4>{_p(listed)}")
+        parts.append(f"<h3>Most similar decoder directions (cosine)</h3>{_p(listed)}")
     for name, said in (("promotes", "raises"), ("suppresses", "lowers")):
         if row[name]:
             listed = " ".join(map(_code, row[name]))
-            parts.append(f"<h4>Logits that its direction alone {said} most</h4>{_p(listed)}")
+            parts.append(f"<h3>Logits that its direction alone {said} most</h3>{_p(listed)}")
     summary = f"<b>{escaped(row['label'])}</b> <small>{escaped(fires)}</small>"
     return folded(summary, "".join(parts), _identity(folder, row["feature"]), "face")
 

@@ -66,11 +66,10 @@ def _claim(rows: list[dict]) -> str:
             _row(_ROW_HEADS, _measured(row), identity("row", row["test"])) for row in ran
         )
         table = f"<table>{_head(_ROW_HEADS)}<tbody>{body}</tbody></table>"
-        under = folded(escaped(what), table + how)
+        reason = f"<p>{escaped(claim['reason'])}</p>" if claim["reason"] else ""
+        under = folded(escaped(what), reason + table + how)
     else:
         under = f'<p class="unrun">{escaped(what)}</p>{how}'
-    if claim["reason"]:
-        under = f"<p>{escaped(claim['reason'])}</p>{under}"
     return (
         _row(_HEADS, cells, identity("claim", claim["claim"]))
         + f'<tr><td class="under" colspan="{len(_HEADS)}">{under}</td></tr>'

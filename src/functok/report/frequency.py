@@ -42,7 +42,7 @@ def frequency(folder: RunFolder) -> str:
     if place is None or compared is None or ran is None:
         return ""
     effects = effect_table(place)
-    lead = " ".join(verdict(folder, effects))
+    first, *others = verdict(folder, effects)
     absent = [
         f"{row['title']}: {row['absent']}"
         for row in ran.filter(pl.col("absent").is_not_null()).iter_rows(named=True)
@@ -56,7 +56,7 @@ def frequency(folder: RunFolder) -> str:
         else ""
     )
     return (
-        f'<p class="lead"><b>{escaped(lead)}</b></p>'
+        f'<p class="lead"><b>{escaped(first)}</b> {escaped(" ".join(others))}</p>'
         f"<p>{escaped(basis(compared.row(0, named=True)))}</p>{_effects(effects)}"
         f"{_accounts(folder)}{elsewhere(place)}{missing}"
     )
@@ -67,7 +67,8 @@ def verdict(folder: RunFolder, effects: pl.DataFrame) -> list[str]:
     said = []
     claims = read(folder.claims)
     if claims is not None and "reason" in claims.columns:
-        said += claims["reason"].drop_nulls().head(1).to_list()
+        reasons = claims["reason"].drop_nulls().head(1)  # in full among the findings
+        said += [f"{reason.split('. ')[0].rstrip('.')}." for reason in reasons]
     coverage = _test(folder, "P1")
     if coverage is not None:
         said.append(

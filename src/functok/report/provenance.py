@@ -6,7 +6,6 @@ import polars as pl
 
 from functok.report.markup import escaped, folded, shortened, table
 from functok.runtime.store import RunFolder, read_json
-from functok.study.summary import summary
 
 
 def provenance(folder: RunFolder) -> str:
@@ -18,7 +17,7 @@ def contents(folder: RunFolder) -> str:
     """A short list, then the files themselves."""
     parts = []
     if folder.provenance.exists():
-        entries = [*summary(folder).items(), *_entries(read_json(folder.provenance))]
+        entries = _entries(read_json(folder.provenance))
         items = (
             f"<dt>{escaped(name)}</dt><dd>{escaped(shortened(value, 2000))}</dd>"
             for name, value in entries

@@ -16,6 +16,7 @@ from functok.claims.declared import ROWS
 from functok.figures.plan import Plan, made_from, read
 from functok.figures.style import (
     CONTROL,
+    INK,
     MEASURED,
     VERDICTS,
     WIDTH,
@@ -30,8 +31,9 @@ from functok.runtime.store.yaml_file import read_yaml
 from functok.study.summary import other_saes
 
 _SCALED = ("at", "at_low", "at_high", "within_low", "within_high")
-_ROW, _PANEL = 19, 300
-"""Pixels: the height of a row, the width of a run's effects."""
+_ROW, _NAMES, _PANEL, _END = 19, 100, 300, 1.05
+"""Pixels: the height of a row, the width of its name and of a run's effects; and the end of their
+scale."""
 
 
 def effect_rows(claims: pl.DataFrame) -> pl.DataFrame:
@@ -84,7 +86,7 @@ def on_scales(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _numbers(effect: float, low: float | None, high: float | None, unit: str) -> str:
     if low is None or high is None:
-        return f"{effect:.3g} {unit}"
+        return f"{effect:.3g} {unit}".replace("-", "−", 1) if effect < 0 else f"{effect:.3g} {unit}"
     largest = max(abs(effect), abs(low), abs(high))
     digits = max(0, 2 - math.floor(math.log10(largest))) if largest else 0
     value, *ends = (f"{one:.{digits}f}".replace("-", "−") for one in (effect, low, high))
@@ -93,54 +95,91 @@ def _numbers(effect: float, low: float | None, high: float | None, unit: str) ->
 
 def forest(table: pl.DataFrame) -> ChartType:
     """A row for every effect, in the colour of its answer; a column for each run, if several."""
-    several = "run" in table.columns
+    rows = table.unique(["claim", "test"], maintain_order=True)
+    tests = {
+        str(claim): part["test"].to_list()
+        for (claim,), part in rows.group_by("claim", maintain_order=True)
+    }
+    if "run" not in table.columns:
+        return _column(table, tests, _PANEL, names=True, numbers=True)
+    runs = table["run"].unique(maintain_order=True).to_list()
+    width = max(_PANEL // len(runs), 110)
+    columns = [
+        _column(table, tests, width, names=run == runs[0], numbers=False, run=run) for run in runs
+    ]
+    return alt.hconcat(*columns, spacing=16).resolve_scale(color="shared")
+
+
+def _column(
+    table: pl.DataFrame,
+    tests: dict[str, list[str]],
+    width: int,
+    names: bool,
+    numbers: bool,
+    run: str | None = None,
+) -> ChartType:
+    """The effects of one run, claim by claim; rows of all runs have their place in it."""
+    panels = [
+        _panel(table, claim, tests[claim], width, names, numbers, run, last=claim == [*tests][-1])
+        for claim in tests
+    ]
+    column = alt.vconcat(*panels, spacing=4).resolve_scale(color="shared")
+    if run is None:
+        return column
+    return column.properties(title=alt.TitleParams(run, fontSize=12, fontWeight=600))
+
+
+def _panel(
+    table: pl.DataFrame,
+    claim: str,
+    tests: list[str],
+    width: int,
+    names: bool,
+    numbers: bool,
+    run: str | None,
+    last: bool,
+) -> ChartType:
+    """The rows of one claim."""
     answers = [name for name in VERDICTS if name in table["answer"].unique()]
     scale = alt.Scale(domain=answers, range=[VERDICTS[name] for name in answers])
-    tests = table["test"].unique(maintain_order=True).to_list()
-    runs = table["run"].unique(maintain_order=True).to_list() if several else [""]
-    width = max(_PANEL // len(runs), 110)
-    base = alt.Chart(table, width=width, height=alt.Step(_ROW)).encode(
-        y=alt.Y("test:N", title=None, sort=tests).axis(ticks=False, domain=False, grid=True),
+    y = alt.Y("test:N", title=claim.replace("-", " ") if names else None).scale(domain=tests)
+    y = y.axis(
+        ticks=False, domain=False, grid=True, labels=names, titleAngle=0, titleAlign="right",
+        titleX=-_NAMES, titleY=_ROW * len(tests) / 2, titleBaseline="middle", titleFontWeight=600,
+    )  # fmt: skip
+    base = alt.Chart(table, width=width, height=_ROW * len(tests)).encode(
+        y=y,
         color=alt.Color("answer:N", scale=scale),
         href="link:N",
         tooltip=[
-            *tips("run:N claim:N test:N" if several else "claim:N test:N"),
+            *tips("claim:N test:N" if run is None else "run:N claim:N test:N"),
             alt.Tooltip("asks:N", title="question"),
             "answer:N",
             *value_tips("effect", ".3f", "effect"),
             *tips("unit:N size:N"),
         ],
     )
-    x = alt.X("at:Q", title="each unit on its own scale").scale(domain=[-1.05, 1.05], nice=False)
-    x = x.axis(values=[0], format="d", grid=False, ticks=False)
-    within = base.transform_filter("isValid(datum.within_low)").mark_bar(
-        opacity=0.18, height=_ROW - 5
-    )
-    bars = base.transform_filter("isValid(datum.at_low)").mark_rule(strokeWidth=2)
+    for column, value in (("claim", claim), ("run", run)):
+        if value is not None:
+            base = base.transform_filter(alt.FieldEqualPredicate(field=column, equal=value))
+    x = alt.X("at:Q", title="each unit on its own scale" if last else None)
+    x = x.scale(domain=[-_END, _END], nice=False)
+    x = x.axis(values=[0], format="d", grid=False, ticks=False, labels=last, domain=last)
+    # Rows without margin or interval have no bar.
+    within = base.mark_bar(opacity=0.18, height=_ROW - 5)
+    bars = base.mark_rule(strokeWidth=2)
     layers = [
         within.encode(x=alt.X("within_low:Q"), x2="within_high:Q", color=alt.value(CONTROL)),
         zero_line(table),
         bars.encode(x=alt.X("at_low:Q"), x2="at_high:Q"),
         base.mark_point(opacity=1, size=52).encode(x=x),
     ]
-    if not several:
+    if numbers:
         # What is called wide is left out where there is no room for it.
-        words = base.mark_text(align="left", style="wide", fontSize=11)
-        ink = alt.value("currentColor")
-        layers.append(words.encode(x=alt.value(width + 10), text="numbers:N", color=ink))
-    return _facets(alt.layer(*layers), table, runs, several)
-
-
-def _facets(layers: alt.LayerChart, table: pl.DataFrame, runs: list, several: bool) -> ChartType:
-    claims = table["claim"].unique(maintain_order=True).to_list()
-    heading = alt.Header(labelAngle=0, labelAlign="left", labelFontWeight=600, labelLimit=120)
-    row = alt.Row("claim:N", title=None, sort=claims, header=heading)
-    if several:
-        column = alt.Column("run:N", title=None, sort=runs).header(labelLimit=200)
-        found = layers.facet(row=row, column=column)
-    else:
-        found = layers.facet(row=row)
-    return found.resolve_scale(y="independent").properties(spacing=3)
+        words = base.mark_text(align="left", dx=12, style="wide", fontSize=11)
+        ink = alt.value(INK)
+        layers.append(words.encode(x=alt.datum(_END), text="numbers:N", color=ink))
+    return alt.layer(*layers)
 
 
 def layer_rows(folder: RunFolder) -> pl.DataFrame:

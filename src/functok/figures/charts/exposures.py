@@ -205,6 +205,7 @@ PLANS = (
     Plan(
         name="exposure-curve",
         section="controls",
+        folded=True,
         title="Coverage over k, at equal exposure",
         subtitle="band: 95 % interval; dashes: the same number of positions of other kinds",
         reading="Where the orange curve lies below another, the k most frequent tokens reach fewer "

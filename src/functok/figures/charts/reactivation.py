@@ -85,7 +85,7 @@ def reactivation_odds(table: pl.DataFrame) -> ChartType:
     """Odds ratios by feature and pooled over features."""
     height = 60 * table["estimate"].n_unique()
     base = alt.Chart(table, width=WIDTH, height=height).encode(
-        y=alt.Y("estimate:N", title=None, sort=[*_ESTIMATES.values()]),
+        y=alt.Y("estimate:N", title=None, sort=[*_ESTIMATES.values()]).axis(labelLimit=260),
         yOffset=alt.YOffset("trains:N", sort=list(_TRAINS.values())),
         color=_COLOR,
         tooltip=[*tips("trains:N estimate:N"), *value_tips("odds_ratio", ".3f", "odds ratio")],

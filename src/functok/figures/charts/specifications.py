@@ -91,7 +91,7 @@ def specification_curve(table: pl.DataFrame) -> ChartType:
             base.mark_tick(thickness=1.2, size=9, opacity=0.8)
             .encode(
                 y=alt.Y(f"{axis}:N", title=words, sort=levels).axis(
-                    titleAngle=0, titleAlign="right", titleX=-135, labelLimit=130, grid=False
+                    titleAngle=0, titleAlign="right", titleX=-140, labelLimit=125, grid=False
                 )
             )
             .properties(height=13 * len(levels))

@@ -95,7 +95,7 @@ def _law(table: pl.DataFrame) -> str:
     fit = table.row(0, named=True)
     ends = "" if fit["alpha_low"] is None else f" [{fit['alpha_low']:.2f}, {fit['alpha_high']:.2f}]"
     return (
-        f"dashes: frequency = rank^−α with α = {fit['alpha']:.2f}{ends}, fitted to ranks 1 to "
+        f"dashes: frequency ∝ rank^−α with α = {fit['alpha']:.2f}{ends}, fitted to ranks 1 to "
         f"{fit['alpha_ranks']:,d}"
     )
 

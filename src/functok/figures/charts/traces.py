@@ -229,6 +229,7 @@ PLANS = (
     Plan(
         name="world-trace",
         section="world",
+        folded=True,
         title="Which token activates which feature",
         subtitle=_traced,
         reading="Columns are the prompt's positions, rows the features that vary most within the "
@@ -242,6 +243,7 @@ PLANS = (
     Plan(
         name="trace-difference",
         section="retrieval",
+        folded=True,
         title="Differences between two prompts",
         subtitle=_compared,
         reading="Columns are aligned tokens of the two prompts; a cell is green if the feature "
@@ -255,6 +257,7 @@ PLANS = (
     Plan(
         name="world-trace-difference",
         section="world",
+        folded=True,
         title="Differences between two prompts",
         subtitle=_compared,
         reading="Green if a feature is stronger in the second prompt, purple if in the first: at "

@@ -63,7 +63,7 @@ def _made(found: dict[str, Any], timings: dict[str, Any]) -> str:
     return " ".join(part for part in parts if part)
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: int | float) -> str:
     """A time in the unit that a person would say."""
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from functok.figures.catalogue import PLANS
 from functok.report.findings import COMMANDS
-from functok.report.markup import escaped, paragraphs
+from functok.report.markup import escaped
 from functok.runtime.errors import UserError
 from functok.runtime.store import RunFolder
 from functok.study.settings import Study, load_study
@@ -33,22 +33,28 @@ def unrun_list(folder: RunFolder, drawn: Collection[str], partial: bool = False)
         partial: whether something is damaged, so that a figure may be missing for that reason.
     """
     study = _study(folder)
-    by: dict[str, list[str]] = {}
+    by: dict[str, dict[str, list[str]]] = {}
     for plan in PLANS:
         if plan.name in drawn:
             continue
         step = _OF_FIGURE[plan.name]
         excuse = None if study is None else step.excuse(study)
-        why = f"{plan.title}." if partial else f"{plan.title}: {plan.absent}"
-        said = by.setdefault(f"functok {COMMANDS[step.name]} RUN", [])
-        said += [why, *([excuse] if excuse else [])]
+        why = "" if partial else excuse or plan.absent
+        said = by.setdefault(f"functok {COMMANDS[step.name]} RUN", {})
+        said.setdefault(why, []).append(plan.title)
     if not by:
         return ""
     items = "".join(
-        f"<dt><code>{command}</code></dt><dd>{paragraphs(said)}</dd>"
+        f"<dt><code>{command}</code></dt><dd>{''.join(map(_named, said.items()))}</dd>"
         for command, said in by.items()
     )
     return f"<p>RUN is {escaped(folder.root.name)}, the folder of this run.</p><dl>{items}</dl>"
+
+
+def _named(said: tuple[str, list[str]]) -> str:
+    """Titles of figures, and why they are not there."""
+    why, titles = said
+    return f"<p><b>{escaped('; '.join(titles))}</b> {escaped(why)}</p>"
 
 
 def _study(folder: RunFolder) -> Study | None:
