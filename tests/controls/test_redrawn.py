@@ -1,13 +1,10 @@
 """Corpora drawn again from a world's documents: what is seen in them, and their accounts."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from functok.calibration.redrawn import Whole, _sample, _within, drawn_account, observations
 from functok.calibration.synthetic import PlantedSettings, synthetic_world
-from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.tokens.counting.function_tokens import FUNCTION
 from functok.tokens.vocabulary import Vocabulary
@@ -56,27 +53,14 @@ def test_a_draw_holds_beginnings_of_documents_with_all_that_is_seen_there(world)
     assert np.array_equal(seen.token[seen.row], world.seen.token[world.seen.row[firing]])
 
 
-def test_the_account_of_a_draw_is_that_of_the_world(world):
-    names = ["DET" if code == FUNCTION else "content" for code in world.classes]
-    vocabulary = Vocabulary([f"␣w{n}" for n in range(len(names))], world.classes, names)
-    untrained = synthetic_world("hub", 1, SETTINGS, trained=False)
-    encoded = world.encoded()
-    twice = Encoded(
-        np.concatenate([encoded.ids, encoded.ids]),
-        np.concatenate([encoded.offsets, encoded.offsets[1:] + encoded.offsets[-1]]),
-        np.concatenate([encoded.keys, encoded.keys + 1]),
+def test_the_account_of_a_draw_is_that_of_the_world():
+    frequency, untrained = (
+        synthetic_world("frequency", 0, SETTINGS, trained=trained) for trained in (True, False)
     )
-    both = [
-        replace(
-            one.seen,
-            **{
-                name: np.concatenate([getattr(one.seen, name)] * 2)
-                for name in ("token", "position", "group", "feature", "value")
-            },
-            document=np.concatenate([one.seen.document, one.seen.document + 1]),
-            row=np.concatenate([one.seen.row, one.seen.row + len(one.seen.token)]),
-        )
-        for one in (world, untrained)
-    ]
-    whole = Whole(twice, vocabulary, world.features, *both)
-    assert drawn_account(whole, len(encoded.ids), 0)["closed class"] == "class"
+    names = ["DET" if code == FUNCTION else "content" for code in frequency.classes]
+    vocabulary = Vocabulary([f"␣w{n}" for n in range(len(names))], frequency.classes, names)
+    encoded = frequency.encoded()
+    seen = frequency.seen, untrained.seen
+    whole = Whole(encoded, vocabulary, frequency.features, *seen)
+    found = drawn_account(whole, len(encoded.ids) * 9 // 10, 0)
+    assert found["closed class"] == found["with punctuation"] == "artefact"

@@ -84,7 +84,7 @@ def rejections(rows: Iterable[Row], worlds: Sequence[World]) -> pl.DataFrame:
     """How often each test rejects in each world of which it is known what it must say.
 
     Columns: test, world, truth, runs, rejected (of effects that are there: found, with their sign),
-    bound (``at most 16``, ``at least 40``, ``none``), good (whether it is within it).
+    bound (``at most 16``, ``at least 40``, ``none``, ``not run``), good (whether it is within it).
     """
     by_pair: dict[tuple[str, str], list[Row]] = {}
     for one in rows:
@@ -103,14 +103,16 @@ def rejections(rows: Iterable[Row], worlds: Sequence[World]) -> pl.DataFrame:
 
 
 def _judged(kind: str, runs: int, rejected: int) -> dict[str, Any]:
-    if kind == "nothing":
+    if not runs:
+        bound, good = "not run", False
+    elif kind == "nothing":
         bound, good = "none", rejected == 0
     elif kind == "null":
         bound, good = f"at most {most(runs)}", rejected <= most(runs)
     else:
         least = int(np.ceil(POWER * runs))
         bound, good = f"at least {least}", rejected >= least
-    return {"rejected": rejected, "bound": bound, "good": good and runs > 0}
+    return {"rejected": rejected, "bound": bound, "good": good}
 
 
 _TABLE = {
