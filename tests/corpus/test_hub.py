@@ -57,7 +57,7 @@ def test_what_is_not_in_the_dataset_is_one_sentence(dataset, options, said):
 
 def test_a_damaged_file_of_a_dataset_is_one_sentence(dataset):
     (dataset / "data" / "train-00001-of-00003.jsonl").write_text('{"text": "fine"}\n{"text": \n')
-    with pytest.raises(UserError, match="cannot be read to its end"):
+    with pytest.raises(UserError, match="cannot be read completely"):
         list(read_documents(open_corpus(f"hf://{dataset}")))
 
 
