@@ -69,7 +69,7 @@ def test_the_paragraph_says_what_was_asked_and_every_decided_claim() -> None:
     assert said == (
         "Asked: does some-model show what arXiv 2510.08203 reports of function tokens, and does it "
         "show more than a control? 5 of the paper's 6 claims were measured. Of what the paper "
-        "reports, 2 observed, 1 observed in part, 1 not observed. More than the control shows: “It "
+        "reports: 2 observed, 1 observed in part, 1 not observed. More than the control shows: “It "
         "is one”. Less than the control shows: “It is two”. No more than the control shows: “It is "
         "three”. Undecided against the control: 1. R s."
     )

@@ -49,7 +49,7 @@ function scaled(spec, share) {
 // What a chart is like where there is little room: one panel below the other, short names.
 
 function narrowed(spec, room) {
-  const limit = Math.round(0.3 * room);
+  const limit = Math.round(0.36 * room);
   each(spec, (part) => {
     if (part.layer) part.layer = part.layer.filter((one) => !one.mark || one.mark.style !== "wide");
     if (part.facet && part.facet.column && !part.facet.row) part.facet = { ...part.facet.column };

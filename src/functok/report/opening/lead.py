@@ -34,7 +34,7 @@ def lead(claims: pl.DataFrame, who: str | None) -> str:
     counts = {words: _count(ran, "observed", words) for words in _OBSERVED}
     if any(counts.values()):
         shown = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
-        said.append(f"Of what the paper reports, {shown}.")
+        said.append(f"Of what the paper reports: {shown}.")
     # What the degree is due to has a sentence of its own.
     beyond = [claim for claim in ran if claim["claim"] != EXPLAINED]
     for verdict, words in _BEYOND.items():
