@@ -130,5 +130,6 @@ def _encoded(documents: Sequence[Document], tokenizer: Any) -> tuple[Encoded, fl
     whole = encode(documents, tokenizer)
     if not len(whole.ids):
         raise UserError("The corpus has no tokens; give one with text.")
-    more = (time.monotonic() - between) - (between - started)
-    return whole, max(more, 0.0) / max(len(whole.ids) - len(part.ids), 1)
+    spent = time.monotonic() - between
+    more, tokens = spent - (between - started), len(whole.ids) - len(part.ids)
+    return whole, more / tokens if more > 0 and tokens else spent / len(whole.ids)
