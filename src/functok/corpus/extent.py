@@ -46,7 +46,10 @@ def _share(path: Path, field: str) -> float:
         return len(block) / max(used, 1)
     whole = block[: block.rfind(b"\n") + 1] or block
     texts = parsed(Lines(1, whole), field)
-    share = 1.0 if texts is None else (pc.sum(pc.binary_length(texts)).as_py() or 0) / len(whole)
+    share = 1.0
+    if texts is not None:
+        total = pc.sum(pc.binary_length(texts)).as_py()  # type: ignore[attr-defined]
+        share = (total or 0) / len(whole)
     return share * len(block) / max(used, 1)
 
 
