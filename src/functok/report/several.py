@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -114,7 +115,7 @@ def _claims(claims: Mapping[str, pl.DataFrame]) -> str:
     )
 
 
-def _answers(claim: Mapping[str, str] | None) -> str:
+def _answers(claim: Mapping[str, Any] | None) -> str:
     if claim is None:
         return "<td>–</td>"
     answers = " ".join(badge(claim[name]) for name in ("observed", "verdict") if claim[name])
@@ -144,7 +145,7 @@ def _differences(claims: Mapping[str, pl.DataFrame]) -> str:
     )
 
 
-def _with_interval(row: Mapping[str, float], name: str) -> str | None:
+def _with_interval(row: Mapping[str, Any], name: str) -> str | None:
     if row[name] is None:
         return None
     return interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
