@@ -45,7 +45,7 @@ def _work(run: Run, key: str) -> None:
     ]
     table = with_intervals(pl.concat(tables).to_arrow(), len(text))
     write_table(run.folder.consolidation("gradients"), table)
-    row = gradient_test(measured[-1], run.last.called, seed, _unlearned(run, text, measured[-1]))
+    row = gradient_test(measured[-1], run.last_trained.called, seed, _unlearned(run, text, measured[-1]))
     row.write(run.folder, len(text))
 
 
@@ -85,7 +85,7 @@ def _shows(run: Run) -> Shown:
     import polars as pl
 
     table = read_frame(run.folder.consolidation("gradients"))
-    last = table.filter(pl.col("step").eq_missing(run.last.step), block="all")
+    last = table.filter(pl.col("step").eq_missing(run.last_trained.step), block="all")
     columns = ("share_of_tokens", "share", "share_low", "share_high", "norm", "signal_to_noise")
     yield known(last, "optimiser", "group", *columns, *(f"cosine_{g}" for g in ("fc", "cc")))
     yield f"{len(table)} rows in {run.folder.consolidation('gradients')}"
