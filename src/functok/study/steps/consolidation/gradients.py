@@ -45,7 +45,8 @@ def _work(run: Run, key: str) -> None:
     ]
     table = with_intervals(pl.concat(tables).to_arrow(), len(text))
     write_table(run.folder.consolidation("gradients"), table)
-    row = gradient_test(measured[-1], run.last_trained.called, seed, _unlearned(run, text, measured[-1]))
+    last = measured[-1]
+    row = gradient_test(last, run.last_trained.called, seed, _unlearned(run, text, last))
     row.write(run.folder, len(text))
 
 
