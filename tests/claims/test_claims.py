@@ -105,7 +105,7 @@ def test_parts_of_an_observation_are_told_apart(tmp_path):
     assert rows["E-loss"]["observed"] == "observed in part"
     assert rows["E-loss"]["answer"] == "undecided"
     assert rows["E-loss"]["size"] == "32 documents; no interval"
-    assert rows["E-loss"]["sentence"] == "observed in part, not beyond its control, so far"
+    assert rows["E-loss"]["sentence"] == "observed in part, not beyond its control"
     assert rows["E-loss-target"]["size"] == "32 documents; would have seen 0.071 nats"
 
 
