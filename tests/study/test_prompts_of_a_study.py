@@ -219,7 +219,7 @@ def test_a_trait_that_cannot_be_found_says_why_and_does_not_stop_the_others(sear
         assert " ".join(f"{name}: {why[name]}".split()) in said
     assert traits["feature"].is_null().to_list() == [False, True, True]
     page = section("retrieval", RunFolder(searched), [])
-    assert "The features of traits" in page
+    assert "Trait features, as in the paper" in page
     assert "snow: The model does not show the trait" in page
 
 
