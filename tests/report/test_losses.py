@@ -58,7 +58,7 @@ def test_the_groups_stand_with_their_shares_and_the_excess_over_an_admitted_floo
 
 def test_without_a_floor_or_a_course_of_training_there_are_no_such_columns(tmp_path: Path) -> None:
     said = _written(RunFolder(tmp_path), "its loss is <b>", [None])
-    assert "No floor is admitted" in said
+    assert "No floor is valid" in said
     assert "its loss is &lt;b&gt;." in said
     assert "excess, nats" not in said
     assert "of the drop</th>" not in said
