@@ -9,8 +9,8 @@ from functok.figures.plan import read
 from functok.report.markup import escaped, folded, identity, number, percent, shortened
 from functok.runtime.store import RunFolder
 
-_TOKEN = 40
-"""Characters of a token that are shown."""
+_TOKEN, _LABEL = 40, 120
+"""Characters of a token and of a label that are shown."""
 
 
 def face_link(folder: RunFolder, feature: int, label: str) -> str:
@@ -69,13 +69,15 @@ def _card(folder: RunFolder, row: dict, texts: pl.DataFrame | None) -> str:
         parts.append("<h3>Where it fires most</h3>" + "".join(map(_context, mine)))
     if row["neighbours"]:
         near = zip(row["neighbours"], row["cosines"], strict=True)
-        listed = "; ".join(f"{escaped(name)} ({number(cosine)})" for name, cosine in near)
+        listed = "; ".join(
+            f"{escaped(shortened(name, _LABEL))} ({number(cosine)})" for name, cosine in near
+        )
         parts.append(f"<h3>Most similar decoder directions (cosine)</h3>{_p(listed)}")
     for name, said in (("promotes", "raises"), ("suppresses", "lowers")):
         if row[name]:
             listed = " ".join(map(_code, row[name]))
             parts.append(f"<h3>Logits that its direction alone {said} most</h3>{_p(listed)}")
-    summary = f"<b>{escaped(row['label'])}</b> <small>{escaped(fires)}</small>"
+    summary = f"<b>{escaped(shortened(row['label'], _LABEL))}</b> <small>{escaped(fires)}</small>"
     return folded(summary, "".join(parts), _identity(folder, row["feature"]), "face")
 
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from functok.calibration.summary import MARKS
-from functok.report.markup import escaped, interval
+from functok.report.markup import escaped, interval, shortened
 from functok.retrieval.steering.grid import rates
 
 DIRECTIONS = {
@@ -47,7 +47,9 @@ def grid_table(grid: pl.DataFrame, columns: int) -> str:
                 else f"{interval(rate['rate'], rate['rate_low'], rate['rate_high'])} "
                 f"of {rate['prompts']}"
             )
-        rows.append("<tr>" + "".join(f"<td>{escaped(text)}</td>" for text in texts) + "</tr>")
+        rows.append(
+            "<tr>" + "".join(f"<td>{escaped(shortened(text))}</td>" for text in texts) + "</tr>"
+        )
     titles = "".join(f'<th scope="col">{escaped(head)}</th>' for head in heads)
     kind = "wide grid" if counted else "wide"  # the rates stay in sight
     return (
