@@ -231,7 +231,7 @@ def odd(inputs: Path, folder: Path, what: str) -> dict[str, object]:
         ("size", "--memory 'lots' is not a size"),
         ("sae", "There is no SAE"),
         ("corpus", "nothing.jsonl"),
-        ("weights", "holds no threshold"),
+        ("weights", "has no threshold"),
         ("tokenizer", "The tokenizer differs from the one in the folder of model"),
     ],
 )
