@@ -192,7 +192,7 @@ def test_a_tensor_that_would_not_be_used_is_named(tmp_path: Path) -> None:
     write(tmp_path / "sae", "standard", "none")
     file = tmp_path / "sae" / "sae_weights.safetensors"
     save_file(load_file(file) | {"W_skip": torch.ones(2, 2)}, file)
-    with pytest.raises(UserError, match="holds W_skip, which functok does not use"):
+    with pytest.raises(UserError, match="contains W_skip, which functok does not use"):
         open_sae(str(tmp_path / "sae"))
 
 
