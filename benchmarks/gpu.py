@@ -93,7 +93,12 @@ def study(asked: Asked) -> Iterator[Found]:
             "tokenizer": {"vocabulary_size": 400},
             "model": {
                 "shape": {"hidden_size": 64, "layers": 2, "intermediate_size": 172},
-                "training": {"steps": 40 if asked.quick else 300, "batch": 16, "context": 64},
+                "training": {
+                    "steps": 40 if asked.quick else 300,
+                    "batch": 16,
+                    "context": 64,
+                    "warm_up": 10,
+                },
             },
             "dictionaries": {"layer": 0, "recipe": {"width": 256, "k": 8, "steps": 100}},
         }
