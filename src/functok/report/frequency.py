@@ -155,7 +155,9 @@ def _accounts(folder: RunFolder) -> str:
             else interval(row["effect"], row["effect_low"], row["effect_high"]),
             "over documents alone": _ends(row["documents_low"], row["documents_high"]),
             "p": row["p_value"],
-            "units": "–" if row["units"] is None else f"{row['units']:,} {row.get('unit', '')}".rstrip(),
+            "units": "–"
+            if row["units"] is None
+            else f"{row['units']:,} {row.get('unit', '')}".rstrip(),
         }
         for row in found.to_dicts()
     ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from functok.study.plan.forecast import Forecast
     from functok.study.step import Shown
 
-_DRAWING, _ENGINE = 30.0, 300 << 20
+_DRAWING, _ENGINE = 24.0, 300 << 20
 """Seconds of ``Forecast.work``, and bytes that the engine takes."""
 
 

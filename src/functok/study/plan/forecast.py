@@ -22,13 +22,13 @@ _UPDATED = 3.5
 """Products of an update of an SAE, in those of its encoder."""
 _DENSE = 6.0
 """The same where SAELens multiplies zeros too."""
-_UPDATE = 0.02
+_UPDATE = 0.022
 """Seconds of such an update that are no products."""
 _FIRING = 4e-7
 """Seconds of ``work`` for each active feature at a position: edges, contexts, their merging."""
 _COLLECTED = 60
 """Bytes that one takes until it is written."""
-_TRAINER = 300 << 20
+_TRAINER = 180 << 20
 """Bytes that SAELens takes, once it is imported."""
 
 
@@ -114,6 +114,13 @@ class Forecast:
 
         return self.passes(self.measured(PROBE), layers)
 
+    @property
+    def row_starts(self) -> int:
+        """Tokens of the probe of what rows begin with: documents behind each candidate."""
+        from functok.models.language.row_start import DOCUMENTS, TOKENS, candidates
+
+        return DOCUMENTS * TOKENS * len(candidates(self.probe.tokenizer))
+
     def updates(self, tokens: int, at_once: int, kept_layers: int) -> Cost:
         """Pre-training on so many tokens.
 
@@ -156,8 +163,7 @@ class Forecast:
 
     def encoding(self, size: SaeSize, tokens: int | float) -> Cost:
         """An SAE's features at so many positions."""
-        flops = 2.0 * tokens * size.weights
-        return Cost(flops=flops, seconds=flops / self.probe.machine.products)
+        return self.products(2 * tokens * size.weights)
 
     def sae_training(self, part: DictionaryPart) -> Cost:
         """An SAE trained by its recipe, on a sample that lies there."""
@@ -184,6 +190,18 @@ class Forecast:
         size = self.probe.sae(part)
         found = self.passes(tokens, size.layers) + self.encoding(size, tokens)
         return found + self.passes(4 * tokens) if losses else found
+
+    @property
+    def vocabulary(self) -> int:
+        """Ids of the tokenizer."""
+        if self.run.folder.tokenizer.is_dir():
+            return len(self.run.tokenizer)
+        part = self.run.study.tokenizer
+        return part.vocabulary_size if part.load is None else len(self.probe.text.tokenizer)
+
+    def products(self, flops: int | float) -> Cost:
+        """Products of matrices where the SAEs are."""
+        return Cost(flops=flops, seconds=flops / self.probe.machine.products)
 
     def graphs(self, parts: list[DictionaryPart], with_loss: bool = False) -> Cost:
         """Graphs of these SAEs in one pass of the graph's text."""
@@ -213,5 +231,5 @@ class Forecast:
         return replace(found, seconds=tokens * one)
 
     def work(self, seconds: int | float, memory: int = 0) -> Cost:
-        """Work on tables that took so long on the machine of ``tables.REFERENCE``."""
+        """Work that took so long on the machine of ``tables.REFERENCE``."""
         return Cost(seconds=seconds * (1.0 if self.quick else slowness()), memory=memory)

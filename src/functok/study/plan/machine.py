@@ -12,6 +12,8 @@ from functok.models.placement import Placement
 from functok.runtime.memory import available, held
 from functok.study.plan.tables import seconds
 
+_LIBRARIES = 160 << 20
+"""Bytes of the libraries that steps load: for tables, statistics and figures."""
 _ROWS, _COLUMNS = 1024, 2048
 """Of the matrix product that is timed."""
 
@@ -42,8 +44,8 @@ class Machine:
 
     @cached_property
     def own(self) -> int:
-        """Bytes of memory that functok takes by itself, now that its libraries are loaded."""
-        return held()
+        """Bytes of memory that functok takes by itself: now, and with what it loads later."""
+        return held() + _LIBRARIES
 
     @property
     def free(self) -> int:

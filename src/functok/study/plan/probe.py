@@ -83,7 +83,7 @@ class Probe:
         return self.run.measured if self.counted else self.text.sample
 
     @property
-    def _tokenizer(self) -> Any:
+    def tokenizer(self) -> Any:
         here = self.run.folder.tokenizer.is_dir()
         return self.run.tokenizer if here else self.text.tokenizer
 
@@ -94,7 +94,7 @@ class Probe:
         if part.load is not None:
             return self.run.architecture
         with torch.device("meta"):
-            return new_llama(part.shape, len(self._tokenizer), part.training.context, 0)
+            return new_llama(part.shape, len(self.tokenizer), part.training.context, 0)
 
     @cached_property
     def shape(self) -> Shape:
@@ -123,7 +123,7 @@ class Probe:
     @cached_property
     def rows(self) -> RowFormat:
         """How documents become rows, about: a token stands before each."""
-        start = separator_id(self._tokenizer)
+        start = separator_id(self.tokenizer)
         return row_format(self.run.context, start or 0, self.run.model_part.overlap)
 
     def sae(self, part: DictionaryPart, checkpoint: Checkpoint | None = None) -> SaeSize:

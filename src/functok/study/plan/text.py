@@ -32,8 +32,8 @@ class Text:
     """Seconds to read what a token stands for."""
     encoding: float
     """Seconds to encode it."""
-    training: float = 0.0
-    """Seconds to train the tokenizer, where it is trained here."""
+    training: float
+    """Seconds to train the tokenizer, or to load it."""
     note: str | None = None
     """What is not known of it, a sentence."""
 
@@ -56,16 +56,15 @@ def text_of(run: Run) -> Text:
         UserError: if the corpus or the tokenizer cannot be used.
     """
     read, part = _read(run.corpus), run.study.tokenizer
-    training = 0.0
+    started = time.monotonic()
     if run.folder.tokenizer.is_dir():
         tokenizer = run.tokenizer
     elif part.load is not None:
         tokenizer = load_tokenizer(part.load)
     else:
-        started = time.monotonic()
         texts = (document.text for document in read.documents)
         tokenizer = train_tokenizer(texts, part.vocabulary_size)
-        training = (time.monotonic() - started) / read.share
+    training = (time.monotonic() - started) / (read.share if part.load is None else 1.0)
     sample, seconds = _encoded(read.documents, tokenizer)
     tokens = len(sample.ids)
     return Text(

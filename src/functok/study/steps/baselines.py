@@ -167,6 +167,7 @@ def _cost(run: Run, forecast: Forecast) -> Cost:
             if one.model != "trained":
                 cost += forecast.sampling([part])
             cost += forecast.loading(3) + forecast.graphs([part])
+            cost += forecast.probing(forecast.probe.sae(part).layers)
             cost += forecast.quality(part, tokens, losses=False)
     return cost
 

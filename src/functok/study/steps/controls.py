@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from functok.study.step import Shown
 
 TESTS = ("P1", "P2", "P3", "P4", "O-hubs")
-_ALWAYS, _FIRING, _HELD = 30.0, 3e-5, 200
-"""Seconds of ``Forecast.work`` of all controls, the same for each active feature at a position, and
-bytes that one takes."""
+_ALWAYS, _TOKEN, _FIRING, _HELD = 25.0, 1e-4, 2.8e-5, 200
+"""Seconds of ``Forecast.work`` of all controls, the same for each id of the tokenizer and for each
+active feature at a position, and bytes that one takes."""
 
 
 def _work(run: Run, key: str) -> None:
@@ -196,10 +196,10 @@ def _check(run: Run) -> None:
 def _cost(run: Run, forecast: Forecast) -> Cost:
     """Of each SAE that has controls: so long for a control, and for its graph's firings."""
     tokens, cost = forecast.tokens("graph"), Cost()
-    share = len(_which(run)) / len(CONTROL_NAMES)
+    share, always = len(_which(run)) / len(CONTROL_NAMES), _ALWAYS + _TOKEN * forecast.vocabulary
     for seen in controlled(run):
         firings = tokens * forecast.probe.sae(seen.main).l0
-        cost += forecast.work(share * (_ALWAYS + _FIRING * firings), round(_HELD * firings))
+        cost += forecast.work(share * (always + _FIRING * firings), round(_HELD * firings))
     return cost
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from functok.study.step import Shown
 
 TESTS = ("O-coverage", "E-coverage", "O-power-law")
-_DEALT = 4.0
+_DEALT = 1.0
 """Seconds of ``Forecast.work`` for each SAE."""
 DRAWS = 499
 """Deals of whole types."""

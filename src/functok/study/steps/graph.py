@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from functok.study.settings import DictionaryPart
     from functok.study.step import Shown
 _TESTS = ("O-growth", "E-growth", "O-slope")
-_TABLES = 12.0
-"""Seconds of ``Forecast.work``: the tables of a graph, most of them the power law's test of fit."""
+_TABLES, _TOKEN = 12.0, 6e-5
+"""Seconds of ``Forecast.work``: the tables of a graph, most of them the power law's test of fit;
+and the same for each id of the tokenizer."""
 
 
 def _work(run: Run, key: str) -> dict[str, Any]:
@@ -256,7 +257,8 @@ def _places(run: Run) -> list[Path]:
 
 def _cost(run: Run, forecast: Forecast) -> Cost:
     """One pass for the SAEs of each checkpoint, and the tables of each SAE's last graph."""
-    cost = forecast.work(_TABLES * len(run.study.dictionaries))
+    tables = _TABLES + _TOKEN * forecast.vocabulary
+    cost = forecast.work(tables * len(run.study.dictionaries))
     for _, parts in by_checkpoint(run).items():
         cost += forecast.loading() + forecast.graphs(parts, run.study.graph.with_loss)
     return cost

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from functok.study.plan.forecast import Forecast
     from functok.study.step import Shown
 
-_PROBED = 5 * 32 * 64
-"""Tokens of the probe of what rows begin with: documents behind each candidate."""
-
 
 def pretrain(run: Run, key: str) -> dict[str, Any]:
     """Pre-train the model, or make sure that the published one can be used."""
@@ -196,7 +193,8 @@ def _cost(run: Run, forecast: Forecast) -> Cost:
     loading and the probe of its rows, of a GGUF file also its weights in fp32."""
     part, size = run.model_part, 4 * forecast.probe.shape.weights
     if part.load:
-        cost = forecast.loading(len(run.checkpoints)) + forecast.passes(_PROBED)
+        probed = 0 if part.row_start != "auto" else forecast.row_starts
+        cost = forecast.loading(len(run.checkpoints)) + forecast.passes(probed)
         return cost + Cost(disk=size if is_gguf(part.load) else 0)
     how = part.training
     tokens = how.batch * how.context

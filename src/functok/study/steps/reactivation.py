@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from functok.retrieval.reactivation.odds import Trains
     from functok.study.plan.forecast import Forecast
 
-_ALWAYS, _FIRING, _HELD = 5.0, 1e-5, 200
-"""Seconds of ``Forecast.work``, for each active feature at a position, and bytes that one takes."""
+_ALWAYS, _FIRING, _HELD, _LOGIT = 5.0, 1e-5, 250, 11_500
+"""Seconds of ``Forecast.work``, the same for each active feature at a position, bytes that one
+takes, and bytes that the directions' logits take for each id."""
 WINDOW = 32
 """Positions after which a feature no longer counts as established."""
 EVENTS = 50
@@ -219,12 +220,17 @@ def _screened(
 
 
 def _cost(run: Run, forecast: Forecast) -> Cost:
-    """Of each SAE: the counts of its firings, and of their shifts."""
-    cost, tokens = Cost(), forecast.tokens("graph")
+    """Of each SAE: the counts of its firings and of their shifts, and the logits of directions."""
+    from functok.retrieval.reactivation.screen import MOST
+
+    cost, shape = Cost(), forecast.probe.shape
     for part in run.study.dictionaries:
-        firings = tokens * forecast.probe.sae(part).l0
-        counts = forecast.work(_ALWAYS + _FIRING * firings, round(_HELD * firings))
-        cost += forecast.loading() + counts.with_held(forecast.model)
+        size = forecast.probe.sae(part)
+        firings, logits = forecast.tokens("graph") * size.l0, shape.d_model * shape.vocabulary
+        held = round(_HELD * firings) + _LOGIT * shape.vocabulary
+        counts = forecast.work(_ALWAYS + _FIRING * firings, held).with_held(forecast.model)
+        screen = forecast.products(4 * min(MOST, size.features) * logits)
+        cost += forecast.loading() + counts + screen
     return cost
 
 

@@ -227,7 +227,7 @@ def _shows(run: Run) -> Shown:
 def _cost(run: Run, forecast: Forecast) -> Cost:
     """Of each SAE: the text that says what follows its features, and a token in each trial."""
     part = run.study.steer
-    trials = part.prompts * (_PROMPT + 2 * part.features) + _STRENGTH
+    trials = _TIMES * (part.prompts * (_PROMPT + 2 * part.features) + _STRENGTH)
     cost = Cost()
     for one in run.study.dictionaries:
         size = forecast.probe.sae(one)
@@ -245,8 +245,9 @@ def _settings(run: Run) -> dict[str, Any]:
     return part | {"grid": without(part["grid"], chat=False)}
 
 
-_PROMPT, _STRENGTH = 32, 8 * (32 + 84)
-"""Tokens of a prompt at most, and those that the search for the strength takes."""
+_PROMPT, _STRENGTH, _TIMES = 32, 8 * (32 + 84), 3
+"""Tokens of a prompt at most, and those that the search for the strength takes; and how much longer
+they take than text: they are few at a time, and may have to be run again at equal KL."""
 _TABLES = (
     *("steering", "steering_equal_kl", "steering_subclasses", "steering_definitions"),
     *("steered_text", "grid"),

@@ -163,10 +163,13 @@ def _encoded_files(run: Run) -> Iterable[Path]:
 
 
 def _cost_of_training(run: Run, forecast: Forecast) -> Cost:
-    """The corpus read once, and a tokenizer trained on it."""
-    if run.study.tokenizer.load or not forecast.known:
+    """The corpus read once, and a tokenizer trained on it; or one that is loaded twice."""
+    if not forecast.known or forecast.quick:
         return Cost()
-    return forecast.reading(encoded=False) + Cost(seconds=forecast.probe.text.training)
+    made = Cost(seconds=forecast.probe.text.training)
+    if run.study.tokenizer.load:
+        return made.times(2)
+    return forecast.reading(encoded=False) + made
 
 
 def _cost(run: Run, forecast: Forecast) -> Cost:

@@ -254,15 +254,15 @@ def _shows(run: Run) -> Shown:
     yield f"All function tokens: {folder.tokens('function_tokens')}"
 
 
-_DESCRIBING, _PER_SHARD = 10.0, 3 << 19
-"""Seconds of ``Forecast.work`` for the tables on the choice; and bytes that counting keeps of a
-shard: two hash tables of pairs and the neighbours of tokens."""
+_DESCRIBING, _TOKEN, _PER_SHARD = 6.0, 1.4e-4, 3 << 19
+"""Seconds of ``Forecast.work`` for the tables on the choice, the same for each id; and bytes that
+counting keeps of a shard: two hash tables of pairs and the neighbours of tokens."""
 
 
 def _cost(run: Run, forecast: Forecast) -> Cost:
     """The corpus is read once for the counts and once for the rest, or the graph's text is."""
     part, whole = run.study.tokens, run.study.whole
-    cost = forecast.work(0.0 if part.plain else _DESCRIBING)
+    cost = forecast.work(0 if part.plain else _DESCRIBING + _TOKEN * forecast.vocabulary)
     if whole:
         return cost
     sampled = part.tokens is not None or part.documents is not None

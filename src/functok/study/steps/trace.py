@@ -76,9 +76,13 @@ def check_chat(run: Run, prompts: Sequence[str]) -> None:
         chat_ids(tokenizer, prompt)
 
 
+_PROMPT = 32
+"""Tokens of a prompt, about."""
+
+
 def _cost(run: Run, forecast: Forecast) -> Cost:
-    """The model and the SAE loaded, and the prompts, of perhaps a row together."""
-    return forecast.loading() + forecast.passes(run.context)
+    """The model and the SAE loaded, and the prompts."""
+    return forecast.loading() + forecast.passes(_PROMPT * len(run.study.trace.prompts))
 
 
 def _shows(run: Run) -> Shown:

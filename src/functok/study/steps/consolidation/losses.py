@@ -30,9 +30,11 @@ _TESTS = tuple(
     for row in claim.rows
     if row.test != "E-loss-gradient"  # of the step gradients
 )
-_ALWAYS, _FITTED, _GROUPED = 3.0, 2e-6, 1e-5
+_ALWAYS, _FITTED, _GROUPED = 3.0, 1e-6, 6e-6
 """Seconds of ``Forecast.work``: tables whatever the text, the floors for each token that they are
 fitted to, and the tables for each loss."""
+_N_GRAMS = 550
+"""Bytes that the floors take for each token that they are fitted to."""
 
 
 def _work(run: Run, key: str) -> None:
@@ -181,9 +183,10 @@ def _cost(run: Run, forecast: Forecast) -> Cost:
     tokens = forecast.tokens("held-out", run.study.losses.tokens)
     cost = forecast.passes(count * tokens) + forecast.loading(2 * count)
     cost += forecast.probing(forecast.probe.deepest).times(count)
-    fitted = _FITTED * forecast.tokens("train")
-    tables = forecast.work(_ALWAYS + fitted + _GROUPED * count * tokens)
-    return cost + tables.with_held(Cost(memory=8 * count * tokens))
+    train = forecast.tokens("train")
+    seconds = _ALWAYS + _FITTED * train + _GROUPED * count * tokens
+    tables = forecast.work(seconds, _N_GRAMS * train + 8 * count * tokens)
+    return cost + tables.with_held(forecast.model)
 
 
 LOSSES = Step(
