@@ -195,6 +195,7 @@ def test_memory_that_is_missing_is_named_with_the_smallest_change(
     needed = max(one.cost.memory for one in wide.planned())
     monkeypatch.setattr(machine, "available", lambda: round(0.8 * needed))
     monkeypatch.setattr(machine, "held", lambda: 0)
+    monkeypatch.setattr(machine, "_LIBRARIES", 0)
     (said,) = wide.shortages
     assert re.match(
         r"Study tiny needs about .* of memory \(step dictionaries\) and .* are free", said
