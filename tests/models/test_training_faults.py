@@ -118,7 +118,7 @@ def test_a_state_cut_short_is_passed_over_with_a_word_and_the_one_before_serves(
     os.truncate(damaged, int(damaged.stat().st_size * kept))
     again = run(tmp_path / "state")
     assert len(again[2]) == 1
-    assert f"The state in {damaged.parent} is cut short" in again[2][0]
+    assert f"The state in {damaged.parent} is incomplete" in again[2][0]
     assert_equal(again, whole)
 
 

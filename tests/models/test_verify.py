@@ -87,7 +87,7 @@ def test_another_layer_is_named() -> None:
 @pytest.mark.parametrize(
     ("said", "clause"),
     [
-        ({"published_l0": 40.0}, r"its L0 is [\d.]+ but 40 was published"),
+        ({"published_l0": 40.0}, r"its L0 is [\d.]+, but 40 was published"),
         ({"published_variance": 0.9999, "published_l0": None}, None),
     ],
 )

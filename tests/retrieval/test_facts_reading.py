@@ -177,7 +177,7 @@ BAD = {
     json.dumps([PAIR | {"counterfactual": PAIR["prompt"]}]): "are the same",
     '[{"prompt": "x is", "subject": "y", "attribute": "z", "relation_id": "r"}]': "does not name",
     '{"name": "x", "samples": 3}': "not a list of objects",
-    '{"name": "x", "prompt_templates": ["none"], "samples": []}': "has 0 places",
+    '{"name": "x", "prompt_templates": ["none"], "samples": []}': "has 0 placeholders",
     '[{"base_prompt": "a", "prompt": "b", "target_true": "c", "target_new": "d"}]': "does not say",
 }
 
@@ -206,10 +206,10 @@ def test_what_is_not_there_is_named(tmp_path):
         ("a: [x]", "is not a frame file"),
         ("a: {function: x}", "is not a frame file"),
         ("a: {functional: ['{} is']}", "did you mean 'function'"),
-        ("a: {function: ['is']}", "has 0 places"),
-        ("a: {function: ['{} {} is']}", "has 2 places"),
+        ("a: {function: ['is']}", "has 0 placeholders"),
+        ("a: {function: ['{} {} is']}", "has 2 placeholders"),
         ("a: {content: ['of {}']}", "ends in its subject"),
-        ("a: {", "is not YAML"),
+        ("a: {", "is not valid YAML"),
     ],
 )
 def test_a_bad_frame_file_ends_in_one_sentence(tmp_path, content, sentence):

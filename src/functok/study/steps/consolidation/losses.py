@@ -69,6 +69,7 @@ def _work(run: Run, key: str) -> None:
         for checkpoint, limit in zip(run.checkpoints, limits, strict=True):
             model = run.model(checkpoint)
             losses.append([*model_losses(model, *place, point, limit, massive, memory)])
+            del model  # the floors take its place in memory
     parts = []  # a token that is massive at any checkpoint counts at none
     for checkpoint, found in zip(run.checkpoints, losses, strict=True):
         table = loss_table(found, held_out, classes, massive)
