@@ -192,7 +192,7 @@ def test_a_study_compares_places_if_it_asks_for_it(
     study = write_study(tmp_path / "study.yaml", content)
     outcome = functok("placement", study, "-o", tmp_path / "run")
     assert outcome.code == 0, outcome.err
-    assert "Function minus content at equal norm" in outcome.out
+    assert "Function minus content tokens" in outcome.out
     table = pl.read_parquet(tmp_path / "run/retrieval/steering_classes.parquet")
     assert table.group_by("constraint", "class").len()["len"].n_unique() == 1
     row = pl.read_parquet(tmp_path / "run/tests/P7.parquet").row(0, named=True)
@@ -200,6 +200,8 @@ def test_a_study_compares_places_if_it_asks_for_it(
     by_class = gains.group_by("constraint", "class").agg(pl.col("gain").mean())
     differences = by_class.pivot(on="class", index="constraint", values="gain")
     effects = (differences["function"] - differences["content"]).to_list()
+    told = pl.read_parquet(tmp_path / "run/retrieval/steering_class_effects.parquet")
+    assert sorted(told["difference"].to_list()) == pytest.approx(sorted(effects))
     assert any(row["effect"] == pytest.approx(one) for one in effects)
     drawn = functok("figure", "steering-classes", tmp_path / "run", "-o", tmp_path / "f.svg")
     assert drawn.code == 0, drawn.err

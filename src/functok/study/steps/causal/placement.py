@@ -11,13 +11,15 @@ from functok.study.run import Run
 from functok.study.step import Step, needs_sae, write_tables
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from functok.retrieval.steering.classes import Pair
     from functok.retrieval.steering.comparison import Gains
     from functok.study.plan.forecast import Forecast
     from functok.study.settings import Study
     from functok.study.step import Shown
 
-_TABLES = ("steering_classes",)
+_TABLES = ("steering_classes", "steering_class_effects")
 _PROMPT = 32
 """Tokens of a prompt at most."""
 
@@ -52,8 +54,7 @@ def _work(run: Run, key: str) -> dict[str, Any]:
     held_out, classes = run.measured, run.vocabulary.classes
     learning = np.arange(len(held_out)) % 2 == 0  # what following means; pairs are the others
     text = drawn(held_out.where(learning), run.study.steer.tokens)
-    place = (features, layer, run.row_format, classes)
-    counts = followed(model, dictionary, text, *place)
+    counts = followed(model, dictionary, text, features, layer, run.row_format, classes)
     known = (counts.sum(2) >= FIRINGS).all(0)
     pairs = paired_prompts(held_out.where(~learning), classes, part.pairs, run.row_format.start)
     require(
@@ -71,19 +72,19 @@ def _work(run: Run, key: str) -> dict[str, Any]:
     with run.progress.task("Steering pairs", total, "pairs") as task:
         for constraint in CONSTRAINTS:
             equal = constraint == "norm"
-            place = (pairs, features, expected, layer, shares[constraint], equal)
-            gains[constraint] = steering_by_class(model, dictionary, *place, task.advance)
-    table = class_table(pairs, gains, run.vocabulary.shown)
-    write_tables(run.folder, _TABLES, [table])
-    effects = _evidence(run, pairs, gains)
-    return {"shares": {name: list(some) for name, some in shares.items()}, "effects": effects}
+            gains[constraint] = steering_by_class(
+                *(model, dictionary, pairs, features, expected, layer),
+                *(shares[constraint], equal, task.advance),
+            )
+    tables = [class_table(pairs, gains, run.vocabulary.shown), _evidence(run, pairs, gains)]
+    write_tables(run.folder, _TABLES, tables)
+    return {"shares": {name: list(some) for name, some in shares.items()}}
 
 
-def _evidence(
-    run: Run, pairs: list[Pair], gains: dict[str, tuple[Gains, Gains]]
-) -> dict[str, list[float]]:
-    """P7, by the less favourable of its two constraints; both effects with their intervals."""
+def _evidence(run: Run, pairs: list[Pair], gains: dict[str, tuple[Gains, Gains]]) -> pl.DataFrame:
+    """P7, by the less favourable of its two constraints; both effects as a table."""
     import numpy as np
+    import polars as pl
 
     from functok.claims.evidence import Evidence, as_columns
     from functok.retrieval.steering.classes import class_effect
@@ -110,7 +111,12 @@ def _evidence(
         units=len(pairs),
         seed=run.study.seed,
     ).write(run.folder, len(pairs))
-    return {name: list(one.estimate) for name, one in found.items()}
+    return pl.DataFrame(
+        [
+            {"constraint": name, **as_columns("difference", one.estimate), "p_value": one.p_value}
+            for name, one in found.items()
+        ]
+    )
 
 
 def _cost(run: Run, forecast: Forecast) -> Cost:
@@ -139,8 +145,8 @@ def _shows(run: Run) -> Shown:
     yield table.group_by("constraint", "class", maintain_order=True).agg(
         pl.col("own", "other", "kl").mean()
     )
-    for name, (value, low, high) in run.facts("placement")["effects"].items():
-        yield f"Function minus content at equal {name}: {value:.3f} ({low:.3f} to {high:.3f}) nats"
+    yield "Function minus content tokens, own less other directions, nats"
+    yield read_frame(run.folder.retrieval("steering_class_effects"))
 
 
 PLACEMENT = Step(
