@@ -56,7 +56,7 @@ def test_a_dangling_link_is_refused_or_counted(tmp_path: Path, name: str) -> Non
     (tmp_path / "c" / name).symlink_to("/nonexistent/annex/object")
     assert read(tmp_path / "c") == (["one"], {"unreadable file": 1})
     corpus = open_corpus(str(tmp_path / "c"))
-    with pytest.raises(UserError, match=f"{name} is a link to /nonexistent/annex/object"):
+    with pytest.raises(UserError, match=f"{name} is a broken link to /nonexistent/annex/object"):
         [list(corpus.blocks(shard, Problems())) for shard in corpus.shards()]
 
 

@@ -35,7 +35,7 @@ def test_a_lock_that_is_a_link_does_not_empty_its_target(run: RunFolder, tmp_pat
     victim.write_text("export PRECIOUS=1\n")
     (run.root / ".state/lock").unlink()
     (run.root / ".state/lock").symlink_to(victim)
-    with pytest.raises(UserError, match="which functok did not make"), run.opened():
+    with pytest.raises(UserError, match="which functok did not create"), run.opened():
         pass
     assert victim.read_text() == "export PRECIOUS=1\n"
 
@@ -43,7 +43,7 @@ def test_a_lock_that_is_a_link_does_not_empty_its_target(run: RunFolder, tmp_pat
 def test_a_lock_that_is_a_pipe_is_not_waited_for(run: RunFolder) -> None:
     (run.root / ".state/lock").unlink()
     os.mkfifo(run.root / ".state/lock")
-    with pytest.raises(UserError, match="which functok did not make"), run.opened():
+    with pytest.raises(UserError, match="which functok did not create"), run.opened():
         pass
 
 

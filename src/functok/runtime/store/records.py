@@ -108,7 +108,7 @@ class Records:
         remove_file(self._place(part))
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files that a record names; what which functok did not make stays.
+        """Remove files that a record names; what functok did not make stays.
 
         Raises:
             UserError: if one is reached through a link.
