@@ -82,7 +82,7 @@ def test_the_command_writes_one_file_and_refuses_any_other(
         ([whole_run, run_copy], "A report of several runs is one file; name it with -o FILE.html."),
         ([whole_run, run_copy, "-o", tmp_path / "folder"], "is one file"),
         ([whole_run, run_copy, "-o", tmp_path / "no" / "x.html"], "There is no folder"),
-        ([whole_run, tmp_path / "missing", "-o", file], "There is not a run folder"),
+        ([whole_run, tmp_path / "missing", "-o", file], "There is no run folder"),
     ):
         assert sentence in functok("report", *arguments).complaint
 
