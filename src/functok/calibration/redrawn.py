@@ -27,7 +27,7 @@ from functok.tokens.grammar.lexicon import CLOSED
 from functok.tokens.vocabulary import Vocabulary
 
 _MARKS = ("punct-final", "punct-internal", "bracket-quote", "whitespace")
-_ALIKE = dict.fromkeys(CLOSED, "DET") | dict.fromkeys(_MARKS, "punct-final")
+_ALIKE: dict[str, str] = dict.fromkeys(CLOSED, "DET") | dict.fromkeys(_MARKS, "punct-final")
 """Sub-classes as one, since the readings need no more and each costs time."""
 
 
@@ -52,8 +52,11 @@ def observations(store: Path) -> Observations:
         np.concatenate([part[name] for part in parts])
         for name in ("token", "document", "position", "row", "features", "activations")
     )
-    whole = (token, document, position, document_groups(document), row, feature)
-    return Observations(*(column.astype(np.int64) for column in whole), value)
+    group = document_groups(document)
+    token, document, position, group, row, feature = (
+        column.astype(np.int64) for column in (token, document, position, group, row, feature)
+    )
+    return Observations(token, document, position, group, row, feature, value)
 
 
 def drawn_account(whole: Whole, tokens: int, seed: int) -> dict[str, str]:

@@ -166,7 +166,9 @@ def _mean_squares(
                 torch.zeros_like(weight) if one is None else one
                 for one, weight in zip(gradient, weights, strict=True)
             ]
-            total = parts if total is None else torch._foreach_add(total, parts)
+            if total is not None:
+                parts = [one + more for one, more in zip(total, parts, strict=True)]
+            total = parts
             count += len(found)
         for square, one in zip(squares, total or [], strict=False):
             square.addcmul_(one / count, one / count, value=1 / len(batches))
@@ -212,7 +214,7 @@ def gradient_table(found: GroupGradients) -> pl.DataFrame:
             measured = _measured(found, at, place)
             for row, group in enumerate(GROUPS_AND_ALL):
                 about = {"optimiser": optimiser, "block": block, "group": group}
-                columns = about | {"tokens": tokens[row]}
+                columns: dict[str, object] = {**about, "tokens": tokens[row]}
                 for name, (whole, left_out) in measured.items():
                     estimate = jackknife_left_out(float(whole[row]), left_out[:, row])
                     columns |= as_columns(name, estimate)

@@ -56,7 +56,8 @@ def _interaction(first: GroupedLoss, second: GroupedLoss) -> Estimate:
     used, drop = first.used, first.sums - second.sums
 
     def at(targets: str, kept: np.ndarray) -> float:
-        rows = np.ix_([TRANSITIONS.index(group) for group in _TARGETS[targets]], used[kept])
-        return float(drop[rows].sum() / first.counts[rows].sum())
+        rows = [TRANSITIONS.index(group) for group in _TARGETS[targets]]
+        top, bottom = (one[rows][:, used[kept]].sum() for one in (drop, first.counts))
+        return float(top / bottom)
 
     return jackknife(lambda kept: at("content", kept) - at("function", kept), len(used))

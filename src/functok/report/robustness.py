@@ -93,7 +93,7 @@ def choices(control: Callable[[str], pl.DataFrame | None]) -> str:
     columns = "effect definition specifications median lowest highest same_sign above below"
     titles = {"definition": "definitions", "specifications": "choices"}
     titles |= {"above": "above 0", "below": "below 0"}
-    formats = dict.fromkeys(("same_sign", "above", "below"), percent)
+    formats = {str(name): percent for name in ("same_sign", "above", "below")}
     left = control("specification_missing")
     absent = [] if left is None else left.rows()
     reasons = [f"The same in all of them: {_AXES[axis]}. {reason}" for axis, reason in absent]

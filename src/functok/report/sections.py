@@ -97,7 +97,7 @@ def function_tokens(folder: RunFolder) -> str:
         summary += f" They were counted in {rule['from']}, as were the ranks and shares below."
     columns = "rank token subclass fraction cumulative document_coverage"
     titles = {"subclass": "sub-class"}
-    formats = dict.fromkeys(columns.split()[3:], percent)
+    formats = {str(name): percent for name in columns.split()[3:]}
     first = table(chosen.head(_FIRST), columns, titles, formats)
     rest = table(chosen[_FIRST:], columns, titles, formats, _TOKENS)
     last = min(len(chosen), _FIRST + _TOKENS)
