@@ -27,7 +27,7 @@ from functok.tokens.grammar.lexicon import CLOSED
 from functok.tokens.vocabulary import Vocabulary
 
 _MARKS = ("punct-final", "punct-internal", "bracket-quote", "whitespace")
-_ALIKE: dict[str, str] = dict.fromkeys(CLOSED, "DET") | dict.fromkeys(_MARKS, "punct-final")
+_ALIKE = {str(name): "DET" for name in CLOSED} | {str(name): "punct-final" for name in _MARKS}
 """Sub-classes as one, since the readings need no more and each costs time."""
 
 
