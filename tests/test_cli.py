@@ -442,7 +442,7 @@ def test_a_finished_run_prints_its_claims_without_loading_torch(whole_run: Path)
     command = [sys.executable, "-c", script, "claims", str(whole_run)]
     said = subprocess.run(command, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
-    assert "A few function tokens reach most features." in said.stdout
+    assert "A few function tokens reach most" in said.stdout
 
 
 # A finished run

@@ -29,6 +29,8 @@ from functok.study.step import Step
 
 LONG = 60.0
 """Seconds from which on it is said before a step what it takes."""
+_PROVENANCE = "provenance"
+"""The record of ``provenance.json``, which no step leaves."""
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Runner:
         read = {other for name in names for other in self.step(name).reads if self._applies(other)}
         if whole:
             read |= {other for name in names for other in self._before(name)}
-        return all(map(self.is_done, {*names, *read}))
+        return all(map(self.is_done, {*names, *read})) and self._provenance_is_whole()
 
     def settle(self, replace: bool) -> None:
         """Make the run's folder that of its study: what does not apply to the study goes.
@@ -89,7 +91,7 @@ class Runner:
         for step in self.steps:
             if not self._applies(step.name):
                 self.run.folder.records.forget(step.name)
-        if not self.run.folder.provenance.exists():
+        if not (self.run.folder.provenance.exists() and self._provenance_is_whole()):
             self._write_provenance()
 
     def check(self, *names: str, whole: bool = False) -> None:
@@ -167,6 +169,11 @@ class Runner:
 
     def _write_provenance(self) -> None:
         write_provenance(self.run, [step.name for step in self.steps])
+        self.run.folder.records.write(_PROVENANCE, "", [self.run.folder.provenance], {})
+
+    def _provenance_is_whole(self) -> bool:
+        """Whether it is what was written; of an older run, which did not say, it is taken to be."""
+        return not self.run.folder.records.damage(_PROVENANCE)
 
     def _cost(self, step: Step) -> Cost:
         """What a step takes, about; of a long one by measured speeds."""
