@@ -23,7 +23,7 @@ def _write(
         measured=1.0,
         measured_low=0.9,
         measured_high=1.1,
-        control="what it was held against",
+        control="what it was compared with",
         control_value=0.8,
         effect_name="difference",
         effect=effect,

@@ -14,7 +14,7 @@ def evidence(test: str, effect: float, half: float) -> Evidence:
         test=test,
         statistic="what was measured",
         measured=effect,
-        control="what it was held against",
+        control="what it was compared with",
         control_value=0.0,
         effect_name="difference",
         effect=effect,

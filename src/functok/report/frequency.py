@@ -142,7 +142,7 @@ def _test(folder: RunFolder, name: str) -> dict | None:
 
 
 def _accounts(folder: RunFolder) -> str:
-    """P1 to P4 under each reading, their intervals over types beside those over documents alone."""
+    """P1 to P4 under each reading, their intervals over types and over documents alone."""
     found = read(of_control("accounts")(folder))
     if found is None:
         return ""
@@ -164,7 +164,7 @@ def _accounts(folder: RunFolder) -> str:
     return (
         "<p>The tests that an account of the degree rests on. Types are a sample of those that a "
         "language could have; closed classes are nearly a census, so the interval over documents "
-        "alone stands beside it.</p>" + table(pl.DataFrame(rows, infer_schema_length=None))
+        "alone is given as well.</p>" + table(pl.DataFrame(rows, infer_schema_length=None))
     )
 
 

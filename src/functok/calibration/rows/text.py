@@ -1,4 +1,4 @@
-"""A text of word pairs whose law is known, with classes dealt out at random."""
+"""A text of word pairs whose law is known, with classes assigned at random."""
 
 from typing import NamedTuple
 

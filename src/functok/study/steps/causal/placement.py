@@ -59,7 +59,7 @@ def _work(run: Run, key: str) -> dict[str, Any]:
     pairs = paired_prompts(held_out.where(~learning), classes, part.pairs, run.row_format.start)
     require(
         len(pairs) > 1 and int(known.sum()) > 1,
-        f"{len(pairs)} held-out documents have a function token beside a content token, and "
+        f"{len(pairs)} held-out documents have a function token next to a content token, and "
         f"{known.sum()} features are active at {FIRINGS} positions of each class; both need two. "
         "Raise held_out or steer.tokens, or give more text.",
     )
