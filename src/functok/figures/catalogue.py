@@ -48,7 +48,11 @@ class Figure:
     plan: Plan
     table: pl.DataFrame
     """The exact data drawn."""
-    chart: ChartType
+
+    @cached_property
+    def chart(self) -> ChartType:
+        """In the common theme, under its titles."""
+        return self.plan.drawn(self.table)
 
     @property
     def folded(self) -> bool:
@@ -89,7 +93,7 @@ def figures(
             continue
         for number, table in enumerate(map(_drawable, tables), start=1):
             name = plan.name if len(tables) == 1 else f"{plan.name}-{number}"
-            found.append(Figure(name, plan, table, plan.drawn(table)))
+            found.append(Figure(name, plan, table))
     return found
 
 

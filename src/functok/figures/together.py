@@ -1,6 +1,7 @@
 """One figure of several runs: their charts below one another, on common axes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from textwrap import wrap
 
 import altair as alt
@@ -9,7 +10,6 @@ from altair.typing import ChartType
 
 from functok.figures.catalogue import Figure
 from functok.figures.charts.claims import forest, on_scales
-from functok.figures.style import styled
 
 _EFFECTS = "claims"
 """The figure with a column for each run."""
@@ -38,7 +38,8 @@ def together(figures: Mapping[str, Figure]) -> Figure:
             x="shared", y="shared", color="independent"
         )
     subtitle = first.plan.words_under(first.table) if first.name == _EFFECTS else ""
-    return Figure(first.name, first.plan, table, styled(chart, first.plan.title, subtitle))
+    plan = replace(first.plan, chart=lambda _: chart, subtitle=subtitle, alone=None)
+    return Figure(first.name, plan, table)
 
 
 def stands_alone(figure: Figure) -> bool:
