@@ -10,7 +10,7 @@ pip := $(bin)/pip install --quiet -c constraints.txt
 $(venv)/ready: pyproject.toml constraints.txt
 	$(python) -m venv $(venv)
 	$(pip) torch
-	$(pip) -e '.[sae]'
+	$(pip) -e '.[gguf,sae]'
 	touch $@
 
 $(venv)/ready-to-test: $(venv)/ready
@@ -26,16 +26,13 @@ scratch: $(venv)/ready
 	$(bin)/functok run scratch
 
 models: $(venv)/ready
-	$(pip) gguf
 	$(bin)/functok models get smollm2-135m gemma-3-270m
 
 smollm2: $(venv)/ready
-	$(pip) gguf
 	$(bin)/functok models get smollm2-135m
 	$(bin)/functok run smollm2-135m
 
 gemma3: $(venv)/ready
-	$(pip) gguf
 	$(bin)/functok models get gemma-3-270m
 	$(bin)/functok run gemma-3-270m
 

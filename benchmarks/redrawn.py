@@ -1,6 +1,6 @@
-"""The demo's model and SAE on all of its documents, from which corpora are drawn again.
+"""The small model and SAE of the demo on all of its documents, from which corpora are drawn again.
 
-The demo is brought as far as its baselines, in a folder of its own. Then every document is read
+The study is brought as far as its baselines, in a folder of its own. Then every document is read
 once by its model, and once by the untrained one.
 """
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from functok.calibration.redrawn import Whole, drawn_account, observations
 from functok.cli.work import bring, made
+from functok.controls.names import BASELINE_NAMES
 from functok.encoding.tokenizer import Encoded
 from functok.graph.construction.pipeline import build_graphs
 from functok.graph.construction.shards import GraphJob, Reading
@@ -30,7 +31,8 @@ ACCOUNT = GRAMMAR
 def prepare(demo: Path, place: Path) -> None:
     """Bring the demo as far as its baselines in folder ``demo``, and keep in ``place`` what its
     models show in every document; what is there already is not done again."""
-    study = load_study(study_file("demo"), ["world.profile=null"])
+    every = f"controls.baselines=[{', '.join(BASELINE_NAMES)}]"
+    study = load_study(study_file("demo-scratch"), ["world.profile=null", every])
     _documents(bring(made(study, demo), ["baselines"]), place)
 
 

@@ -21,11 +21,22 @@ from functok.models.dictionaries import Dictionary
 from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.causal.facts.asking import ask
 from functok.retrieval.causal.facts.reading import shipped_facts
+from functok.runtime.versions import sha256
+from functok.weights.cache import ORIGIN
+from functok.weights.cache import place as cached
+from functok.weights.known import KNOWN
 from retrieval.taught import taught, vocabulary, write_facts_study
 from system.tiny import functok, write_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RESULTS = ROOT / "docs/results"
+SMALLER = [
+    *("corpus=texts/some.jsonl", "graph.tokens=3000", "traits=[]", "steer.features=4"),
+    "dictionaries={layer: 0, recipe: {width: 64, k: 4, steps: 20, batch: 64}, quality_tokens: 600}",
+    "controls.baselines=[step-0]",
+]
+"""Settings under which a study of a real model runs on a tiny one in seconds."""
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -73,7 +84,9 @@ def workspace(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_command_on_the_page_runs(page: Path, workspace: Path) -> None:
+def test_every_command_on_the_page_runs(
+    page: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number, text in enumerate(blocks(page, "yaml")):
         study = yaml.safe_load(text)
         name = re.match(r"# (\S+\.yaml)", text)
@@ -93,6 +106,14 @@ def test_every_command_on_the_page_runs(page: Path, workspace: Path) -> None:
     if page.stem == "losses":  # two sizes, on the same text
         for size in ("small", "large"):
             shutil.copytree(workspace / "runs/demo", workspace / "runs" / size)
+    if page.parent == RESULTS:  # a tiny model in the place of those that the pages are about
+        monkeypatch.setenv("FUNCTOK_CACHE", str(workspace / "cache"))
+        (workspace / "docs/results").mkdir(parents=True)
+        for weights in KNOWN.values():
+            shutil.copytree(workspace / "path/to/model/step1000", cached(weights))
+            files = {file.name: sha256(file) for file in cached(weights).iterdir()}
+            origin = {"origin": "made for a test", "sha256": files}
+            (cached(weights) / ORIGIN).write_text(json.dumps(origin))
     if page.stem != "your-model":  # where its own study is shown
         shutil.copy(workspace / "runs/demo/study.yaml", workspace / "my-study.yaml")
     for command in commands(page):
@@ -101,6 +122,8 @@ def test_every_command_on_the_page_runs(page: Path, workspace: Path) -> None:
             assert set(arguments) <= targets(), command
         else:
             assert program == "functok", command
+            if page.parent == RESULTS and arguments[0] == "run":
+                arguments += chain(*(("--set", one) for one in SMALLER))
             outcome = functok(*arguments)
             assert outcome.code == 0, f"{command}\n{outcome.err}"
 

@@ -7,8 +7,8 @@ import pytest
 
 from figures.small_run import STEPS, write_small_run
 from functok.claims.definitions import repeat, repeats_table
-from functok.report.frequency import frequency
 from functok.report.opening.definitions import other_definitions
+from functok.report.tables.frequency import frequency
 from functok.runtime.store import RunFolder, control_table, write_table
 from functok.stats import Estimate
 from report.page import Page

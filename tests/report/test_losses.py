@@ -7,7 +7,7 @@ import polars as pl
 from figures.hostile import save
 from functok.consolidation.decomposition import shares
 from functok.consolidation.losses import GroupedLoss
-from functok.report.losses import losses_by_group
+from functok.report.tables.losses import losses_by_group
 from functok.runtime.store import RunFolder
 from functok.tokens.counting.function_tokens import TRANSITIONS
 

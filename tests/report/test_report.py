@@ -11,9 +11,9 @@ import pytest
 from figures.small_run import HOSTILE, write_small_run
 from functok.figures.catalogue import PLANS, figures
 from functok.report.findings import claims_table, learned
-from functok.report.grids import grid_table
 from functok.report.provenance import provenance
 from functok.report.sections import TITLES, function_tokens, section
+from functok.report.tables.grids import grid_table
 from functok.report.write import write_report
 from functok.runtime.store import RunFolder
 from report.page import Page

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from figures.small_run import STEPS, write_small_run
-from functok.report.robustness import elsewhere
+from functok.report.tables.robustness import elsewhere
 from functok.runtime.store import RunFolder, control_table
 from report.page import Page
 

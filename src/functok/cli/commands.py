@@ -48,11 +48,14 @@ def _main(
 @app.command()
 @run_options("sae", "workers", "allow_python")
 def demo(options: RunOptions) -> None:
-    """Run the demo study: the whole paper on this Python's documentation, in minutes."""
-    from functok.cli.work import show_step
-    from functok.studies import study_file
+    """Run the demo: SmolLM2-135M, then a small Llama trained from scratch, in about ten minutes.
 
-    show_step(study_file("demo"), "report", options)
+    The weights come from the hub or from the package index; without them, only the small model is
+    studied. -o names the folder of both runs.
+    """
+    from functok.cli.demo import show_demo
+
+    show_demo(options)
 
 
 @app.command()

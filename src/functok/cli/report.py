@@ -35,11 +35,12 @@ def report(
 ) -> None:
     """Draw the figures and write the report.
 
-    With a run folder and -o, figures and report go there and the run is not changed. The report
-    omits what is damaged and cannot be recomputed, and says so; the exit code is then 1.
+    With a run folder and -o, figures and report go there and the run is not changed; -o NAME.md
+    writes the findings as Markdown, with the figures in a folder NAME. The report omits what is
+    damaged and cannot be recomputed, and says so; the exit code is then 1.
     """
     if len(runs) > 1:
-        _report_of_several(runs, options.output)
+        report_of_several(runs, options.output)
         return
     target = there(runs[0])
     assert target is not None
@@ -51,6 +52,9 @@ def report(
     from functok.study.runner import Runner
 
     output = options.output
+    if output is not None and output.suffix == ".md":
+        _page(target, options)
+        return
     if not target.is_dir() or output in (None, target):
         run = find(target, output, options.resources)
         try:
@@ -76,7 +80,25 @@ def report(
         raise typer.Exit(1)
 
 
-def _report_of_several(places: list[Path], output: Path | None) -> None:
+def _page(target: Path, options: RunOptions) -> None:
+    """The report in short, as Markdown."""
+    from functok.cli.console import print_line
+    from functok.cli.work import bring, find
+    from functok.report.markdown import write_page
+
+    assert options.output is not None
+    _check_folder_of(options.output)
+    run = bring(find(target, None, options.resources), ["report"], options.replace, whole=True)
+    write_page(run.folder, options.output)
+    print_line(f"Page: {options.output}")
+
+
+def _check_folder_of(place: Path) -> None:
+    parent = place.absolute().parent
+    require(parent.is_dir(), f"There is no folder {place.parent}; make it first.")
+
+
+def report_of_several(places: list[Path], output: Path | None) -> None:
     """One report of several runs, as one file; of each run, what can be brought as far as claims.
 
     Raises:
@@ -92,8 +114,7 @@ def _report_of_several(places: list[Path], output: Path | None) -> None:
 
     if output is None or output.suffix != ".html":
         raise UserError("A report of several runs is one file; name it with -o FILE.html.")
-    parent = output.absolute().parent
-    require(parent.is_dir(), f"There is no folder {output.parent}; make it first.")
+    _check_folder_of(output)
     folders, notes = {}, []
     with ExitStack() as views:
         for name, run in _named(places).items():

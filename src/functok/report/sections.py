@@ -12,11 +12,11 @@ from functok.graph.faces import labels
 from functok.graph.tables import side_by_side
 from functok.report.blocks import blocks, figure_block
 from functok.report.faces import face_link
-from functok.report.frequency import frequency
-from functok.report.grids import grid_table
-from functok.report.losses import losses_by_group
 from functok.report.markup import escaped, folded, number, paragraphs, percent, table
-from functok.report.traits import traits_found
+from functok.report.tables.frequency import frequency
+from functok.report.tables.grids import grid_table
+from functok.report.tables.losses import losses_by_group
+from functok.report.tables.traits import traits_found
 from functok.retrieval.steering.limit import control_kl, warning
 from functok.runtime.store import RunFolder, graph_table, read_frame
 from functok.runtime.store.records import read_record

@@ -22,7 +22,7 @@ from functok.report.markup import (
     percent,
     table,
 )
-from functok.report.robustness import elsewhere
+from functok.report.tables.robustness import elsewhere
 from functok.runtime.store import RunFolder, read_json
 
 WORDS = {

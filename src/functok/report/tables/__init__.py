@@ -1,0 +1,1 @@
+"""Tables above and below the figures of a section."""
