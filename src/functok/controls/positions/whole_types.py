@@ -24,7 +24,7 @@ from functok.graph.contrasts import Sides
 from functok.graph.export import csr
 from functok.stats import log_missed
 
-_CELLS = 1 << 22
+_CELLS = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,16 @@ class WholeTypes:
         wanted = int(sizes[mine].sum())
         chance = np.random.default_rng(seed)
         found = np.full((draws + 1, len(drawn)), np.nan)
-        step = max(_CELLS // max(len(every), 1), 1)
+        step = max(_CELLS // max(len(every) * len(drawn), 1), 1)
         for start in range(0, draws + 1, step):
             rows = range(start, min(start + step, draws + 1))
             dealt = np.array([_dealt(sizes, wanted, chance) if row else mine for row in rows])
             counts = np.asarray(active.T @ dealt.T.astype(np.int64)).T
-            for row, inside, some in zip(rows, dealt @ sizes, counts, strict=True):
-                found[row] = _contrast(
-                    (some, int(inside)), (every - some, int(sizes.sum() - inside)), drawn
-                )
+            inside = dealt @ sizes
+            outside = sizes.sum() - inside
+            n = np.minimum(np.asarray(drawn, np.int64), np.minimum(inside, outside)[:, None])
+            found[rows] = _log_reached(counts, inside, n)
+            found[rows] -= _log_reached(every - counts, outside, n)
         return found
 
 
@@ -82,15 +83,21 @@ def _dealt(
     return found
 
 
-def _contrast(
-    one: tuple[np.ndarray, int], two: tuple[np.ndarray, int], drawn: Sequence[int]
-) -> Float[np.ndarray, " sizes"]:
-    """log S of one side − log S of the other; a side is its features' counts and its positions."""
-    n = np.minimum(np.asarray(drawn, np.int64), min(one[1], two[1]))
-    found = np.zeros(len(n))
-    for sign, (counts, positions) in ((1, one), (-1, two)):
-        features = np.bincount(counts)  # by the number of positions at which they are active
-        times = np.flatnonzero(features[1:]) + 1
-        reached = features[times] @ -np.expm1(log_missed(times[:, None], positions, n))
-        found += sign * np.log(np.where(reached > 0, reached, np.nan))
-    return found
+def _log_reached(
+    counts: Int[np.ndarray, "sets features"],
+    positions: Int[np.ndarray, " sets"],
+    drawn: Int[np.ndarray, "sets sizes"],
+) -> Float[np.ndarray, "sets sizes"]:
+    """log S of each set, from the number of its positions at which each feature is active."""
+    features = [np.bincount(one)[1:] for one in counts]  # by that number, from 1 on
+    times = [np.flatnonzero(one) for one in features]
+    lengths = np.array([*map(len, times)])
+    found = np.full(drawn.shape, np.nan)
+    some = lengths > 0
+    if some.any():
+        each = np.concatenate(times)[:, None] + 1
+        missed = log_missed(each, positions.repeat(lengths)[:, None], drawn.repeat(lengths, 0))
+        weights = np.concatenate([one[at] for one, at in zip(features, times, strict=True)])
+        starts = (np.cumsum(lengths) - lengths)[some]
+        found[some] = np.add.reduceat(weights[:, None] * -np.expm1(missed), starts)
+    return np.log(np.where(found > 0, found, np.nan))

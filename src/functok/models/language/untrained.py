@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from functok.models.language.model import load_model
+from functok.models.language.model import architecture, load_model
 from functok.runtime.store import writing_folder
 
 
@@ -27,10 +27,11 @@ def write_untrained(
     """
     from transformers import AutoModelForCausalLM
 
-    trained = load_model(name, revision)
+    # Without its embeddings the trained model would only take memory.
+    trained = load_model(name, revision) if with_embeddings else architecture(name, revision)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(trained.config, dtype=trained.dtype)
+        model = AutoModelForCausalLM.from_config(trained.config, dtype=trained.config.dtype)
     if with_embeddings:
         with torch.no_grad():
             for part in ("get_input_embeddings", "get_output_embeddings"):

@@ -39,8 +39,8 @@ SCHEMA = {
     "predicts": pl.Boolean,
 }
 """Columns of the screen."""
-_ROWS = 256
-"""Directions whose logits are computed at a time."""
+_ROWS, _BYTES = 256, 1 << 26
+"""Directions whose logits are computed at a time, and the bytes of these logits."""
 
 
 def screened(
@@ -76,8 +76,9 @@ def screened(
     base = np.bincount(following[following >= 0], minlength=vocabulary).astype(float)
     base /= max(base.sum(), 1)
     effects = np.empty((len(features), len(features)))
-    for start in range(0, len(features), _ROWS):
-        some = features[start : start + _ROWS]
+    rows = min(_ROWS, max(_BYTES // (8 * vocabulary), 1))
+    for start in range(0, len(features), rows):
+        some = features[start : start + rows]
         logits = direct_logits(model, dictionary.W_dec[torch.from_numpy(some)])[:, :vocabulary]
         logits = logits.double().cpu().numpy()
         effects[start : start + len(some)] = (shares @ logits.T).T - (logits @ base)[:, None]
