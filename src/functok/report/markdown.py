@@ -3,6 +3,8 @@
 Text from corpora and prompts goes through ``cell``, so that it cannot become markup.
 """
 
+import html
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,15 +14,17 @@ from functok.figures.catalogue import Figure, figures
 from functok.figures.draw import picture
 from functok.graph.tables import side_by_side
 from functok.report.findings import how_to_run
-from functok.report.markup import escaped, interval, number, percent
+from functok.report.markup import interval, number, percent
 from functok.report.opening.facts import facts
 from functok.report.opening.lead import lead
 from functok.report.write import study_of
 from functok.runtime.store import RunFolder, graph_table, read_frame, write_text
+from functok.runtime.visible import visible
 from functok.study.summary import model_name, other_saes
 from functok.tokens.counting.function_tokens import ARROWS
 
-_MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "\\`*_[]|~"}
+_MARKS = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")
+"""What Markdown could take for a mark; within a word, an underscore is none."""
 _SHOWN = 50
 """Function tokens listed."""
 _LOSSES = ("share_of_tokens", "share_of_loss")
@@ -50,7 +54,8 @@ def write_page(folder: RunFolder, place: Path) -> None:
 
 def cell(text: object) -> str:
     """Any text as Markdown on one line."""
-    return escaped(text).translate(_MARKS).replace("\n", " ")
+    plain = html.escape(visible(str(text)), quote=False).replace("\n", " ")
+    return _MARKS.sub(lambda mark: f"&#{ord(mark[0])};", plain)
 
 
 def rows(
@@ -161,7 +166,7 @@ def _losses(folder: RunFolder) -> list[str]:
         "share_of_tokens": ("of the tokens", lambda row: _share(row, _LOSSES[0])),
         "share_of_loss": ("of the loss", lambda row: _share(row, _LOSSES[1])),
     }
-    return ["## Held-out loss by transition group", rows(last, shown)]
+    return ["## Losses", rows(last, shown)]
 
 
 def _figure(figure: Figure, folder: str) -> Sequence[str]:
