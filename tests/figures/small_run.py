@@ -133,6 +133,16 @@ def _consolidation(folder: RunFolder, random: np.random.Generator) -> None:
         for group in GROUPS
     ]
     save(folder.consolidation("gradients"), pl.DataFrame(pulls))
+    guesses = [
+        {"prompt": 0, "text": f"a {HOSTILE[0]}", "step": step, "position": place}
+        | {"token": TOKENS[place], "class": "content" if place else "function"}
+        | {"predicted": HOSTILE[place % 2], "probability": 0.1 + step / 10}
+        | {"predicted_class": ("function", "content", "special")[(place + step) % 3]}
+        | {"next": TOKENS[place + 1], "next_probability": 0.1, "next_rank": 1 + place % 2}
+        for step in STEPS
+        for place in range(5)
+    ]
+    save(folder.consolidation("predictions"), pl.DataFrame(guesses))
     quality = {"step": STEPS, "width": [64] * 3}
     for name in ("l0", "explained_variance", "ce_recovered"):
         quality |= {name: [0.5, 0.6, 0.7], f"{name}_low": [0.4, 0.5, 0.6]}

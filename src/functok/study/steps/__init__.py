@@ -8,6 +8,7 @@ from functok.study.steps.causal.placement import PLACEMENT
 from functok.study.steps.claims import CLAIMS
 from functok.study.steps.consolidation.gradients import GRADIENTS
 from functok.study.steps.consolidation.losses import LOSSES
+from functok.study.steps.consolidation.predictions import PREDICTIONS
 from functok.study.steps.controls import CONTROLS
 from functok.study.steps.coverage import COVERAGE
 from functok.study.steps.dictionaries import DICTIONARIES
@@ -22,7 +23,8 @@ from functok.study.steps.traits import TRAITS
 from functok.study.steps.world import ANSWERS, WORLD
 
 STEPS = (
-    *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, GRADIENTS, DICTIONARIES, GRAPH, COVERAGE),
+    *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, GRADIENTS, PREDICTIONS),
+    *(DICTIONARIES, GRAPH, COVERAGE),
     *(
         BASELINES,
         CONTROLS,
