@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from functok.consolidation import predictions as module
-from functok.consolidation.predictions import by_checkpoint, predictions
+from functok.consolidation.tokens import predictions as module
+from functok.consolidation.tokens.predictions import by_checkpoint, predictions
 from functok.runtime.errors import UserError
 from functok.tokens.counting.function_tokens import CLASS_NAMES, CONTENT, FUNCTION, SPECIAL
 from functok.tokens.vocabulary import Vocabulary

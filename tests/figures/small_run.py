@@ -133,6 +133,13 @@ def _consolidation(folder: RunFolder, random: np.random.Generator) -> None:
         for group in GROUPS
     ]
     save(folder.consolidation("gradients"), pl.DataFrame(pulls))
+    ends = {f"mean{end}": 2.0 for end in _ENDS}
+    targets = [
+        {"step": step, "kind": kind, "target": target, "group": "all", "tokens": 9} | ends
+        for step in STEPS
+        for kind, target in (("all", "all"), ("token", HOSTILE[0]), ("decile", "1"))
+    ]
+    save(folder.consolidation("loss_targets"), pl.DataFrame(targets))
     guesses = [
         {"prompt": 0, "text": f"a {HOSTILE[0]}", "step": step, "position": place}
         | {"token": TOKENS[place], "class": "content" if place else "function"}

@@ -55,7 +55,7 @@ REPORT = Step(
     number=2,
     needs=(
         *("tokens", "claims", "trace", "reactivation", "traits", "knockout", "answers"),
-        *("features", "predictions"),
+        *("features", "entropy", "predictions"),
     ),
     settings=lambda run: run.study.trace.features,
     work=_work,

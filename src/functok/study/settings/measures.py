@@ -53,6 +53,12 @@ class LossesPart(Part):
     gradients: Count | None = None
     """Held-out tokens on which the gradient by transition group is measured, at about ten times the
     cost of their loss; null: none."""
+    targets: tuple[str, ...] = ()
+    """Single tokens, each with its leading blank, whose loss as targets is followed, as in the
+    paper's Figure 9c: [" the", " of", ","]."""
+    entropy: Count | None = None
+    """Held-out tokens at which the last checkpoint's uncertainty and massive activations are
+    measured, by class; null: none."""
     predictions: Annotated[tuple[str, ...], _from_file] = ()
     """Prompts of which each checkpoint predicts every next token, as in the paper's Figure 10; or a
     text file with one per line, which is read into the run's own study."""

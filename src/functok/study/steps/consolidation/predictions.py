@@ -21,7 +21,7 @@ _PROMPT = 32
 def _work(run: Run, key: str) -> None:
     import polars as pl
 
-    from functok.consolidation.predictions import predictions
+    from functok.consolidation.tokens.predictions import predictions
     from functok.retrieval.prompts.trace import prompt_ids
     from functok.runtime.store import write_table
 
@@ -59,7 +59,7 @@ def _shows(run: Run) -> Shown:
     """For each prompt the last checkpoint token by token, and the course of training."""
     import polars as pl
 
-    from functok.consolidation.predictions import by_checkpoint
+    from functok.consolidation.tokens.predictions import by_checkpoint
 
     table = read_frame(run.folder.consolidation("predictions"))
     columns = ("token", "class", "predicted", "predicted_class", "probability")
