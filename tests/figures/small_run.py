@@ -84,6 +84,8 @@ def _tokens(folder: RunFolder) -> None:
         for place in range(10)
     ]
     save(folder.tokens("bins"), pl.DataFrame(bins))
+    save(folder.tokens("named_bins"), pl.DataFrame(bins))
+    write_json(folder.counted, {"documents": 60, "tokens": 9000, "left_out": {}})
     fit = {"first_rank": 1, "last_rank": 20, "exponent": 1.5, "low": 1.4, "high": 1.6}
     save(folder.tokens("zipf"), pl.DataFrame([fit]))
     sweep = [

@@ -52,7 +52,7 @@ def _shows(run: Run) -> Shown:
 REPORT = Step(
     name="report",
     title="Drawing the figures, writing the report",
-    number=2,
+    number=3,
     needs=(
         *("tokens", "claims", "trace", "reactivation", "traits", "knockout", "answers"),
         *("features", "entropy", "predictions"),
