@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from functok.consolidation import losses as module
 from functok.encoding.tokenizer import Encoded
+from functok.figures.catalogue import figures
 from functok.runtime.progress import Silent
 from functok.runtime.store import RunFolder, read_frame
 from functok.study.opening import open_run
@@ -171,3 +172,58 @@ def test_a_walk_that_was_stopped_goes_on(study: Path, tmp_path: Path) -> None:
     assert len(times) == 3
     assert different(tmp_path / "run", tmp_path / "whole") == []
     assert not list((tmp_path / "run/.state/resume").rglob("*.safetensors"))
+
+
+def test_a_better_model_is_a_floor_and_the_model_itself_is_none(
+    whole_run: Path, tiny_study: Path, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(tiny_study.read_text())
+    untrained, trained = (whole_run / f"models/step-0000{step}" for step in ("00", "24"))
+    content |= {"name": "floor", "dictionaries": [], "model": {"load": str(untrained)}}
+    content |= {"tokenizer": {"load": str(whole_run / "tokenizer")}}
+    found = {}
+    for name, reference in (("better", trained), ("same", untrained)):
+        content["losses"] = {"reference": str(reference)}
+        study = write_study(tmp_path / f"{name}.yaml", content)
+        said = functok("losses", study, "-o", tmp_path / name)
+        assert said.code == 0, said.err
+        table = read_frame(RunFolder(tmp_path / name).consolidation("decomposition"))
+        found[name] = table.filter(floor="reference-model")
+        assert table["floor"].n_unique() == 3
+    assert found["better"]["refused"].is_null().all()
+    assert (found["better"]["excess"] > 0).all()
+    assert found["same"]["refused"].str.contains("not below the model's own").all()
+    assert found["same"]["excess"].abs().max() < 1e-9
+
+
+def test_a_reference_of_another_vocabulary_is_refused(
+    whole_run: Path, inputs: Path, study: Path, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(study.read_text())
+    other = shutil.copytree(inputs / "model", tmp_path / "other")
+    for file in (whole_run / "tokenizer").glob("tokenizer*"):
+        shutil.copy(file, other)
+    content["losses"] = {"reference": str(other)}
+    said = functok("losses", write_study(tmp_path / "s.yaml", content), "-o", tmp_path / "run")
+    assert "vocabulary" in said.complaint
+
+
+def test_checkpoints_that_say_their_tokens_get_an_axis_of_tokens(
+    inputs: Path, tmp_path: Path
+) -> None:
+    names = ["stage1-step100-tokens4B", "stage1-step0-tokens0B", "stage2-step10-tokens1B"]
+    for name in names:
+        shutil.copytree(inputs / "walk/step100", tmp_path / "walk" / name)
+    for file in (inputs / "model").glob("tokenizer*"):
+        shutil.copy(file, tmp_path / "walk")
+    said = ask(
+        *(inputs, "--model", tmp_path / "walk", "--revisions", ",".join(names)),
+        *("--max-tokens", 800, "-o", tmp_path / "run"),
+    )
+    assert said.code == 0, said.err
+    assert said.err.count("the same weights as") == 3
+    table = read_frame(RunFolder(tmp_path / "run").consolidation("loss_summary"))
+    read = table.unique("step", maintain_order=True).select("step", "tokens_read").rows()
+    assert read == [(0, 0), (100, 4 * 10**9), (110, 5 * 10**9)]
+    (figure,) = figures(RunFolder(tmp_path / "run"), only=["held-out-loss"])
+    assert '"tokens read"' in figure.chart.to_json()

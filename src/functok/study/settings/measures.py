@@ -53,6 +53,9 @@ class LossesPart(Part):
     gradients: Count | None = None
     """Held-out tokens on which the gradient by transition group is measured, at about ten times the
     cost of their loss; null: none."""
+    reference: str | None = None
+    """A larger or longer trained model with the same tokenizer, a folder or a name on the hub,
+    whose loss is a third floor; null: none."""
     targets: tuple[str, ...] = ()
     """Single tokens, each with its leading blank, whose loss as targets is followed, as in the
     paper's Figure 9c: [" the", " of", ","]."""

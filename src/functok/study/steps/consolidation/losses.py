@@ -78,6 +78,7 @@ def _work(run: Run, key: str) -> None:
     )
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
+    reference = _reference(run, held_out)
     steps = [one.step for one in run.checkpoints]
     measured = Measured(
         train=run.encoded("train"),
@@ -86,10 +87,11 @@ def _work(run: Run, key: str) -> None:
         classes=classes,
         left_out=massive,
         losses=dict(zip(steps, losses, strict=True)),
+        reference=reference,
     )
     analysis = Analysis(measured=measured, vocabulary=run.vocabulary)
     called, seed = {one.step: one.called for one in run.checkpoints}, run.study.seed
-    tables = {"loss_summary": summary(frame), **analysis.tables}
+    tables = {"loss_summary": _with_tokens(run, summary(frame)), **analysis.tables}
     tables["loss_definitions"] = analysis.by_definition(called, seed)
     if named:
         tables["loss_targets"] = analysis.by_target(named)
@@ -138,6 +140,39 @@ def _walk(run: Run, key: str, text: Encoded) -> tuple[list[Losses], np.ndarray]:
             massive |= some["massive"]
             losses.append([*batched(some["losses"], text, rows)])
     return losses, massive
+
+
+def _reference(run: Run, text: Encoded) -> Losses | None:
+    """The losses of the study's reference model on ``text``; None without one."""
+    from functok.consolidation.losses import model_losses
+    from functok.models.language.capture import fitting_context
+    from functok.models.language.model import check_tokenizer, load_model
+
+    name, place = run.study.losses.reference, run.placement
+    if name is None:
+        return None
+    run.progress.say(f"  Reference model: {name}")
+    model = load_model(name, None, place.device, place.dtype)
+    check_tokenizer(model, run.tokenizer, name)
+    fitting_context(model, run.row_format.context, name)
+    return [*model_losses(model, text, run.row_format, memory=run.resources.memory)]
+
+
+def _with_tokens(run: Run, table: pl.DataFrame) -> pl.DataFrame:
+    """``table`` with a column tokens_read, where the names of the checkpoints say it of each."""
+    import polars as pl
+
+    from functok.consolidation.places import place_of, tokens_along
+
+    if not run.model_part.revisions:
+        return table
+    read = tokens_along([place_of(one.name) for one in run.checkpoints])
+    if None in read:
+        return table
+    known = dict(zip((one.step for one in run.checkpoints), read, strict=True))
+    return table.with_columns(
+        pl.col("step").replace_strict(known, return_dtype=pl.Int64).alias("tokens_read")
+    )
 
 
 def _targets(run: Run) -> dict[int, str]:
@@ -223,7 +258,8 @@ def _settings(run: Run) -> object:
     layers = [part.layer for part in run.study.dictionaries[:1]]
     part, overlap = run.study.losses, run.model_part.overlap
     settings = [part.tokens, run.study.graph.massive, layers, overlap]
-    return [*settings, part.targets] if part.targets else settings
+    later = {"targets": part.targets, "reference": part.reference}
+    return [*settings, *(one for one in later.items() if one[1])]
 
 
 def _cost(run: Run, forecast: Forecast) -> Cost:
@@ -232,6 +268,8 @@ def _cost(run: Run, forecast: Forecast) -> Cost:
     tokens = forecast.tokens("held-out", run.study.losses.tokens)
     cost = forecast.passes(count * tokens) + forecast.loading(count)
     cost += forecast.probing(forecast.probe.deepest).times(count)
+    if run.study.losses.reference is not None:  # of about the same size
+        cost += forecast.passes(tokens) + forecast.loading()
     train = forecast.tokens("train")
     seconds = _ALWAYS + _FITTED * train + _GROUPED * count * tokens
     tables = forecast.work(seconds, _N_GRAMS * train + 8 * count * tokens)
