@@ -1,14 +1,17 @@
 """Trace, steer and find-feature on a model and an SAE named on the command line; bad input."""
 
+import json
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from functok.encoding.tokenizer import load_tokenizer
 from functok.retrieval.prompts.subject import Subject
 from functok.retrieval.questions import traced
 from functok.runtime.progress import Silent
+from functok.runtime.store import RunFolder
 from functok.study.asking import Named as Names
 from functok.study.asking import subject_named, subject_of
 from functok.study.opening import open_run
@@ -153,4 +156,40 @@ def test_a_run_names_its_own_model(whole_run: Path, named: Named) -> None:
     assert complaint.endswith("is a run or a study, which names its own model and SAE.")
     complaint = functok("trace", whole_run, "--feature", 3).complaint
     assert "--feature and --chat need --prompt" in complaint
-    assert "without one, nothing is saved" in named.trace("-o", "somewhere").complaint
+    assert "--replace needs a run or a study." in named.trace("--replace").complaint
+    assert "name another folder with -o" in named.trace("-o", whole_run).complaint
+    assert "name another folder with -o" in named.trace("-o", named.sae / "cfg.json").complaint
+    searched = named.ask(
+        *("find-feature", "-o", "somewhere", "--trait", PROMPT, "--success", "a"),
+        *("--tests", named.sae / "cfg.json"),
+    )
+    assert "without one, nothing is saved" in searched.complaint
+
+
+def test_a_trace_and_a_steering_without_a_run_are_kept(named: Named, tmp_path: Path) -> None:
+    kept = RunFolder(tmp_path / "kept")
+    said = named.trace("--prompt", "The old garden of the lamp", "-o", kept.root)
+    assert said.code == 0, said.err
+    assert str(kept.retrieval("traces")) in said.out
+    table = pl.read_parquet(kept.retrieval("traces"))
+    expected = traced(named.subject(), PROMPT)
+    assert table.filter(prompt=0).drop("prompt", "text").equals(expected)
+    assert table["text"].unique(maintain_order=True).to_list() == [
+        PROMPT,
+        "The old garden of the lamp",
+    ]
+    for name in ("trace-1", "trace-2", "trace-difference"):
+        for suffix in ("svg", "png", "pdf", "parquet"):
+            assert kept.figure(name, suffix).is_file()
+    told = json.loads(kept.provenance.read_text())
+    assert told == {
+        "command": "trace",
+        "asked": {"model": str(named.model), "sae": str(named.sae)},
+    }
+    said = named.ask("steer", "--prompt", PROMPT, "--feature", 3, "--tokens", 3, "-o", kept.root)
+    assert said.code == 0, said.err
+    grid = pl.read_parquet(kept.retrieval("grid"))
+    assert grid["direction"].to_list() == ["none", "feature", "random"]
+    drawn = pl.read_parquet(kept.figure("steering-grid", "parquet"))
+    assert drawn["row"].to_list() == ["unsteered", "3, steered", "3, random direction"]
+    assert drawn["answer"].to_list() == [" ".join(text.split()) for text in grid["answer"]]

@@ -62,7 +62,7 @@ def test_a_question_that_has_no_answer_is_refused_and_the_run_left_as_it_is(
         ({"--trait": "the lamp " * 200}, "but the model accepts at most 64; shorten it."),
         ({"--trait": "QXZ"}, "The prompt has no function token to change"),
         ({"--tests": "the lamp " * 200}, "2 more are to be generated, but the model accepts"),
-        ({"--tests": ""}, "Give at least one test prompt"),
+        ({"--tests": ""}, "There is no prompt in "),
         ({"--strength": "nan", "--success": " "}, "Give at least one string to look for"),
         ({"--success": "language:xx"}, "There is no language 'xx'"),
     ],

@@ -84,6 +84,8 @@ def _tokens(folder: RunFolder) -> None:
         for place in range(10)
     ]
     save(folder.tokens("bins"), pl.DataFrame(bins))
+    save(folder.tokens("named_bins"), pl.DataFrame(bins))
+    write_json(folder.counted, {"documents": 60, "tokens": 9000, "left_out": {}})
     fit = {"first_rank": 1, "last_rank": 20, "exponent": 1.5, "low": 1.4, "high": 1.6}
     save(folder.tokens("zipf"), pl.DataFrame([fit]))
     sweep = [
@@ -133,6 +135,23 @@ def _consolidation(folder: RunFolder, random: np.random.Generator) -> None:
         for group in GROUPS
     ]
     save(folder.consolidation("gradients"), pl.DataFrame(pulls))
+    ends = {f"mean{end}": 2.0 for end in _ENDS}
+    targets = [
+        {"step": step, "kind": kind, "target": target, "group": "all", "tokens": 9} | ends
+        for step in STEPS
+        for kind, target in (("all", "all"), ("token", HOSTILE[0]), ("decile", "1"))
+    ]
+    save(folder.consolidation("loss_targets"), pl.DataFrame(targets))
+    guesses = [
+        {"prompt": 0, "text": f"a {HOSTILE[0]}", "step": step, "position": place}
+        | {"token": TOKENS[place], "class": "content" if place else "function"}
+        | {"predicted": HOSTILE[place % 2], "probability": 0.1 + step / 10}
+        | {"predicted_class": ("function", "content", "special")[(place + step) % 3]}
+        | {"next": TOKENS[place + 1], "next_probability": 0.1, "next_rank": 1 + place % 2}
+        for step in STEPS
+        for place in range(5)
+    ]
+    save(folder.consolidation("predictions"), pl.DataFrame(guesses))
     quality = {"step": STEPS, "width": [64] * 3}
     for name in ("l0", "explained_variance", "ce_recovered"):
         quality |= {name: [0.5, 0.6, 0.7], f"{name}_low": [0.4, 0.5, 0.6]}

@@ -36,7 +36,7 @@ def test_every_figure_fits_and_its_letters_stay_legible(
         assert height == pytest.approx(width * down / across, rel=1e-4)
         pixel[figure.name] = 96 * width / across
         assert figure.plan.title not in svg, "titles are for the caption"
-        assert caption(figure)[0].startswith(figure.plan.title)
+        assert caption(figure, folder)[0].startswith(figure.plan.title)
     assert len(pixel) >= len(PLANS)
     assert max(pixel.values()) < 1.1
     assert {name: share for name, share in pixel.items() if share < 0.55} == {}

@@ -258,7 +258,7 @@ def test_test_prompts_in_a_file_become_part_of_the_runs_own_study(
 @pytest.mark.parametrize(
     ("trait", "sentence"),
     [
-        ({"tests": "missing.txt"}, "traits.0.tests: Cannot read the test prompts in missing.txt"),
+        ({"tests": "missing.txt"}, "traits.0.tests: Cannot read the prompts in missing.txt"),
         ({"tests": []}, "traits.0.tests: "),
         ({"sucess": "a"}, "did you mean 'success'?"),
         ({"layers": [2]}, "there is no layer 2; the model has layers 0 to 1."),

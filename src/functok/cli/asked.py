@@ -1,6 +1,6 @@
 """What trace, steer and find-feature ask about: a run, or a model and an SAE by their names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,8 @@ from functok.cli.arguments import (
 from functok.runtime.errors import UserError, require
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from functok.retrieval.prompts.subject import Subject
 
 
@@ -88,16 +90,67 @@ def subject(command: str, target: Path | None, asked: Asked, options: RunOptions
             raise UserError(
                 f"functok {command} needs a run folder or a study file, or --model and --sae."
             )
+        keeps = command in KEPT
         require(
-            options.output is None and not options.replace,
-            "-o and --replace need a run or a study; without one, nothing is saved.",
+            not options.replace and (options.output is None or keeps),
+            "--replace needs a run or a study."
+            if keeps
+            else "-o and --replace need a run or a study; without one, nothing is saved.",
         )
+        if options.output is not None:
+            _check_kept(options.output)
         factor = factor_of(asked.norm_factor)
         named = Named(**{**asked._asdict(), "norm_factor": factor})  # type: ignore[arg-type]
         quiet_libraries()
         found = subject_named(named, options.resources, ConsoleProgress(), exact)
     printed(found.about)
     return found
+
+
+KEPT = {"trace": ("traces", ("trace", "trace-difference")), "steer": ("grid", ("steering-grid",))}
+"""Commands whose answers without a run can be kept: the table, and the figures of it."""
+
+
+def _check_kept(output: Path) -> None:
+    """Refuse a place where no answers can be kept.
+
+    Raises:
+        UserError: if it is a file, or a run folder.
+    """
+    from functok.runtime.store import RunFolder
+
+    require(
+        not output.exists() or (output.is_dir() and not RunFolder(output).study.exists()),
+        f"{output} is a file or a run folder; name another folder with -o.",
+    )
+
+
+def keep(
+    command: str,
+    asked: Asked,
+    output: Path,
+    table: "pl.DataFrame",
+    features: int | Sequence[int] = 0,
+) -> None:
+    """Keep the answers of a model and an SAE named on the command line: table and figures.
+
+    Args:
+        command: one of ``KEPT``.
+        asked: what was named.
+        output: the folder.
+        table: as a run has it.
+        features: that a trace shows, or how many.
+    """
+    from functok.cli.console import print_line
+    from functok.figures.draw import draw_some
+    from functok.runtime.store import RunFolder, write_json, write_table
+
+    folder, (name, figures) = RunFolder(output), KEPT[command]
+    named = {key: str(value) for key, value in asked._asdict().items() if value is not None}
+    write_json(folder.provenance, {"command": command, "asked": named})
+    write_table(folder.retrieval(name), table.to_arrow())
+    draw_some(figures, folder, features)
+    print_line(f"Table: {folder.retrieval(name)}, its figures: {folder.figures}")
 
 
 def kept(target: Path | None, asked: Asked, output: Path | None) -> Path | None:

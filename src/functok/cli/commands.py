@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from functok.cli.arguments import RunOptions, Set, Target, run_options
+from functok.cli.consolidation import losses, pretrain
 from functok.cli.controls import controls
 from functok.cli.feature import feature
 from functok.cli.find_feature import find_feature
 from functok.cli.graph import graph
 from functok.cli.models import models, plan, studies
-from functok.cli.pretrain import pretrain
 from functok.cli.prompts import steer, trace
 from functok.cli.report import check, compare, figure, report
 from functok.cli.tokens import tokens
@@ -86,6 +86,7 @@ def _add(name: str, summary: str, by_sae: bool) -> None:
 _OWN = {
     "tokens": tokens,
     "pretrain": pretrain,
+    "losses": losses,
     "graph": graph,
     "controls": controls,
     "trace": trace,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from functok.cli.arguments import Chat, OptionalTarget, Prompt, RunOptions
-from functok.cli.asked import Asked, asks, study_answer, subject
+from functok.cli.asked import Asked, asks, keep, study_answer, subject
 from functok.runtime.errors import UserError, require
 
 
@@ -60,6 +60,14 @@ def trace(
     for text, table in zip(prompt[1:], tables[1:], strict=True):
         print_line(f"{prompt[0]} – compared with – {text}")
         print_table(compared(tables[0], table, shown).head(features))
+    if target is None and options.output is not None:
+        import polars as pl
+
+        named = [
+            table.with_columns(prompt=pl.lit(number), text=pl.lit(text))
+            for number, (text, table) in enumerate(zip(prompt, tables, strict=True))
+        ]
+        keep("trace", asked, options.output, pl.concat(named), shown or features)
 
 
 @asks()
@@ -134,6 +142,10 @@ def steer(
     for sentence in (said, warning(control_kl(table))):
         if sentence is not None:
             print_line(str(sentence))
+    if target is None and options.output is not None:
+        from functok.retrieval.steering.grid import judged
+
+        keep("steer", asked, options.output, judged(table, {}))
 
 
 def _strength(text: str) -> tuple[int, float | None]:

@@ -160,7 +160,7 @@ def figure(
     check_place(output)
     drawn = figure_called(name, found.folder, found.study.trace.features)
     data = write_for_paper(drawn, output, INCHES[width])
-    for sentence in caption(drawn):
+    for sentence in caption(drawn, found.folder):
         print_line(sentence)
     print_line(f"Figure: {output}, its data: {data}")
 

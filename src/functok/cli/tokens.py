@@ -46,6 +46,10 @@ def tokens(
             help="Counts only: half the time and memory; no sweep or dispersion.",
         ),
     ] = False,
+    token: Annotated[
+        list[str] | None,
+        typer.Option(help='Show where in the corpus this token occurs, such as " of". Repeatable.'),
+    ] = None,
     treebank: Annotated[
         list[Path] | None,
         typer.Option(help="Compare with the tags of this .conllu file or folder. Repeatable."),
@@ -75,8 +79,9 @@ def tokens(
     if target.endswith((".yaml", ".yml")) or RunFolder(Path(target)).study.is_file():
         require(tokenizer is None, f"{target} is a run or a study, which has its own tokenizer.")
         require(
-            documents is None and max_tokens is None,
-            f"{target} is a run or a study; set tokens.documents or tokens.tokens in the study.",
+            documents is None and max_tokens is None and not token,
+            f"{target} is a run or a study; set tokens.documents, tokens.tokens or tokens.named in "
+            "the study.",
         )
         run = find(Path(target), options.output, resources)
     else:
@@ -85,6 +90,7 @@ def tokens(
                 f"{target} is not a run; to count it as a corpus, name a tokenizer with "
                 "--tokenizer."
             )
+        require(not (plain and token), "--token needs more than counts; omit --plain or --token.")
         require(coverage > 0, "--coverage 0 selects no tokens; give more than 0.")
         part = TokensPart(
             coverage=coverage,
@@ -92,6 +98,7 @@ def tokens(
             on_error=on_error,
             documents=documents,
             tokens=max_tokens,
+            named=tuple(token or ()),
             plain=plain,
             treebanks=tuple(map(str, treebank or ())),
             languages=tuple(language or ("en",)),

@@ -20,6 +20,7 @@ from functok.consolidation.floors import Floor, refusal, unlearned
 from functok.consolidation.learning import learned_first
 from functok.consolidation.losses import GroupedLoss, Losses, subclass_table, target_table
 from functok.consolidation.measured import Measured
+from functok.consolidation.tokens.targets import loss_by_target
 from functok.encoding.tokenizer import Encoded
 from functok.graph.contrasts import Sides, declared_sides, definitions
 from functok.tokens.vocabulary import Vocabulary
@@ -89,6 +90,16 @@ class Analysis:
             tests = () if self.measured.curves is None else (LEARNED,)
             rows += repeats(one.reading, found, tests, _NOT_LEARNED)
         return repeats_table(rows, len(self.measured.text))
+
+    def by_target(self, named: Mapping[int, str]) -> pl.DataFrame:
+        """The loss by what is predicted, at every checkpoint (see ``loss_by_target``).
+
+        Args:
+            named: ids of single tokens, with what they are called.
+        """
+        losses, counted = self.measured.losses, self._counted
+        tables = {step: target_table(found, *counted) for step, found in losses.items()}
+        return loss_by_target(tables, named, self.measured.occurrences)
 
     def _learned_first(self, seed: int) -> Evidence | None:
         curves, occurrences = self.measured.curves, self.measured.occurrences

@@ -104,8 +104,12 @@ class KneserNeyBigram:
 MOVES = 0.05
 """Nats by which fitting to half the text may move the mean loss of no group."""
 
-BIGRAM, ORDER_5 = "kneser-ney-bigram", "kneser-ney-5"
-TITLES = {BIGRAM: "Kneser–Ney bigram", ORDER_5: "Kneser–Ney model of order 5"}
+BIGRAM, ORDER_5, REFERENCE = "kneser-ney-bigram", "kneser-ney-5", "reference-model"
+TITLES = {
+    BIGRAM: "Kneser–Ney bigram",
+    ORDER_5: "Kneser–Ney model of order 5",
+    REFERENCE: "reference model",
+}
 """What tables call each floor, and sentences."""
 
 

@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float, Int
 
 from functok.claims.evidence import as_columns
 from functok.corpus.splits import GROUPS, document_groups
-from functok.encoding.contexts import ContextRows, RowFormat
+from functok.encoding.contexts import ContextRows, RowFormat, context_rows
 from functok.encoding.tokenizer import Encoded
-from functok.models.forward import forward
+from functok.models.forward import forward, usual_rows
 from functok.models.language.hooks import HookPoint
 from functok.models.language.model import Model
 from functok.stats import Estimate, jackknife_ratio
@@ -178,6 +178,18 @@ def model_losses(
             place = encoded.offsets[rows.document[counted]] + rows.position[counted]
             massive[place] |= (batch.hidden[0].float().norm(dim=1) > limit).cpu().numpy()
         yield rows, batch.losses.cpu().double().numpy()
+
+
+def batched(
+    kept: Float[np.ndarray, " losses"], encoded: Encoded, row_format: RowFormat
+) -> Iterator[tuple[ContextRows, Float[np.ndarray, "_"]]]:
+    """What ``model_losses`` gave, from its losses in one array."""
+    first = 0
+    for rows in context_rows(encoded, row_format, usual_rows(row_format)):
+        count = int((rows.document >= 0).sum())
+        if count:
+            yield rows, kept[first : first + count]
+        first += count
 
 
 class GroupedLoss:

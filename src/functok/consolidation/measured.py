@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from functok.consolidation.floors import BIGRAM, ORDER_5, KneserNeyBigram
+from functok.consolidation.floors import BIGRAM, ORDER_5, REFERENCE, KneserNeyBigram
 from functok.consolidation.kneser_ney import KneserNey
 from functok.consolidation.learning import CHECKPOINTS, Curves
 from functok.consolidation.losses import Losses, target_table
@@ -50,6 +50,8 @@ class Measured:
     """Tokens of the text at which no loss counts, in addition to special ones."""
     losses: Mapping[int | None, Losses]
     """Of each checkpoint, by step in order; read several times."""
+    reference: Losses | None = None
+    """Of another model, which is a floor, too."""
 
     @property
     def last(self) -> Losses:
@@ -68,6 +70,8 @@ class Measured:
             found[name] = FloorLosses(
                 *([*fit(some, self.classes).losses(self.text, self.row_format)] for some in parts)
             )
+        if self.reference is not None:  # it does not depend on this training text
+            found[REFERENCE] = FloorLosses(self.reference, self.reference)
         return found
 
     @cached_property

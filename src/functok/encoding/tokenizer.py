@@ -22,7 +22,7 @@ from functok.corpus.blocks import text_array
 from functok.encoding.backend.bulk import BulkEncoder, sample
 from functok.encoding.backend.loading import named_tokenizer
 from functok.encoding.backend.spelling import Spelling
-from functok.runtime.errors import UserError
+from functok.runtime.errors import UserError, require
 from functok.runtime.store import mapped_tensors, writing, writing_folder
 from functok.runtime.threads import mapped, threads_here
 
@@ -102,6 +102,25 @@ def separator_id(tokenizer: Tokenizer) -> int | None:
 
 
 _VISIBLE = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"})
+
+
+def token_called(tokenizer: Tokenizer, text: str, key: str) -> int:
+    """The id of the one token that ``text`` is.
+
+    Args:
+        text: with its leading blank, if it has one.
+        key: of the setting that names it.
+
+    Raises:
+        UserError: if it is none, or several.
+    """
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    require(
+        len(ids) == 1,
+        f"{key}: {text!r} is {len(ids)} tokens in this vocabulary; name single tokens, such as "
+        "' the' with its leading blank.",
+    )
+    return ids[0]
 
 
 def vocabulary_size(tokenizer: Tokenizer) -> int:

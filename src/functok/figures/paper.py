@@ -14,8 +14,9 @@ import vl_convert
 
 from functok.figures.catalogue import Figure
 from functok.figures.glyphs import fonts_note
+from functok.figures.sample import sample
 from functok.runtime.errors import require
-from functok.runtime.store import write_table, write_text, writing
+from functok.runtime.store import RunFolder, write_table, write_text, writing
 
 INCHES = {"single": 3.25, "double": 6.75}
 """Of a journal's column, and of both."""
@@ -65,13 +66,15 @@ def write_for_paper(figure: Figure, path: Path, inches: float) -> Path:
     return data
 
 
-def caption(figure: Figure) -> list[str]:
-    """What the picture does not say itself: title, how to read it, its control, missing fonts."""
+def caption(figure: Figure, folder: RunFolder) -> list[str]:
+    """What the picture of a run does not say itself: title, how to read it, its control, what
+    stands behind it, missing fonts."""
     title = figure.specification.get("title", {})
     under = " ".join(title.get("subtitle", []))
     first = f"{title.get('text', figure.plan.title)}{f': {under}' if under else ''}"
     note = fonts_note(json.dumps(figure.specification, ensure_ascii=False))
-    return [f"{first.rstrip('.')}.", *figure.plan.words(figure.table), *([note] if note else [])]
+    more = [one for one in (sample(figure, folder), note) if one]
+    return [f"{first.rstrip('.')}.", *figure.plan.words(figure.table), *more]
 
 
 def _of_width(spec: dict[str, Any], pixels: float) -> str:

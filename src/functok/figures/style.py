@@ -104,6 +104,16 @@ def steps_axis(steps: Iterable[int]) -> alt.X:
     )
 
 
+def course_axis(table: pl.DataFrame) -> alt.X:
+    """The course of training: tokens read where the table has them, else steps."""
+    if "tokens_read" not in table.columns:
+        return steps_axis(table["step"])
+    least = table["tokens_read"].filter(table["tokens_read"] > 0).min()
+    scale = alt.Scale(type="symlog", constant=least or 1, nice=False)
+    axis = alt.Axis(values=spread(sorted(set(table["tokens_read"])), 12), format=".3~s")
+    return alt.X("tokens_read:Q", title="tokens read", scale=scale, axis=axis)
+
+
 def rank_axis(title: str) -> alt.X:
     """Ranks by frequency on a log axis, with a margin before the first."""
     scale = alt.Scale(type="log", nice=False, domainMin=0.85)

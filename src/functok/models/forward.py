@@ -62,8 +62,7 @@ def forward(
     Raises:
         UserError: if the model has no such hook point.
     """
-    usual = min(ROWS, max(POSITIONS // row_format.context, 1))
-    for some in context_rows(encoded, row_format, rows or usual):
+    for some in context_rows(encoded, row_format, rows or usual_rows(row_format)):
         counted = some.document >= 0
         if excluded is not None:
             counted &= ~excluded[some.ids]
@@ -80,3 +79,8 @@ def forward(
             [hidden[where.to(hidden.device)] for hidden in seen.hidden],
             None if seen.losses is None else seen.losses[where.to(seen.losses.device)],
         )
+
+
+def usual_rows(row_format: RowFormat) -> int:
+    """Rows per batch by default."""
+    return min(ROWS, max(POSITIONS // row_format.context, 1))

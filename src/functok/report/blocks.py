@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 
 from functok.figures.catalogue import Figure
+from functok.figures.sample import sample
 from functok.report.faces import face_links
 from functok.report.markup import escaped, folded, identity, script_json, table
 from functok.runtime.store import RunFolder
@@ -22,18 +23,22 @@ def figure_block(figure: Figure, folder: RunFolder) -> str:
         figure,
         folder.figure(figure.name, "svg").read_bytes(),
         f'<a href="{escaped(path)}">{escaped(path)}</a>',
+        sample(figure, folder),
         face_links(folder, named),
         folder.sae and f"SAE {folder.sae}",
     )
 
 
-def block(figure: Figure, svg: bytes, place: str, links: str = "", run: str | None = None) -> str:
+def block(
+    figure: Figure, svg: bytes, place: str, behind: str, links: str = "", run: str | None = None
+) -> str:
     """The block of a figure.
 
     Args:
         figure: what is shown.
         svg: the static picture, which is shown until the chart is drawn, and if scripts do not run.
         place: where all rows of its data are, as HTML.
+        behind: how much stands behind it (``figures/sample.py``).
         links: to the features that it names, as HTML.
         run: which SAE or run it is of, where there are several.
     """
@@ -47,6 +52,7 @@ def block(figure: Figure, svg: bytes, place: str, links: str = "", run: str | No
         f"Data: {rows:,d} of {len(figure.table):,d} rows; all in {place}",
         table(figure.table.drop("text", "link", strict=False), limit=ROWS),
     )
+    counted = f" <b>Sample.</b> {escaped(behind)}" if behind else ""
     alternative = escaped(". ".join(filter(None, (title, subtitle, reading))))
     picture = base64.b64encode(svg).decode("ascii")
     return (
@@ -55,7 +61,7 @@ def block(figure: Figure, svg: bytes, place: str, links: str = "", run: str | No
         f'<div class="chart" role="img" aria-label="{alternative}">'
         f'<img alt="" src="data:image/svg+xml;base64,{picture}"></div></div>'
         f"<figcaption><p><b>Reading.</b> {escaped(reading)}</p>"
-        f"<p><b>Control.</b> {escaped(control)}</p>{links}</figcaption></figure>{data}"
+        f"<p><b>Control.</b> {escaped(control)}{counted}</p>{links}</figcaption></figure>{data}"
         f'<script type="application/json" id="{name}">{script_json(spec)}</script>'
     )
 

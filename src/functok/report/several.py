@@ -9,6 +9,7 @@ import polars as pl
 from functok.claims.comparison import compared
 from functok.figures.catalogue import PLANS, Figure, figures
 from functok.figures.draw import picture
+from functok.figures.sample import sample
 from functok.figures.together import stands_alone, together
 from functok.report.blocks import block
 from functok.report.findings import badge, how_reached
@@ -41,13 +42,13 @@ def write_several(runs: Mapping[str, RunFolder], place: Path, missing: Sequence[
         name: read_frame(folder.claims) for name, folder in runs.items() if folder.claims.exists()
     }
     warning = f'<div class="absent">{paragraphs(missing)}</div>' if missing else ""
-    findings = warning + _facts(runs) + _leads(runs, claims) + _of_plans("findings", drawn)
+    findings = warning + _facts(runs) + _leads(runs, claims) + _of_plans("findings", drawn, runs)
     if claims:
         findings += _claims(claims) + _differences(claims)
     parts = [
         f'<section id="{name}"><h2>{escaped(title)}</h2>{found}</section>'
         for name, title in TITLES.items()
-        if (found := _of_plans(name, drawn))
+        if (found := _of_plans(name, drawn, runs))
     ]
     left = [(name, unrun_list(folder, _plans(drawn[name]))) for name, folder in runs.items()]
     parts += _by_run("unrun", "Not run", [(name, said) for name, said in left if said])
@@ -151,7 +152,9 @@ def _with_interval(row: Mapping[str, Any], name: str) -> str | None:
     return interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
 
 
-def _of_plans(section: str, drawn: Mapping[str, Sequence[Figure]]) -> str:
+def _of_plans(
+    section: str, drawn: Mapping[str, Sequence[Figure]], runs: Mapping[str, RunFolder]
+) -> str:
     """The figures of one section: each of all the runs that have it, the main ones first."""
     main, more = [], []
     for plan in PLANS:
@@ -163,7 +166,8 @@ def _of_plans(section: str, drawn: Mapping[str, Sequence[Figure]]) -> str:
             for figure in mine
             if figure.plan is plan and figure.name in (plan.name, f"{plan.name}-1")
         }
-        shown = "".join(map(_block, _one_or_each(found)))
+        counted = {name: sample(figure, runs[name]) for name, figure in found.items()}
+        shown = "".join(_block(*one, counted) for one in _one_or_each(found))
         (more if plan.folded else main).append(shown)
     rest = "".join(more)
     return "".join(main) + (folded("<b>More figures</b>", rest, kind="more") if rest else "")
@@ -176,10 +180,12 @@ def _one_or_each(found: Mapping[str, Figure]) -> list[tuple[str, Figure]]:
     return [*found.items()]
 
 
-def _block(named: tuple[str, Figure]) -> str:
-    name, figure = named
+def _block(name: str, figure: Figure, counted: Mapping[str, str]) -> str:
+    """The block of one run's figure, or of all runs together where ``name`` is empty."""
     where = _WHERE.format(escaped(figure.name))
-    return block(figure, picture(figure).encode(), where, run=name)
+    each = (f"{run}: {behind}" for run, behind in counted.items() if behind)
+    behind = counted[name] if name else " ".join(each)
+    return block(figure, picture(figure).encode(), where, behind, run=name)
 
 
 def _head(heads: Sequence[str]) -> str:

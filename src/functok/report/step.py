@@ -52,10 +52,10 @@ def _shows(run: Run) -> Shown:
 REPORT = Step(
     name="report",
     title="Drawing the figures, writing the report",
-    number=2,
+    number=3,
     needs=(
         *("tokens", "claims", "trace", "reactivation", "traits", "knockout", "answers"),
-        "features",
+        *("features", "entropy", "predictions"),
     ),
     settings=lambda run: run.study.trace.features,
     work=_work,

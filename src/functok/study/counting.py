@@ -7,13 +7,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from functok.runtime.errors import require
+from functok.runtime.errors import UserError, require
 from functok.runtime.paths import user_path
-from functok.runtime.store import RunFolder
+from functok.runtime.store import RunFolder, read_frame
 from functok.runtime.versions import sha256
 from functok.study.run import Run
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from functok.corpus import Problems
     from functok.encoding.tokenizer import Encoded
     from functok.tokens.counting.corpus import Counted
@@ -45,6 +47,7 @@ def corpus_counts(run: Run, choose: Any) -> tuple[Counted, Details | None]:
     counted = count_corpus(*place, partials("counts"), choose=choose, **how)
     if part.plain:
         return counted, None
+    how["named"] = named_tokens(run)
     return counted, detail_corpus(*place, counted, partials("details"), **how)
 
 
@@ -71,7 +74,18 @@ def text_counts(
     counted = count_text(encoded, vocabulary_size(run.tokenizer), choose, problems)
     if run.study.tokens.plain:
         return counted, None
-    return counted, Details.of(encoded, counted.tokens, run.special)
+    return counted, Details.of(encoded, counted.tokens, run.special, named_tokens(run))
+
+
+def named_tokens(run: Run) -> list[int]:
+    """Ids of the tokens whose places in the text the study wants to see.
+
+    Raises:
+        UserError: for text that is not one token.
+    """
+    from functok.encoding.tokenizer import token_called
+
+    return [token_called(run.tokenizer, text, "tokens.named") for text in run.study.tokens.named]
 
 
 def elsewhere(run: Run) -> RunFolder:
@@ -139,3 +153,40 @@ def counted_elsewhere(run: Run, counts: TokenCounts) -> FunctionTokens:
     )
     order, shares = ranked(counts, run.special)
     return replace(found, reached=float(shares[np.isin(order, found.ids)].sum()))
+
+
+def compared(run: Run) -> dict[str, list[str]]:
+    """The strings of the function tokens of other runs, by their folders' names.
+
+    Raises:
+        UserError: for a folder without any.
+    """
+    from functok.encoding.tokenizer import load_tokenizer
+
+    found = {}
+    for root in run.study.tokens.compare:
+        folder = RunFolder(user_path(root))
+        path = folder.tokens("function_tokens")
+        if not path.is_file():
+            raise UserError(
+                f"{root} contains no function tokens; count them with functok tokens -o {root}."
+            )
+        found[root] = _marked(load_tokenizer(str(folder.tokenizer)), read_frame(path))
+    return found
+
+
+def overlap(run: Run, others: dict[str, list[str]]) -> pl.DataFrame:
+    """``tokens/overlap.parquet``: this set and others (see ``overlap_table``)."""
+
+    from functok.tokens.spread.thresholds import overlap_table
+
+    function = read_frame(run.folder.tokens("function_tokens"))
+    return overlap_table({"here": _marked(run.tokenizer, function), **others})
+
+
+def _marked(tokenizer: Any, function: pl.DataFrame) -> list[str]:
+    """The strings of some tokens, comparable across tokenizers."""
+    from functok.encoding.surfaces import surfaces
+
+    strings = surfaces(tokenizer).marked()
+    return [strings[index] for index in function["token_id"]]

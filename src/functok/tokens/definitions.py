@@ -34,6 +34,7 @@ from functok.tokens.grammar.treebanks import Treebank
 from functok.tokens.spread.details import Details
 from functok.tokens.spread.dispersion import SCORES, dispersion_table, sets_by_score
 from functok.tokens.spread.neighbours import neighbour_table
+from functok.tokens.spread.order import ordered_bins
 from functok.tokens.spread.partitions import bins_table
 from functok.tokens.spread.thresholds import (
     composition_table,
@@ -127,14 +128,15 @@ def describe(
     languages: str | Sequence[str] = "en",
     coverage: float = 0.40,
     seed: int = 0,
+    named: Sequence[int] = (),
 ) -> dict[str, pl.DataFrame]:
     """Every table about the definition, for one corpus and one tokenizer.
 
     Keys: ``dispersion`` (with columns subclass, membership, and those of ``neighbour_table``),
-    ``zipf``, ``bins``, ``sweep``, ``composition``, ``stability``, ``definitions``; with treebanks
-    also ``types``, ``agreement``, ``ranking``, ``disagreement``, ``disagreement_tokens``,
-    ``homographs``, each with a column treebank. The schemas are documented at the functions that
-    make them.
+    ``zipf``, ``bins``, ``sweep``, ``composition``, ``stability``, ``definitions``; with named
+    tokens also ``named_bins``; with treebanks also ``types``, ``agreement``, ``ranking``,
+    ``disagreement``, ``disagreement_tokens``, ``homographs``, each with a column treebank. The
+    schemas are documented at the functions that make them.
 
     Args:
         counts: of the corpus.
@@ -144,6 +146,7 @@ def describe(
         languages: of the lexicon that gives the sub-classes.
         coverage: of the definition by frequency that the others are compared with.
         seed: of the bootstraps.
+        named: ids of the tokens whose places are in ``details``.
     """
     size, special = len(counts.occurrences), special_ids(tokenizer)
     shown = shown_tokens(tokenizer)
@@ -168,6 +171,8 @@ def describe(
         "stability": stability_table(parts, special, seed=seed),
         "definitions": definitions_table(sets, counts),
     }
+    if named:
+        tables["named_bins"] = ordered_bins(details.order, named, shown)
     found: dict[str, list[pl.DataFrame]] = {}
     for name, one in aligned.items():
         compared = compare(one, types[name], sets, dispersion, shown, size, seed)

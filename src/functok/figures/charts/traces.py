@@ -78,7 +78,7 @@ def trace_heat_map(table: pl.DataFrame) -> ChartType:
         ],
     )
     below = below.transform_filter("!isValid(datum.feature)")
-    return _scrolled(heat, below.encode(tooltip=tips("position:Q token:N class:N")), height)
+    return scrolled(heat, below.encode(tooltip=tips("position:Q token:N class:N")), height)
 
 
 def differences(
@@ -119,7 +119,7 @@ def trace_difference(table: pl.DataFrame) -> ChartType:
         ),
     )
     below = below.transform_aggregate(groupby=["column", "token", "class"])
-    return _scrolled(heat, below, height)
+    return scrolled(heat, below, height)
 
 
 def _heat(table: pl.DataFrame, column: str) -> tuple[alt.Chart, alt.Chart, int]:
@@ -154,7 +154,7 @@ def _heat(table: pl.DataFrame, column: str) -> tuple[alt.Chart, alt.Chart, int]:
     )
 
 
-def _scrolled(heat: alt.Chart, below: alt.Chart, height: int) -> ChartType:
+def scrolled(heat: ChartType, below: alt.Chart, height: int) -> ChartType:
     """The cells with class and name of each column below them; a long prompt is scrolled rather
     than squeezed: ``scroll`` tells the report to."""
     top = height + 4

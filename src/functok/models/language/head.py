@@ -7,6 +7,7 @@ what it gave, chunk by chunk. A probe compares that with whole logits; a model i
 else happens after it computes them whole.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -23,6 +24,8 @@ from functok.models.losses.chunked import chunk_rows
 from functok.models.placement import device_of
 from functok.runtime.errors import UserError, outside, require
 
+_Measure = Callable[[Tensor, Tensor], Tensor]
+"""Of logits [chosen × vocabulary] and the ids that follow, a number for each position."""
 _CUT: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 _COPIES = 4
 """Logits, their fp32 copy, their log-softmax, and what a soft cap makes of them."""
@@ -43,13 +46,31 @@ def token_losses(
     Args:
         memory: bytes that the logits may take; by default as much as is quick.
     """
+    return _measured(model, ids, targets, memory, _losses)
+
+
+@torch.no_grad()
+def token_entropies(
+    model: Model,
+    ids: Int[Tensor, "batch position"],
+    targets: Int[Tensor, "batch position"],
+    memory: int | None = None,
+) -> Float[Tensor, "batch position"]:
+    """Entropy of what the model expects next, in nats (fp32); arguments as ``token_losses``."""
+    return _measured(model, ids, targets, memory, _entropies)
+
+
+def _measured(
+    model: Model, ids: Tensor, targets: Tensor, memory: int | None, measure: _Measure
+) -> Tensor:
+    """A measure of the logits at every position with a target, 0 at the others."""
     device = device_of(model)
     targets = targets.to(device)
     counted = targets != IGNORED
     losses = torch.zeros(targets.shape, device=device)
     if not cuts(model):
         logits = model(ids.to(device), use_cache=False).logits[counted]
-        losses[counted] = _losses(logits, targets[counted])
+        losses[counted] = measure(logits, targets[counted])
         return losses
     output = _body(model)(ids.to(device), use_cache=False)
     hidden, wanted = output.last_hidden_state, targets[counted]
@@ -62,7 +83,7 @@ def token_losses(
     found = torch.empty(len(wanted), device=device)
     for start in range(0, len(wanted), rows):
         here = slice(start, start + rows)
-        found[here] = _losses(_logits(model, type(output), hidden[here]), wanted[here])
+        found[here] = measure(_logits(model, type(output), hidden[here]), wanted[here])
     losses[counted] = found
     return losses
 
@@ -115,6 +136,13 @@ def _losses(
     logits: Float[Tensor, "chosen vocabulary"], targets: Int[Tensor, " chosen"]
 ) -> Float[Tensor, " chosen"]:
     return cross_entropy(logits.float(), targets.to(logits.device), reduction="none")
+
+
+def _entropies(
+    logits: Float[Tensor, "chosen vocabulary"], targets: Int[Tensor, " chosen"]
+) -> Float[Tensor, " chosen"]:
+    log_probabilities = logits.float().log_softmax(-1)
+    return -(log_probabilities.exp() * log_probabilities).sum(-1)
 
 
 @torch.no_grad()

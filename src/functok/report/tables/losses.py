@@ -47,4 +47,19 @@ def losses_by_group(folder: RunFolder) -> str:
             "function→content by the sub-class of the function token",
             table(after, _COLUMNS, _TITLES, _FORMATS),
         )
+        + _uncertain(folder)
+    )
+
+
+def _uncertain(folder: RunFolder) -> str:
+    """Which class holds the high-entropy and the massive positions, where that was measured."""
+    found = read(folder.consolidation("entropy"))
+    if found is None:
+        return ""
+    titles = {"share": "of these positions", "share_of_tokens": "of the tokens"}
+    columns = "positions class count share share_low share_high share_of_tokens"
+    formats = dict.fromkeys(("share", "share_low", "share_high", "share_of_tokens"), percent)
+    return folded(
+        "Where the next token is least certain, and where activations are massive",
+        table(found.fill_nan(None), columns, titles, formats),
     )

@@ -19,13 +19,10 @@ def prompts_in(file: Path) -> list[str]:
         text = read_text(file, LARGEST)
     except (OSError, UserError) as error:
         raise UserError(
-            f"Cannot read the test prompts in {file}: {first_line(error)}; give a text file with "
-            "one per line."
+            f"Cannot read the prompts in {file}: {first_line(error)}; give a text file with one "
+            "per line."
         ) from error
     lines = [line.strip() for line in text.splitlines()]
     found = [line for line in lines if line]
-    require(
-        bool(found),
-        f"Give at least one test prompt that does not ask for the trait itself; {file} has none.",
-    )
+    require(bool(found), f"There is no prompt in {file}; write one per line.")
     return found

@@ -5,7 +5,7 @@ Settings are defined next to the code that they drive (``LlamaShape``, ``Trainin
 ``DictionarySettings``); a study puts them together. Nothing heavy is imported here.
 """
 
-from functok.study.settings.measures import ControlsPart, GraphPart
+from functok.study.settings.measures import ControlsPart, GraphPart, LossesPart
 from functok.study.settings.model import DictionaryPart, ModelPart
 from functok.study.settings.reading import differences, dump_study, load_study, resolved
 from functok.study.settings.study import Study
@@ -15,6 +15,7 @@ __all__ = [
     "ControlsPart",
     "DictionaryPart",
     "GraphPart",
+    "LossesPart",
     "ModelPart",
     "Study",
     "TokenizerPart",

@@ -19,13 +19,10 @@ Size = Annotated[
     ),
 ]
 
-Prompts = Annotated[
-    tuple[str, ...],
-    Field(min_length=1),
-    BeforeValidator(
-        lambda given: prompts_in(user_path(given)) if isinstance(given, str) else given
-    ),
-]
+_from_file = BeforeValidator(
+    lambda given: prompts_in(user_path(given)) if isinstance(given, str) else given
+)
+Prompts = Annotated[tuple[str, ...], Field(min_length=1), _from_file]
 
 
 class GraphPart(Part):
@@ -56,6 +53,18 @@ class LossesPart(Part):
     gradients: Count | None = None
     """Held-out tokens on which the gradient by transition group is measured, at about ten times the
     cost of their loss; null: none."""
+    reference: str | None = None
+    """A larger or longer trained model with the same tokenizer, a folder or a name on the hub,
+    whose loss is a third floor; null: none."""
+    targets: tuple[str, ...] = ()
+    """Single tokens, each with its leading blank, whose loss as targets is followed, as in the
+    paper's Figure 9c: [" the", " of", ","]."""
+    entropy: Count | None = None
+    """Held-out tokens at which the last checkpoint's uncertainty and massive activations are
+    measured, by class; null: none."""
+    predictions: Annotated[tuple[str, ...], _from_file] = ()
+    """Prompts of which each checkpoint predicts every next token, as in the paper's Figure 10; or a
+    text file with one per line, which is read into the run's own study."""
 
 
 class ControlsPart(Part):

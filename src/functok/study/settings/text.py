@@ -44,6 +44,9 @@ class TokensPart(Part):
     """Documents that are counted at most, drawn by hash; null: no limit."""
     tokens: Count | None = None
     """Tokens of these at most; null: no limit."""
+    named: tuple[str, ...] = ()
+    """Single tokens, each with its leading blank, whose occurrences are shown along the corpus, as
+    in the paper's Figure 3: [" of", " Tokyo"]."""
     plain: bool = False
     """Counts only: half the time and memory; no sweep, dispersion or stability."""
 
@@ -62,6 +65,8 @@ class TokensPart(Part):
     def _consistent(self) -> "TokensPart":
         if self.definition == "treebank" and not self.treebanks:
             raise ValueError("the definition by treebank needs treebanks, and there are none")
+        if self.named and self.plain:
+            raise ValueError("named tokens need more than counts; omit named or plain")
         if self.source is not None and self.definition != "frequency":
             raise ValueError(
                 f"the function tokens are those counted in {self.source}, so definition "

@@ -6,8 +6,10 @@ from functok.study.steps.causal.knockout import KNOCKOUT
 from functok.study.steps.causal.patching import PATCHING
 from functok.study.steps.causal.placement import PLACEMENT
 from functok.study.steps.claims import CLAIMS
+from functok.study.steps.consolidation.entropy import ENTROPY
 from functok.study.steps.consolidation.gradients import GRADIENTS
 from functok.study.steps.consolidation.losses import LOSSES
+from functok.study.steps.consolidation.predictions import PREDICTIONS
 from functok.study.steps.controls import CONTROLS
 from functok.study.steps.coverage import COVERAGE
 from functok.study.steps.dictionaries import DICTIONARIES
@@ -22,7 +24,8 @@ from functok.study.steps.traits import TRAITS
 from functok.study.steps.world import ANSWERS, WORLD
 
 STEPS = (
-    *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, GRADIENTS, DICTIONARIES, GRAPH, COVERAGE),
+    *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, GRADIENTS),
+    *(ENTROPY, PREDICTIONS, DICTIONARIES, GRAPH, COVERAGE),
     *(
         BASELINES,
         CONTROLS,

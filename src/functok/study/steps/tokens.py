@@ -7,26 +7,27 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from functok.runtime.errors import UserError, require
+from functok.runtime.errors import require
 from functok.runtime.paths import user_path
-from functok.runtime.store import RunFolder, read_frame, write_json, write_table
+from functok.runtime.store import read_frame, write_json, write_table
 from functok.study.counting import (
     check_elsewhere,
+    compared,
     corpus_counts,
     counted_elsewhere,
     elsewhere,
     fingerprint_elsewhere,
+    named_tokens,
+    overlap,
     sample_counts,
     text_counts,
 )
 from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.settling import treebank_fingerprints
-from functok.study.step import ROWS, Step
+from functok.study.step import ROWS, Step, without
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from functok.study.plan.forecast import Forecast
     from functok.study.settings import Study
     from functok.study.step import Shown
@@ -37,7 +38,16 @@ if TYPE_CHECKING:
 
 _COUNTED = ("counts", "function_tokens", "transitions", "problems")
 _DESCRIBED = (
-    *("dispersion", "zipf", "bins", "sweep", "composition", "stability", "definitions"),
+    *(
+        "dispersion",
+        "zipf",
+        "bins",
+        "named_bins",
+        "sweep",
+        "composition",
+        "stability",
+        "definitions",
+    ),
     *("types", "agreement", "ranking", "disagreement", "disagreement_tokens", "homographs"),
     "overlap",
 )
@@ -54,7 +64,8 @@ def _count(run: Run, key: str) -> dict[str, Any]:
     from functok.tokens.definitions import describe
 
     part, banks = run.study.tokens, _treebanks(run)
-    others = _compared(run)
+    others = compared(run)
+    named_tokens(run)  # text that is not one token is refused before anything is counted
     choose = partial(_function_tokens, run, banks)
     if run.study.whole:
         counted, details = text_counts(run, choose, run.encoded("graph"), Problems())
@@ -76,10 +87,10 @@ def _count(run: Run, key: str) -> dict[str, Any]:
         run.progress.say("  Describing the function tokens")
         tables = describe(
             *(counted.tokens, details, run.tokenizer, banks, part.languages, part.coverage),
-            run.study.seed,
+            *(run.study.seed, named_tokens(run)),
         )
         if others:
-            tables["overlap"] = _overlap(run, others)
+            tables["overlap"] = overlap(run, others)
         for name, found in tables.items():
             write_table(run.folder.tokens(name), found.to_arrow())
     left_out = counted.problems.by_kind()
@@ -174,46 +185,12 @@ def _treebanks(run: Run) -> dict[str, Treebank]:
     return found
 
 
-def _compared(run: Run) -> dict[str, list[str]]:
-    """The strings of the function tokens of other runs, by their folders' names."""
-
-    from functok.encoding.tokenizer import load_tokenizer
-
-    found = {}
-    for root in run.study.tokens.compare:
-        folder = RunFolder(user_path(root))
-        path = folder.tokens("function_tokens")
-        if not path.is_file():
-            raise UserError(
-                f"{root} contains no function tokens; count them with functok tokens -o {root}."
-            )
-        found[root] = _marked(load_tokenizer(str(folder.tokenizer)), read_frame(path))
-    return found
-
-
-def _overlap(run: Run, others: dict[str, list[str]]) -> pl.DataFrame:
-    """``tokens/overlap.parquet``: this set and others (see ``overlap_table``)."""
-
-    from functok.tokens.spread.thresholds import overlap_table
-
-    function = read_frame(run.folder.tokens("function_tokens"))
-    return overlap_table({"here": _marked(run.tokenizer, function), **others})
-
-
-def _marked(tokenizer: Any, function: pl.DataFrame) -> list[str]:
-    """The strings of some tokens, comparable across tokenizers."""
-    from functok.encoding.surfaces import surfaces
-
-    strings = surfaces(tokenizer).marked()
-    return [strings[index] for index in function["token_id"]]
-
-
 def _check(run: Run) -> None:
     from functok.tokens.grammar.lexicon import lexicon
 
     lexicon(run.study.tokens.languages)
     _treebanks(run)
-    _compared(run)
+    compared(run)
     check_elsewhere(run)
 
 
@@ -272,7 +249,8 @@ def _cost(run: Run, forecast: Forecast) -> Cost:
 
 
 def _settings(run: Run) -> Any:
-    part, taken = run.study.tokens.model_dump(exclude={"source"}), fingerprint_elsewhere(run)
+    part = without(run.study.tokens.model_dump(exclude={"source"}), named=())
+    taken = fingerprint_elsewhere(run)
     return [part, treebank_fingerprints(run), *([taken] if taken else [])]
 
 
@@ -294,7 +272,13 @@ TOKENS = Step(
     leaves=_files,
     check=_check,
     cost=_cost,
-    figures=("token-frequency", "token-bins", "document-coverage", "threshold-sweep"),
+    figures=(
+        "token-frequency",
+        "token-bins",
+        "token-order",
+        "document-coverage",
+        "threshold-sweep",
+    ),
     summary="Count tokens and find the function tokens of a corpus or a run.",
     shows=_shows,
 )

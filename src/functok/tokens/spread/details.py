@@ -31,29 +31,38 @@ from functok.tokens.counting.corpus import Counted, shared_encoder
 from functok.tokens.counting.counts import TokenCounts
 from functok.tokens.counting.pairs import CODES, pair_counts
 from functok.tokens.spread.neighbours import Neighbours, thinnings
+from functok.tokens.spread.order import InOrder
 from functok.tokens.spread.partitions import Spread
 from functok.tokens.spread.thresholds import level_codes, sweep_sets
 
 
 @dataclass(frozen=True)
 class Details:
-    """What the second pass over some shards gives: a commutative monoid."""
+    """What the second pass over some shards gives: a monoid, commutative but for ``order``."""
 
     spread: Spread
     pairs: Integer[np.ndarray, "codes codes"]
     """Pairs of level codes within documents, current then next."""
     neighbours: Neighbours
+    order: InOrder
+    """Where the tokens that were named occur."""
 
     @classmethod
-    def zero(cls, vocabulary: int) -> "Details":
-        """The identity of ``merge``."""
+    def zero(cls, vocabulary: int, named: int = 0) -> "Details":
+        """The identity of ``merge``, with so many tokens named."""
         pairs = np.zeros((CODES, CODES), np.int64)
-        return cls(Spread.zero(vocabulary), pairs, Neighbours.zero())
+        return cls(Spread.zero(vocabulary), pairs, Neighbours.zero(), InOrder.zero(named))
 
     @classmethod
-    def of(cls, documents: Encoded, counts: TokenCounts, special: Sequence[int]) -> "Details":
+    def of(
+        cls,
+        documents: Encoded,
+        counts: TokenCounts,
+        special: Sequence[int],
+        named: Sequence[int] = (),
+    ) -> "Details":
         """The details of documents that are all of a corpus; ``counts`` are theirs."""
-        return cls.at(documents, *_tables(counts, special))
+        return cls.at(documents, *_tables(counts, special), named)
 
     @classmethod
     def at(
@@ -61,37 +70,43 @@ class Details:
         documents: Encoded | Ids,
         levels: Integer[np.ndarray, " vocabulary"],
         thinning: Integer[np.ndarray, " vocabulary"],
+        named: Sequence[int] = (),
     ) -> "Details":
-        """The details of some documents of a corpus.
+        """The details of some consecutive documents of a corpus.
 
         Args:
             documents: as token ids.
             levels: of ``sweep.level_codes``, by the counts of the whole corpus.
             thinning: of ``neighbours.thinnings``, likewise.
+            named: ids of the tokens whose places are kept.
         """
         return cls(
             Spread.of(documents, len(levels)),
             pair_counts(documents.ids, documents.offsets, levels),
             Neighbours.of(documents, thinning),
+            InOrder.of(documents, named),
         )
 
     def merge(self, other: "Details") -> "Details":
-        """The details of both; documents must not be shared between the two."""
+        """The details of both, ``other`` after these; documents must not be shared between them."""
         return Details(
             self.spread.merge(other.spread),
             self.pairs + other.pairs,
             self.neighbours.merge(other.neighbours),
+            self.order.merge(other.order),
         )
 
     def save(self, folder: Path) -> None:
         self.spread.save(folder)
         self.neighbours.save(folder)
+        self.order.save(folder)
         save_file({"pairs": self.pairs}, folder / "pairs.safetensors")
 
     @classmethod
     def load(cls, folder: Path) -> "Details":
         pairs = read_tensors(folder / "pairs.safetensors")["pairs"]
-        return cls(Spread.load(folder), pairs, Neighbours.load(folder))
+        order = InOrder.load(folder)
+        return cls(Spread.load(folder), pairs, Neighbours.load(folder), order)
 
 
 def _tables(counts: TokenCounts, special: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -113,12 +128,15 @@ class DetailJob:
     thinning: bytes
     """The thinning of every token id, one byte each."""
     on_error: OnError
+    named: tuple[int, ...] = ()
+    """Ids of the tokens whose places are kept."""
 
     @property
     def key(self) -> str:
         made_by = sha256(self.tokenizer)
         tables = hashlib.sha256(self.levels + self.thinning).hexdigest()
-        return fingerprint("details 1", made_by, self.path.library, tables, self.on_error)
+        parts = (made_by, self.path.library, tables, self.on_error, self.named)
+        return fingerprint("details 2", *parts)
 
     def shard_key(self, shard: str) -> str:
         return self.corpus.key(shard)
@@ -129,10 +147,10 @@ class DetailJob:
         problems = Problems(self.on_error)  # those of the first pass, which has told them
 
         def detailed(texts: pa.Array) -> Details:
-            return Details.at(encoder.encode(texts), levels, thinning)
+            return Details.at(encoder.encode(texts), levels, thinning, self.named)
 
         blocks = mapped(detailed, self.corpus.blocks(shard, problems), threads_here())
-        return merge_all(chain([Details.zero(len(levels))], blocks))
+        return merge_all(chain([Details.zero(len(levels), len(self.named))], blocks))
 
     def load(self, folder: Path) -> Details:
         return Details.load(folder)
@@ -145,10 +163,11 @@ def detail_job(
     counts: TokenCounts,
     path: EncodingPath,
     on_error: OnError,
+    named: Sequence[int] = (),
 ) -> DetailJob:
     """The job for a corpus with these counts."""
     levels, thinning = (table.tobytes() for table in _tables(counts, special))
-    return DetailJob(corpus, tokenizer, path, levels, thinning, on_error)
+    return DetailJob(corpus, tokenizer, path, levels, thinning, on_error, tuple(named))
 
 
 def detail_corpus(
@@ -158,11 +177,16 @@ def detail_corpus(
     counted: Counted,
     partials: Path,
     *,
+    named: Sequence[int] = (),
     on_error: OnError = "stop",
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Details:
-    """The details of ``corpus``, which ``count_corpus`` has counted with the same arguments."""
+    """The details of ``corpus``, which ``count_corpus`` has counted with the same arguments.
+
+    Args:
+        named: ids of the tokens whose places are kept.
+    """
     assert counted.path is not None
-    job = detail_job(corpus, tokenizer, special, counted.tokens, counted.path, on_error)
+    job = detail_job(corpus, tokenizer, special, counted.tokens, counted.path, on_error, named)
     return run_shards(job, corpus.shards(), partials, engine, progress, "Measuring spread")

@@ -9,7 +9,7 @@ holds whole numbers only and is a commutative monoid: shards are measured apart 
 order, with the same result to the last bit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -191,11 +191,19 @@ def bins_table(parts: PartCounts, tokens: Sequence[int], shown: Sequence[str]) -
     Columns: token_id, token (as shown), bin (the part, from 0), positions (tokens in it),
     occurrences, per_thousand (of the bin's positions; 0 in an empty bin).
     """
-    positions = parts.sizes
     columns = sparse.csc_array(parts.counts)
+    found = {token: columns[:, [token]].toarray().ravel().astype(np.int64) for token in tokens}
+    return bins_of(parts.sizes, found, shown)
+
+
+def bins_of(
+    positions: Int[np.ndarray, " bins"],
+    occurrences: Mapping[int, Int[np.ndarray, " bins"]],
+    shown: Sequence[str],
+) -> pl.DataFrame:
+    """The table of ``bins_table``, from the tokens in each bin and the occurrences of each."""
     tables = []
-    for token in tokens:
-        occurrences = columns[:, [token]].toarray().ravel().astype(np.int64)
+    for token, found in occurrences.items():
         tables.append(
             pl.DataFrame(
                 {
@@ -203,8 +211,8 @@ def bins_table(parts: PartCounts, tokens: Sequence[int], shown: Sequence[str]) -
                     "token": [shown[token]] * len(positions),
                     "bin": np.arange(len(positions)),
                     "positions": positions,
-                    "occurrences": occurrences,
-                    "per_thousand": 1000 * occurrences / np.maximum(positions, 1),
+                    "occurrences": found,
+                    "per_thousand": 1000 * found / np.maximum(positions, 1),
                 }
             )
         )

@@ -18,9 +18,9 @@ from functok.figures.style import (
     HEIGHT,
     LOSS_SCALE,
     WIDTH,
+    course_axis,
     log_x,
     spread,
-    steps_axis,
     tips,
     value_tips,
     with_intervals,
@@ -92,14 +92,20 @@ def held_out_losses(summary: pl.DataFrame, floors: pl.DataFrame) -> pl.DataFrame
         floors: ``consolidation/floors.parquet``: loss_sum (nats) and count by group.
 
     Returns:
-        Columns step, transition, mean, mean_low, mean_high, floor; all in nats.
+        Columns step, tokens_read (where the summary has it), transition, mean, mean_low, mean_high,
+        floor; all in nats.
     """
     both = pl.concat([floors, floors.with_columns(pl.lit("all").alias("group"))])
     by_group = both.group_by("group").agg(_MEAN.alias("floor"))
     return (
         summary.filter(pl.col("group").is_in(list(_LINES)))
         .join(by_group, on="group", how="left", maintain_order="left")
-        .select("step", _arrows(), pl.col("mean", "mean_low", "mean_high", "floor").fill_nan(None))
+        .select(
+            "step",
+            *("tokens_read" for name in summary.columns if name == "tokens_read"),
+            _arrows(),
+            pl.col("mean", "mean_low", "mean_high", "floor").fill_nan(None),
+        )
     )
 
 
@@ -109,7 +115,7 @@ def held_out_loss(table: pl.DataFrame) -> ChartType:
         return _held_out_dots(table)
     bigram = (".3f", "Kneser–Ney bigram, nats")
     base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
-        x=steps_axis(table["step"]),
+        x=course_axis(table),
         color=_LINE,
         tooltip=[
             *tips("step:Q transition:N"),

@@ -1,0 +1,1 @@
+"""Consolidation token by token: single targets, prompts, uncertain positions."""
