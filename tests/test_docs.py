@@ -22,7 +22,7 @@ from functok.models.training import LlamaShape, new_llama
 from functok.retrieval.causal.facts.asking import ask
 from functok.retrieval.causal.facts.reading import shipped_facts
 from retrieval.taught import taught, vocabulary, write_facts_study
-from system.tiny import functok, write_corpus
+from system.tiny import functok, settings, write_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -85,6 +85,9 @@ def test_every_command_on_the_page_runs(page: Path, workspace: Path) -> None:
             small["layer"] = 0
             recipe = {"width": 64, "k": 4, "steps": 20, "batch": 64}
             small["recipe"] = small.get("recipe", {}) | recipe
+        if "arms" in study:  # with a model that trains in a second
+            study["model"] = settings(workspace)["model"]
+            study["arms"]["seeds"] = 2
         (workspace / name[1]).write_text(yaml.safe_dump(study), "utf-8")
     if page.stem == "causal":  # on a model that knows some facts
         (workspace / "known").mkdir()
