@@ -339,10 +339,10 @@ def _taught(sentences: int, seed: int) -> np.ndarray:
 
 def test_where_function_targets_hold_the_facts_dropping_them_costs_the_answers() -> None:
     """And an arm that drops as much of the rest, or changes nothing, does not."""
-    windows = _taught(1500, 0)
+    windows = _taught(1000, 0)
     shape = replace(SHAPE, hidden_size=32, heads=4, key_value_heads=4, intermediate_size=48)
     settings = TrainingSettings(
-        steps=90, batch=16, context=16, learning_rate=1e-2, warm_up=5, final_learning_rate=1e-3
+        steps=60, batch=16, context=16, learning_rate=1e-2, warm_up=5, final_learning_rate=1e-3
     )
     training = Training(shape, settings, windows, WORLD)
     asked = pl.DataFrame(

@@ -1,5 +1,6 @@
 """Training arms as a step: what it leaves in a tiny world, how it continues, what it refuses."""
 
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -16,8 +17,8 @@ from functok.study.run import Run
 from functok.study.settings import load_study
 from system.tiny import different, functok, settings, write_corpus, write_study
 
-OWN = {"name": "half of cc", "groups": ["cc"], "weight": 0.5, "dose": 1}
-LIKE = {"name": "too much", "groups": ["ff"], "like": "1 drop fc", "on": "tokens"}
+OWN = {"name": "after content", "groups": ["cc", "cf"], "weight": 0.5, "dose": 1}
+LIKE = {"name": "too much", "groups": ["ff"], "weight": 0.5, "like": "after content"}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_every_arm_and_seed_has_its_outcomes_and_the_infeasible_one_its_reason(
     whole: Path,
 ) -> None:
     arms, drops = _table(whole, "arms"), _table(whole, "arm_drops")
-    names = [PLAIN, *(ARMS[number].name for number in DECLARED), "half of cc"]
+    names = [PLAIN, *(ARMS[number].name for number in DECLARED), "after content"]
     cells = arms.group_by("arm", "seed").len()
     assert {*cells.select("arm", "seed").rows()} == {(name, n) for name in names for n in (0, 1)}
     assert cells["len"].n_unique() == 1
@@ -57,14 +58,14 @@ def test_every_arm_and_seed_has_its_outcomes_and_the_infeasible_one_its_reason(
     assert {*asked["group"]} == {"function", "punctuation", "content"}
     assert (arms.filter(outcome="loss")["value"] > 0).all()
     why = drops.filter(arm="too much")["problem"].to_list()
-    assert all("all of its targets together have tokens" in one for one in why)
+    assert all("all of its targets together have loss" in one for one in why)
     fine = drops.filter(pl.col("arm") != "too much")
     assert fine["problem"].null_count() == len(fine) == 2 * 5
     by_arm = {row["arm"]: row for row in fine.filter(seed=1).iter_rows(named=True)}
     for number, quantity in ((6, "loss"), (7, "excess"), (8, "gradient")):
         first, other = (by_arm[ARMS[n].name][quantity] for n in (1, number))
         assert other == pytest.approx(first, abs=12), "two visits of one target at most"
-    assert by_arm["half of cc"]["weight"] == 0.5
+    assert by_arm["after content"]["weight"] == 0.5
 
 
 def test_plain_training_at_the_first_seed_is_the_studys_own_model(whole: Path) -> None:
@@ -113,7 +114,9 @@ def test_a_killed_run_trains_the_arms_that_are_missing_and_ends_alike(
         return arm(self, seed, labels, progress)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Training, "arm", stopped)
-    place = study.parent / "killed"
+    place = shutil.copytree(whole, study.parent / "killed")
+    shutil.rmtree(place / ".state/partials")
+    (place / "consolidation/arms.parquet").unlink()
     assert functok("counterfactual", study, "-o", place).code == 130
     assert not (place / "consolidation/arms.parquet").exists()
     monkeypatch.undo()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 TEST = "P8"
 _TABLES = ("arms", "arm_drops", "arm_effects")
 _NUMBER = 1
+_SHOWN = {("answer", "content"): "answers after content tokens", ("loss", "all"): "held-out text"}
 _FITTED = 1e-6
 """Seconds of ``Forecast.work`` for each token that the floor is fitted to."""
 
@@ -239,10 +240,11 @@ def _shows(run: Run) -> Shown:
     for arm, problem in missing.select("arm", "problem").iter_rows():
         yield f"Arm {arm} is infeasible: {problem}."
     effects = read_frame(run.folder.consolidation("arm_effects"))
-    yield "\nArm minus control, nats, over seeds"
-    held = (pl.col("outcome") == "loss") & (pl.col("group") == "all")
-    asked = (pl.col("outcome") == "answer") & (pl.col("group") == "content")
-    yield effects.filter(held | asked)
+    for (outcome, group), what in _SHOWN.items():
+        part = effects.filter(outcome=outcome, group=group).drop("outcome", "group")
+        if len(part):
+            yield f"\nLoss of {what}, arm − control, nats, over seeds"
+            yield part
     yield f"{len(effects)} rows in {run.folder.consolidation('arm_effects')}"
 
 
