@@ -26,7 +26,7 @@ from functok.weights.cache import ORIGIN
 from functok.weights.cache import place as cached
 from functok.weights.known import KNOWN
 from retrieval.taught import taught, vocabulary, write_facts_study
-from system.tiny import functok, write_corpus
+from system.tiny import functok, settings, write_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -98,6 +98,9 @@ def test_every_command_on_the_page_runs(
             small["layer"] = 0
             recipe = {"width": 64, "k": 4, "steps": 20, "batch": 64}
             small["recipe"] = small.get("recipe", {}) | recipe
+        if "arms" in study:  # with a model that trains in a second
+            study["model"] = settings(workspace)["model"]
+            study["arms"]["seeds"] = 2
         (workspace / name[1]).write_text(yaml.safe_dump(study), "utf-8")
     if page.stem == "causal":  # on a model that knows some facts
         (workspace / "known").mkdir()

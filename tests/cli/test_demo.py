@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from functok.cli import demo
+from functok import studies
+from functok.cli.models import HALVES
 from functok.runtime.errors import UserError
-from functok.studies import study_file
 from functok.study.settings import load_study
+from functok.weights import get
 from functok.weights.known import KNOWN
 from system.tiny import functok
 
@@ -18,8 +19,8 @@ def runs(
     monkeypatch: pytest.MonkeyPatch, tiny_study: Path, whole_run: Path, tmp_path: Path
 ) -> Path:
     """Where both halves are finished already; each is the tiny study."""
-    monkeypatch.setattr(demo, "study_file", lambda name: tiny_study)
-    for name in demo.HALVES:
+    monkeypatch.setattr(studies, "study_file", lambda name: tiny_study)
+    for name in HALVES:
         shutil.copytree(whole_run, tmp_path / name)
     return tmp_path
 
@@ -37,13 +38,13 @@ def test_without_weights_the_second_half_runs_alone(
     first = tmp_path / "first.yaml"
     first.write_text("name: demo\ncorpus: python-docs\nmodel: {load: smollm2-135m}\n", "utf-8")
     monkeypatch.setattr(
-        demo, "study_file", lambda name: first if name == demo.HALVES[0] else tiny_study
+        studies, "study_file", lambda name: first if name == HALVES[0] else tiny_study
     )
 
     def unreachable(weights: object, **options: object) -> None:
         raise UserError("The package cannot be downloaded.")
 
-    monkeypatch.setattr(demo, "get", unreachable)
+    monkeypatch.setattr(get, "get", unreachable)
     done = functok("demo", "-o", runs)
     assert done.code == 0, done.err
     said = "The package cannot be downloaded. The demo continues without SmolLM2-135M-Instruct."
@@ -52,6 +53,6 @@ def test_without_weights_the_second_half_runs_alone(
 
 
 def test_the_first_half_is_a_model_that_functok_gets() -> None:
-    model = load_study(study_file(demo.HALVES[0])).model
+    model = load_study(studies.study_file(HALVES[0])).model
     assert model is not None
     assert model.load in KNOWN

@@ -152,6 +152,13 @@ def _consolidation(folder: RunFolder, random: np.random.Generator) -> None:
         for place in range(5)
     ]
     save(folder.consolidation("predictions"), pl.DataFrame(guesses))
+    dropped = [
+        {"arm": "1 drop fc", "control": control, "outcome": outcome, "group": group}
+        | {"difference": 0.2, "difference_low": low, "difference_high": 0.3, "seeds": 15}
+        for control, low in (("0 full", 0.1), ("6 equal loss", float("nan")))
+        for outcome, group in (("answer", "content"), ("loss", "all"), ("loss", "fc"))
+    ]
+    save(folder.consolidation("arm_effects"), pl.DataFrame(dropped))
     quality = {"step": STEPS, "width": [64] * 3}
     for name in ("l0", "explained_variance", "ce_recovered"):
         quality |= {name: [0.5, 0.6, 0.7], f"{name}_low": [0.4, 0.5, 0.6]}

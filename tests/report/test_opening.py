@@ -86,7 +86,8 @@ def test_tests_that_were_not_run_name_their_command() -> None:
     assert how_to_run(["P5", "P6", "P1"]) == (
         "functok patching RUN measures P5, P6. functok controls RUN measures P1."
     )
-    assert how_to_run(["P8"]) == "No command measures P8 yet."
+    assert how_to_run(["O-scale"]) == "No command measures O-scale yet."
+    assert how_to_run(["P8"]) == "functok counterfactual RUN measures P8."
 
 
 def test_what_was_not_run_stands_under_its_command(folder: RunFolder) -> None:

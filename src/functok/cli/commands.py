@@ -11,7 +11,7 @@ from functok.cli.controls import controls
 from functok.cli.feature import feature
 from functok.cli.find_feature import find_feature
 from functok.cli.graph import graph
-from functok.cli.models import models, plan, studies
+from functok.cli.models import demo, models, plan, studies
 from functok.cli.prompts import steer, trace
 from functok.cli.report import check, compare, figure, report
 from functok.cli.tokens import tokens
@@ -45,17 +45,7 @@ def _main(
     pass
 
 
-@app.command()
-@run_options("sae", "workers", "allow_python")
-def demo(options: RunOptions) -> None:
-    """Run the demo: SmolLM2-135M, then a small Llama trained from scratch, in about ten minutes.
-
-    The weights come from the hub or from the package index; without them, only the small model is
-    studied. -o names the folder of both runs.
-    """
-    from functok.cli.demo import show_demo
-
-    show_demo(options)
+app.command()(demo)
 
 
 @app.command()

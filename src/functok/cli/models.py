@@ -1,4 +1,4 @@
-"""``functok models``, ``studies`` and ``plan``: what there is by name, and what a study takes."""
+"""``functok models``, ``studies``, ``plan`` and ``demo``: what there is by name, and what it takes."""
 
 from __future__ import annotations
 
@@ -154,3 +154,48 @@ def _sentences(made: Plan) -> Iterator[str]:
         f"{size(machine.own)} of it functok's own (SAEs that stay in their files are not counted); "
         f"{size(total.disk)} of disk. Free are {size(machine.free)} and {size(free)}."
     )
+
+
+HALVES = ("demo", "demo-scratch")
+"""The demo's studies, of a real model and of a small one; their run folders are called the same."""
+
+
+@run_options("sae", "workers", "allow_python")
+def demo(options: RunOptions) -> None:
+    """Run the demo: SmolLM2-135M, then a small Llama trained from scratch, in about ten minutes.
+
+    The weights come from the hub or from the package index; without them, only the small model is
+    studied. -o names the folder of both runs.
+    """
+    from functok.cli.report import report_of_several
+    from functok.cli.work import bring, made, show
+    from functok.studies import study_file
+    from functok.study.settings import load_study
+
+    parent, places = options.output or Path("runs"), []
+    for name in HALVES:
+        study = load_study(study_file(name))
+        if _has_weights(None if study.model is None else study.model.load):
+            run = made(study, parent / name, options.resources)
+            show(bring(run, ["report"], options.replace, whole=True), "report")
+            places.append(run.folder.root)
+    if len(places) > 1:
+        report_of_several(places, parent / f"{HALVES[0]}.html")
+
+
+def _has_weights(load: str | None) -> bool:
+    """Whether a study's model is on this machine, after an attempt to get it if it has a name."""
+    from functok.cli.console import print_line
+    from functok.cli.work import quiet_libraries
+    from functok.weights.get import get
+    from functok.weights.known import KNOWN
+
+    if load not in KNOWN:
+        return True
+    quiet_libraries()
+    try:
+        get(KNOWN[load], say=print_line)
+    except UserError as error:
+        print_line(f"{error} The demo continues without {KNOWN[load].title}.")
+        return False
+    return True

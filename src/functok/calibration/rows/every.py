@@ -18,6 +18,6 @@ UNTRIED = {
         ("O-coverage", "O-hubs", "O-power-law"), "describes a graph, and tests nothing"
     ),
     "O-loss-drop": "as O-loss-share, of the loss that is lost in training",
-    **dict.fromkeys(("P8", "O-scale"), "no step writes it"),
+    "O-scale": "no step writes it",
 }
 """Declared rows without a world, and why."""

@@ -1,4 +1,5 @@
-"""Growth and slope over SAE seeds, and learning times, in which it is known what training did."""
+"""Growth and slope over SAE seeds, learning times and training arms, in which it is known what
+training did."""
 
 from functools import partial
 
@@ -6,6 +7,8 @@ import numpy as np
 import polars as pl
 
 from functok.calibration.planted import Row, World, rows_of
+from functok.consolidation.arms.arm import ARMS, DECLARED
+from functok.consolidation.arms.effects import SEEDS, TEST, consolidation_test
 from functok.consolidation.growth import growth_tests
 from functok.consolidation.learning import Curves, learned_first
 from functok.corpus.splits import GROUPS
@@ -78,7 +81,45 @@ def _learned(world: str, seed: int, earlier: float = 0.0) -> list[Row]:
     return rows_of(world, seed, [found])
 
 
+def _armed(world: str, seed: int, seeds: int = SEEDS, worse: float = 0.0) -> list[Row]:
+    """P8, on answer losses of arms that share the luck of their seed.
+
+    Args:
+        seeds: of each arm.
+        worse: loss after the first arm beyond the others', in standard deviations of a difference.
+    """
+    chance = np.random.default_rng(seed)
+    rows = []
+    for place in range(seeds):
+        luck = 1.0 + 0.2 * chance.normal()
+        for number in DECLARED:
+            value = luck + 0.1 * (chance.normal() + 2**0.5 * worse * (number == DECLARED[0]))
+            rows.append({"arm": ARMS[number].name, "seed": place, "value": value})
+    told = pl.DataFrame(rows).with_columns(outcome=pl.lit("answer"), group=pl.lit("content"))
+    found = consolidation_test(told, seeds, seed)
+    assert found is not None, "every arm has its answers"
+    return rows_of(world, seed, [found])
+
+
 WORLDS = (
+    World(
+        "equal drops",
+        "answers suffer alike from every drop",
+        partial(_armed, "equal drops"),
+        null=(TEST,),
+    ),
+    World(
+        "few arms",
+        "there are fewer seeds than P8 needs",
+        partial(_armed, "few arms", seeds=SEEDS - 1, worse=3.0),
+        nothing=(TEST,),
+    ),
+    World(
+        "a worse drop",
+        "answers suffer 1.5 standard deviations more from one drop",
+        partial(_armed, "a worse drop", worse=1.5),
+        there=(TEST,),
+    ),
     World("no growth", "counts vary by seed alone", partial(_grown, "no growth"), null=GROWTH),
     World(
         "one SAE seed",

@@ -128,12 +128,18 @@ class GroupLoss:
         targets: Int[Tensor, "*shape"],
         divisor: Tensor | float | None = None,
         rows: int | None = None,
+        factors: Float[Tensor, "*shape"] | None = None,
     ) -> Float[Tensor, ""]:
         """The same from what the output head reads, for models whose logits are hidden·headᵀ.
 
         Never holds more fp32 logits than those of one chunk of ``rows`` positions, forward or
         backward. On CUDA in half precision it takes the per-token losses of cut-cross-entropy or
         liger-kernel where one is installed. To be differentiated once.
+
+        Args:
+            rows: positions in a chunk.
+            factors: of each target's loss, in addition to its group's weight; n counts a target
+                whatever its factor.
         """
         kind = hidden.device.type
         half = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
@@ -141,9 +147,10 @@ class GroupLoss:
         kernel = fused_losses(hidden.device, half) if rows is None else None
         if kernel is not None:
             losses = kernel(flat.to(half), head.to(half), target)
-            return self._weighted(losses.float(), ids, targets, divisor)
+            losses = losses.float()
+            return self._weighted(losses, ids, targets, divisor, factors)
         groups = self.groups(ids, targets).flatten()
-        scale = self._scale(groups, target, divisor)
+        scale = self._scale(groups, target, divisor, factors)
         value, losses = chunked_cross_entropy(flat, head, target, scale, rows)
         self._record(losses, groups, target)
         return value
@@ -169,19 +176,33 @@ class GroupLoss:
         return drained
 
     def _weighted(
-        self, losses: Tensor, ids: Tensor, targets: Tensor, divisor: Tensor | float | None
+        self,
+        losses: Tensor,
+        ids: Tensor,
+        targets: Tensor,
+        divisor: Tensor | float | None,
+        factors: Tensor | None = None,
     ) -> Tensor:
         groups, target = self.groups(ids, targets).flatten(), targets.flatten()
         self._record(losses.detach(), groups, target)
-        if self._weights is not None:
-            losses = losses * self._weights[groups]
+        losses = self._factored(losses, groups, factors)
         return losses.sum() / ((target != IGNORED).sum() if divisor is None else divisor)
 
-    def _scale(self, groups: Tensor, target: Tensor, divisor: Tensor | float | None) -> Tensor:
-        counted = (target != IGNORED).float()
-        if self._weights is not None:
-            counted = counted * self._weights[groups]
+    def _scale(
+        self,
+        groups: Tensor,
+        target: Tensor,
+        divisor: Tensor | float | None,
+        factors: Tensor | None = None,
+    ) -> Tensor:
+        counted = self._factored((target != IGNORED).float(), groups, factors)
         return counted / ((target != IGNORED).sum() if divisor is None else divisor)
+
+    def _factored(self, values: Tensor, groups: Tensor, factors: Tensor | None) -> Tensor:
+        """``values`` times the weight of each group and the factor of each target."""
+        if self._weights is not None:
+            values = values * self._weights[groups]
+        return values if factors is None else values * factors.flatten()
 
     def _record(self, losses: Tensor, groups: Tensor, target: Tensor) -> None:
         """Add to the ledger; an ignored target adds nothing: its loss and its count are 0."""

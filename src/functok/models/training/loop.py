@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from functok.encoding.packing import PackedWindows
 from functok.models.language.model import Model, decoder_layers
 from functok.models.losses.groups import GroupLoss, GroupSums
+from functok.models.training.labels import Labels
 from functok.models.training.metrics import StepRow, figures, note
 from functok.models.training.processes import Alone, everywhere
 from functok.models.training.schedule import learning_rate, parts, window_order
@@ -50,6 +51,7 @@ def train(
     progress: Progress | None = None,
     processes: Alone | None = None,
     watch: Callable[[dict[str, float | int]], None] | None = None,
+    labels: Labels | None = None,
 ) -> pa.Table:
     """Train ``model`` in place and return its training loss by step and transition group.
 
@@ -65,6 +67,7 @@ def train(
         progress: who is told.
         processes: who takes part; by default this process alone, on the model's device.
         watch: called in process 0 with the figures of every step (``metrics.figures``).
+        labels: what every position is trained on; by default the next id, at factor 1.
 
     Returns:
         Columns step (1 is the first update), learning_rate, gradient_norm (before clipping),
@@ -76,7 +79,7 @@ def train(
     """
     processes = processes or Alone(model.device)
     _check(windows, settings, processes)
-    run = _Training(model, windows, settings, loss, seed, processes)
+    run = _Training(model, windows, settings, loss, seed, processes, labels)
     told, kept = progress or Silent(), State(state, processes)
     first, ledger = kept.resume(model, run.optimizer, told)
     wanted, started = set(checkpoints), time.perf_counter()
@@ -121,10 +124,12 @@ class _Objective(nn.Module):
         super().__init__()
         self.model, self._loss = model, loss
 
-    def forward(self, ids: Tensor, targets: Tensor, positions: Tensor | None) -> Tensor:
+    def forward(
+        self, ids: Tensor, targets: Tensor, positions: Tensor | None, factors: Tensor | None = None
+    ) -> Tensor:
         body = self.model.base_model(input_ids=ids, position_ids=positions, use_cache=False)
         head = self.model.get_output_embeddings().weight
-        return self._loss.of_hidden(body.last_hidden_state, head, ids, targets)
+        return self._loss.of_hidden(body.last_hidden_state, head, ids, targets, factors=factors)
 
 
 class _Training:
@@ -138,8 +143,10 @@ class _Training:
         loss: GroupLoss,
         seed: int,
         processes: Alone,
+        labels: Labels | None,
     ) -> None:
         self.windows, self.settings, self.seed, self.processes = windows, settings, seed, processes
+        self.labels = labels
         model.to(processes.device).train()
         self.loss = loss.to(processes.device)
         if settings.gradient_checkpointing:
@@ -166,9 +173,12 @@ class _Training:
         for number, chosen in enumerate(mine, 1):
             with processes.accumulating(self.module, last=number == len(mine)):
                 batch = self._on_device(self.windows[chosen])
+                targets, factors = batch[:, 1:], None
+                if self.labels is not None:
+                    targets, factors = map(self._on_device, self.labels.of(chosen))
                 with self._autocast():
                     positions = self._positions(chosen)
-                    value = self.module(batch[:, :-1], batch[:, 1:], positions)
+                    value = self.module(batch[:, :-1], targets, positions, factors)
                 (value / len(mine)).backward()
         norm = nn.utils.clip_grad_norm_(self.weights, settings.clip)
         self.optimizer.step()

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from functok.models.training.schedule import log_spaced
 from functok.runtime.errors import nearest
+from functok.study.settings.arms import ArmsPart
 from functok.study.settings.causal import FactsPart
 from functok.study.settings.measures import (
     ControlsPart,
@@ -50,6 +51,9 @@ class Study(Part):
     facts: FactsPart | None = None
     """Facts that the model is asked, and the causal experiments on them; null: none. ``facts: {}``
     takes those that come with functok."""
+    arms: ArmsPart | None = None
+    """Training runs that drop some targets, compared with runs that drop as much elsewhere; null:
+    none. ``arms: {}`` takes the declared ones: 75 training runs."""
     world: WorldPart = WorldPart()
 
     @model_validator(mode="before")

@@ -6,6 +6,7 @@ from functok.study.steps.causal.knockout import KNOCKOUT
 from functok.study.steps.causal.patching import PATCHING
 from functok.study.steps.causal.placement import PLACEMENT
 from functok.study.steps.claims import CLAIMS
+from functok.study.steps.consolidation.counterfactual import COUNTERFACTUAL
 from functok.study.steps.consolidation.entropy import ENTROPY
 from functok.study.steps.consolidation.gradients import GRADIENTS
 from functok.study.steps.consolidation.losses import LOSSES
@@ -25,7 +26,7 @@ from functok.study.steps.world import ANSWERS, WORLD
 
 STEPS = (
     *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, GRADIENTS),
-    *(ENTROPY, PREDICTIONS, DICTIONARIES, GRAPH, COVERAGE),
+    *(ENTROPY, PREDICTIONS, COUNTERFACTUAL, DICTIONARIES, GRAPH, COVERAGE),
     *(
         BASELINES,
         CONTROLS,

@@ -74,7 +74,10 @@ def _verdicts(claims: pl.DataFrame) -> pl.DataFrame:
 CLAIMS = Step(
     name="claims",
     title="Assembling the claims",
-    needs=("losses", "gradients", "controls", "reactivation", "steer", "placement", "patching"),
+    needs=(
+        *("losses", "gradients", "counterfactual", "controls", "reactivation", "steer"),
+        *("placement", "patching"),
+    ),
     work=_work,
     leaves=lambda run: [run.folder.claims],
     number=2,
