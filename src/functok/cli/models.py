@@ -1,4 +1,4 @@
-"""``functok models``, ``studies``, ``plan`` and ``demo``: what there is by name, and what it takes."""
+"""``functok models``, ``studies``, ``plan``, ``demo``: what there is by name, and what it takes."""
 
 from __future__ import annotations
 
