@@ -111,6 +111,7 @@ def test_every_command_on_the_page_runs(
             shutil.copytree(workspace / "runs/demo", workspace / "runs" / size)
     if page.parent == RESULTS:  # a tiny model in the place of those that the pages are about
         monkeypatch.setenv("FUNCTOK_CACHE", str(workspace / "cache"))
+        shutil.rmtree(workspace / "runs/demo")
         (workspace / "docs/results").mkdir(parents=True)
         for weights in KNOWN.values():
             shutil.copytree(workspace / "path/to/model/step1000", cached(weights))

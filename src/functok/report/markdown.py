@@ -12,6 +12,7 @@ import polars as pl
 
 from functok.figures.catalogue import Figure, figures
 from functok.figures.draw import picture
+from functok.figures.sample import sample
 from functok.graph.tables import side_by_side
 from functok.report.findings import how_to_run
 from functok.report.markup import interval, number, percent
@@ -48,7 +49,7 @@ def write_page(folder: RunFolder, place: Path) -> None:
     for figure in drawn:
         if not figure.folded:
             write_text(place.with_suffix("") / f"{figure.name}.svg", picture(figure))
-            parts += _figure(figure, place.stem)
+            parts += _figure(figure, folder, place.stem)
     write_text(place, "\n\n".join(parts) + "\n")
 
 
@@ -169,10 +170,11 @@ def _losses(folder: RunFolder) -> list[str]:
     return ["## Losses", rows(last, shown)]
 
 
-def _figure(figure: Figure, folder: str) -> Sequence[str]:
+def _figure(figure: Figure, folder: RunFolder, pictures: str) -> Sequence[str]:
     reading, control = figure.plan.words(figure.table)
+    behind = sample(figure, folder)
     return (
         f"## {cell(figure.plan.title)}",
-        f"![{cell(figure.plan.title)}]({folder}/{figure.name}.svg)",
-        f"{cell(reading)} **Control.** {cell(control)}",
+        f"![{cell(figure.plan.title)}]({pictures}/{figure.name}.svg)",
+        f"{cell(reading)} **Control.** {cell(control)}" + f" {cell(behind)}" * bool(behind),
     )
