@@ -26,6 +26,7 @@ def write_small_run(root: Path) -> RunFolder:
     folder, random = RunFolder(root), np.random.default_rng(0)
     saes = [{"name": "main"}, {"name": "wide"}]
     study = {"name": "small <run>", "trace": {"features": 4}, "dictionaries": saes}
+    study |= {"losses": {"gradients": 8000}}
     write_text(folder.study, yaml.safe_dump(study))
     versions = {"functok": "0", "x": HOSTILE[0]}
     write_json(folder.provenance, {"seed": 0, "corpus": {"spec": HOSTILE[0]}, "versions": versions})

@@ -1,6 +1,7 @@
 """Named tokens over equal partitions of a corpus in its order, counted document by document."""
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functok.corpus import pieces
+from functok.encoding.tokenizer import train_tokenizer
 from functok.runtime.engine import merge_all
 from functok.runtime.store import RunFolder
 from functok.tokens.spread import order
 from functok.tokens.spread.order import InOrder, ordered_bins
-from system.tiny import functok
+from system.tiny import functok, sentence
 
 SHOWN = [f"w{index}" for index in range(6)]
 DOCUMENTS = st.lists(st.lists(st.integers(0, 5), max_size=9), max_size=8)
@@ -79,21 +81,26 @@ def test_a_long_corpus_is_kept_in_stretches(
 
 
 def test_a_burst_is_where_it_is_in_the_corpus(
-    whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lamp is in the last tenth alone; in three shards, at each of which the order goes on."""
-    texts = ["the old garden of the river"] * 540 + ["the old lamp of the river"] * 60
+    """The zebra is in the last tenth alone; in several shards, at which the order goes on."""
+    chance = random.Random(0)
+    texts = [sentence(chance) for _ in range(600)]
+    texts[540:] = [f"{text} A zebra saw the zebra of the zebra." for text in texts[540:]]
     file = tmp_path / "corpus.jsonl"
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    train_tokenizer(texts, 500).save_pretrained(str(tmp_path / "tokenizer"))
     monkeypatch.setattr(pieces, "PIECE", 10_000)
-    place = ["tokens", file, "--tokenizer", whole_run / "tokenizer", "-o", tmp_path / "run"]
-    said = functok(*place, "--token", " lamp", "--token", " of")
+    place = ["tokens", file, "--tokenizer", tmp_path / "tokenizer", "-o", tmp_path / "run"]
+    said = functok(*place, "--token", " zebra", "--token", " of")
     assert said.code == 0, said.err
     folder = RunFolder(tmp_path / "run")
     table = pl.read_parquet(folder.tokens("named_bins"))
-    of, lamp = (table.filter(token=f"␣{word}") for word in ("of", "lamp"))
-    assert of["occurrences"].to_list() == [6] * 100
-    assert lamp["occurrences"].to_list() == [0] * 90 + [6] * 10
+    for word in (" zebra", " of"):
+        found = table.filter(token=word.replace(" ", "␣"))["occurrences"].to_list()
+        parts = [texts[first : first + 6] for first in range(0, 600, 6)]
+        assert found == [sum(text.count(word) for text in part) for part in parts]
+    assert not any(table.filter(token="␣zebra")["occurrences"][:90])
     assert folder.figure("token-order", "svg").is_file()
 
 

@@ -60,6 +60,7 @@ def _work(run: Run, key: str) -> None:
     whole, classes = run.encoded("held-out"), run.vocabulary.classes
     held_out = drawn(whole, run.study.losses.tokens)
     run.progress.say(f"  {sample_sentence(held_out, whole)}")
+    reference = _reference(run, held_out)
     losses, massive = _walk(run, key, held_out)
     parts = []  # a token that is massive at any checkpoint counts at none
     for checkpoint, found in zip(run.checkpoints, losses, strict=True):
@@ -78,7 +79,6 @@ def _work(run: Run, key: str) -> None:
     )
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
-    reference = _reference(run, held_out)
     steps = [one.step for one in run.checkpoints]
     measured = Measured(
         train=run.encoded("train"),
