@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from functok.claims.verdicts import assemble
 from functok.consolidation.arms.arm import ARMS, DECLARED, PLAIN
 from functok.consolidation.arms.outcomes import held_out
 from functok.consolidation.arms.watching import Training
@@ -24,13 +25,13 @@ LIKE = {"name": "too much", "groups": ["ff"], "weight": 0.5, "like": "after cont
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Declared arms, one of its own and one that is infeasible, in a tiny world."""
-    world = "tiny-world?entities=12&relations=2&values=4&topics=2&nouns=3&tokens=24&documents=300"
+    world = "tiny-world?entities=8&relations=2&values=4&topics=2&nouns=3&tokens=24&documents=200"
     content = settings(Path(world), dictionaries=[])
     content |= {"tokenizer": {"vocabulary_size": 600}}
     content |= {"tokens": {"definition": "lexicon", "also": ["punctuation"], "plain": True}}
     arms = [*DECLARED, OWN, LIKE]
     content |= {"arms": {"arms": arms, "seeds": 2, "dose": 0.1, "tokens": 1500}}
-    content["model"]["training"] |= {"steps": 12}
+    content["model"]["training"] |= {"steps": 8}
     return write_study(tmp_path_factory.mktemp("arms") / "study.yaml", content)
 
 
@@ -79,7 +80,9 @@ def test_plain_training_at_the_first_seed_is_the_studys_own_model(whole: Path) -
     assert kept.select(found.columns).equals(found)
 
 
-def test_effects_are_differences_of_the_table_and_p8_wants_more_seeds(whole: Path) -> None:
+def test_effects_are_differences_of_the_table_and_p8_wants_more_seeds(
+    whole: Path, tmp_path: Path
+) -> None:
     arms, effects = _table(whole, "arms"), _table(whole, "arm_effects")
     one, six = ARMS[1].name, ARMS[6].name
     pick = {"outcome": "answer", "group": "content"}
@@ -91,9 +94,11 @@ def test_effects_are_differences_of_the_table_and_p8_wants_more_seeds(whole: Pat
     assert row["seeds"] == 2
     assert "too much" not in {*effects["arm"], *effects["control"]}
     (evidence,) = pl.read_parquet(whole / "tests/P8.parquet").to_dicts()
-    assert evidence["units"] == 2
-    assert "15 seeds are needed" in evidence["unit"]
     assert evidence["p_value"] != evidence["p_value"]
+    judged = assemble(RunFolder(shutil.copytree(whole, tmp_path / "judged")))
+    (claim,) = judged.filter(test="P8").to_dicts()
+    assert (claim["claim"], claim["answer"]) == ("consolidation", "undecided")
+    assert claim["size"] == "2 paired seeds (no interval: 15 seeds are needed)"
     said = (whole.parent / "said").read_text()
     assert "Arm too much is infeasible: all of its targets" in said
     assert "1 drop fc" in said

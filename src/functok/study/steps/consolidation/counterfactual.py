@@ -233,7 +233,8 @@ def _shows(run: Run) -> Shown:
     yield "Spent on the dropped targets in plain training, mean over seeds"
     yield drops.group_by("arm", maintain_order=True).agg(
         pl.col("groups").first(),
-        pl.col("share_of_tokens", "tokens", "loss", "excess", "gradient").mean(),
+        pl.col("share_of_tokens").mean(),
+        pl.col("tokens", "loss", "excess", "gradient").mean().round().cast(pl.Int64),
         pl.col("problem").drop_nulls().len().alias("infeasible"),
     )
     missing = drops.drop_nulls("problem").unique("arm", keep="first", maintain_order=True)
