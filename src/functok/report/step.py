@@ -54,8 +54,8 @@ REPORT = Step(
     title="Drawing the figures, writing the report",
     number=2,
     needs=(
-        *("tokens", "claims", "trace", "reactivation", "traits", "knockout", "answers"),
-        "features",
+        *("tokens", "claims", "trace", "ablation", "reactivation", "traits", "knockout"),
+        *("probes", "answers", "features"),
     ),
     settings=lambda run: run.study.trace.features,
     work=_work,

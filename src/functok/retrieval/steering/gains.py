@@ -179,7 +179,7 @@ def steering_effects(
     for prompt in prompts:
         last = len(prompt.ids) - 1
         hidden = residual_stream(model, torch.tensor([prompt.ids]), layer)[0, last].float().cpu()
-        fresh = _fresh_directions(prompt.document, features, own.shape[1], seed)
+        fresh = fresh_directions(prompt.document, features, own.shape[1], seed)
         vectors = torch.cat(
             [
                 steering_vectors(hidden, own, alpha),
@@ -204,7 +204,7 @@ def steering_effects(
     )
 
 
-def _fresh_directions(
+def fresh_directions(
     document: int, features: Int[np.ndarray, " features"], width: int, seed: int
 ) -> Float[Tensor, "features width"]:
     """A random direction for each of a prompt's trials."""
