@@ -270,7 +270,7 @@ def test_types_of_token_are_compared_by_class_and_frequency() -> None:
     assert planted[CONTRAST]["low"] > 0
     assert planted[CONTRAST]["p_value"] < 0.01
     assert planted[FREQUENCY]["value"] > 0.9
-    runs = 100
+    runs = 60
     null = [row for seed in range(runs) for row in _types(seed, 0.0).iter_rows(named=True)]
     for effect in (CONTRAST, FREQUENCY):
         some = [row for row in null if row["effect"] == effect]

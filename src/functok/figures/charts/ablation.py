@@ -64,6 +64,7 @@ def ablation(table: pl.DataFrame) -> ChartType:
     """One point with its interval for each place, and a grey one of its control."""
     base = alt.Chart(table, width=WIDTH, height=220).encode(
         y=alt.Y("place:N", title=None, sort=[*_PLACES.values()]).axis(labelLimit=260),
+        yOffset=alt.YOffset("of:N", sort=[_OWN, _RANDOM]),
         color=alt.Color("of:N").scale(domain=[_OWN, _RANDOM], range=[MEASURED, CONTROL]),
         tooltip=[
             *tips("place:N of:N"),

@@ -127,7 +127,7 @@ def ablated(
         active = [fired[name].to_numpy() for name in ("position", "activation", "class")]
         activation = dict(zip(active[0].tolist(), active[1].tolist(), strict=True))
         directions = [own[number], *(own[number].norm() * one[number] for one in fresh)]
-        for place, chosen in places(*active, len(ids) - 1).items():
+        for place, chosen in places(*active, last=len(ids) - 1).items():
             amounts = {position: activation[position] * unit[position] for position in chosen}
             trials += [Trial(0, _removals(layer, amounts, direction)) for direction in directions]
             taken = [float(amounts[one] * own[number].norm() / norms[one]) for one in chosen]

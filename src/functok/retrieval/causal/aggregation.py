@@ -164,7 +164,7 @@ def _correlation(
     nothing = dict.fromkeys(("value", "low", "high", "p_value"), math.nan)
     if types < 5 or len(np.unique(score)) == 1 or len(np.unique(often)) == 1:
         return nothing | {"types": types}
-    found = spearmanr(score, often)
+    found: Any = spearmanr(score, often)
     value, half = float(found.statistic), 1.96 * math.sqrt(1.06 / (types - 3))
     bent = math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12))
     ends = {"low": math.tanh(bent - half), "high": math.tanh(bent + half)}
