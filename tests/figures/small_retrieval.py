@@ -115,7 +115,7 @@ def write_faces(folder: RunFolder, tokens: Sequence[str] = ("␣the", *HOSTILE))
 
 
 def _facts(folder: RunFolder) -> None:
-    """Patching and knockout of facts."""
+    """Patching, knockout and probes of facts; features ablated."""
     curve = [
         {"final_class": name, "layer": layer, "depth": (layer + 1) / 3, "effect": 0.4 * layer}
         for name in ("function", "punctuation", "content")
@@ -137,6 +137,22 @@ def _facts(folder: RunFolder) -> None:
         for measure in ("shapley", "total")
     ]
     save(folder.retrieval("knockout_classes"), pl.DataFrame(worth))
+    told = [
+        {"class": name, "last": last, "depth": (layer + 1) / 3, "accuracy": 0.6, "control": 0.5}
+        | {"selectivity": 0.1 * layer, "selectivity_low": low, "selectivity_high": 0.3}
+        | {"auroc": 0.7, "positions": 40}
+        for name, low in (("function", 0.0), ("punctuation", float("nan")), ("content", -0.1))
+        for last in (False, True)
+        for layer in range(3)
+    ]
+    save(folder.retrieval("probes"), pl.DataFrame(told))
+    effects = [
+        {"place": place, "measure": measure, "own": 0.2, "random": 0.1, "effect": 0.1}
+        | {"effect_low": low, "effect_high": 0.2, "pairs": 30}
+        for place, low in (("naming", 0.0), ("last", float("nan")), ("function − content", -0.1))
+        for measure in ("kl", "promoted")
+    ]
+    save(folder.retrieval("ablation_places"), pl.DataFrame(effects))
 
 
 def _traits(folder: RunFolder) -> None:

@@ -134,6 +134,44 @@ def test_differences_are_those_of_whole_passes(world: Any) -> None:
                 assert said["difference"][index] == pytest.approx(float(expected), abs=1e-4)
 
 
+def test_edges_of_later_positions_are_those_of_whole_passes(world: Any) -> None:
+    model, table, names, _ = world
+    found = knockout(model, table, names, later=True)
+    deepest = table.with_columns(after=pl.col("ids").list.len() - pl.col("subject_last"))
+    row = deepest["after"].arg_max()
+    pair = table.row(row, named=True)
+    classes = key_classes(pair["ids"], (pair["subject_first"], pair["subject_last"]), names)
+    length, first = len(classes), pair["subject_last"] + 1
+    assert first < length - 2, "some positions lie between"
+    for variant in VARIANTS:
+        said = found.filter(
+            pl.col("fact") == pair["fact"],
+            pl.col("frame") == pair["frame"],
+            pl.col("variant") == variant,
+        ).row(0, named=True)
+        for subset in ((), (1, 3), (3,), tuple(range(5))):
+            edges = torch.zeros(1, length, length, dtype=torch.bool)
+            edges[0, first:] = torch.from_numpy(~np.isin(classes, [-1, *subset]))
+            edges[0, range(length), range(length)] = False
+            with torch.no_grad(), cut_edges(model, edges, variant):
+                logits = model(torch.tensor([pair["ids"]]), use_cache=False).logits[0, -1]
+            expected = logits[pair["answer_id"]] - logits[pair["counterfactual_answer_id"]]
+            index = SUBSETS.index(subset)
+            assert said["difference"][index] == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_values_of_later_tokens_are_in_no_mean() -> None:
+    """A mean over keys is one over those that the query sees: nothing comes from behind it."""
+    shape = LlamaShape(hidden_size=16, layers=2, heads=2, key_value_heads=1, intermediate_size=24)
+    model = new_llama(shape, 20, 16, 0).eval()
+    edges = some_edges(7)
+    one, other = torch.arange(1, 15).view(2, 7), torch.arange(1, 15).view(2, 7).clone()
+    other[:, 5:] = 19
+    with torch.no_grad(), cut_edges(model, edges, "mean"):
+        found = [model(ids, use_cache=False).logits[:, :5] for ids in (one, other)]
+    torch.testing.assert_close(*found)
+
+
 def test_the_subject_carries_the_answer_of_a_small_model(world: Any) -> None:
     _, table, _, found = world
     groups = np.arange(table["fact"].max() + 1) % 8

@@ -97,7 +97,16 @@ class Judged:
 def assemble(
     run: RunFolder, broken: str | None = None, others: Sequence[RunFolder] = ()
 ) -> pl.DataFrame:
-    """Write and return ``claims.parquet``: one row per claim and declared row, unrun rows included.
+    """Write and return ``claims.parquet``, see ``claim_rows``."""
+    table = claim_rows(run, broken, others)
+    write_table(run.claims, table.to_arrow())
+    return table
+
+
+def claim_rows(
+    run: RunFolder, broken: str | None = None, others: Sequence[RunFolder] = ()
+) -> pl.DataFrame:
+    """One row per claim and declared row, unrun rows included.
 
     Args:
         run: where the tests are.
@@ -150,9 +159,7 @@ def assemble(
                 }
             )
     table = pl.DataFrame(rows, infer_schema_length=None)
-    table = table.with_columns(pl.col(name).cast(kind) for name, kind in _TYPES.items())
-    write_table(run.claims, table.to_arrow())
-    return table
+    return table.with_columns(pl.col(name).cast(kind) for name, kind in _TYPES.items())
 
 
 def beside(claim: dict[str, Any]) -> str:

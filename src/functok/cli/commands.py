@@ -60,6 +60,15 @@ def run(study: Target, options: RunOptions, settings: Set = None) -> None:
 app.command()(plan)
 
 
+@app.command()
+@run_options("sae")
+def causal(target: Target, options: RunOptions) -> None:
+    """Is it the token's class or its position? Every causal experiment, and what they decide."""
+    from functok.cli.work import show_causal
+
+    show_causal(target, options)
+
+
 def _add(name: str, summary: str, by_sae: bool) -> None:
     """Add the command that brings a run up to one step, with the steps it needs; ``by_sae``: and
     shows one SAE of it."""

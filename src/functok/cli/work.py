@@ -124,6 +124,39 @@ def show_step(target: Path, name: str, options: RunOptions, changes: Sequence[st
     show(seen, name)
 
 
+CAUSAL = ("facts", "patching", "knockout", "probes", "ablation", "placement")
+"""Steps that change or read single positions of a model."""
+
+
+def show_causal(target: Path, options: RunOptions) -> None:
+    """Bring the run of ``target`` to every causal experiment, and print what each left and what it
+    says of the claims; those that the study does not name have their defaults.
+
+    Raises:
+        UserError: as ``find`` and ``bring``.
+    """
+    from functok.study.steps.claims import answers
+    from functok.study.summary import about_model
+
+    run = find(target, options.output, options.resources)
+    run.study = run.study.with_causal()
+    steps = {step.name: step for step in STEPS}
+    excuses = {name: steps[name].excuse(run.study) for name in CAUSAL}
+    able = [name for name, excuse in excuses.items() if excuse is None]
+    require(bool(able), str(excuses["facts"]))
+    bring(run, able, options.replace)
+    for name in able:
+        shows, title = steps[name].shows, steps[name].title_of(run.study)
+        assert shows is not None
+        printed([f"{title} (functok {name})", *shows(run), ""])
+    for name, excuse in excuses.items():
+        if excuse is not None:
+            run.progress.say(f"Skipping {name}: {excuse}")
+    tests = [test for name in CAUSAL for test in steps[name].evidence]
+    printed(answers(run, tests))
+    printed(about_model(run.folder))
+
+
 def show(run: Run, name: str) -> None:
     """Print what a step left."""
     from functok.study.summary import about_model

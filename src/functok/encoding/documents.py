@@ -7,7 +7,7 @@ which they fill the budget. So a smaller budget reads beginnings of what a large
 every machine and in every order of reading.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -142,6 +142,13 @@ def check_budget(
 def hash_order(keys: Int[np.ndarray, " documents"]) -> Int[np.ndarray, " documents"]:
     """Indices of the documents in the order in which they are drawn."""
     return np.argsort(mixed(keys, 6), kind="stable")
+
+
+def openings(encoded: Encoded, longest: int) -> Iterator[tuple[int, Int[np.ndarray, " tokens"]]]:
+    """The hash and the first ``longest`` ids of each document, in the order of ``hash_order``."""
+    for index in hash_order(encoded.keys).tolist():
+        document = encoded.slice(index, index + 1)
+        yield int(document.keys[0]), document.ids[:longest]
 
 
 def _longest(tokens: int) -> int | float:

@@ -54,8 +54,8 @@ REPORT = Step(
     title="Drawing the figures, writing the report",
     number=3,
     needs=(
-        *("tokens", "claims", "trace", "reactivation", "traits", "knockout", "answers"),
-        *("features", "entropy", "predictions"),
+        *("tokens", "claims", "trace", "ablation", "reactivation", "traits", "knockout"),
+        *("probes", "answers", "features", "entropy", "predictions"),
     ),
     settings=lambda run: run.study.trace.features,
     work=_work,

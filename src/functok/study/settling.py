@@ -12,9 +12,14 @@ from functok.study.counting import fingerprint_elsewhere
 from functok.study.published import as_read, known_stamps
 from functok.study.run import Run
 
+_EXPERIMENTS = ("facts", "facts.probes", "steer.classes", "ablation")
+"""What a study may take on later, since it changes nothing that is there."""
+
 
 def settle(run: Run, replace: bool) -> None:
     """Write the resolved study into its folder, unless another one's results would be lost.
+
+    An experiment that the study did not have before is added to it.
 
     Raises:
         UserError: if the folder belongs to a study with other settings, or to a corpus, a
@@ -39,6 +44,7 @@ def settle(run: Run, replace: bool) -> None:
             key
             for key in differences(old, resolved(study))
             if not (key == "tokens.on_error" and study.tokens.on_error == "skip")
+            and not (key in _EXPERIMENTS and _at(old, key) is None)
         ]
         if changed:
             raise UserError(
@@ -56,6 +62,13 @@ def settle(run: Run, replace: bool) -> None:
         write_text(folder.study, dump_study(study))
     if before != now:
         write_json(folder.inputs, now)
+
+
+def _at(content: Any, key: str) -> Any:
+    """What stands at a dotted key."""
+    for name in key.split("."):
+        content = content[name]
+    return content
 
 
 def treebank_fingerprints(run: Run) -> list[str]:

@@ -100,6 +100,36 @@ def classes_of_keys(table: pl.DataFrame) -> ChartType:
     return zero_line(table) + with_intervals(base, x, "low", "high")
 
 
+def selectivity_by_depth(probes: pl.DataFrame) -> pl.DataFrame:
+    """Columns place, class, depth, selectivity with its ends, accuracy, control, auroc, positions
+    of ``retrieval/probes.parquet``."""
+    place = pl.when("last").then(pl.lit(_LAST)).otherwise(pl.lit(_INSIDE)).alias("place")
+    ends = ("selectivity_low", "selectivity_high")
+    return probes.select(
+        *(place, "class", "depth", "selectivity", *ends),
+        *("accuracy", "control", "auroc", "positions"),
+    ).sort("place", "class", "depth")
+
+
+def probes_by_class(table: pl.DataFrame) -> ChartType:
+    """One line with its intervals per class of token, solid at the last position."""
+    base = alt.Chart(table, width=WIDTH, height=HEIGHT).encode(
+        x=alt.X("depth:Q", title="depth (share of the layers)").axis(format="%"),
+        color=_COLOUR,
+        tooltip=[
+            *tips("place:N class:N", depth=".0%"),
+            *value_tips("selectivity", ".1%", "selectivity"),
+            *tips(accuracy=".1%", control=".1%", auroc=".3f", positions="d"),
+        ],
+    )
+    dashes = alt.StrokeDash("place:N").scale(domain=[_LAST, _INSIDE], range=[[1, 0], [5, 4]])
+    y = alt.Y("selectivity:Q", title="accuracy over the control task").axis(format="%")
+    bars = base.transform_filter("isValid(datum.selectivity_low)").mark_rule(opacity=0.4)
+    bars = bars.encode(y="selectivity_low:Q", y2="selectivity_high:Q")
+    lines = base.mark_line(point=True).encode(y=y, strokeDash=dashes)
+    return zero_line(table, across=True) + bars + lines
+
+
 PLANS = (
     Plan(
         name="patching",
@@ -137,5 +167,22 @@ PLANS = (
         absent="No attention edges were removed (facts: in the study, functok knockout).",
         tables=made_from(worth_of_classes, lambda folder: folder.retrieval("knockout_classes")),
         chart=classes_of_keys,
+    ),
+    Plan(
+        name="probes",
+        section="retrieval",
+        folded=True,
+        title="At which tokens can the answer be read?",
+        subtitle="linear probes for the answer, trained on other subjects; right against wrong "
+        "answers of the same relation; bars: 95 % over subjects; dashes: tokens inside the prompt",
+        reading="Above 0, the residual stream at tokens of that class tells the right answer from "
+        "wrong ones. If function tokens gather what the answer needs, theirs is above the others, "
+        "inside the prompt as at its end.",
+        control="The control task gives each subject another one's answer; its accuracy, which a "
+        "probe of no use has, too, is taken off. What a position tells need not be used: knockout "
+        "and patching say what is.",
+        absent="No probes were trained (facts: {probes: {}} in the study, functok probes).",
+        tables=made_from(selectivity_by_depth, lambda folder: folder.retrieval("probes")),
+        chart=probes_by_class,
     ),
 )

@@ -2,7 +2,7 @@
 
     mask   −∞ before the softmax: the other weights are renormalised
     zero   the key's weight times its value is left out; nothing is renormalised
-    mean   the key's value is replaced by the mean value over the keys
+    mean   the key's value is replaced by the mean value over the keys that the query sees
 
 ``mask`` gives a key's weight to the others, ``zero`` shrinks the output, ``mean`` keeps its size.
 None of the three is monotone in the set of edges removed. It is done where transformers computes
@@ -121,5 +121,6 @@ def _attention(
         output = plain.masked_fill(removed, 0.0).to(query.dtype) @ value
         if cut.variant == "mean":
             share = (plain * removed).sum(-1, keepdim=True).to(query.dtype)
-            output = output + share * value.mean(2, keepdim=True)
+            seen = (plain > 0).to(query.dtype)  # no later key, and none beyond a window
+            output = output + share * (seen @ value) / seen.sum(-1, keepdim=True)
     return output.transpose(1, 2).contiguous(), None

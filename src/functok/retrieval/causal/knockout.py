@@ -9,8 +9,9 @@ only the classes in S may be read:
     Shapley       φ_c = Σ_S |S|! (n−|S|−1)! / n! · [v(S ∪ c) − v(S)],   Σ φ_c = v(all) − v(none)
 
 and pairwise interactions. Position 0 and special tokens, where attention sinks lie, are a class of
-their own that is never removed, and neither is a position's edge to itself. See
-``docs/methods.md#attention-knockout``.
+their own that is never removed, and neither is a position's edge to itself. Positions between the
+subject and the last one may pass the answer on, so the edges of all of them can be removed, too.
+See ``docs/methods.md#attention-knockout``.
 """
 
 from __future__ import annotations
@@ -74,11 +75,14 @@ def knockout(
     pairs: pl.DataFrame,
     vocabulary: Vocabulary,
     variants: Sequence[Variant] = VARIANTS,
+    later: bool = False,
 ) -> pl.DataFrame:
     """LD of every prompt under every subset of classes that may be read.
 
     Args:
         pairs: as ``pairs(…).prompts`` has them.
+        later: whether edges from all positions after the subject are removed, not only those from
+            the last one.
 
     Returns:
         A row per prompt and variant: columns fact, relation, frame, final, final_class, variant;
@@ -90,8 +94,9 @@ def knockout(
         UserError: see ``cut_edges``.
     """
     rows = []
-    for numbers in _alike(pairs):
+    for numbers in alike(pairs, *(["subject_last"] if later else [])):
         part = pairs[numbers]
+        first = min(part["subject_last"][0] + 1, len(part["ids"][0]) - 1) if later else -1
         ids = torch.tensor(part["ids"].to_list(), device=device_of(model))
         classes = torch.from_numpy(
             np.stack(
@@ -106,7 +111,7 @@ def knockout(
             [part["answer_id"].to_list(), part["counterfactual_answer_id"].to_list()]
         )
         for variant in variants:
-            found, mass = _under_subsets(model, ids, classes, kept, answers, variant)
+            found, mass = _under_subsets(model, ids, classes, kept, answers, variant, first)
             for index, row in enumerate(part.iter_rows(named=True)):
                 own = [int((classes[index] == place).sum()) for place in range(len(CLASSES))]
                 rows.append(
@@ -121,10 +126,11 @@ def knockout(
 _ABOUT = ("fact", "relation", "frame", "final", "final_class")
 
 
-def _alike(pairs: pl.DataFrame) -> Iterator[list[int]]:
-    """Rows whose prompts have one length, a few at a time."""
-    lengths = pairs.with_row_index("row").select("row", pl.col("ids").list.len().alias("length"))
-    for _, part in lengths.group_by("length", maintain_order=True):
+def alike(pairs: pl.DataFrame, *columns: str) -> Iterator[list[int]]:
+    """Rows whose prompts have one length, and alike in ``columns``; a few at a time."""
+    length = pl.col("ids").list.len().alias("length")
+    lengths = pairs.with_row_index("row").select("row", length, *columns)
+    for _, part in lengths.group_by("length", *columns, maintain_order=True):
         rows = part["row"].to_list()
         for start in range(0, len(rows), TOGETHER):
             yield rows[start : start + TOGETHER]
@@ -137,21 +143,24 @@ def _under_subsets(
     kept: Bool[Tensor, "subsets classes"],
     answers: Int[Tensor, "2 prompts"],
     variant: Variant,
+    first: int = -1,
 ) -> tuple[Float[np.ndarray, "prompts subsets"], Float[np.ndarray, "prompts classes"]]:
     """LD under every subset, and the attention of the last position to each class.
 
-    All but the last token are run once: edges from the last position alone change nothing there.
+    Edges from position ``first`` on are removed. What stands before it is run once: nothing changes
+    there.
     """
     prompts, length = ids.shape
     read = torch.cat([kept, torch.ones(len(kept), 1, dtype=torch.bool)], 1)  # −1: always
     open_ = read[:, classes].transpose(0, 1)  # prompts subsets position
-    open_[:, :, -1] = True
-    edges = ~open_.reshape(prompts * len(kept), 1, length)
-    cache = model(ids[:, :-1], use_cache=True, logits_to_keep=1).past_key_values
+    itself = torch.eye(length, dtype=torch.bool)[first:]
+    edges = ~(open_[:, :, None] | itself).flatten(0, 1)  # rows query position
+    cache = model(ids[:, :first], use_cache=True, logits_to_keep=1).past_key_values
     cache.batch_repeat_interleave(len(kept))
-    last = ids[:, -1:].repeat_interleave(len(kept), 0)
+    after = ids[:, first:].repeat_interleave(len(kept), 0)
     with cut_edges(model, edges, variant) as weights:
-        logits = model(last, past_key_values=cache, use_cache=True).logits[:, -1].float().cpu()
+        said = model(after, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    logits = said.logits[:, -1].float().cpu()
     logits = logits.view(prompts, len(kept), -1)
     own, other = (part[:, None, None].expand(-1, len(kept), 1) for part in answers)
     difference = (logits.gather(2, own) - logits.gather(2, other))[..., 0]

@@ -82,7 +82,7 @@ def onsets(
         for one, other in (("content", "function"), ("content", "punctuation")):
             rows.append(
                 {"measure": name, "one": one, "other": other}
-                | _compared(values, classes, one, other, left_out, seed)
+                | compared(values, classes, one, other, left_out, seed)
                 | {"facts": table["fact"].n_unique()}
             )
     return Onsets(
@@ -129,7 +129,7 @@ def _free(table: pl.DataFrame, layers: np.ndarray) -> np.ndarray:
     return np.isin(layers, inside.to_numpy())
 
 
-def _compared(
+def compared(
     values: Float[np.ndarray, " types"],
     classes: np.ndarray,
     one: str,
@@ -137,7 +137,17 @@ def _compared(
     left_out: Float[np.ndarray, "groups types"],
     seed: int,
 ) -> dict[str, float | int]:
-    """Mean of ``one``'s types minus that of ``other``'s."""
+    """Mean of ``one``'s types minus that of ``other``'s.
+
+    Args:
+        values: of the types; NaN where there is none.
+        classes: of the types.
+        left_out: ``values`` without each group of facts.
+        seed: of the permutations.
+
+    Returns:
+        difference, low, high (95 %, types and facts as samples), p_value and types.
+    """
     used = np.isin(classes, [one, other]) & np.isfinite(values)
     labelled = classes[used] == one
     size, rest = int(labelled.sum()), int((~labelled).sum())

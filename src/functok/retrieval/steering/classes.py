@@ -15,6 +15,7 @@ norm at which other features' directions have a median KL of ``NATS``); the clai
 """
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from functok.encoding.documents import hash_order
+from functok.encoding.documents import openings
 from functok.encoding.tokenizer import Encoded
 from functok.models.dictionaries import Dictionary
 from functok.models.interventions.intervention import Intervention
@@ -69,22 +70,20 @@ def paired_prompts(
         start: the token id that a row begins with.
         shortest: tokens of a prompt, at least; ``longest`` at most.
     """
-    pairs: list[Pair] = []
     lead = [] if start is None else [start]
-    for index in hash_order(encoded.keys).tolist():
-        if len(pairs) == count:
-            break
-        document = encoded.slice(index, index + 1)
-        ids, key = document.ids[:longest], int(document.keys[0])
+
+    def cut(key: int, ids: Int[np.ndarray, " tokens"]) -> Pair | None:
         later = np.arange(len(ids)) >= shortest - 1
         function, content = (np.flatnonzero((classes[ids] == one) & later) for one in range(2))
         near = [(place, _nearest(place, content, key)) for place in function.tolist()]
         near = [(place, other) for place, other in near if abs(place - other) <= APART]
-        if near:
-            place, other = near[key % len(near)]
-            kept = [int(token) for token in ids]
-            pairs.append(Pair(key, (lead + kept[: place + 1], lead + kept[: other + 1])))
-    return pairs
+        if not near:
+            return None
+        place, other = near[key % len(near)]
+        return Pair(key, (lead + ids[: place + 1].tolist(), lead + ids[: other + 1].tolist()))
+
+    found = (cut(*document) for document in openings(encoded, longest))
+    return list(islice((pair for pair in found if pair is not None), count))
 
 
 def _nearest(place: int, among: Int[np.ndarray, " places"], key: int) -> int:

@@ -17,6 +17,7 @@ control. See ``docs/methods.md#steering-gain``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from functok.corpus.splits import mixed
 from functok.encoding.contexts import ContextRows, RowFormat
-from functok.encoding.documents import hash_order
+from functok.encoding.documents import openings
 from functok.encoding.tokenizer import Encoded
 from functok.graph.bipartite import TokenFeatureGraph
 from functok.models.dictionaries import Dictionary
@@ -131,18 +132,15 @@ def function_prompts(
         start: the token id that a row begins with.
         shortest: tokens of a prompt, at least; ``longest`` at most.
     """
-    prompts: list[Prompt] = []
     lead = [] if start is None else [start]
-    for index in hash_order(encoded.keys).tolist():
-        if len(prompts) == count:
-            break
-        ids = encoded.slice(index, index + 1).ids[:longest]
+
+    def cut(key: int, ids: Int[np.ndarray, " tokens"]) -> Prompt | None:
         ends = np.flatnonzero(classes[ids] == FUNCTION)
         ends = ends[ends >= shortest - 1]
-        if len(ends):
-            kept = [int(token) for token in ids[: ends[-1] + 1]]
-            prompts.append(Prompt(int(encoded.keys[index]), lead + kept))
-    return prompts
+        return Prompt(key, lead + ids[: ends[-1] + 1].tolist()) if len(ends) else None
+
+    found = (cut(*document) for document in openings(encoded, longest))
+    return list(islice((prompt for prompt in found if prompt is not None), count))
 
 
 def steering_vectors(
@@ -181,7 +179,7 @@ def steering_effects(
     for prompt in prompts:
         last = len(prompt.ids) - 1
         hidden = residual_stream(model, torch.tensor([prompt.ids]), layer)[0, last].float().cpu()
-        fresh = _fresh_directions(prompt.document, features, own.shape[1], seed)
+        fresh = fresh_directions(prompt.document, features, own.shape[1], seed)
         vectors = torch.cat(
             [
                 steering_vectors(hidden, own, alpha),
@@ -206,7 +204,7 @@ def steering_effects(
     )
 
 
-def _fresh_directions(
+def fresh_directions(
     document: int, features: Int[np.ndarray, " features"], width: int, seed: int
 ) -> Float[Tensor, "features width"]:
     """A random direction for each of a prompt's trials."""

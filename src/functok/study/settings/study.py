@@ -7,8 +7,9 @@ from pydantic import Field, field_validator, model_validator
 from functok.models.training.schedule import log_spaced
 from functok.runtime.errors import nearest
 from functok.study.settings.arms import ArmsPart
-from functok.study.settings.causal import FactsPart
+from functok.study.settings.causal import AblationPart, FactsPart, ProbesPart
 from functok.study.settings.measures import (
+    ClassesPart,
     ControlsPart,
     GraphPart,
     LossesPart,
@@ -54,6 +55,9 @@ class Study(Part):
     arms: ArmsPart | None = None
     """Training runs that drop some targets, compared with runs that drop as much elsewhere; null:
     none. ``arms: {}`` takes the declared ones: 75 training runs."""
+    ablation: AblationPart | None = None
+    """Whether the next token depends on the traced features where they fire; null: not measured.
+    ``ablation: {}`` takes the defaults."""
     world: WorldPart = WorldPart()
 
     @model_validator(mode="before")
@@ -118,6 +122,14 @@ class Study(Part):
         tokenizer = self.tokenizer.model_copy(update={"load": load} if own else {})
         model = self.model.model_copy(update={"load": load})
         return self.model_copy(update={"model": model, "tokenizer": tokenizer})
+
+    def with_causal(self) -> "Study":
+        """The same study with all causal experiments: by default those that it does not name."""
+        facts = self.facts or FactsPart()
+        facts = facts.model_copy(update={"probes": facts.probes or ProbesPart()})
+        steer = self.steer.model_copy(update={"classes": self.steer.classes or ClassesPart()})
+        ablation = self.ablation or AblationPart()
+        return self.model_copy(update={"facts": facts, "steer": steer, "ablation": ablation})
 
     @property
     def whole(self) -> bool:

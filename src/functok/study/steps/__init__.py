@@ -1,10 +1,12 @@
 """The steps of a study in order, each in one file; the report's step comes after them."""
 
 from functok.study.steps.baselines import BASELINES
+from functok.study.steps.causal.ablation import ABLATION
 from functok.study.steps.causal.facts import FACTS
 from functok.study.steps.causal.knockout import KNOCKOUT
 from functok.study.steps.causal.patching import PATCHING
 from functok.study.steps.causal.placement import PLACEMENT
+from functok.study.steps.causal.probes import PROBES
 from functok.study.steps.claims import CLAIMS
 from functok.study.steps.consolidation.counterfactual import COUNTERFACTUAL
 from functok.study.steps.consolidation.entropy import ENTROPY
@@ -27,18 +29,7 @@ from functok.study.steps.world import ANSWERS, WORLD
 STEPS = (
     *(TOKENIZER, DOCUMENTS, TOKENS, PRETRAIN, LOSSES, GRADIENTS),
     *(ENTROPY, PREDICTIONS, COUNTERFACTUAL, DICTIONARIES, GRAPH, COVERAGE),
-    *(
-        BASELINES,
-        CONTROLS,
-        TRACE,
-        REACTIVATION,
-        STEER,
-        PLACEMENT,
-        TRAITS,
-        FACTS,
-        PATCHING,
-        KNOCKOUT,
-    ),
-    *(WORLD, ANSWERS, FEATURES, CLAIMS),
+    *(BASELINES, CONTROLS, TRACE, ABLATION, REACTIVATION, STEER, PLACEMENT, TRAITS),
+    *(FACTS, PATCHING, KNOCKOUT, PROBES, WORLD, ANSWERS, FEATURES, CLAIMS),
 )
 """Each stands after those it needs."""

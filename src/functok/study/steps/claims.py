@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from functok.runtime.store import read_frame
@@ -27,7 +28,6 @@ def _work(run: Run, key: str) -> None:
 
 def _shows(run: Run) -> Shown:
     """The verdict on each claim, the rows behind it, and what explains the degree."""
-    import polars as pl
 
     claims = read_frame(run.folder.claims)
     yield _verdicts(claims)
@@ -37,12 +37,25 @@ def _shows(run: Run) -> Shown:
         yield from health_sentences(run)
     account, reason = claims.select("explanation", "reason").drop_nulls().row(0)
     yield f"Explanation of the degree: {account}. {reason}"
-    for row in claims.filter(pl.col("effect").is_not_null()).iter_rows(named=True):
-        yield _line(row)
-    missing = claims.filter(pl.col("effect").is_null())["test"].to_list()
-    if missing:
-        yield f"Not run: {', '.join(missing)}."
+    yield from _lines(claims)
     yield f"{len(claims)} rows in {run.folder.claims}"
+
+
+def answers(run: Run, tests: Sequence[str]) -> Iterator[str]:
+    """What some declared tests say so far, whether the claims are assembled or not."""
+    import polars as pl
+
+    from functok.claims.verdicts import claim_rows
+
+    return _lines(claim_rows(run.folder).filter(pl.col("test").is_in(tests)))
+
+
+def _lines(claims: pl.DataFrame) -> Iterator[str]:
+    """The answer of each row that was run, and which were not."""
+    ran = claims["effect"].is_not_null()
+    yield from map(_line, claims.filter(ran).to_dicts())
+    if missing := claims.filter(~ran)["test"].to_list():
+        yield f"Not run: {', '.join(missing)}."
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -81,7 +81,7 @@ def _work(run: Run, key: str) -> None:
 
 def _settings(run: Run) -> Any:
     part = facts_part(run)
-    content = part.model_dump(exclude={"patched", "patching"})
+    content = part.model_dump(exclude={"patched", "patching", "knockout", "probes"})
     places = [user_path(place) for place in (part.load, part.frames) if place is not None]
     return content, [_content(place) for place in places]
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from functok.runtime.errors import UserError, require
+from functok.runtime.errors import UserError
 from functok.runtime.store import read_frame
 from functok.study.plan.cost import Cost
 from functok.study.run import Run
 from functok.study.step import Step, write_tables
 from functok.study.steps.causal.facts import PROMPT, excuse, facts_part
-from functok.study.steps.causal.pairs import drawn_pairs, fact_groups, pairs_expected
+from functok.study.steps.causal.pairs import (
+    EVERY,
+    chosen_layers,
+    drawn_pairs,
+    fact_groups,
+    pairs_expected,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,8 +33,6 @@ TABLES = (
     *("patching_positions", "patching_types", "patching_curve", "patching_classes"),
     *("patching_inside", "patching_shift", "patching_effects"),
 )
-EVERY = 3
-"""Layers are patched in steps of so many."""
 _FILLERS = (
     (" the", " a", " of", " and", "the"),
     (" word", " place", " name", " thing", " city", "word"),
@@ -50,7 +54,8 @@ def _work(run: Run, key: str) -> None:
 
     pairs, seed = drawn_pairs(run), run.study.seed
     model = run.model(run.last_trained, exact=True)
-    layers, depth = _layers(run, model)
+    named = facts_part(run).patching.layers
+    layers, depth = chosen_layers(model, named, "facts.patching.layers")
     groups = fact_groups(pairs, seed)
 
     positions = _patched(run, model, pairs, every_position(pairs, layers), "Patching positions")
@@ -76,25 +81,6 @@ def _work(run: Run, key: str) -> None:
     tables = (positions, found.types, found.curve, found.classes, inside, shares, effects)
     write_tables(run.folder, TABLES, tables)
     _evidence(run, found.classes, effects)
-
-
-def _layers(run: Run, model: Model) -> tuple[list[int], int]:
-    """Layers that are patched, and how many there are.
-
-    Raises:
-        UserError: for a layer that the model does not have.
-    """
-    from functok.models.language.layers import decoder_layers
-
-    depth = len(decoder_layers(model))
-    named = sorted(set(facts_part(run).patching.layers))
-    beyond = [layer for layer in named if layer >= depth]
-    require(
-        not beyond,
-        f"facts.patching.layers: there is no layer {(beyond or [0])[0]}; the model has layers 0 to "
-        f"{depth - 1}.",
-    )
-    return named or sorted({*range(0, depth, EVERY), depth - 1}), depth
 
 
 def _patched(
