@@ -179,7 +179,7 @@ def test_a_trace_and_a_steering_without_a_run_are_kept(named: Named, tmp_path: P
         "The old garden of the lamp",
     ]
     for name in ("trace-1", "trace-2", "trace-difference"):
-        for suffix in ("svg", "png", "pdf", "parquet"):
+        for suffix in ("svg", "png", "parquet"):
             assert kept.figure(name, suffix).is_file()
     told = json.loads(kept.provenance.read_text())
     assert told == {

@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 from figures.small_run import HOSTILE, STEPS, write_small_run
 from functok.figures.catalogue import PLANS, figures
-from functok.figures.draw import draw, write_figure
+from functok.figures.draw import draw
 from functok.runtime.store import RunFolder, control_table, graph_table
 
 
@@ -58,22 +58,12 @@ def test_files_are_written_and_the_parquet_is_what_was_drawn(folder: RunFolder):
     assert (folder.figures / "trace-8.png").is_dir(), "a folder is no figure, whatever its name"
     for figure in drawn:
         assert folder.figure(figure.name, "png").read_bytes().startswith(b"\x89PNG\r\n")
-        assert folder.figure(figure.name, "pdf").read_bytes().startswith(b"%PDF-")
         svg = folder.figure(figure.name, "svg").read_text("utf-8")
         assert svg.startswith("<svg")
         assert "<img" not in svg  # the hostile token's
         assert_frame_equal(pl.read_parquet(folder.figure(figure.name, "parquet")), figure.table)
     assert "&lt;!--" in folder.figure("trace-1", "svg").read_text("utf-8")
     assert HOSTILE[1] in drawn[0].table["token"].to_list() + drawn[1].table["token"].to_list()
-
-
-def test_the_same_figure_has_the_same_bytes(folder: RunFolder):
-    (figure,) = figures(folder, only=["token-degree"])
-    files = [file for file in write_figure(figure, folder) if file.suffix != ".parquet"]
-    assert [file.suffix for file in files] == [".svg", ".png", ".pdf"]
-    before = [file.read_bytes() for file in files]
-    write_figure(figure, folder)
-    assert [file.read_bytes() for file in files] == before
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,6 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(Figure, "specification", property(specification))
     monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda spec, **options: "<svg/>")
     monkeypatch.setattr(vl_convert, "svg_to_png", lambda picture, **options: b"png")
-    monkeypatch.setattr(vl_convert, "svg_to_pdf", lambda picture, **options: b"pdf")
     monkeypatch.setattr(atomic, "flush", lambda path: None)
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with schemapi.debug_mode(False):

@@ -1,4 +1,4 @@
-"""Write figures to disk: .png, .svg and .pdf, with the data that they show as .parquet."""
+"""Write figures to disk: .png and .svg, with the data that they show as .parquet."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from functok.figures.glyphs import fonts_note
 from functok.runtime.store import RunFolder, remove_file, write_table, write_text, writing
 
 _OURS = re.compile(
-    rf"({'|'.join(re.escape(plan.name) for plan in PLANS)})(-\d+)?\.(png|svg|pdf|parquet)"
+    rf"({'|'.join(re.escape(plan.name) for plan in PLANS)})(-\d+)?\.(png|svg|parquet)"
 )
 _SCALE = 2
 """Pixels of the PNG per pixel of the chart."""
@@ -35,12 +35,10 @@ def write_figure(figure: Figure, folder: RunFolder) -> list[Path]:
     """Write one figure; where its files lie."""
     svg = picture(figure)
     write_text(folder.figure(figure.name, "svg"), svg)
-    pictures = {"png": vl_convert.svg_to_png(svg, scale=_SCALE), "pdf": vl_convert.svg_to_pdf(svg)}
-    for suffix, content in pictures.items():
-        with writing(folder.figure(figure.name, suffix)) as temporary:
-            temporary.write_bytes(content)
+    with writing(folder.figure(figure.name, "png")) as temporary:
+        temporary.write_bytes(vl_convert.svg_to_png(svg, scale=_SCALE))
     write_table(folder.figure(figure.name, "parquet"), figure.table.to_arrow())
-    return [folder.figure(figure.name, suffix) for suffix in ("svg", *pictures, "parquet")]
+    return [folder.figure(figure.name, suffix) for suffix in ("png", "svg", "parquet")]
 
 
 def picture(figure: Figure) -> str:
