@@ -6,7 +6,6 @@ from altair.typing import ChartType
 
 from functok.figures.plan import Plan, made_from
 from functok.figures.style import (
-    CONTROL,
     MEASURED,
     WIDTH,
     tips,
@@ -19,7 +18,7 @@ _OUTCOMES = {
     ("answer", "content"): "answers after content tokens",
     ("loss", "all"): "held-out text",
 }
-_COLOURS = [MEASURED, CONTROL]
+_COLOURS = [MEASURED, "#56b4e9"]
 _ROW = 38
 """Pixels of a comparison."""
 
