@@ -18,6 +18,9 @@ from functok.retrieval.causal.aggregation import (
     subject_groups,
 )
 from functok.retrieval.causal.facts.asking import ask
+from functok.retrieval.causal.facts.knowing import know
+from functok.retrieval.causal.facts.pairing import pairs as known_pairs
+from functok.retrieval.causal.facts.tiny_world import world_facts
 from functok.retrieval.causal.probes import (
     RIDGE,
     Scores,
@@ -28,6 +31,8 @@ from functok.retrieval.causal.probes import (
     residuals,
 )
 from functok.runtime.errors import UserError
+from functok.tokens.vocabulary import Vocabulary
+from functok.world.profiles import TrainedWorld
 
 WIDTH = 12
 
@@ -276,6 +281,32 @@ def test_types_of_token_are_compared_by_class_and_frequency() -> None:
         some = [row for row in null if row["effect"] == effect]
         assert sum(row["p_value"] < 0.05 for row in some) <= most(runs)
         assert sum(row["low"] <= 0 <= row["high"] for row in some) >= runs - most(runs)
+
+
+def test_a_model_of_the_tiny_world_holds_its_answers_and_an_untrained_one_none(
+    trained: TrainedWorld,
+) -> None:
+    """Of held-out entities, after each layer, at the end of prompts."""
+    world = trained.world
+    names = Vocabulary.of(trained.tokenizer, len(world.words))
+    asked = ask(world_facts(world), trained.tokenizer, names, 0, examples=0)
+    pairs = known_pairs(know(trained.model, asked)).prompts
+    places = positions(pairs, names)
+    groups, control = subject_groups(places), control_answers(places)
+    torch.manual_seed(0)
+    untrained = type(trained.model)(trained.model.config).eval()
+    for model, expected in ((trained.model, True), (untrained, False)):
+        vectors = answer_vectors(model, pairs, places)
+        rows = [
+            row
+            for stream in residuals(model, pairs, places, [0, 1])
+            for row in by_class(probed(stream, places, vectors, control), places, groups)
+            if row["last"]
+        ]
+        assert {row["class"] for row in rows} == {"function", "punctuation", "content"}
+        found = [row["selectivity_low"] > 0 for row in rows]
+        assert all(abs(row["control"] - 0.5) < 0.15 for row in rows)
+        assert all(found) if expected else sum(found) <= most(len(rows))
 
 
 def test_a_taught_model_is_read_from_its_last_layer(
