@@ -38,8 +38,10 @@ def test_every_run_has_a_column_and_figures_share_a_block(
     assert "Every effect in numbers, and how the runs differ" in page.read
     assert "0.7" in page.read, "the difference of the second run from the first"
     drawn = [figure["data-chart"] for figure in page.attributes("figure")]
-    single = [plan.name for plan in PLANS if "trace" not in plan.name]
+    own = ("trace", "world-trace", "trace-difference", "world-trace-difference", "predictions")
+    single = [plan.name for plan in PLANS if plan.name not in own]  # these share no axes
     assert {f"spec-{name}" for name in single} <= set(drawn)
+    assert {"spec-predictions-one", "spec-predictions-two"} <= set(drawn)
     assert "spec-trace-1-one" in drawn
     assert "spec-trace-1-two" not in drawn, "the second run has none"
     assert len(drawn) == len(set(drawn))
