@@ -9,6 +9,7 @@ from polars.testing import assert_frame_equal
 
 from figures.small_run import HOSTILE, STEPS, write_small_run
 from functok.figures.catalogue import PLANS, figures
+from functok.figures.charts.reactivation import SHOWN, rates_by_class, reactivation_rates
 from functok.figures.draw import draw
 from functok.runtime.store import RunFolder, control_table, graph_table
 
@@ -34,6 +35,23 @@ def test_charts_hold_exactly_the_rows_of_their_tables(folder: RunFolder):
         spec = figure.chart.to_dict()
         (rows,) = spec["datasets"].values()
         assert_frame_equal(pl.DataFrame(rows, schema=figure.table.schema), figure.table)
+
+
+def test_a_chart_has_any_number_of_rows():
+    table = pl.DataFrame({"trains": "observed", "feature": range(6000), "function": 0.1})
+    table = table.with_columns(content=0.2, events=3)
+    assert reactivation_rates(table).to_dict()["datasets"]
+
+
+def test_of_many_features_some_are_drawn_and_always_the_same():
+    rows = [
+        {"trains": "observed", "feature": feature, "class": one, "again": 1, "at_risk": 4}
+        for feature in range(2000)
+        for one in ("function", "content")
+    ]
+    drawn = rates_by_class(pl.DataFrame(rows))
+    assert len(drawn) == SHOWN
+    assert_frame_equal(drawn, rates_by_class(pl.DataFrame(rows[::-1])))
 
 
 def test_charts_name_their_axes_and_answer_the_pointer(folder: RunFolder):

@@ -26,6 +26,7 @@ TOKEN_FONT = "DejaVu Sans, Noto Sans Symbols2, sans-serif"
 """For tokens: the first two have ␣ and ⏎, for which any other font is a fallback."""
 
 register()  # before anything is drawn: tokens are in any script
+alt.data_transformers.disable_max_rows()  # a graph has more tokens than Altair's 5,000 rows
 
 CLASS_SCALE = alt.Scale(domain=["function", "content"], range=[FUNCTION, CONTENT])
 CLASS_COLOUR = alt.Color("class:N", scale=CLASS_SCALE)

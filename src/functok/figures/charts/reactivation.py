@@ -16,6 +16,8 @@ from functok.figures.style import (
     zero_line,
 )
 
+SHOWN = 750
+"""Features drawn at most: more points cover one another, and make the page heavy."""
 _TRAINS = {"observed": "observed", "shifted": "shifted within documents"}
 _ESTIMATES = {
     "by feature": "by feature",
@@ -34,14 +36,17 @@ def rates_by_class(reactivation: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         Columns trains (as in legends), feature, function, content (re-activations per position at
-        risk), and events.
+        risk), and events; of more than ``SHOWN`` features, so many drawn at random.
     """
+    every = reactivation["feature"].unique().sort()
+    shown = every.sample(min(SHOWN, len(every)), seed=0).implode()
     rate = pl.col("again") / pl.col("at_risk")
     rates = [
         rate.filter(pl.col("class") == name).first().alias(name) for name in ("function", "content")
     ]
     return (
-        reactivation.group_by("trains", "feature")
+        reactivation.filter(pl.col("feature").is_in(shown))
+        .group_by("trains", "feature")
         .agg(*rates, pl.col("again").sum().alias("events"))
         .drop_nulls()
         .with_columns(pl.col("trains").replace_strict(_TRAINS))
@@ -104,9 +109,9 @@ PLANS = (
         title="Re-activation by class",
         subtitle="share of positions at which a previously active feature is active again; "
         "dashes: equal",
-        reading="Every point is a feature; above the dashes, a previously active feature is more "
-        "likely to be active again at a function token than at a content token. The paper shows "
-        "three features.",
+        reading=f"Every point is a feature, at most {SHOWN} of them, drawn at random; above the "
+        "dashes, a previously active feature is more likely to be active again at a function token "
+        "than at a content token. The paper shows three features.",
         control="Grey points are the same features with their activity circularly shifted within "
         "each document: rate and duration are kept, the link to the tokens is cut.",
         absent="Re-activation was not measured.",
