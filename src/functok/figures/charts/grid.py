@@ -46,17 +46,17 @@ def answer_grid(table: pl.DataFrame) -> ChartType:
     order = table["row"].unique(maintain_order=True).to_list()
     prompts = table["prompt"].unique(maintain_order=True).to_list()
     colours = alt.Scale(domain=[*_DIRECTIONS], range=[INK, MEASURED, CONTROL])
-    texts = (
-        alt.Chart(table, width=WIDTH, height=_ROW * len(order))
-        .mark_text(align="left", baseline="middle", font=TOKEN_FONT, fontSize=11, limit=WIDTH)
-        .encode(
-            x=alt.value(4),
-            y=alt.Y("row:N", title=None, sort=order).axis(labelLimit=200),
-            text="answer:N",
-            color=alt.Color("direction:N", scale=colours, legend=None),
-            tooltip=["prompt:N", "row:N", "answer:N", "right:N"],
-        )
+    base = alt.Chart(width=WIDTH, height=_ROW * len(order)).encode(
+        y=alt.Y("row:N", title=None, sort=order).axis(labelLimit=200),
+        tooltip=["prompt:N", "row:N", "answer:N", "right:N"],
     )
+    marks = base.mark_point(filled=True, size=50).encode(
+        x=alt.value(6), color=alt.Color("direction:N", scale=colours, legend=None)
+    )
+    words = base.mark_text(
+        align="left", baseline="middle", font=TOKEN_FONT, fontSize=11, limit=WIDTH - 16
+    ).encode(x=alt.value(16), text="answer:N", color=alt.value(INK))
+    texts = alt.layer(marks, words, data=table)
     header = alt.Header(labelAnchor="start", labelFont=TOKEN_FONT, labelLimit=WIDTH)
     return texts.facet(alt.Facet("prompt:N", title=None, sort=prompts, header=header), columns=1)
 
