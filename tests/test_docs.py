@@ -32,9 +32,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RESULTS = ROOT / "docs/results"
 SMALLER = [
-    *("corpus=texts/some.jsonl", "graph.tokens=3000", "traits=[]", "steer.features=4"),
+    *("corpus=texts/some.jsonl", "graph.tokens=2000", "traits=[]", "steer.features=4"),
     "dictionaries={layer: 0, recipe: {width: 64, k: 4, steps: 20, batch: 64}, quality_tokens: 600}",
-    "controls.baselines=[step-0]",
+    "controls={only: [exposure, regression], baselines: []}",
 ]
 """Settings under which a study of a real model runs on a tiny one in seconds."""
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -109,6 +109,8 @@ def test_every_command_on_the_page_runs(
     if page.stem == "losses":  # two sizes, on the same text
         for size in ("small", "large"):
             shutil.copytree(workspace / "runs/demo", workspace / "runs" / size)
+    if page.stem != "your-model":  # where its own study is shown
+        shutil.copy(workspace / "runs/demo/study.yaml", workspace / "my-study.yaml")
     if page.parent == RESULTS:  # a tiny model in the place of those that the pages are about
         monkeypatch.setenv("FUNCTOK_CACHE", str(workspace / "cache"))
         shutil.rmtree(workspace / "runs/demo")
@@ -118,8 +120,6 @@ def test_every_command_on_the_page_runs(
             files = {file.name: sha256(file) for file in cached(weights).iterdir()}
             origin = {"origin": "made for a test", "sha256": files}
             (cached(weights) / ORIGIN).write_text(json.dumps(origin))
-    if page.stem != "your-model":  # where its own study is shown
-        shutil.copy(workspace / "runs/demo/study.yaml", workspace / "my-study.yaml")
     for command in commands(page):
         program, *arguments = shlex.split(command)
         if program == "make":
