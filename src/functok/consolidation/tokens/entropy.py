@@ -1,7 +1,7 @@
 """Which class holds the positions where the next token is least certain, and the massive ones?
 
 Function tokens stand before much of what is uncertain, but they are also two of five tokens: each
-share stands beside the class's share of all positions (``docs/methods.md#high-entropy``).
+share is compared with the class's share of all positions (``docs/methods.md#high-entropy``).
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """The loss by what is predicted: single tokens, and deciles of frequency (paper §4.2, Figure 9c).
 
-Frequent tokens are learned early whatever their class, so the deciles stand beside the tokens
-(``docs/methods.md#target-loss``).
+Frequent tokens are learned early whatever their class, so single tokens are compared with the
+deciles (``docs/methods.md#target-loss``).
 """
 
 from collections.abc import Iterator, Mapping
