@@ -162,9 +162,9 @@ HALVES = ("demo", "demo-scratch")
 
 @run_options("sae", "workers", "allow_python")
 def demo(options: RunOptions) -> None:
-    """Run the demo: SmolLM2-135M, then a small Llama trained from scratch, in about ten minutes.
+    """Run the demo: SmolLM2-135M, then a small Llama trained from scratch, in one report.
 
-    The weights come from the hub or from the package index; without them, only the small model is
+    It takes ten to fifteen minutes on two CPU cores. The weights come from the hub or from the package index; without them, only the small model is
     studied. -o names the folder of both runs.
     """
     from functok.cli.report import report_of_several
