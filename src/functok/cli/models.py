@@ -164,8 +164,8 @@ HALVES = ("demo", "demo-scratch")
 def demo(options: RunOptions) -> None:
     """Run the demo: SmolLM2-135M, then a small Llama trained from scratch, in one report.
 
-    It takes ten to fifteen minutes on two CPU cores. The weights come from the hub or from the package index; without them, only the small model is
-    studied. -o names the folder of both runs.
+    It takes ten to fifteen minutes on two CPU cores. The weights come from the hub or from the
+    package index; without them, only the small model is studied. -o names the folder of both runs.
     """
     from functok.cli.report import report_of_several
     from functok.cli.work import bring, made, show

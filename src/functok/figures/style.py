@@ -109,9 +109,10 @@ def course_axis(table: pl.DataFrame) -> alt.X:
     """The course of training: tokens read where the table has them, else steps."""
     if "tokens_read" not in table.columns:
         return steps_axis(table["step"])
-    least = table["tokens_read"].filter(table["tokens_read"] > 0).min()
-    scale = alt.Scale(type="symlog", constant=least or 1, nice=False)
-    axis = alt.Axis(values=spread(sorted(set(table["tokens_read"])), 12), format=".3~s")
+    read = sorted(set(table["tokens_read"]))
+    least = next((tokens for tokens in read if tokens > 0), 1)
+    scale = alt.Scale(type="symlog", constant=least, nice=False)
+    axis = alt.Axis(values=spread(read, 12), format=".3~s")
     return alt.X("tokens_read:Q", title="tokens read", scale=scale, axis=axis)
 
 
