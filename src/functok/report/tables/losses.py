@@ -58,7 +58,8 @@ def _uncertain(folder: RunFolder) -> str:
         return ""
     titles = {"share": "of these positions", "share_of_tokens": "of the tokens"}
     columns = "positions class count share share_low share_high share_of_tokens"
-    formats = dict.fromkeys("share share_low share_high share_of_tokens".split(), percent)
+    shares = ("share", "share_low", "share_high", "share_of_tokens")
+    formats = {str(name): percent for name in shares}
     return folded(
         "Where the next token is least certain, and where activations are massive",
         table(found.fill_nan(None), columns, titles, formats),
