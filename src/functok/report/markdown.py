@@ -32,7 +32,7 @@ _LOSSES = ("share_of_tokens", "share_of_loss")
 
 
 def write_page(folder: RunFolder, place: Path) -> None:
-    """Write the page, and its pictures into a folder of the same name beside it.
+    """Write the page, and its pictures into a folder of the same name.
 
     Args:
         folder: of a finished run.
@@ -132,9 +132,9 @@ def _coverage(folder: RunFolder, study: Mapping[str, object]) -> list[str]:
         place.relative_to(folder.graphs).parts[0]: place for place in places if place is not None
     }
     if len(graphs) > 1:
-        beside = side_by_side(graphs)
-        columns = {name: (cell(name), _maker(name)) for name in beside.columns}
-        found += ["Of the active features, by SAE:", rows(beside, columns)]
+        by_sae = side_by_side(graphs)
+        columns = {name: (cell(name), _maker(name)) for name in by_sae.columns}
+        found += ["Of the active features, by SAE:", rows(by_sae, columns)]
     return found
 
 

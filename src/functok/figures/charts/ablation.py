@@ -21,7 +21,7 @@ _OWN, _RANDOM = "the feature, over random directions", "random directions of equ
 _PLACES = {
     "naming": "at the token that names it",
     "function": "at later function tokens",
-    "content": "at as many later content tokens",
+    "content": "at the same number of later content tokens",
     "naming and function": "at both, name and function tokens",
     "last": "at the last token of the prompt",
     CONTRAST: "function tokens less content tokens",
